@@ -1,0 +1,75 @@
+"""Views: invertible augmentations of a task, applied to grids and taken back.
+
+Knows nothing of tokens or models. Law: `invert(view, apply(view, grid))` equals the grid, for every view and grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver.core import COLOURS, Grid, Pair, Task, View, seed_for
+
+DIHEDRALS = 8  # symmetries of the square: four rotations, and the same after a transposition
+IDENTITY = View()
+
+
+def dihedral(grid: Grid, element: int) -> Grid:
+    """Element 0–7 of the square's symmetry group: transposed if element ≥ 4, then turned element % 4 quarter turns."""
+    turned = np.rot90(grid.T if element >= 4 else grid, element % 4)
+    return np.ascontiguousarray(turned)
+
+
+def undo_dihedral(grid: Grid, element: int) -> Grid:
+    """The inverse of `dihedral`."""
+    turned = np.rot90(grid, -(element % 4))
+    return np.ascontiguousarray(turned.T if element >= 4 else turned)
+
+
+def recolour(grid: Grid, colours: tuple[int, ...]) -> Grid:
+    """Replace each colour c by colours[c]."""
+    return np.asarray(colours, dtype=np.uint8)[grid]
+
+
+def apply(view: View, grid: Grid) -> Grid:
+    """The grid as the view shows it."""
+    return dihedral(recolour(grid, view.colours), view.dihedral)
+
+
+def invert(view: View, grid: Grid) -> Grid:
+    """The grid in the task's own frame, from the grid as the view shows it."""
+    back = tuple(int(c) for c in np.argsort(view.colours))
+    return recolour(undo_dihedral(grid, view.dihedral), back)
+
+
+def apply_task(view: View, task: Task) -> Task:
+    """The whole task as the view shows it, its demonstrations in the view's order."""
+    order = view.order or tuple(range(len(task.demonstrations)))
+    shown = tuple(task.demonstrations[i] for i in order)
+    return Task(
+        task.id,
+        tuple(Pair(apply(view, p.input), apply(view, p.output)) for p in shown),
+        tuple(apply(view, t) for t in task.tests),
+    )
+
+
+def draw_colours(rng: np.random.Generator, keep_black: bool) -> tuple[int, ...]:
+    """A random permutation of the ten colours, colour 0 (the usual background) staying itself if `keep_black`."""
+    if not keep_black:
+        return tuple(int(c) for c in rng.permutation(COLOURS))
+    return (0, *(int(c) + 1 for c in rng.permutation(COLOURS - 1)))
+
+
+def views(task: Task, count: int, seed: int, purpose: str) -> list[View]:
+    """`count` views of a task: the identity first, then the dihedrals in turn, each round with a new order and colours.
+
+    The first eight are the eight dihedrals with the colours as they are, so that few views still cover the
+    symmetries; later rounds permute the colours, black fixed in every other round.
+    """
+    rng = np.random.default_rng(seed_for(seed, task.id, purpose))
+    drawn = []
+    for i in range(count):
+        rounds = i // DIHEDRALS
+        order = tuple(int(j) for j in rng.permutation(len(task.demonstrations)))
+        colours = draw_colours(rng, keep_black=rounds % 2 == 1)
+        drawn.append(View(i % DIHEDRALS, IDENTITY.colours if rounds == 0 else colours, () if i == 0 else order))
+    return drawn

@@ -1,0 +1,61 @@
+"""What a directory of weights says of itself, checked before anything heavy is imported.
+
+Knows nothing of torch. Law: weights whose bytes differ from their manifest are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from solver.tasks import BadInput
+
+MANIFEST = "manifest.json"
+HOME = Path(__file__).resolve().parent.parent / "weights"
+SHIPPED = HOME / "grid-5m"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A directory of weights: where, in which token format, and the sha256 of its largest safetensors file."""
+
+    path: Path
+    format: str
+    sha256: str
+
+
+def check(directory: Path) -> Checkpoint:
+    """The checkpoint in a directory, its files compared with its manifest.
+
+    Raises `BadInput` where the directory, its configuration or manifest is missing, or a file's hash differs.
+    """
+    if not (directory / "config.json").is_file():
+        raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
+    manifest = _manifest(directory / MANIFEST)
+    for name, expected in manifest["sha256"].items():
+        path = directory / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        if found != expected:
+            raise BadInput(
+                f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
+                "the file was changed or cut short; copy the weights again"
+            )
+    tensors = [n for n in manifest["sha256"] if n.endswith(".safetensors")]
+    largest = max(tensors, key=lambda n: (directory / n).stat().st_size)
+    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest])
+
+
+def _manifest(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(path.read_text())
+        sound = found["format"] == "grid" and any(n.endswith(".safetensors") for n in found["sha256"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise BadInput(
+            f"{path}: no manifest of weights in the grid format: expected "
+            '{"format": "grid", "sha256": {file: hash}} with a .safetensors file in it; use the shipped weights'
+        )
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,128 @@
+"""The command line of `submission.py`: flags to a checked plan, before anything heavy is imported.
+
+Knows nothing of models. Law: whatever is wrong with the input is said in one line, before an output file is touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from solver import checkpoint, tasks
+from solver.checkpoint import Checkpoint
+from solver.config import PRESETS, Config, require, seconds
+from solver.core import Grid
+from solver.tasks import SPLITS, BadInput, TaskSet
+
+OUTPUT = Path("runs/submission.json")  # where no --output is given
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, checked: what to answer, with which weights and settings, and where to write.
+
+    `solutions`: reads the solutions where there are any; called by nobody before a task's answers are fixed.
+    `environment`: variables the worker process gets.
+    """
+
+    task_set: TaskSet
+    checkpoint: Checkpoint
+    config: Config
+    output: Path
+    solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
+    environment: Mapping[str, str]
+
+
+class OneLine(argparse.ArgumentParser):
+    """A parser whose errors are one line on standard error, exit status 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Say what came and what to do, without the usage text."""
+        self.exit(2, f"error: {message}; see python {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags of `submission.py`."""
+    made = OneLine(
+        prog="submission.py",
+        description="Answer ARC tasks by test-time training and vLLM sampling. With no arguments: a ten-minute dry run "
+        "over 20 ARC-AGI-1 evaluation tasks with the shipped weights.",
+    )
+    source = made.add_mutually_exclusive_group()
+    source.add_argument("--challenges", type=Path, metavar="PATH", help="Kaggle's JSON, or a folder of ARC task files")
+    source.add_argument("--split", default="dry-run", metavar="NAME", help=f"an embedded set: {', '.join(SPLITS)}")
+    made.add_argument("--task-ids", nargs="+", metavar="ID", help="only these tasks")
+    made.add_argument("--limit", type=int, metavar="N", help="only the first N tasks")
+    made.add_argument("--weights", type=Path, default=checkpoint.SHIPPED, metavar="DIR", help="the base model")
+    made.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=f"default: {OUTPUT}")
+    made.add_argument("--time-limit", metavar="TIME", help="such as 90s, 10m or 11h30m, start-up included")
+    made.add_argument("--already-spent", default=None, metavar="TIME", help="used before this start, off the limit")
+    made.add_argument("--seed", type=int, help="the same seed and no hurry give the same file, byte for byte")
+    made.add_argument("--preset", default="cpu", metavar="NAME", help=f"settings to start from: {', '.join(PRESETS)}")
+    made.add_argument("--devices", default="auto", metavar="NAME", help="auto, cpu, or the number of one GPU")
+    made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
+    made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
+    made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
+    return made
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The flags as given, `already_spent` in seconds; exits with status 2 and one line where they make no sense."""
+    made = parser()
+    options = made.parse_args(argv)
+    try:
+        options.already_spent = seconds(options.already_spent) if options.already_spent else 0.0
+        options.time_limit = seconds(options.time_limit) if options.time_limit else None
+        require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
+        require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
+        known = options.devices in ("auto", "cpu") or options.devices.isdecimal()
+        require("--devices", options.devices, known, "auto, cpu, or the number of one GPU, such as 0")
+    except BadInput as error:
+        made.error(str(error))
+    return options
+
+
+def prepare(options: argparse.Namespace) -> Plan:
+    """Read and check all the flags point to. Raises `BadInput`."""
+    if options.challenges is not None:
+        task_set, solutions = tasks.load_challenges(options.challenges), None
+    else:
+        name = options.split
+        task_set, solutions = tasks.load_split(name), lambda: tasks.load_solutions(name)
+    if options.task_ids or options.limit:
+        task_set = tasks.select(task_set, options.task_ids, options.limit)
+    return Plan(
+        task_set=task_set,
+        checkpoint=checkpoint.check(options.weights),
+        config=configure(options),
+        output=options.output,
+        solutions=solutions,
+        environment=_environment(options.devices),
+    )
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """The preset with what the flags change. Raises `BadInput` for a setting out of its range."""
+    config = PRESETS[options.preset]
+    given = {n: getattr(options, n) for n in ("time_limit", "seed", "views", "rule")}
+    config = replace(config, **{n: v for n, v in given.items() if v is not None})
+    if options.steps is not None:
+        config = replace(config, train=replace(config.train, steps=options.steps))
+    if config.train.steps == 0:
+        config = replace(config, train_share=0.0)
+    return config
+
+
+def _environment(devices: str) -> dict[str, str]:
+    if devices == "auto":
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": "" if devices == "cpu" else devices}
+
+
+def fingerprint(plan: Plan) -> str:
+    """A short hash of everything the answers depend on, time aside."""
+    whole = f"{plan.task_set.sha256} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]

@@ -1,0 +1,180 @@
+"""The nouns every module shares, and the two seams (`Trainer`, `Sampler`) that hide the models.
+
+Knows nothing of files, models, clocks or the command line. Law: every value here is frozen; nothing is changed in place.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SIDE = 30  # cells: the largest grid the corpus allows
+COLOURS = 10  # colours are the integers 0 to 9
+ATTEMPTS = 2  # answers allowed for each test input
+
+Grid: TypeAlias = NDArray[np.uint8]
+"""A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
+
+
+def same(a: Grid, b: Grid) -> bool:
+    """Whether two grids are equal in shape and in every cell."""
+    return a.shape == b.shape and bool((a == b).all())
+
+
+def key(grid: Grid) -> tuple[int, int, bytes]:
+    """A hashable stand-in for a grid: (rows, columns, cells row by row). Equal exactly when `same` says so."""
+    return grid.shape[0], grid.shape[1], np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
+
+
+def seed_for(seed: int, task_id: str, purpose: str) -> int:
+    """The one source of randomness: a 32-bit seed that depends on (run seed, task id, what it is for) alone."""
+    return zlib.crc32(f"{seed}/{zlib.crc32(task_id.encode())}/{purpose}".encode())
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A demonstration pair: an input grid and its output grid."""
+
+    input: Grid
+    output: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A task as the solver sees it: demonstrations and test inputs; the test outputs are never in reach."""
+
+    id: str
+    demonstrations: tuple[Pair, ...]
+    tests: tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """An invertible augmentation of a task (dihedral × colour permutation × demonstration order).
+
+    `dihedral`: 0–7, see `augment.dihedral`. `colours`: colour c becomes colours[c]; a permutation of 0–9.
+    `order`: the demonstrations' order, a permutation of their indices, or () for the order given.
+    """
+
+    dihedral: int = 0
+    colours: tuple[int, ...] = tuple(range(COLOURS))
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One training sequence: `tokens` int32 [length]; `loss` bool [length], True where the token is to be predicted."""
+
+    tokens: NDArray[np.int32]
+    loss: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What is asked of the sampler: one test input of one task under one view, as token ids, with room for the reply."""
+
+    task_id: str
+    test: int
+    view: View
+    tokens: tuple[int, ...]
+    max_reply: int
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained LoRA adapter: the directory it was saved in, and the name it is served under (one name, one content)."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finished: bool
+
+    @property
+    def logprob(self) -> float:
+        """Log-probability of the whole reply in nats."""
+        return float(sum(self.logprobs))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats."""
+
+    grid: Grid
+    view: View
+    logprob: float
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training made: the adapter (None if nothing was learned), steps done of steps planned, loss per step."""
+
+    adapter: Adapter | None
+    steps: int
+    planned: int
+    losses: tuple[float, ...] = ()
+
+
+Attempts: TypeAlias = tuple[Grid, Grid]
+"""attempt_1 and attempt_2 for one test input; always two different grids."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """The answers to one task and where they came from.
+
+    `attempts`: one entry a test input; `from_model`: how many of the two the model gave, one entry a test input.
+    `votes`: candidates behind each test's first attempt, and how many there were. `rejected`: replies that were no
+    grid. `steps`: training steps done. `seconds`: wall seconds by stage. `notes`: what was cut short or left out, and
+    why. `candidates`: all of them, one entry a test input.
+    """
+
+    task_id: str
+    attempts: tuple[Attempts, ...]
+    from_model: tuple[int, ...] = ()
+    votes: tuple[tuple[int, int], ...] = ()
+    rejected: int = 0
+    steps: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    candidates: tuple[tuple[Candidate, ...], ...] = ()
+
+
+class Stop(Protocol):
+    """Says when to stop; a `clock.Deadline` is one."""
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        ...
+
+
+class Trainer(Protocol):
+    """Trains one adapter on one task's examples."""
+
+    def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
+        """Train from the base weights until the recipe ends or `stop` has no seconds left; keep what was learned."""
+        ...
+
+
+class Sampler(Protocol):
+    """Completes prompts, each with its own adapter or with none."""
+
+    def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
+        """One greedy reply a request, in order; None where `stop` came first."""
+        ...
+
+    def forget(self, adapters: Sequence[Adapter]) -> None:
+        """These adapters will not be asked for again: their memory may be freed."""
+        ...

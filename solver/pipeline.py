@@ -1,0 +1,147 @@
+"""The algorithm: tasks to answers by test-time training and a vote over views (arXiv 2411.07279).
+
+Takes its `Trainer` and `Sampler` as they come and knows nothing of torch, vLLM, files or processes. Law: whatever
+fails for one task, the others are answered, and every test input gets two different valid grids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from solver import augment, formats, vote
+from solver.answers import placeholders
+from solver.clock import Deadline, now
+from solver.config import Config
+from solver.core import Adapter, Candidate, Pair, Prompt, Reply, Sampler, Task, TaskResult, Trainer
+from solver.examples import leave_one_out
+
+SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
+
+
+@dataclass
+class Work:
+    """What becomes of one task on its way to its answers."""
+
+    task: Task
+    adapter: Adapter | None = None
+    steps: int = 0
+    rejected: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    candidates: list[list[Candidate]] = field(default_factory=list)
+
+
+def solve(
+    tasks: Sequence[Task],
+    trainer: Trainer,
+    sampler: Sampler,
+    config: Config,
+    train_seconds: Mapping[str, float],
+    stop: Deadline,
+) -> list[TaskResult]:
+    """Answer these tasks: an adapter for each, then all their views in one batch, then the votes.
+
+    `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
+    """
+    work = [Work(task) for task in tasks]
+    for item in work:
+        learn(item, trainer, config, stop.within(train_seconds[item.task.id]))
+    ask(work, sampler, config, stop)
+    sampler.forget([item.adapter for item in work if item.adapter])
+    return [conclude(item, config) for item in work]
+
+
+def learn(item: Work, trainer: Trainer, config: Config, stop: Deadline) -> None:
+    """Train the task's adapter; where that fails the base model answers, and the notes say so."""
+    started = now()
+    if config.train.steps:
+        try:
+            examples = leave_one_out(item.task, config.train.examples, config.seed, config.engine.context)
+            report = trainer.train(item.task.id, examples, config.seed, stop)
+            item.adapter, item.steps = report.adapter, report.steps
+            if report.steps < report.planned:
+                item.notes.append(f"training stopped after {report.steps} of {report.planned} steps")
+        except Exception as error:  # one task's failure is its own: the base model still answers it
+            item.notes.append(f"no adapter: {type(error).__name__}: {error}")
+    item.seconds["train"] = now() - started
+
+
+def ask(work: Sequence[Work], sampler: Sampler, config: Config, stop: Deadline) -> None:
+    """Sample every view of every test input in one batch, the first views of all tasks first, and read the replies."""
+    started = now()
+    asked = [(item, prompt) for item in work for prompt in prompts(item, config)]
+    asked.sort(key=lambda pair: pair[1][0])
+    replies = sampler.sample([(prompt, item.adapter) for item, (_, prompt) in asked], stop)
+    unfinished = dict.fromkeys((item.task.id for item in work), 0)
+    for (item, (_, prompt)), reply in zip(asked, replies, strict=True):
+        unfinished[item.task.id] += reply is None
+        read(item, prompt, reply)
+    for item in work:
+        item.seconds["sample"] = (now() - started) / len(work)
+        if unfinished[item.task.id]:
+            item.notes.append(f"out of time for {unfinished[item.task.id]} views")
+
+
+def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
+    """(number of the view, prompt) for every view of every test input that fits the context."""
+    task = item.task
+    item.candidates = [[] for _ in task.tests]
+    made = []
+    for test, grid in enumerate(task.tests):
+        kept, dropped = formats.fit(task.demonstrations, grid, config.engine.context)
+        if dropped:
+            item.notes.append(
+                f"test {test}: the prompt was too long for {config.engine.context} tokens: "
+                f"{dropped} of {len(task.demonstrations)} demonstrations dropped, longest first"
+            )
+        shown = Task(task.id, kept, (grid,))
+        length = sum(map(formats.pair_length, kept)) + formats.encoded_length(grid) + 2
+        room = min(expected_reply(kept, grid), config.engine.context - length)
+        if room <= 0:
+            item.notes.append(f"test {test}: its input alone fills the context")
+            continue
+        for number, view in enumerate(augment.views(shown, config.views, config.seed, f"views {test}")):
+            seen = augment.apply_task(view, shown)
+            tokens = formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
+            made.append((number, Prompt(task.id, test, view, tuple(tokens), room)))
+    return made
+
+
+def expected_reply(demonstrations: Sequence[Pair], test: formats.Grid) -> int:
+    """Tokens a reply may have: the longest output shown, or the test input scaled as the demonstrations were, and more.
+
+    Turning a grid changes its row markers, so both sides are counted as if they were the longer one.
+    """
+    seen = [(p.input.size, p.output.size, max(p.output.shape)) for p in demonstrations] or [(1, 1, 1)]
+    cells = max(max(out for _, out, _ in seen), max(out / size for size, out, _ in seen) * test.size)
+    rows = max(*(side for _, _, side in seen), *test.shape)
+    return min(formats.longest_reply(), int(SLACK * (cells + rows)) + 2)
+
+
+def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
+    """Decode a reply into a candidate in the task's own frame; count what is no grid."""
+    if reply is None:
+        return
+    grid = formats.decode(reply.tokens) if reply.finished else None
+    if grid is None:
+        item.rejected += 1
+        return
+    item.candidates[prompt.test].append(Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob))
+
+
+def conclude(item: Work, config: Config) -> TaskResult:
+    """Vote, and fill up with placeholders where the model gave fewer than two different answers."""
+    fallbacks = placeholders(item.task.tests, item.task.demonstrations)
+    ranked = [vote.rank(c, config.rule) for c in item.candidates]
+    return TaskResult(
+        task_id=item.task.id,
+        attempts=tuple(vote.two_attempts(r, f) for r, f in zip(ranked, fallbacks, strict=True)),
+        from_model=tuple(min(2, len(r)) for r in ranked),
+        votes=tuple(vote.agreement(r) for r in ranked),
+        rejected=item.rejected,
+        steps=item.steps,
+        seconds=item.seconds,
+        notes=tuple(item.notes),
+        candidates=tuple(tuple(c) for c in item.candidates),
+    )

@@ -1,0 +1,58 @@
+"""`python -m solver.pretrain`: make the data, train, resume, export. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+PRESETS = {
+    "smoke": {"width": 64, "layers": 2, "heads": 2, "head_size": 32, "inner": 128, "steps": 40, "tokens": 2048},
+    "cpu": {},
+}
+PAIRS_A_TASK = {"smoke": 4, "cpu": 200}  # RE-ARC pairs drawn from each generator
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m solver.pretrain", description=__doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu", help="smoke: minutes; cpu: the shipped weights")
+    parser.add_argument("--directory", type=Path, default=Path("runs/pretrain"), help="data, checkpoint and curve")
+    parser.add_argument("--steps", type=int, help="optimizer steps, instead of the preset's; may grow on resuming")
+    parser.add_argument("--workers", type=int, help="processes that share each step, one thread each on a CPU")
+    parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
+    parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--export", type=Path, metavar="DIR", help="write the weights here when training ends")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Train from the last checkpoint in the directory, or from scratch where there is none."""
+    options = parse(argv)
+    from torch import multiprocessing
+
+    from solver.pretrain import data, split
+    from solver.pretrain.train import Recipe
+    from solver.pretrain.workers import work
+
+    chosen = {k: getattr(options, k) for k in ("steps", "workers", "seed") if getattr(options, k) is not None}
+    recipe = replace(Recipe(**PRESETS[options.preset]), **chosen)
+    if not (options.directory / "train.npz").exists():
+        parts, count = split.arc1_split(), PAIRS_A_TASK[options.preset]
+        data.save(data.collect(parts.held_out, max(count // 10, 4), recipe.seed + 1), options.directory / "held.npz")
+        data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
+    if recipe.workers == 1:
+        work(0, recipe, options.directory, options.device, options.every)
+    else:
+        multiprocessing.start_processes(work, (recipe, options.directory, options.device, options.every), nprocs=recipe.workers, start_method="spawn")
+    if options.export:
+        from solver.pretrain.export import export
+
+        print(f"wrote {export(options.directory, options.export, recipe)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""Training batches from a pool of pairs: in-context sequences of one task each, augmented, cut to a token budget.
+
+Knows nothing of models. Law: the batches of a round are a function of (pool, seed, round) alone, so that a run can be
+resumed anywhere without any state of a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver import augment, formats
+from solver.examples import to_example
+from solver.core import Example, Pair, View, seed_for
+from solver.pretrain.data import Pool
+
+LENGTHS = ((512, 0.42), (1024, 0.38), (2048, 0.17), (3072, 0.03))  # tokens a sequence may have: share of sequences
+PAIRS = (3, 7)  # pairs a sequence has at least (where they fit) and at most
+ORIGINAL_SHARE = 0.12  # of the sequences are ARC's own pairs rather than generated ones
+KEEP_BLACK = 0.7  # of the colour permutations leave colour 0 as it is
+TURN_ONE_SIDE = 0.25  # of the sequences turn the outputs differently from the inputs: new tasks from old ones
+RECOLOUR_ONE_SIDE = 0.1  # of the sequences recolour the outputs differently from the inputs
+ROUND = 16  # steps drawn and sorted by length together, so that little is padded
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Sequences padded at the end: `tokens` int64 [batch, length], `loss` bool [batch, length]."""
+
+    tokens: NDArray[np.int64]
+    loss: NDArray[np.bool_]
+
+
+def sequence(pool: Pool, rng: np.random.Generator) -> Example:
+    """One task's pairs under random augmentation, the loss on every output after the first."""
+    cap = int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS]))
+    while True:
+        task = int(rng.integers(len(pool.ids)))
+        chosen = _choose(pool, task, cap, rng)
+        if len(chosen) >= 2:
+            return to_example(_augment(chosen, rng))
+
+
+def _choose(pool: Pool, task: int, cap: int, rng: np.random.Generator) -> list[Pair]:
+    pairs, own = pool.pairs[task], pool.originals[task]
+    part = pairs[len(pairs) - own :] if rng.random() < ORIGINAL_SHARE else pairs[: len(pairs) - own]
+    wanted = int(rng.integers(PAIRS[0], PAIRS[1] + 1))
+    chosen: list[Pair] = []
+    for index in rng.permutation(len(part)):
+        length = formats.pair_length(part[index])
+        if length <= cap:
+            chosen.append(part[index])
+            cap -= length
+        if len(chosen) == wanted:
+            break
+    return chosen
+
+
+def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
+    shown = View(int(rng.integers(8)), augment.draw_colours(rng, bool(rng.random() < KEEP_BLACK)))
+    turn = int(rng.integers(8)) if rng.random() < TURN_ONE_SIDE else shown.dihedral
+    colours = augment.draw_colours(rng, True) if rng.random() < RECOLOUR_ONE_SIDE else shown.colours
+    answered = View(turn, colours)
+    return [Pair(augment.apply(shown, p.input), augment.apply(answered, p.output)) for p in pairs]
+
+
+
+
+def pad(examples: list[Example]) -> Batch:
+    """Examples in one batch, padded at the end."""
+    longest = max(e.tokens.size for e in examples)
+    tokens = np.full((len(examples), longest), formats.PAD, dtype=np.int64)
+    loss = np.zeros((len(examples), longest), dtype=bool)
+    for row, example in enumerate(examples):
+        tokens[row, : example.tokens.size] = example.tokens
+        loss[row, : example.tokens.size] = example.loss
+    return Batch(tokens, loss)
+
+
+def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Batch]:
+    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens, padding included."""
+    rng = np.random.default_rng(seed_for(seed, str(number), "pretrain batches"))
+    drawn, size = [], 0
+    while size < ROUND * tokens_a_step:
+        drawn.append(sequence(pool, rng))
+        size += drawn[-1].tokens.size
+    drawn.sort(key=lambda e: e.tokens.size)
+    batches = [pad(group) for group in _cut(drawn, size / ROUND)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _cut(examples: list[Example], budget: float) -> Iterator[list[Example]]:
+    total, group = 0.0, list[Example]()
+    made = 1
+    for example in examples:
+        group.append(example)
+        total += example.tokens.size
+        if total >= made * budget and made < ROUND:
+            yield group
+            made, group = made + 1, []
+    if group:
+        yield group

@@ -1,0 +1,32 @@
+"""Trained masters to a directory that transformers, peft and vLLM load: safetensors, configuration, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from solver.pretrain.train import Recipe, Training
+
+MANIFEST = "manifest.json"
+
+
+def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
+    """Write the last checkpoint's weights as bfloat16 into `directory`, with the sha256 of each file; returns it."""
+    training = Training(recipe)
+    training.load(checkpoint)
+    with torch.no_grad():
+        for name, parameter in training.model.named_parameters():
+            parameter.copy_(training.masters[name])
+    training.model.save_pretrained(directory, safe_serialization=True)
+    write_manifest(directory)
+    return directory
+
+
+def write_manifest(directory: Path) -> None:
+    """List every file of a weights directory with its sha256 in its manifest."""
+    files = sorted(p for p in directory.iterdir() if p.is_file() and p.name != MANIFEST)
+    hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    (directory / MANIFEST).write_text(json.dumps({"format": "grid", "sha256": hashes}, indent=2) + "\n")

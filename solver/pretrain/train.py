@@ -1,0 +1,242 @@
+"""The training loop: bf16 forward and backward over float32 masters, Muon for matrices and AdamW for the rest.
+
+Knows nothing of tasks. Laws: a run killed anywhere and resumed gives the same weights as one left alone; a checkpoint
+is replaced atomically. Muon: Jordan et al. 2024, with the update scaled to AdamW's (arXiv 2502.16982).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed
+
+from solver import formats
+from solver.clock import now
+from solver.core import Example, seed_for
+from solver.formats import pair_length
+from solver.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, spread_logits
+from solver.pretrain.batches import ROUND, Batch, one_round, pad
+from solver.pretrain.data import Pool
+
+GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, with the data.
+
+    `steps`: optimizer steps; the learning rates rise over `warmup` steps, stay, and fall linearly to zero over the
+    last `decay` share (warm-up–stable–decay). `tokens`: tokens a step. `workers`: processes that share each step.
+    """
+
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    head_size: int = 64
+    inner: int = 768
+    steps: int = 2400
+    tokens: int = 8192
+    warmup: int = 60
+    decay: float = 0.3
+    matrix_rate: float = 4e-3
+    other_rate: float = 3e-3
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    workers: int = 2
+    seed: int = 0
+
+
+def build(recipe: Recipe) -> GridQwen3ForCausalLM:
+    """The untrained model, float32."""
+    torch.manual_seed(recipe.seed)
+    third = recipe.head_size // 2 // 3
+    config = GridQwen3Config(
+        vocab_size=formats.VOCABULARY,
+        hidden_size=recipe.width,
+        intermediate_size=recipe.inner,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        head_dim=recipe.head_size,
+        max_position_embeddings=8192,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        rotary_pairs=(recipe.head_size // 2 - 2 * third, third, third),
+        tie_word_embeddings=False,
+        pad_token_id=formats.PAD,
+        eos_token_id=formats.END,
+        bos_token_id=None,
+        dtype="bfloat16",
+        architectures=["GridQwen3ForCausalLM"],
+    )
+    return GridQwen3ForCausalLM(config)
+
+
+def rate(step: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate at a step, counted from 0: warm-up, stable, linear decay."""
+    left = (recipe.steps - step) / (recipe.decay * recipe.steps)
+    return min(1.0, (step + 1) / recipe.warmup, left)
+
+
+class Training:
+    """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory."""
+
+    def __init__(self, recipe: Recipe, device: str = "cpu"):
+        self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
+        self.model = build(recipe).to(device, torch.bfloat16)
+        source = dict(build(recipe).named_parameters())
+        self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
+        inside = [n for n, p in self.masters.items() if p.ndim == 2 and "layers." in n]
+        matrices = [self.masters[n] for n in inside]
+        others = [p for n, p in self.masters.items() if n not in inside]
+        self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
+        self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
+
+    def step(self, batch: Batch) -> float:
+        """One optimizer step on this worker's share of the batch; returns the whole batch's loss in nats a token."""
+        rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
+        device = self.model.device
+        tokens, wanted = torch.from_numpy(batch.tokens[rank::world]), torch.from_numpy(batch.loss[rank::world])
+        total = torch.zeros(1, device=device)
+        if len(tokens):
+            share = int(wanted[:, 1:].sum()) / int(batch.loss[:, 1:].sum())
+            loss = self.model.loss(tokens.to(device), wanted.to(device)) * share
+            loss.backward()
+            total += loss.detach()
+        self._gather(total)
+        torch.nn.utils.clip_grad_norm_(self.masters.values(), self.recipe.clip)
+        share = rate(self.done, self.recipe)
+        self._update(self.muon, share * self.recipe.matrix_rate)
+        self._update(self.adam, share * self.recipe.other_rate)
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(self.masters[name])
+        self.done += 1
+        self.tokens += batch.tokens.size
+        return float(total)
+
+    def _gather(self, total: Tensor) -> None:
+        """Add up the workers' gradients and losses, and hand the gradients to the masters."""
+        parameters = dict(self.model.named_parameters())
+        flat = torch.cat(
+            [(p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten()).float() for p in parameters.values()]
+            + [total]
+        )
+        if self.shared:
+            distributed.all_reduce(flat)
+        start = 0
+        for name, parameter in parameters.items():
+            self.masters[name].grad = flat[start : start + parameter.numel()].view_as(parameter)
+            parameter.grad = None
+            start += parameter.numel()
+        total.copy_(flat[start:])
+
+    def _update(self, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+
+    def save(self, directory: Path) -> None:
+        """Write a checkpoint: masters, optimizer state, counters. The old one stays until the new one is whole."""
+        directory.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Tensor] = {f"master.{n}": p.detach() for n, p in self.masters.items()}
+        for label, optimizer in (("muon", self.muon), ("adam", self.adam)):
+            for index, entry in optimizer.state_dict()["state"].items():
+                state |= {f"{label}.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
+        partial = directory / "checkpoint.partial"
+        counters = {"done": self.done, "tokens": self.tokens, "recipe": json.dumps(asdict(self.recipe))}
+        save_file(state, partial, metadata={k: str(v) for k, v in counters.items()})
+        os.replace(partial, directory / "checkpoint.safetensors")
+
+    def load(self, directory: Path) -> None:
+        """Continue from a checkpoint of the same shape; the recipe's steps may differ (the decay moves with them)."""
+        path = directory / "checkpoint.safetensors"
+        with safe_open(path, "pt") as file:
+            counters = file.metadata()
+        state = load_file(path, device=str(self.model.device))
+        with torch.no_grad():
+            for name, master in self.masters.items():
+                master.copy_(state[f"master.{name}"])
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(self.masters[name])
+        for label, optimizer in (("muon", self.muon), ("adam", self.adam)):
+            whole, entries = optimizer.state_dict(), dict[int, dict[str, Tensor]]()
+            for name, tensor in state.items():
+                head, _, rest = name.partition(".")
+                if head == label:
+                    index, _, field = rest.partition(".")
+                    entries.setdefault(int(index), {})[field] = tensor
+            optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
+        self.done, self.tokens = int(counters["done"]), int(counters["tokens"])
+
+
+def run(training: Training, pool: Pool, directory: Path, held_out: list[Batch], every: int = 100) -> None:
+    """Train to the recipe's last step; every `every` steps save and print a line of figures."""
+    recipe, started, seen, recent = training.recipe, now(), training.tokens, list[float]()
+    leads = not training.shared or distributed.get_rank() == 0
+    while training.done < recipe.steps:
+        batches = one_round(pool, recipe.seed, training.done // ROUND, recipe.tokens)
+        for batch in batches[training.done % ROUND :]:
+            recent.append(training.step(batch))
+            if (training.done % every == 0 or training.done == recipe.steps) and leads:
+                training.save(directory)
+                speed, seen = (training.tokens - seen) / (now() - started), training.tokens
+                held = held_out_figures(training.model, held_out)
+                line = {
+                    "step": training.done,
+                    "tokens": training.tokens,
+                    "loss": round(sum(recent) / len(recent), 4),
+                    "tokens_per_second": round(speed),
+                    **held,
+                }
+                print(json.dumps(line), flush=True)
+                with (directory / "curve.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                recent.clear()
+                started = now()
+            if training.done == recipe.steps:
+                break
+
+
+@torch.no_grad()
+def held_out_figures(model: GridQwen3ForCausalLM, batches: list[Batch]) -> dict[str, float]:
+    """Teacher-forced, over the last output of each sequence: nats a token, tokens right, whole outputs right."""
+    nats, right, tokens, whole, outputs = 0.0, 0, 0, 0, 0
+    for batch in batches:
+        ids, wanted = torch.from_numpy(batch.tokens).to(model.device), torch.from_numpy(batch.loss)[:, 1:]
+        hidden = model.model(ids[:, :-1]).last_hidden_state
+        for row in range(ids.shape[0]):
+            chosen = wanted[row].nonzero()[:, 0]
+            logits = spread_logits(model.parts(hidden[row, chosen])).log_softmax(-1)
+            target = ids[row, 1:][chosen]
+            nats -= float(logits.gather(-1, target[:, None]).sum())
+            hits = logits.argmax(-1) == target
+            right, tokens = right + int(hits.sum()), tokens + len(target)
+            whole, outputs = whole + int(hits.all()), outputs + 1
+    if not outputs:
+        return {}
+    return {
+        "held_out_loss": round(nats / tokens, 4),
+        "held_out_tokens_right": round(right / tokens, 4),
+        "held_out_outputs_right": round(whole / outputs, 4),
+    }
+
+
+def gauge(pool: Pool, count: int) -> list[Batch]:
+    """`count` fixed sequences of the pool (held-out tasks), the loss on the last output alone, in batches of 8."""
+    drawn = []
+    for index in range(count):
+        rng = np.random.default_rng(seed_for(0, str(index), "gauge"))
+        pairs = pool.pairs[index % len(pool.ids)]
+        pairs = [pairs[i] for i in rng.permutation(len(pairs)) if pair_length(pairs[i]) <= GAUGE_PAIR][:4]
+        if len(pairs) == 4:
+            tokens, owner = formats.encode_pairs(pairs)
+            drawn.append(Example(tokens, owner == 3))
+    drawn.sort(key=lambda e: e.tokens.size)
+    return [pad(drawn[i : i + 8]) for i in range(0, len(drawn), 8)]

@@ -1,0 +1,29 @@
+"""One worker process of a pretraining run. Knows nothing of the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from solver.pretrain import data, train
+
+HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
+
+
+def work(rank: int, recipe: train.Recipe, directory: Path, device: str, every: int) -> None:
+    """Join the other workers where there are any, load the last checkpoint, train to the end."""
+    if recipe.workers > 1:
+        torch.set_num_threads(1)
+        # The starting process's id: the same for all workers of a start, new in every start.
+        meeting = f"file://{(directory / f'meeting-{os.getppid()}').resolve()}"
+        distributed.init_process_group("gloo", meeting, rank=rank, world_size=recipe.workers)
+    training = train.Training(recipe, device)
+    if (directory / "checkpoint.safetensors").exists():
+        training.load(directory)
+    pool, held = data.load(directory / "train.npz"), data.load(directory / "held.npz")
+    train.run(training, pool, directory, train.gauge(held, HELD_OUT_SEQUENCES), every)
+    if recipe.workers > 1:
+        distributed.destroy_process_group()

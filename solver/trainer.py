@@ -1,0 +1,143 @@
+"""Examples to a LoRA adapter on disk, with peft and torch; the base weights are loaded once and never change.
+
+Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed) alone unless the
+seconds ran short; what was learned before the deadline is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solver.clock import now
+from solver.config import TARGETS, TrainRecipe
+from solver.core import Adapter, Example, Stop, TrainReport, seed_for
+
+MEASURED = 2  # steps (after one to warm up) before the pace is trusted to shorten the plan
+
+
+class PeftTrainer:
+    """One base model with one LoRA, set back to its start for every training."""
+
+    def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path):
+        import peft
+        from transformers import AutoModelForCausalLM
+
+        from solver import grid_qwen3
+
+        grid_qwen3.register()
+        self.recipe, self.directory = recipe, directory
+        self.notes = ("adapters are trained with peft",)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
+        lora = peft.LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,
+            target_modules=list(TARGETS),
+            use_rslora=True,
+            lora_dropout=0.0,
+            task_type="CAUSAL_LM",
+        )
+        self.model: Any = peft.get_peft_model(base.to(self.device), lora, autocast_adapter_dtype=False)
+        self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
+        """Train from the base weights until the recipe ends or `stop` has no seconds left; save what was learned."""
+        masters = self._reset(seed_for(seed, name, "adapter"))
+        optimizer = torch.optim.AdamW(masters.values(), lr=self.recipe.rate, weight_decay=0.0)
+        pace = Pace(self.recipe, stop)
+        losses: list[float] = []
+        for batch in batches(examples, self.recipe.tokens, seed_for(seed, name, "batches")):
+            share = pace.next_share()
+            if share is None:
+                break
+            optimizer.param_groups[0]["lr"] = self.recipe.rate * share
+            losses.append(self._step(batch, masters, optimizer))
+        if not losses:
+            return TrainReport(None, 0, self.recipe.steps)
+        path = self.directory / name
+        self.model.save_pretrained(path, safe_serialization=True)
+        return TrainReport(Adapter(name, path), len(losses), self.recipe.steps, tuple(losses))
+
+    def _reset(self, seed: int) -> dict[str, Tensor]:
+        """The LoRA back to its start (A random, B zero); returns float32 masters of its matrices."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                bound = 1 / math.sqrt(parameter.shape[1]) if "lora_A" in name else 0.0
+                start = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
+                parameter.copy_(start.to(parameter.device))
+        return {n: p.detach().float().clone() for n, p in self.parameters.items()}
+
+    def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:
+        loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in self.parameters.items():
+            assert parameter.grad is not None
+            masters[name].grad = parameter.grad.float()
+            parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(masters.values(), self.recipe.clip)
+        optimizer.step()
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(masters[name])
+        return float(loss.detach())
+
+    def loss(self, batch: list[Example]) -> Tensor:
+        """Mean nats a token over the batch's wanted tokens, with the LoRA as it stands."""
+        longest = max(e.tokens.size for e in batch)
+        tokens = torch.zeros(len(batch), longest, dtype=torch.long)
+        wanted = torch.zeros(len(batch), longest, dtype=torch.bool)
+        for row, example in enumerate(batch):
+            tokens[row, : example.tokens.size] = torch.from_numpy(example.tokens)
+            wanted[row, : example.tokens.size] = torch.from_numpy(example.loss)
+        loss: Tensor = self.model.base_model.model.loss(tokens.to(self.device), wanted.to(self.device))
+        return loss
+
+
+class Pace:
+    """The learning-rate plan over the steps that fit the seconds.
+
+    As long as the recipe's steps fit, the plan is the recipe's and the clock changes nothing; where they don't, the
+    plan is shortened so that the rate still falls to zero in time.
+    """
+
+    def __init__(self, recipe: TrainRecipe, stop: Stop):
+        self.recipe, self.stop, self.done, self.planned = recipe, stop, 0, recipe.steps
+        self.since, self.started = now(), 0
+
+    def next_share(self) -> float | None:
+        """Share of the peak rate for the next step; None where there is to be none."""
+        left = self.stop.remaining()
+        if self.done == 1:  # the first step warms caches up and is not measured
+            self.since, self.started = now(), 1
+        elif self.done > MEASURED:
+            seconds = (now() - self.since) / (self.done - self.started)
+            self.planned = min(self.planned, self.done + int(left / seconds))
+        if self.done >= self.planned or left <= 0:
+            return None
+        warm = max(1.0, self.recipe.warmup * self.planned)
+        progress = self.done / self.planned
+        self.done += 1
+        return min(self.done / warm, 0.5 + 0.5 * math.cos(math.pi * progress))
+
+
+def batches(examples: Sequence[Example], tokens: int, seed: int) -> Iterator[list[Example]]:
+    """The examples for ever, each pass in the order given but for the first in a new one, `tokens` a batch."""
+    rng, order = np.random.default_rng(seed), list(range(len(examples)))
+    while examples:
+        group: list[Example] = []
+        for index in order:
+            longest = max([examples[index].tokens.size, *(e.tokens.size for e in group)])
+            if group and longest * (len(group) + 1) > tokens:
+                yield group
+                group = []
+            group.append(examples[index])
+        yield group
+        order = [int(i) for i in rng.permutation(len(examples))]
