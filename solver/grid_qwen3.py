@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,13 +54,13 @@ def frequencies(pairs: tuple[int, ...], theta: float, grid_theta: float) -> Tens
 def lookup() -> Tensor:
     """Row and column of every token id, shape [2, vocabulary], int64 (which no change of dtype rounds)."""
     _, row, column, _ = formats.coordinates()
-    return torch.stack([torch.from_numpy(row), torch.from_numpy(column)])
+    return torch.from_numpy(np.stack([row, column]))
 
 
 def embedding_rows() -> Tensor:
     """Rows of the stacked tables that make up each id's embedding, shape [vocabulary, 4]."""
-    starts = torch.tensor([0, *torch.tensor(TABLES).cumsum(0)[:-1].tolist()])
-    return torch.stack([torch.from_numpy(c) for c in formats.coordinates()], dim=1) + starts
+    starts = np.cumsum((0, *TABLES[:-1]))
+    return torch.from_numpy(np.stack(formats.coordinates(), axis=1) + starts)
 
 
 def spread_logits(parts: Tensor) -> Tensor:
@@ -125,6 +126,14 @@ class GridQwen3Model(Qwen3Model):  # type: ignore[misc]
 
     config_class = GridQwen3Config
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """Transformers calls this to fill what a checkpoint does not hold: the lookup tables."""
+        super()._init_weights(module)
+        if isinstance(module, GridEmbedding):
+            module.rows.copy_(embedding_rows())
+        if isinstance(module, GridRotary):
+            module.lookup.copy_(lookup())
+
     def __init__(self, config: GridQwen3Config):
         super().__init__(config)
         self.embed_tokens = GridEmbedding(config.hidden_size, config.initializer_range)
@@ -172,14 +181,6 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
         self.model = GridQwen3Model(config)
         self.lm_head = nn.Linear(config.hidden_size, sum(HEAD), bias=False)
         self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Transformers calls this to fill what a checkpoint does not hold: the lookup tables."""
-        super()._init_weights(module)
-        if isinstance(module, GridEmbedding):
-            module.rows.copy_(embedding_rows())
-        if isinstance(module, GridRotary):
-            module.lookup.copy_(lookup())
 
     def parts(self, hidden: Tensor) -> Tensor:
         """The head's outputs in float32, [..., 116], from final hidden states."""

@@ -103,8 +103,8 @@ class VllmSampler:
         lora = None
         if adapter is not None:
             lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path))
-        added = engine.add_request(name, {"prompt_token_ids": list(prompt.tokens)}, settings, lora_request=lora)
-        return added if isinstance(added, str) else name
+        engine.add_request(name, {"prompt_token_ids": list(prompt.tokens)}, settings, lora_request=lora)
+        return name
 
     def _id(self, adapter: Adapter) -> int:
         if adapter.name not in self.ids:

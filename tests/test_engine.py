@@ -1,0 +1,99 @@
+"""The real engine and the real trainer with the shipped weights, on whatever this machine has."""
+
+import numpy as np
+import pytest
+import torch
+
+from solver import augment, checkpoint, config, formats, tasks
+from solver.clock import Deadline
+from solver.core import Prompt
+from solver.examples import leave_one_out
+
+pytestmark = pytest.mark.engine
+SETTINGS = config.EngineSettings(context=2048, cache_bytes=256 << 20, adapters=4, sequences=64)
+RECIPE = config.TrainRecipe(steps=3, tokens=1024, rate=5e-3)
+ADAPTERS = 20  # distinct adapters one engine has to serve
+
+
+@pytest.fixture(scope="module")
+def sampler():
+    from solver.sampler import VllmSampler
+
+    return VllmSampler(checkpoint.SHIPPED, SETTINGS, formats.END)
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory):
+    from solver.trainer import PeftTrainer
+
+    return PeftTrainer(checkpoint.SHIPPED, RECIPE, tmp_path_factory.mktemp("adapters"))
+
+
+@pytest.fixture(scope="module")
+def small_tasks():
+    chosen = tasks.load_split("arc1-training").tasks
+    size = {t.id: sum(map(formats.pair_length, t.demonstrations)) for t in chosen}
+    return sorted(chosen, key=lambda t: (size[t.id], t.id))[:ADAPTERS]
+
+
+def soon() -> Deadline:
+    return Deadline.after(600)
+
+
+def prompt_for(task, number=0):
+    view = augment.views(task, number + 1, 0, "test")[number]
+    seen = augment.apply_task(view, task)
+    return Prompt(task.id, 0, view, tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()), 120)
+
+
+def hf_logprobs(model, prompt, reply):
+    """Log-probabilities of a reply's tokens under a transformers model, in one forward pass."""
+    ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+    with torch.no_grad():
+        logits = model(ids).logits[0, len(prompt.tokens) - 1 : -1].log_softmax(-1)
+    return logits.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0].numpy()
+
+
+def test_one_engine_serves_twenty_adapters_and_agrees_with_peft(sampler, trainer, small_tasks):
+    """Log-probabilities from vLLM with an adapter equal those of transformers + peft for the same tokens."""
+    trained = {}
+    for task in small_tasks:
+        report = trainer.train(f"parity-{task.id}", leave_one_out(task, 8, 0, 1024), 0, soon())
+        trained[task.id] = report.adapter
+    prompts = [prompt_for(task, number) for task in small_tasks for number in range(2)]
+    replies = sampler.sample([(p, trained[p.task_id]) for p in prompts], soon())
+    assert len({a.name for a in trained.values()}) == ADAPTERS
+
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    gaps, base_gaps = [], []
+    for task in small_tasks:
+        base = AutoModelForCausalLM.from_pretrained(checkpoint.SHIPPED, dtype=torch.bfloat16)
+        mine = [(p, r) for p, r in zip(prompts, replies, strict=True) if p.task_id == task.id]
+        base_gaps += [np.abs(hf_logprobs(base, p, r) - r.logprobs) for p, r in mine]
+        model = PeftModel.from_pretrained(base, trained[task.id].path, autocast_adapter_dtype=False)
+        gaps += [np.abs(hf_logprobs(model, p, r) - r.logprobs) for p, r in mine]
+    assert np.concatenate(gaps).mean() < 0.02
+    assert np.concatenate(base_gaps).mean() > 2 * np.concatenate(gaps).mean()  # the adapters do change something
+
+
+def test_rows_without_an_adapter_are_the_base_model_also_beside_adapters(sampler, trainer, small_tasks):
+    task = small_tasks[0]
+    adapter = trainer.train("beside", leave_one_out(task, 8, 0, 1024), 0, soon()).adapter
+    prompts = [prompt_for(t) for t in small_tasks[:6]]
+    alone = sampler.sample([(p, None) for p in prompts], soon())
+    beside = sampler.sample([r for p in prompts for r in ((p, None), (p, adapter))], soon())[::2]
+    assert [r.tokens[:5] for r in alone] == [r.tokens[:5] for r in beside]
+    assert abs(np.mean([a.logprob / len(a.tokens) - b.logprob / len(b.tokens) for a, b in zip(alone, beside, strict=True)])) < 0.01
+
+
+def test_sampling_stops_when_told_to_and_the_engine_goes_on_serving(sampler, small_tasks):
+    prompts = [prompt_for(t) for t in small_tasks]
+    assert sampler.sample([(p, None) for p in prompts], Deadline.after(0)) == [None] * len(prompts)
+    assert all(sampler.sample([(p, None) for p in prompts[:2]], soon()))
+
+
+def test_the_same_batch_gives_the_same_replies_twice(sampler, small_tasks):
+    requests = [(prompt_for(t), None) for t in small_tasks]
+    assert sampler.sample(requests, soon()) == sampler.sample(requests, soon())
