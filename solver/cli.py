@@ -10,13 +10,16 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from solver import checkpoint, tasks
 from solver.checkpoint import Checkpoint
 from solver.config import PRESETS, Config, require, seconds
 from solver.core import Grid
-from solver.tasks import SPLITS, BadInput, TaskSet
+from solver.sets import SPLITS
+from solver.tasks import BadInput, TaskSet
 
+LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 OUTPUT = Path("runs/submission.json")  # where no --output is given
 
 
@@ -39,21 +42,23 @@ class Plan:
 class OneLine(argparse.ArgumentParser):
     """A parser whose errors are one line on standard error, exit status 2."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         """Say what came and what to do, without the usage text."""
         self.exit(2, f"error: {message}; see python {self.prog} --help\n")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> OneLine:
     """All flags of `submission.py`."""
     made = OneLine(
         prog="submission.py",
+        allow_abbrev=False,
         description="Answer ARC tasks by test-time training and vLLM sampling. With no arguments: a ten-minute dry run "
         "over 20 ARC-AGI-1 evaluation tasks with the shipped weights.",
     )
     source = made.add_mutually_exclusive_group()
     source.add_argument("--challenges", type=Path, metavar="PATH", help="Kaggle's JSON, or a folder of ARC task files")
     source.add_argument("--split", default="dry-run", metavar="NAME", help=f"an embedded set: {', '.join(SPLITS)}")
+    made.add_argument("--solutions", type=Path, metavar="FILE", help="of --challenges; read for the score alone")
     made.add_argument("--task-ids", nargs="+", metavar="ID", help="only these tasks")
     made.add_argument("--limit", type=int, metavar="N", help="only the first N tasks")
     made.add_argument("--weights", type=Path, default=checkpoint.SHIPPED, metavar="DIR", help="the base model")
@@ -70,14 +75,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The flags as given, `already_spent` in seconds; exits with status 2 and one line where they make no sense."""
-    made = parser()
+    """`validated` for `submission.py`."""
+    return validated(parser(), argv)
+
+
+def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
+    """The flags as given, times in seconds; exits with status 2 and one line where they make no sense."""
     options = made.parse_args(argv)
     try:
         options.already_spent = seconds(options.already_spent) if options.already_spent else 0.0
         options.time_limit = seconds(options.time_limit) if options.time_limit else None
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
+        seeds = options.seed is None or 0 <= options.seed <= LARGEST_SEED
+        require("--seed", options.seed, seeds, f"0 to {LARGEST_SEED}")
+        alone = options.solutions is not None and options.challenges is None
+        require("--solutions", str(options.solutions), not alone, "to come with --challenges; splits have their own")
         known = options.devices in ("auto", "cpu") or options.devices.isdecimal()
         require("--devices", options.devices, known, "auto, cpu, or the number of one GPU, such as 0")
     except BadInput as error:
@@ -87,8 +100,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def prepare(options: argparse.Namespace) -> Plan:
     """Read and check all the flags point to. Raises `BadInput`."""
+    solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
     if options.challenges is not None:
-        task_set, solutions = tasks.load_challenges(options.challenges), None
+        task_set = tasks.load_challenges(options.challenges)
+        solutions = _scored(options.solutions, task_set)
     else:
         name = options.split
         task_set, solutions = tasks.load_split(name), lambda: tasks.load_solutions(name)
@@ -102,6 +117,16 @@ def prepare(options: argparse.Namespace) -> Plan:
         solutions=solutions,
         environment=_environment(options.devices),
     )
+
+
+def _scored(path: Path | None, task_set: TaskSet) -> Callable[[], Mapping[str, tuple[Grid, ...]]] | None:
+    """A reader of the solutions file, which must be there and must name every task."""
+    if path is None:
+        return None
+    missing = [i for i in task_set.tests if i not in tasks.load_solutions_file(path)]
+    if missing:
+        raise BadInput(f"{path} has no solution for {missing[0]}: expected the solutions of the same challenges")
+    return lambda: tasks.load_solutions_file(path)
 
 
 def configure(options: argparse.Namespace) -> Config:

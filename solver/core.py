@@ -1,6 +1,6 @@
 """The nouns every module shares, and the two seams (`Trainer`, `Sampler`) that hide the models.
 
-Knows nothing of files, models, clocks or the command line. Law: every value here is frozen; nothing is changed in place.
+Knows nothing of files, models, clocks or the command line. Law: every value here is frozen.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What is asked of the sampler: one test input of one task under one view, as token ids, with room for the reply."""
+    """What is asked of the sampler: one test input of one task under one view, as token ids."""
 
     task_id: str
     test: int
@@ -88,7 +88,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained LoRA adapter: the directory it was saved in, and the name it is served under (one name, one content)."""
+    """A trained LoRA adapter: its directory, and the name it is served under (one name, one content)."""
 
     name: str
     path: Path

@@ -24,7 +24,7 @@ def _groups(index: Tensor, rows: int) -> Iterator[tuple[int, Any]]:
     if bool((index == first).all()):
         yield first, slice(0, rows)
         return
-    for adapter in index.unique().tolist():
+    for adapter in torch.unique(index).tolist():
         yield adapter, (index == adapter).nonzero()[:, 0]
 
 
@@ -53,7 +53,7 @@ def expand_slice(
     size: int,
     add_inputs: bool = True,
 ) -> None:
-    """output[i, offset:offset + size] += inputs[i] · B of adapter index[i], transposed; unchanged where there is none."""
+    """output[i, offset:offset + size] += inputs[i] · B of adapter index[i], transposed; unchanged where none."""
     for adapter, chosen in _groups(index, inputs.shape[0]):
         if adapter < 0:
             continue
@@ -99,7 +99,7 @@ REPLACED = {
 
 
 def install(version: str) -> str:
-    """Put these operators in the place of vLLM's, where its version is one they were tested with; says what was done."""
+    """Put these operators in the place of vLLM's if its version is one they were tested with; says what was done."""
     if not version.startswith(TESTED):
         return f"vLLM {version}'s own CPU LoRA operators are used: the faster ones were tested with {TESTED[0]}x only"
     wrapper = import_module("vllm.lora.punica_wrapper.punica_cpu")

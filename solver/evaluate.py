@@ -72,6 +72,12 @@ def score(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> Scores
     )
 
 
+def solved_outputs(submission: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]) -> tuple[bool, ...]:
+    """Whether each output is solved by either attempt, in the order of the solutions: what paired tests compare."""
+    names = ("attempt_1", "attempt_2")
+    return tuple(hit for i, outputs in solutions.items() for hit in _solved(submission.get(i), outputs, names))
+
+
 def _mean_share(solved: Mapping[str, Sequence[bool]]) -> float:
     return math.fsum(sum(outputs) / len(outputs) for outputs in solved.values()) / len(solved)
 

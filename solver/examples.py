@@ -1,7 +1,7 @@
-"""Training data for one task from its own demonstrations: leave-one-out under random views (arXiv 2411.07279, section 3).
+"""Training data for a task from its own demonstrations: leave-one-out under random views (arXiv 2411.07279, 3).
 
-Knows nothing of models. Laws: the examples are a function of (task, seed, cap, room) alone; every example's last pair is
-the one left out, its context the others; nothing of the test outputs is in reach.
+Knows nothing of models. Laws: the examples are a function of (task, seed, cap, room) alone; every example's last pair
+is the one left out, its context the others; nothing of the test outputs is in reach.
 """
 
 from __future__ import annotations

@@ -95,6 +95,8 @@ def token_loss(parts: Tensor, targets: Tensor) -> Tensor:
 class GridEmbedding(nn.Module):
     """Token ids [...] to vectors [..., width]: the sum of the tables for role, row, column and colour."""
 
+    rows: Tensor
+
     def __init__(self, width: int, spread: float):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(sum(TABLES), width) * spread)
@@ -106,6 +108,8 @@ class GridEmbedding(nn.Module):
 
 class GridRotary(nn.Module):
     """Cosine and sine tables [batch, length, head_dim] for sequence indices and token ids [batch, length]."""
+
+    lookup: Tensor
 
     def __init__(self, config: GridQwen3Config):
         super().__init__()
@@ -125,6 +129,8 @@ class GridQwen3Model(Qwen3Model):  # type: ignore[misc]
     """Qwen3's stack of layers between the factored embedding and the final norm."""
 
     config_class = GridQwen3Config
+    embed_tokens: GridEmbedding
+    rotary_emb: GridRotary
 
     def _init_weights(self, module: nn.Module) -> None:
         """Transformers calls this to fill what a checkpoint does not hold: the lookup tables."""

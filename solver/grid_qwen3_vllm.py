@@ -57,7 +57,8 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
         axes = torch.cat([positions[None], self.lookup[:, input_ids]]).float()
         turns = self.steps.t() @ axes
         angles = torch.cat([turns.cos(), turns.sin()])
-        return self.model(input_ids, angles, intermediate_tensors, inputs_embeds)
+        hidden: Tensor = self.model(input_ids, angles, intermediate_tensors, inputs_embeds)
+        return hidden
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         return spread_logits(functional.linear(hidden_states.float(), self.lm_head.weight.float()))

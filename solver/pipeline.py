@@ -13,7 +13,7 @@ from solver import augment, formats, vote
 from solver.answers import placeholders
 from solver.clock import Deadline, now
 from solver.config import Config
-from solver.core import Adapter, Candidate, Pair, Prompt, Reply, Sampler, Task, TaskResult, Trainer
+from solver.core import Adapter, Candidate, Grid, Pair, Prompt, Reply, Sampler, Task, TaskResult, Trainer
 from solver.examples import leave_one_out
 
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -96,19 +96,22 @@ def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
                 f"{dropped} of {len(task.demonstrations)} demonstrations dropped, longest first"
             )
         shown = Task(task.id, kept, (grid,))
-        length = sum(map(formats.pair_length, kept)) + formats.encoded_length(grid) + 2
-        room = min(expected_reply(kept, grid), config.engine.context - length)
-        if room <= 0:
-            item.notes.append(f"test {test}: its input alone fills the context")
-            continue
+        too_long = 0
         for number, view in enumerate(augment.views(shown, config.views, config.seed, f"views {test}")):
             seen = augment.apply_task(view, shown)
-            tokens = formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
-            made.append((number, Prompt(task.id, test, view, tuple(tokens), room)))
+            tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+            room = min(expected_reply(kept, grid), config.engine.context - len(tokens))
+            if room > 0:
+                made.append((number, Prompt(task.id, test, view, tokens, room)))
+            else:  # a transposed view of wide grids has more row markers
+                too_long += 1
+        if too_long:
+            what = f"{too_long} of {config.views} views" if kept else "its input alone"
+            item.notes.append(f"test {test}: {what} left no room for a reply in {config.engine.context} tokens")
     return made
 
 
-def expected_reply(demonstrations: Sequence[Pair], test: formats.Grid) -> int:
+def expected_reply(demonstrations: Sequence[Pair], test: Grid) -> int:
     """Tokens a reply may have: the longest output shown, or the test input scaled as the demonstrations were, and more.
 
     Turning a grid changes its row markers, so both sides are counted as if they were the longer one.

@@ -47,14 +47,14 @@ class Run:
             print(f"error: {error}", file=sys.stderr)
             return 2
         signal.signal(signal.SIGTERM, _interrupt)
-        log, record = (self.plan.output.with_suffix(end) for end in (".worker.log", ".record.jsonl"))
+        log, self.record = (self.plan.output.with_suffix(end) for end in (".worker.log", ".record.jsonl"))
+        self.record.unlink(missing_ok=True)
         with (
             log.open("w") as self.log,
-            record.open("w") as self.record,
             Progress(len(self.plan.task_set.tasks), self.deadline.remaining, sys.stdout) as self.progress,
         ):
-            self._introduce()
             try:
+                self._introduce()
                 self._serve(self.log)
             except KeyboardInterrupt:
                 self.progress.note("interrupted: the answers so far are kept")
@@ -84,11 +84,14 @@ class Run:
             self.file.fill(task_id, attempts)
         except OSError as error:  # kept in memory, written with the next task's or at the end
             self.progress.note(f"warning: {self.plan.output} could not be replaced: {error}")
+        try:
+            with self.record.open("a") as record:
+                record.write(json.dumps(message) + "\n")
+        except OSError as error:  # a full disk: the answers are worth more than their record
+            self.progress.note(f"warning: {self.record} lacks {task_id}: {error}")
         for test, given in enumerate(message["from_model"]):
             reason = notes or f"{message['rejected']} replies, none of them a grid"
             self.outcomes[task_id, test] = Outcome(task_id, test, given, reason if given == 0 else "")
-        self.record.write(json.dumps(message) + "\n")
-        self.record.flush()
         votes = " and ".join(f"{first} of {total}" for first, total in message["votes"])
         info = f"{message['steps']} steps, votes {votes}, {sum(message['seconds'].values()):.1f} s"
         self.progress.task(task_id, f"{info}; {notes}" if notes else info, self._count(task_id, attempts))

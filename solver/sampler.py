@@ -25,6 +25,7 @@ QUIET = {  # what the engine must know before it is imported
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+
 def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     """Set the environment the engine reads on import; settings the user made stay."""
     for name, value in environment.items():

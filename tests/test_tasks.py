@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.core import Grid, Task, same
+from solver.sets import COMPARISON, DRY_RUN, HELD_OUT, SPLITS
 from solver.tasks import (
-    DRY_RUN,
-    SPLITS,
     BadInput,
     Fault,
     TaskSet,
@@ -363,7 +363,15 @@ def test_an_embedded_set_is_whole_and_has_a_solution_for_every_test_input(name: 
 
 
 def test_every_split_is_tested_above() -> None:
-    assert set(SPLITS) == {"arc1-training", "arc1-evaluation", "arc2-training", "arc2-evaluation", "dry-run"}
+    assert set(SPLITS) == {
+        "arc1-training",
+        "arc1-evaluation",
+        "arc2-training",
+        "arc2-evaluation",
+        "dry-run",
+        "comparison",
+        "held-out",
+    }
 
 
 def cells(grids: list[Grid]) -> int:
@@ -380,8 +388,24 @@ def test_the_dry_run_is_what_its_rule_says() -> None:
     assert tuple(load_split("dry-run").tests) == DRY_RUN
 
 
+def test_the_comparison_list_follows_its_rule():
+    def cells(task):
+        shown = sum(p.input.size + p.output.size for p in task.demonstrations)
+        return shown + max(t.size for t in task.tests)
+
+    small = [t.id for t in load_split("arc1-evaluation").tasks if cells(t) <= 1000]
+    assert len(small) == 177
+    assert tuple(sorted(sorted(small, key=lambda i: (zlib.crc32(i.encode()), i))[:50])) == COMPARISON
+
+
+def test_the_held_out_list_is_what_pretraining_leaves_out():
+    from solver.pretrain.split import arc1_split
+
+    assert arc1_split().held_out == HELD_OUT
+
+
 def test_an_unknown_split_lists_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r'unknown split "arc3"; expected one of arc1-training, .*, dry-run; pass one'):
+    with pytest.raises(BadInput, match=r'unknown split "arc3"; expected one of arc1-training, .*, held-out; pass one'):
         load_split("arc3")
     with pytest.raises(BadInput, match="unknown split"):
         load_solutions("arc3")

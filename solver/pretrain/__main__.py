@@ -31,7 +31,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none."""
     options = parse(argv)
-    from torch import multiprocessing
+    from torch.multiprocessing.spawn import start_processes
 
     from solver.pretrain import data, split
     from solver.pretrain.train import Recipe
@@ -46,7 +46,8 @@ def main(argv: list[str]) -> int:
     if recipe.workers == 1:
         work(0, recipe, options.directory, options.device, options.every)
     else:
-        multiprocessing.start_processes(work, (recipe, options.directory, options.device, options.every), nprocs=recipe.workers, start_method="spawn")
+        arguments = (recipe, options.directory, options.device, options.every)
+        start_processes(work, arguments, nprocs=recipe.workers, start_method="spawn")
     if options.export:
         from solver.pretrain.export import export
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver import augment, formats
-from solver.examples import to_example
 from solver.core import Example, Pair, View, seed_for
+from solver.examples import to_example
 from solver.pretrain.data import Pool
 
 LENGTHS = ((512, 0.42), (1024, 0.38), (2048, 0.17), (3072, 0.03))  # tokens a sequence may have: share of sequences
@@ -65,8 +65,6 @@ def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
     colours = augment.draw_colours(rng, True) if rng.random() < RECOLOUR_ONE_SIDE else shown.colours
     answered = View(turn, colours)
     return [Pair(augment.apply(shown, p.input), augment.apply(answered, p.output)) for p in pairs]
-
-
 
 
 def pad(examples: list[Example]) -> Batch:

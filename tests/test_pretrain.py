@@ -1,0 +1,371 @@
+"""Pretraining: what may be trained on, batches that can be made again anywhere, and a run that may be killed anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fakes import MIRROR, STACK, pairs_of, random_task
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from solver import checkpoint, formats, grid_qwen3
+from solver.core import Pair, key
+from solver.pretrain import batches, data, split, train
+from solver.pretrain.batches import ROUND, one_round
+from solver.pretrain.data import Pool
+from solver.pretrain.export import export
+from solver.pretrain.train import Recipe, Training, rate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = Recipe(width=32, layers=1, heads=1, head_size=32, inner=32, steps=4, tokens=256, warmup=2, workers=1)
+LEAKED = "40853293"  # its pairs stand in ARC-AGI-2 evaluation or ARC-AGI-1 evaluation under another id
+
+
+def cells(raw: list[list[int]]) -> tuple[int, int, bytes]:
+    """A grid by content, written otherwise than `split` writes it."""
+    return key(np.array(raw, dtype=np.uint8))
+
+
+def contents(task: Mapping[str, Any]) -> set[tuple[int, int, bytes]]:
+    return {cells(pair[side]) for part in ("train", "test") for pair in task[part] for side in ("input", "output")}
+
+
+def whole_pairs(task: Mapping[str, Any]) -> set[tuple[tuple[int, int, bytes], tuple[int, int, bytes]]]:
+    return {(cells(pair["input"]), cells(pair["output"])) for part in ("train", "test") for pair in task[part]}
+
+
+def spelled(pool: Pool) -> list[tuple[str, int, list[tuple[Any, Any]]]]:
+    """A pool as plain values."""
+    return [
+        (name, own, [(key(p.input), key(p.output)) for p in pairs])
+        for name, own, pairs in zip(pool.ids, pool.originals, pool.pairs, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def training() -> dict[str, split.RawTask]:
+    return split.raw("arcagi_aa922be.json")["train"]
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> list[split.RawTask]:
+    return split.evaluation_tasks()
+
+
+@pytest.fixture(scope="module")
+def parts(training: dict[str, split.RawTask], evaluation: list[split.RawTask]) -> split.Split:
+    return split.make_split(training, evaluation)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    """Three tasks of a few small pairs, the last two of each ARC's own."""
+    tasks = [random_task([(2, 3), (3, 3), (4, 2), (3, 5), (2, 2), (1, 4)], seed) for seed in range(3)]
+    return Pool(("a", "b", "c"), tuple(t.demonstrations for t in tasks), (2, 2, 2))
+
+
+@pytest.fixture(scope="module")
+def large_pool() -> Pool:
+    """Pairs of all lengths, up to the longest sequence there is."""
+    sides = (3, 5, 7, 10, 13, 16, 20, 22, 26)
+    tasks = [random_task([(s, s) for s in sides for _ in range(3)], seed) for seed in range(3)]
+    return Pool(("a", "b", "c"), tuple(t.demonstrations for t in tasks), (0, 0, 0))
+
+
+def test_no_task_trained_on_or_held_out_shares_a_grid_or_a_pair_with_an_evaluation_task(
+    parts: split.Split, training: dict[str, split.RawTask], evaluation: list[split.RawTask]
+) -> None:
+    grids = set().union(*map(contents, evaluation))
+    pairs = set().union(*map(whole_pairs, evaluation))
+    assert not any(contents(training[i]) & grids for i in parts.train)
+    assert not any(whole_pairs(training[i]) & pairs for i in parts.held_out)
+    assert all(whole_pairs(training[i]) & pairs for i in parts.leaked)
+
+
+def test_the_parts_are_disjoint_sorted_and_all_of_the_training_tasks(
+    parts: split.Split, training: dict[str, split.RawTask]
+) -> None:
+    together = [*parts.train, *parts.held_out, *parts.leaked]
+    assert sorted(together) == sorted(training)
+    assert len(set(together)) == len(together) == 400
+    assert all(list(part) == sorted(part) for part in (parts.train, parts.held_out, parts.leaked))
+
+
+def test_a_hundred_tasks_are_held_out_and_one_known_leak_is_used_for_nothing(parts: split.Split) -> None:
+    assert len(parts.held_out) == 100
+    assert LEAKED in parts.leaked
+
+
+def test_the_split_does_not_depend_on_the_order_of_the_tasks(
+    parts: split.Split, training: dict[str, split.RawTask], evaluation: list[split.RawTask]
+) -> None:
+    assert split.make_split(dict(reversed(training.items())), reversed(evaluation)) == parts
+
+
+def test_a_task_that_shares_a_single_grid_is_held_out_and_one_that_shares_a_pair_is_leaked() -> None:
+    def task(first: int, second: int) -> split.RawTask:
+        return {"train": [{"input": [[first]], "output": [[second]]}], "test": []}
+
+    found = split.make_split(
+        {"clean": task(1, 2), "touching": task(3, 4), "leaked": task(5, 6)}, [task(5, 6), task(4, 9)]
+    )
+    assert found.leaked == ("leaked",)
+    assert "touching" in found.held_out
+
+
+def test_both_evaluation_sets_are_kept_out_of_training(evaluation: list[split.RawTask]) -> None:
+    assert len(evaluation) == 400 + 120
+
+
+def test_a_pool_comes_back_from_its_file_as_it_was(pool: Pool, tmp_path: Path) -> None:
+    data.save(pool, tmp_path / "made" / "pool.npz")
+    back = data.load(tmp_path / "made" / "pool.npz")
+    assert spelled(back) == spelled(pool)
+    assert back.pairs[0][0].input.dtype == np.uint8
+
+
+def test_the_same_pool_is_the_same_file(pool: Pool, tmp_path: Path) -> None:
+    first, second = (data.save(pool, tmp_path / name) for name in ("one.npz", "two.npz"))
+    assert first == second
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def collected(parts: split.Split) -> Pool:
+    """A pool of two tasks, generated."""
+    pytest.importorskip("reasoning_gym", reason="RE-ARC's generators come with reasoning-gym, which is not installed")
+    return data.collect(parts.train[:2], 3, seed=5)
+
+
+def test_a_collected_pool_holds_generated_pairs_and_all_of_the_tasks_own(
+    collected: Pool, parts: split.Split, training: dict[str, split.RawTask]
+) -> None:
+    assert collected.ids == parts.train[:2]
+    for name, own, pairs in zip(collected.ids, collected.originals, collected.pairs, strict=True):
+        assert own == len(training[name]["train"]) + len(training[name]["test"])
+        assert len(pairs) == 3 + own
+        assert {(key(p.input), key(p.output)) for p in pairs[-own:]} == whole_pairs(training[name])
+    for pair in (p for pairs in collected.pairs for p in pairs):
+        for grid in (pair.input, pair.output):
+            assert grid.dtype == np.uint8
+            assert 1 <= min(grid.shape) <= max(grid.shape) <= 30
+            assert int(grid.max()) <= 9
+
+
+def test_no_collected_pair_stands_in_an_evaluation_task(collected: Pool, evaluation: list[split.RawTask]) -> None:
+    forbidden = set().union(*map(whole_pairs, evaluation))
+    assert not any((key(p.input), key(p.output)) in forbidden for pairs in collected.pairs for p in pairs)
+
+
+def test_a_pair_of_an_evaluation_task_is_left_out_even_of_a_leaked_tasks_own(parts: split.Split) -> None:
+    pytest.importorskip("reasoning_gym", reason="RE-ARC's generators come with reasoning-gym, which is not installed")
+    raw = split.raw("arcagi_aa922be.json")["train"][LEAKED]
+    made = data.collect([LEAKED], 1, seed=0)
+    assert made.originals[0] < len(raw["train"]) + len(raw["test"])
+
+
+def test_a_tasks_generated_pairs_depend_on_seed_and_task_alone(collected: Pool) -> None:
+    again, other = (list(data.re_arc_pairs(collected.ids[1], 3, seed)) for seed in (5, 6))
+    assert [(key(p.input), key(p.output)) for p in again] == [
+        (key(p.input), key(p.output)) for p in collected.pairs[1][:3]
+    ]
+    assert [(key(p.input), key(p.output)) for p in other] != [(key(p.input), key(p.output)) for p in again]
+
+
+def test_the_batches_of_a_round_are_the_same_whenever_they_are_made(pool: Pool) -> None:
+    first, again = one_round(pool, 7, 2, 256), one_round(pool, 7, 2, 256)
+    assert [(b.tokens.tolist(), b.loss.tolist()) for b in first] == [
+        (b.tokens.tolist(), b.loss.tolist()) for b in again
+    ]
+
+
+def test_rounds_and_seeds_differ(pool: Pool) -> None:
+    made = [str([b.tokens.tolist() for b in one_round(pool, *which, 256)]) for which in ((7, 2), (7, 3), (8, 2))]
+    assert len(set(made)) == 3
+
+
+@pytest.mark.parametrize("tokens", [2048, 4096, 8192])
+def test_a_round_has_exactly_its_number_of_steps_however_long_the_sequences(large_pool: Pool, tokens: int) -> None:
+    """A round with fewer batches would leave a run waiting for steps that never come."""
+    assert [len(one_round(large_pool, 0, number, tokens)) for number in range(6)] == [ROUND] * 6
+
+
+@pytest.mark.parametrize("tokens", [4096, 8192])
+def test_a_batch_is_no_longer_than_the_tokens_of_a_step_and_one_sequence(large_pool: Pool, tokens: int) -> None:
+    longest = max(n for n, _ in batches.LENGTHS)
+    for batch in one_round(large_pool, 0, 0, tokens):
+        assert 0 < int((batch.tokens != formats.PAD).sum()) <= tokens + 2 * longest
+        assert batch.tokens.shape == batch.loss.shape
+        assert batch.tokens.shape[1] <= longest
+        assert (batch.tokens != formats.PAD).any(axis=0).all(), "a column of nothing but padding"
+
+
+def test_sequences_are_whole_pairs_with_the_loss_on_every_output_after_the_first(pool: Pool) -> None:
+    for batch in one_round(pool, 0, 0, 512)[:4]:
+        for tokens, wanted in zip(batch.tokens, batch.loss, strict=True):
+            own = tokens[tokens != formats.PAD].tolist()
+            pairs = pairs_of(own)
+            assert 2 <= len(pairs) <= batches.PAIRS[1]
+            assert formats.encode_pairs(pairs)[0].tolist() == own
+            assert int(wanted.sum()) == sum(formats.encoded_length(p.output) + 1 for p in pairs[1:])
+            assert not wanted[tokens == formats.PAD].any()
+
+
+def test_a_sequence_never_mixes_tasks_nor_generated_with_own_pairs() -> None:
+    sides = {"a": (1, 2), "b": (3, 4)}
+    pool = Pool(
+        ("a", "b"),
+        tuple((*_squares(generated, 4), *_squares(own, 4)) for generated, own in sides.values()),
+        (4, 4),
+    )
+    rng = np.random.default_rng(0)
+    drawn = [{p.input.shape for p in pairs_of(batches.sequence(pool, rng).tokens.tolist())} for _ in range(80)]
+    assert all(len(shapes) == 1 for shapes in drawn)
+    assert {shape for shapes in drawn for shape in shapes} == {(1, 1), (2, 2), (3, 3), (4, 4)}
+
+
+def _squares(side: int, count: int) -> tuple[Pair, ...]:
+    return random_task([(side, side)] * count).demonstrations
+
+
+def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
+    recipe = Recipe(steps=100, warmup=10, decay=0.3)
+    plan = [rate(step, recipe) for step in range(101)]
+    assert plan[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert plan[10:70] == [1.0] * 60
+    assert all(later < earlier for earlier, later in pairwise(plan[70:]))
+    assert plan[85] == pytest.approx(0.5)
+    assert plan[99] > plan[100] == 0.0
+
+
+def held_out() -> list[batches.Batch]:
+    tasks = [MIRROR, STACK]
+    own = Pool(("m", "s"), tuple((*t.demonstrations, *t.demonstrations) for t in tasks), (0, 0))
+    return train.gauge(own, 3)
+
+
+def state(training: Training) -> dict[str, Tensor]:
+    """Everything that must come back: masters, the model's own weights, optimizer state."""
+    found = {f"master {n}": p.detach().clone() for n, p in training.masters.items()}
+    found |= {f"model {n}": p.detach().clone() for n, p in training.model.named_parameters()}
+    for label, optimizer in (("muon", training.muon), ("adam", training.adam)):
+        for index, entry in optimizer.state_dict()["state"].items():
+            found |= {f"{label} {index} {k}": torch.as_tensor(v).clone() for k, v in entry.items()}
+    return found
+
+
+def unequal(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
+    assert set(a) == set(b)
+    return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Training, Path]]:
+    """A run of four steps that nobody killed, and its directory."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    training = Training(TINY)
+    train.run(training, pool, directory, held_out(), every=2)
+    yield training, directory
+
+
+def test_two_steps_then_a_checkpoint_then_two_more_are_four_steps_bit_for_bit(
+    pool: Pool, undisturbed: tuple[Training, Path], tmp_path: Path
+) -> None:
+    steps = one_round(pool, TINY.seed, 0, TINY.tokens)
+    first = Training(TINY)
+    for batch in steps[:2]:
+        first.step(batch)
+    first.save(tmp_path)
+    second = Training(TINY)
+    second.load(tmp_path)
+    assert (second.done, second.tokens) == (2, first.tokens)
+    assert unequal(state(second), state(first)) == []
+    for batch in steps[2:4]:
+        second.step(batch)
+    assert unequal(state(second), state(undisturbed[0])) == []
+
+
+def test_a_run_killed_between_checkpoints_and_resumed_ends_with_the_same_weights(
+    pool: Pool, undisturbed: tuple[Training, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = Training(TINY)
+    step = killed.step
+
+    def killed_in_the_fourth(batch: batches.Batch) -> float:
+        if killed.done == 3:
+            raise KeyboardInterrupt
+        return step(batch)
+
+    monkeypatch.setattr(killed, "step", killed_in_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(killed, pool, tmp_path, [], every=2)
+    resumed = Training(TINY)
+    resumed.load(tmp_path)
+    assert resumed.done == 2
+    train.run(resumed, pool, tmp_path, [], every=2)
+    assert unequal(state(resumed), state(undisturbed[0])) == []
+
+
+def test_a_run_across_the_end_of_a_round_takes_the_next_rounds_batches(pool: Pool, tmp_path: Path) -> None:
+    recipe = replace(TINY, steps=ROUND + 2)
+    training, seen = Training(recipe), []
+
+    def look(batch: batches.Batch) -> float:
+        seen.append(batch.tokens.tolist())
+        training.done += 1
+        return 0.0
+
+    training.step = look  # type: ignore[method-assign]
+    train.run(training, pool, tmp_path, [], every=100)
+    rounds = [*one_round(pool, 0, 0, recipe.tokens), *one_round(pool, 0, 1, recipe.tokens)]
+    assert seen == [b.tokens.tolist() for b in rounds[: ROUND + 2]]
+
+
+def test_a_run_writes_a_line_of_figures_at_every_checkpoint(undisturbed: tuple[Training, Path]) -> None:
+    lines = [json.loads(line) for line in (undisturbed[1] / "curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert lines[1]["tokens"] == undisturbed[0].tokens
+    assert all(0 <= line["held_out_tokens_right"] <= 1 and line["held_out_loss"] > 0 for line in lines)
+    assert not (undisturbed[1] / "checkpoint.partial").exists()
+
+
+def test_training_lowers_the_loss_on_a_batch_seen_again(pool: Pool) -> None:
+    training = Training(replace(TINY, steps=40))
+    batch = one_round(pool, 0, 0, TINY.tokens)[0]
+    losses = [training.step(batch) for _ in range(6)]
+    assert losses[-1] < losses[0] - 1
+
+
+def test_the_model_holds_the_masters_rounded_to_bfloat16(undisturbed: tuple[Training, Path]) -> None:
+    training = undisturbed[0]
+    for name, parameter in training.model.named_parameters():
+        assert parameter.dtype == torch.bfloat16
+        assert torch.equal(parameter, training.masters[name].to(torch.bfloat16))
+
+
+def test_the_same_seed_builds_the_same_model_and_another_seed_another() -> None:
+    first, again, other = (dict(train.build(replace(TINY, seed=s)).named_parameters()) for s in (0, 0, 1))
+    assert all(torch.equal(first[n], again[n]) for n in first)
+    assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+
+
+def test_exported_weights_pass_their_own_check_and_are_the_trained_ones(
+    undisturbed: tuple[Training, Path], tmp_path: Path
+) -> None:
+    training, directory = undisturbed
+    made = export(directory, tmp_path / "weights", TINY)
+    assert checkpoint.check(made).format == "grid"
+    assert {p.suffix for p in made.iterdir()} == {".json", ".safetensors"}
+    grid_qwen3.register()
+    model = AutoModelForCausalLM.from_pretrained(made, dtype=torch.bfloat16, local_files_only=True)
+    loaded, expected = dict(model.named_parameters()), dict(training.model.named_parameters())
+    assert all(torch.equal(loaded[n], expected[n]) for n in expected)
