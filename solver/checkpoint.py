@@ -35,7 +35,8 @@ def check(directory: Path) -> Checkpoint:
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
     manifest = _manifest(directory / MANIFEST)
-    for name, expected in manifest["sha256"].items():
+    loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
+    for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
         if found != expected:
@@ -51,7 +52,8 @@ def check(directory: Path) -> Checkpoint:
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        sound = found["format"] == "grid" and any(n.endswith(".safetensors") for n in found["sha256"])
+        sound = found["format"] == "grid" and isinstance(found["sha256"], dict)
+        sound = sound and any(n.endswith(".safetensors") for n in found["sha256"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:

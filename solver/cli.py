@@ -27,7 +27,7 @@ OUTPUT = Path("runs/submission.json")  # where no --output is given
 class Plan:
     """A run, checked: what to answer, with which weights and settings, and where to write.
 
-    `solutions`: reads the solutions where there are any; called by nobody before a task's answers are fixed.
+    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed.
     `environment`: variables the worker process gets.
     """
 
@@ -120,12 +120,16 @@ def prepare(options: argparse.Namespace) -> Plan:
 
 
 def _scored(path: Path | None, task_set: TaskSet) -> Callable[[], Mapping[str, tuple[Grid, ...]]] | None:
-    """A reader of the solutions file, which must be there and must name every task."""
+    """A reader of the solutions file, which must be there and must name every task; what it holds is not kept."""
     if path is None:
         return None
-    missing = [i for i in task_set.tests if i not in tasks.load_solutions_file(path)]
+    known = tasks.load_solutions_file(path)
+    missing = [i for i in task_set.tests if i not in known]
     if missing:
         raise BadInput(f"{path} has no solution for {missing[0]}: expected the solutions of the same challenges")
+    for task in task_set.tasks:
+        if len(known[task.id]) != len(task.tests):
+            raise BadInput(f"{path} has {len(known[task.id])} solutions for {task.id}: expected {len(task.tests)}")
     return lambda: tasks.load_solutions_file(path)
 
 

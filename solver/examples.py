@@ -32,17 +32,16 @@ def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
             int(turns[index // len(task.demonstrations) % DIHEDRALS]),
             augment.draw_colours(rng, bool(rng.random() < KEEP_BLACK)),
         )
-        pairs = _ordered(task, left_out, rng, room)
+        pairs = _ordered(augment.apply_task(view, task).demonstrations, left_out, rng, room)
         if pairs:
-            shown = [Pair(augment.apply(view, p.input), augment.apply(view, p.output)) for p in pairs]
-            examples.append(to_example(shown))
+            examples.append(to_example(pairs))
     return examples
 
 
-def _ordered(task: Task, left_out: int, rng: np.random.Generator, room: int) -> list[Pair]:
+def _ordered(pairs: tuple[Pair, ...], left_out: int, rng: np.random.Generator, room: int) -> list[Pair]:
     """The other demonstrations in random order, the longest dropped until all fit, then the one left out."""
-    others = [int(i) for i in rng.permutation(len(task.demonstrations)) if i != left_out]
-    context, asked = [task.demonstrations[i] for i in others], task.demonstrations[left_out]
+    others = [int(i) for i in rng.permutation(len(pairs)) if i != left_out]
+    context, asked = [pairs[i] for i in others], pairs[left_out]
     spare = room - formats.pair_length(asked)
     if spare < 0:
         return []

@@ -43,6 +43,11 @@ def encoded_length(grid: Grid) -> int:
     return int(grid.shape[0] * (grid.shape[1] + 1))
 
 
+def _turned(grid: Grid) -> int:
+    """Tokens of a grid at most, whichever way a view turns it: its longer side is counted as its rows."""
+    return int(grid.size + max(grid.shape))
+
+
 def pair_length(pair: Pair) -> int:
     """Tokens of a whole pair: both grids, IN, OUT and END."""
     return encoded_length(pair.input) + encoded_length(pair.output) + 3
@@ -90,8 +95,8 @@ def fit(demonstrations: Sequence[Pair], test: Grid, room: int) -> tuple[tuple[Pa
     The room kept for the reply is that of the longest demonstration output or of the test input, whichever is larger.
     """
     kept = list(demonstrations)
-    reply = max([encoded_length(p.output) for p in kept] + [encoded_length(test)]) + 1
-    while kept and sum(map(pair_length, kept)) + encoded_length(test) + 2 + reply > room:
+    reply = max([_turned(p.output) for p in kept] + [_turned(test)]) + 1
+    while kept and sum(_turned(p.input) + _turned(p.output) + 3 for p in kept) + _turned(test) + 2 + reply > room:
         kept.remove(max(kept, key=pair_length))
     return tuple(kept), len(demonstrations) - len(kept)
 

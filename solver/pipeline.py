@@ -96,18 +96,17 @@ def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
                 f"{dropped} of {len(task.demonstrations)} demonstrations dropped, longest first"
             )
         shown = Task(task.id, kept, (grid,))
-        too_long = 0
+        full = 0
         for number, view in enumerate(augment.views(shown, config.views, config.seed, f"views {test}")):
             seen = augment.apply_task(view, shown)
             tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), config.engine.context - len(tokens))
             if room > 0:
                 made.append((number, Prompt(task.id, test, view, tokens, room)))
-            else:  # a transposed view of wide grids has more row markers
-                too_long += 1
-        if too_long:
-            what = f"{too_long} of {config.views} views" if kept else "its input alone"
-            item.notes.append(f"test {test}: {what} left no room for a reply in {config.engine.context} tokens")
+            else:
+                full += 1
+        if full:
+            item.notes.append(f"test {test}: its input alone fills the context in {full} of {config.views} views")
     return made
 
 

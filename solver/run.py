@@ -48,7 +48,7 @@ class Run:
             return 2
         signal.signal(signal.SIGTERM, _interrupt)
         log, self.record = (self.plan.output.with_suffix(end) for end in (".worker.log", ".record.jsonl"))
-        self.record.unlink(missing_ok=True)
+        self.record.write_text("")
         with (
             log.open("w") as self.log,
             Progress(len(self.plan.task_set.tasks), self.deadline.remaining, sys.stdout) as self.progress,

@@ -73,6 +73,7 @@ class PeftTrainer:
                 bound = 1 / math.sqrt(parameter.shape[1]) if "lora_A" in name else 0.0
                 start = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
                 parameter.copy_(start.to(parameter.device))
+                parameter.grad = None  # what a training that broke off left behind
         return {n: p.detach().float().clone() for n, p in self.parameters.items()}
 
     def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:
@@ -119,7 +120,7 @@ class Pace:
             self.since, self.started = now(), 1
         elif self.done > MEASURED:
             seconds = (now() - self.since) / (self.done - self.started)
-            self.planned = min(self.planned, self.done + int(left / seconds))
+            self.planned = int(min(self.planned, self.done + left / max(seconds, 1e-6)))
         if self.done >= self.planned or left <= 0:
             return None
         warm = max(1.0, self.recipe.warmup * self.planned)

@@ -1,6 +1,6 @@
 """Stand-ins for the model, the clock and the data: small hand-made tasks and fakes of `core`'s Protocols.
 
-Fakes, not mocks: each keeps the law of the part it stands for, fails where it is told to, and records what it was asked.
+Fakes, not mocks: each keeps the law of the part it stands for, fails where told to, and records what it was asked.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from solver.tasks import BadInput
 FILES = {"config.json": b"{}", "model.safetensors": b"many bytes", "small.safetensors": b"few"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A directory that `check` accepts."""
     directory = tmp_path / "weights"
@@ -119,7 +119,8 @@ def test_a_manifest_that_is_no_json_is_refused(weights: Path, content: bytes) ->
 
 
 def test_a_hash_that_is_no_text_is_refused(weights: Path) -> None:
-    write_manifest(weights, {"format": "grid", "sha256": {"model.safetensors": 12}})
+    hashes = {**{n: sha256(c) for n, c in FILES.items()}, "model.safetensors": 12}
+    write_manifest(weights, {"format": "grid", "sha256": hashes})
     assert "differs from the manifest's 12: " in refusal(weights)
 
 

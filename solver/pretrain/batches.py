@@ -79,10 +79,10 @@ def pad(examples: list[Example]) -> Batch:
 
 
 def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Batch]:
-    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens, padding included."""
+    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens before padding."""
     rng = np.random.default_rng(seed_for(seed, str(number), "pretrain batches"))
-    drawn, size = [], 0
-    while size < ROUND * tokens_a_step:
+    drawn, size = list[Example](), 0
+    while size < ROUND * tokens_a_step or len(drawn) < ROUND:
         drawn.append(sequence(pool, rng))
         size += drawn[-1].tokens.size
     drawn.sort(key=lambda e: e.tokens.size)
@@ -93,10 +93,10 @@ def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Ba
 def _cut(examples: list[Example], budget: float) -> Iterator[list[Example]]:
     total, group = 0.0, list[Example]()
     made = 1
-    for example in examples:
+    for left, example in zip(reversed(range(len(examples))), examples, strict=True):
         group.append(example)
         total += example.tokens.size
-        if total >= made * budget and made < ROUND:
+        if made < ROUND and (total >= made * budget or left <= ROUND - made):
             yield group
             made, group = made + 1, []
     if group:

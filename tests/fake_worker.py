@@ -1,0 +1,125 @@
+"""A worker process without models: speaks `solver.worker`'s protocol and misbehaves as a script says.
+
+Started as `python fake_worker.py SCRIPT.json --weights … --reports FD …`. It needs nothing but the standard library,
+so it starts at once. The script is an object:
+
+- `start`: what each start in turn does instead of getting ready: `""`, `kill`, `exit`, `hang` or `deaf` (gets ready,
+  never reads an order); the last entry holds for all later starts.
+- `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `late` (answers
+  the order's first task, then dies) or `orphan` (dies and leaves a process that holds its reports open).
+- `chatter`: noise for standard output, before and between the reports.
+
+What it was started with and every order it got are appended to `SCRIPT.json.log`, a JSON line each. It answers every
+test input with itself, and itself with the first cell changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+LONG = 600.0  # seconds a hanging worker sleeps, if it is not killed before
+
+
+def command(folder: Path, **script: Any) -> tuple[str, ...]:
+    """What to start such a worker with."""
+    path = folder / "script.json"
+    path.write_text(json.dumps(script))
+    return sys.executable, "-S", str(Path(__file__).resolve()), str(path)
+
+
+def heard(folder: Path, kind: str) -> list[Any]:
+    """What the workers of `command(folder)` got: `start` and `stuck`: process ids; `order`: orders; `argv`, `gpus`."""
+    log = folder / "script.json.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
+
+
+def result(task: dict[str, Any]) -> dict[str, Any]:
+    """An answer with all that `solver.worker.result_to_json` writes."""
+    attempts = []
+    for grid in task["tests"]:
+        other = [list(row) for row in grid]
+        other[0][0] = (other[0][0] + 1) % 10
+        attempts.append([grid, other])
+    many = len(attempts)
+    return {
+        "kind": "result",
+        "task_id": task["id"],
+        "attempts": attempts,
+        "from_model": [2] * many,
+        "votes": [[3, 4]] * many,
+        "rejected": 0,
+        "steps": 2,
+        "seconds": {"train": 0.01, "sample": 0.01},
+        "notes": [],
+        "candidates": [[] for _ in attempts],
+    }
+
+
+class Worker:
+    def __init__(self, path: Path, argv: list[str]) -> None:
+        self.script, self.log = json.loads(path.read_text()), path.with_name(path.name + ".log")
+        self.reports = int(argv[argv.index("--reports") + 1])
+        self.earlier = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        self.keep(start=os.getpid(), argv=argv, gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    def keep(self, **entry: Any) -> None:
+        self.earlier.append(entry)
+        with self.log.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def report(self, **message: Any) -> None:
+        print(self.script.get("chatter", ""), flush=True)
+        os.write(self.reports, (json.dumps(message) + "\n").encode())
+
+    def run(self) -> None:
+        script = self.script.get("start") or [""]
+        what = script[min(sum("start" in entry for entry in self.earlier), len(script)) - 1]
+        if what != "deaf":
+            self.misbehave(what)
+        self.report(kind="ready", seconds=0.1, notes=["nobody is trained"])
+        if what == "deaf":
+            time.sleep(LONG)
+        for line in sys.stdin:
+            self.serve(json.loads(line))
+
+    def serve(self, order: dict[str, Any]) -> None:
+        self.keep(order=order)
+        what = next(filter(None, (self.planned(task["id"]) for task in order["tasks"])), "")
+        self.misbehave(what)
+        if what == "fail":
+            return self.report(kind="failed", why="RuntimeError: told to fail")
+        for task in order["tasks"]:
+            self.report(**result(task))
+            if what == "late":
+                self.misbehave("kill")
+        self.report(kind="done")
+
+    def planned(self, task_id: str) -> str:
+        turns = self.script.get("turns", {}).get(task_id, [])
+        orders = [entry["order"] for entry in self.earlier if "order" in entry]
+        turn = sum(any(task["id"] == task_id for task in order["tasks"]) for order in orders)
+        return turns[turn - 1] if turn <= len(turns) else ""
+
+    def misbehave(self, what: str) -> None:
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "exit":
+            sys.exit(3)
+        if what == "hang":
+            self.keep(stuck=os.getpid())
+            time.sleep(LONG)
+        if what == "orphan":
+            subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({LONG})"], close_fds=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    Worker(Path(sys.argv[1]), sys.argv[2:]).run()

@@ -1,0 +1,94 @@
+"""Settings: what is refused and how it is said, the way to JSON and back, and the presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from solver.config import PRESETS, Config, EngineSettings, TrainRecipe, pack, seconds, unpack
+from solver.scheduler import Cost
+from solver.tasks import BadInput
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1h30m", 5400), ("11h30m5s", 41405), ("0.5", 0.5)],
+)
+def test_a_time_is_read_in_seconds_minutes_and_hours(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "-5m", "ten", "10 m", "10x", "m", "1h30", "90\n", "1e3", "1.h"])
+def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(text):
+    with pytest.raises(BadInput) as caught:
+        seconds(text)
+    assert str(caught.value) == f"time is {text!r}: expected such as 90s, 10m or 1h30m"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrainRecipe(rank=33), "LoRA rank is 33: expected one of 8, 16, 32, 64, 128, 256, 320, 512"),
+        (lambda: TrainRecipe(steps=-1), "training steps is -1: expected 0 (no test-time training) or more"),
+        (lambda: TrainRecipe(rate=0.0), "learning rate is 0.0: expected a number between 0 and 1"),
+        (lambda: TrainRecipe(examples=0), "examples a task is 0: expected at least 1"),
+        (lambda: EngineSettings(context=931), "context is 931: expected more than 931 tokens"),
+        (lambda: Config(time_limit=0.0), "time limit is 0.0: expected more than 0 seconds"),
+        (lambda: Config(views=0), "views is 0: expected at least 1"),
+        (lambda: Config(rule="best"), "voting rule is 'best': expected one of none, flat, hierarchical, logprob"),
+        (lambda: Config(group=5), "group is 5: expected 1 to the engine's adapters in a batch"),
+        (lambda: Config(group=0), "group is 0: expected 1 to the engine's adapters in a batch"),
+        (lambda: Config(train=TrainRecipe(rank=64)), "LoRA rank is 64: expected at most the engine's rank"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected(make, message):
+    with pytest.raises(BadInput) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_comes_back_from_json_as_it_was(name):
+    assert unpack(json.loads(json.dumps(pack(PRESETS[name])))) == PRESETS[name]
+
+
+def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were():
+    config = Config(
+        time_limit=1.5,
+        seed=7,
+        views=3,
+        rule="flat",
+        group=2,
+        cost=Cost(1.0, 2.0),
+        train=TrainRecipe(rank=8, rate=0.25, steps=0),
+        engine=EngineSettings(context=1024, rank=8, threads=1),
+    )
+    assert unpack(json.loads(json.dumps(pack(config)))) == config
+
+
+@pytest.mark.parametrize("part", ["", "train", "engine", "cost"])
+def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
+    tree = pack(Config())
+    (tree[part] if part else tree)["tempo"] = 1
+    with pytest.raises(TypeError, match="'tempo'"):
+        unpack(tree)
+
+
+def test_settings_on_their_way_to_the_worker_are_checked_again():
+    tree = pack(Config())
+    tree["views"] = 0
+    with pytest.raises(BadInput, match="views is 0"):
+        unpack(tree)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_leaves_more_than_a_turn_between_its_reserve_and_its_limit(name):
+    preset = PRESETS[name]
+    assert preset.reserve + preset.minimum < preset.time_limit
+    assert dataclasses.replace(preset) == preset  # checked once more at birth
+
+
+def test_the_presets_are_the_ones_the_documents_name():
+    assert set(PRESETS) == {"cpu", "smoke", "h200", "kaggle-l4x4", "kaggle-t4x2"}

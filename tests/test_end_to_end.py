@@ -1,0 +1,81 @@
+"""The whole program with the real weights, trainer and engine: the same seed gives the same file, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from solver import answers, formats, tasks
+from solver.core import Task
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).resolve().parent.parent
+SPLIT = "arc1-training"
+LIMIT = 420  # seconds for the whole program, of which the run has five minutes
+
+
+def size(task: Task) -> tuple[int, str]:
+    """Tokens of the task's longest prompt."""
+    longest = max(map(formats.encoded_length, task.tests))
+    return sum(map(formats.pair_length, task.demonstrations)) + longest, task.id
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run left: the file's bytes, its record's entries, what it printed."""
+
+    answers: bytes
+    record: list[dict]
+    printed: str
+
+
+def solve(folder: Path, chosen: list[str]) -> Done:
+    output = folder / "submission.json"
+    flags = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --output {output}".split()
+    command = [sys.executable, "submission.py", *flags, "--task-ids", *chosen]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    log = output.with_suffix(".worker.log")
+    assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
+    lines = output.with_suffix(".record.jsonl").read_text().splitlines()
+    return Done(output.read_bytes(), list(map(json.loads, lines)), ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def chosen() -> list[str]:
+    """The three smallest tasks."""
+    return [task.id for task in sorted(tasks.load_split(SPLIT).tasks, key=size)[:3]]
+
+
+@pytest.fixture(scope="module")
+def runs(chosen, tmp_path_factory) -> list[Done]:
+    return [solve(tmp_path_factory.mktemp("run"), chosen) for _ in range(2)]
+
+
+def test_two_runs_with_the_same_seed_write_the_same_file(runs):
+    assert runs[0].answers == runs[1].answers
+
+
+def test_two_runs_with_the_same_seed_find_the_same_candidates(runs):
+    assert [e["candidates"] for e in runs[0].record] == [e["candidates"] for e in runs[1].record]
+
+
+def test_the_file_is_complete_and_valid(runs, chosen):
+    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
+    assert answers.validate(json.loads(runs[0].answers), task_set.tests) == []
+
+
+def test_every_task_was_trained_and_every_view_of_it_sampled(runs, chosen):
+    assert sorted(entry["task_id"] for entry in runs[0].record) == sorted(chosen)
+    for entry in runs[0].record:
+        assert entry["steps"] == 2
+        assert entry["notes"] == []
+        assert sum(map(len, entry["candidates"])) + entry["rejected"] == 4 * len(entry["attempts"])
+
+
+def test_one_engine_serves_the_whole_run(runs):
+    assert all(run.printed.count("engine and trainer ready in ") == 1 for run in runs)

@@ -1,0 +1,259 @@
+"""The algorithm with a stand-in for both models: who is answered how, whatever fails, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import fakes
+import numpy as np
+import pytest
+from fakes import MIRROR, RULES, SINGLE, STACK, TASKS, FakeClock, FakeSampler, FakeTrainer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver import augment, formats, pipeline
+from solver.clock import Deadline
+from solver.config import Config, EngineSettings, TrainRecipe
+from solver.core import MAX_SIDE, Pair, Task, same
+
+CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
+SMALLEST = EngineSettings(context=formats.longest_reply() + 1)
+
+
+def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6):
+    clock = FakeClock()
+    trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler()
+    allowed = {task.id: seconds for task in tasks}
+    results = pipeline.solve(tasks, trainer, sampler, config, allowed, Deadline.after(seconds, clock))
+    check(results, tasks)
+    return {result.task_id: result for result in results}
+
+
+def check(results, tasks):
+    """What holds of every result: a place for every test input, and in it two different valid grids."""
+    assert [result.task_id for result in results] == [task.id for task in tasks]
+    for result, task in zip(results, tasks, strict=True):
+        assert len(result.attempts) == len(result.from_model) == len(result.votes) == len(task.tests)
+        for first, second in result.attempts:
+            assert not same(first, second)
+            for grid in (first, second):
+                assert grid.ndim == 2
+                assert 1 <= min(grid.shape) <= max(grid.shape) <= MAX_SIDE
+                assert grid.max() <= 9
+
+
+def right(result, task):
+    """Whether the first attempt at every test input follows the task's rule."""
+    rule = RULES[task.id]
+    return all(same(first, rule(grid)) for (first, _), grid in zip(result.attempts, task.tests, strict=True))
+
+
+def test_a_model_that_knows_the_rules_solves_every_task_with_every_vote():
+    results = solve()
+    assert all(right(results[task.id], task) for task in TASKS)
+    assert results["stack"].votes == ((8, 8), (8, 8))
+    assert results["stack"].from_model == (1, 1)  # one answer, so the other attempt is a placeholder
+    assert (results["mirror"].steps, results["mirror"].rejected, results["mirror"].notes) == (3, 0, ())
+    assert set(results["mirror"].seconds) == {"train", "sample"}
+
+
+@given(task=st.sampled_from(TASKS), views=st.integers(1, 40), seed=st.integers(0, 99))
+def test_every_view_is_taken_back_to_the_frame_of_the_task(task, views, seed):
+    result = solve([task], config=replace(CONFIG, views=views, seed=seed))[task.id]
+    for grid, candidates in zip(task.tests, result.candidates, strict=True):
+        assert len(candidates) == views
+        assert all(same(candidate.grid, RULES[task.id](grid)) for candidate in candidates)
+
+
+def test_the_views_of_a_test_input_are_all_different_and_the_first_is_the_task_as_it_is():
+    sampler = FakeSampler()
+    solve([MIRROR], sampler=sampler, config=replace(CONFIG, views=32))
+    views = [prompt.view for prompt, _ in sampler.batches[0]]
+    assert views[0] == augment.IDENTITY
+    assert len(set(views)) == 32
+
+
+def test_all_tasks_go_in_one_batch_with_their_own_adapters_and_the_first_views_of_all_come_first():
+    sampler = FakeSampler()
+    solve(sampler=sampler)
+    [batch] = sampler.batches
+    assert all(adapter.name == prompt.task_id for prompt, adapter in batch)
+    assert [prompt.task_id for prompt, _ in batch[:4]] == ["mirror", "stack", "stack", "single"]
+    assert {prompt.view for prompt, _ in batch[:4]} == {augment.IDENTITY}
+
+
+def test_the_most_frequent_answer_is_the_first_attempt_and_the_next_one_the_second():
+    def two_minds(cells):
+        two_minds.asked += 1
+        return fakes.stack(cells) if two_minds.asked <= 3 else fakes.mirror(cells)
+
+    two_minds.asked = 0
+    config = replace(CONFIG, rule="flat")
+    result = solve([MIRROR], sampler=FakeSampler(rules={"mirror": two_minds}), config=config)["mirror"]
+    [(first, second)] = result.attempts
+    assert same(first, fakes.mirror(MIRROR.tests[0]))
+    assert same(second, fakes.stack(MIRROR.tests[0]))
+    assert result.votes == ((5, 8),)
+    assert result.from_model == (2,)
+
+
+def test_the_sampler_may_forget_exactly_the_adapters_that_were_made():
+    sampler = FakeSampler()
+    solve(trainer=FakeTrainer(learns_nothing=frozenset({"stack"})), sampler=sampler)
+    assert [adapter.name for adapter in sampler.forgotten] == ["mirror", "single"]
+
+
+def test_a_task_whose_training_fails_is_answered_by_the_base_model_and_says_so():
+    sampler = FakeSampler()
+    results = solve(trainer=FakeTrainer(fails=frozenset({"mirror"})), sampler=sampler)
+    assert all(right(results[task.id], task) for task in TASKS)
+    note = "no adapter: RuntimeError: the fake trainer was told to fail for mirror"
+    assert results["mirror"].notes == (note,)
+    assert results["mirror"].steps == 0
+    assert results["stack"].notes == results["single"].notes == ()
+    assert {prompt.task_id for prompt, adapter in sampler.batches[0] if adapter is None} == {"mirror"}
+
+
+def test_training_that_was_cut_short_is_said():
+    result = solve([MIRROR], trainer=FakeTrainer(steps=2, planned=5))["mirror"]
+    assert result.notes == ("training stopped after 2 of 5 steps",)
+    assert result.steps == 2
+
+
+def test_without_training_steps_the_trainer_is_never_asked():
+    trainer, sampler = FakeTrainer(), FakeSampler()
+    results = solve(trainer=trainer, sampler=sampler, config=replace(CONFIG, train=TrainRecipe(steps=0)))
+    assert trainer.calls == []
+    assert all(adapter is None for _, adapter in sampler.batches[0])
+    assert right(results["stack"], STACK)
+    assert results["stack"].notes == ()
+
+
+def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
+    seen = {}
+
+    class Watching(FakeTrainer):
+        def train(self, name, examples, seed, stop):
+            seen[name] = stop.remaining()
+            return super().train(name, examples, seed, stop)
+
+    stop = Deadline.after(10, FakeClock())
+    pipeline.solve([MIRROR, STACK], Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop)
+    assert seen == {"mirror": 4, "stack": 10}
+
+
+@pytest.mark.parametrize("kind", ["garbage", "endless"])
+def test_replies_that_are_no_grids_are_counted_and_their_task_gets_placeholders(kind):
+    results = solve(sampler=FakeSampler(**{kind: frozenset({"stack"})}))
+    assert results["stack"].rejected == 16
+    assert results["stack"].from_model == (0, 0)
+    assert results["stack"].votes == ((0, 0), (0, 0))
+    assert results["mirror"].rejected == 0
+    assert right(results["mirror"], MIRROR)
+
+
+def test_views_that_were_not_sampled_in_time_are_noted_and_are_no_garbage():
+    results = solve(sampler=FakeSampler(silent=frozenset({"stack"})))
+    assert results["stack"].notes == ("out of time for 16 views",)
+    assert (results["stack"].rejected, results["stack"].from_model) == (0, (0, 0))
+    assert results["single"].notes == ()
+
+
+def test_without_any_time_every_task_still_gets_placeholders_and_says_why():
+    results = solve(seconds=0)
+    assert all(result.from_model == (0,) * len(result.from_model) for result in results.values())
+    assert results["mirror"].notes == ("training stopped after 0 of 3 steps", "out of time for 8 views")
+
+
+def test_a_failing_engine_is_not_hidden():
+    with pytest.raises(RuntimeError, match="told to fail for stack"):
+        solve(sampler=FakeSampler(fails=frozenset({"stack"})))
+
+
+def test_a_prompt_longer_than_the_context_drops_demonstrations_longest_first_and_says_so():
+    task = fakes.random_task([(15, 15), (5, 5), (20, 20), (4, 4)])
+    sampler = FakeSampler()
+    result = solve([task], sampler=sampler, config=replace(CONFIG, engine=EngineSettings(context=1024)))["random"]
+    note = "test 0: the prompt was too long for 1024 tokens: 1 of 4 demonstrations dropped, longest first"
+    assert result.notes == (note,)
+    prompt = sampler.batches[0][0][0]
+    shown = fakes.pairs_of(prompt.tokens[: -formats.encoded_length(task.tests[0]) - 2])
+    assert [pair.input.shape for pair in shown] == [(15, 15), (5, 5), (4, 4)]
+    assert result.votes == ((8, 8),)
+
+
+def test_a_test_input_that_fills_the_context_alone_gets_placeholders_and_says_so():
+    full = np.arange(900, dtype=np.uint8).reshape(30, 30) % 10
+    task = Task("mirror", MIRROR.demonstrations, (full, MIRROR.tests[0]))
+    result = solve([task], config=replace(CONFIG, engine=SMALLEST))["mirror"]
+    assert "test 0: its input alone fills the context in 8 of 8 views" in result.notes
+    assert result.from_model == (0, 1)
+    assert same(result.attempts[1][0], fakes.mirror(MIRROR.tests[0]))
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 8), st.integers(1, 30)), min_size=1, max_size=6), wide=st.integers(1, 30)
+)
+def test_no_prompt_is_longer_with_its_reply_than_the_context(shapes, wide):
+    """Turning wide grids makes them longer: each of their columns becomes a row with a marker of its own."""
+    task = replace(fakes.random_task(shapes), tests=(np.ones((2, wide), np.uint8),))
+    sampler = FakeSampler()
+    solve([task], sampler=sampler, config=replace(CONFIG, engine=SMALLEST))
+    for prompt, _ in sampler.batches[0]:
+        assert prompt.max_reply > 0
+        assert len(prompt.tokens) + prompt.max_reply <= SMALLEST.context
+
+
+def test_where_turned_grids_would_not_fit_demonstrations_are_dropped_until_every_view_fits():
+    task = replace(fakes.random_task([(1, 30)] * 14), tests=(np.ones((1, 1), np.uint8),))  # 924 tokens, or 1,722
+    result = solve([task], config=replace(CONFIG, engine=SMALLEST))["random"]
+    note = "test 0: the prompt was too long for 932 tokens: 7 of 14 demonstrations dropped, longest first"
+    assert result.notes[-1] == note
+    assert result.votes == ((8, 8),)
+
+
+@given(output=fakes.any_grid(), same_shape=st.booleans(), element=st.integers(0, 7))
+def test_a_reply_has_room_for_an_answer_shaped_as_the_demonstrations_suggest_in_every_view(output, same_shape, element):
+    """Both for tasks that keep the shape of the input and for tasks whose outputs are all of one shape."""
+    shown = Pair(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8) if same_shape else output)
+    test = output if same_shape else np.zeros((2, 2), np.uint8)
+    needed = formats.encoded_length(augment.dihedral(output, element)) + 1
+    assert needed <= pipeline.expected_reply([shown], test) <= formats.longest_reply()
+
+
+@pytest.mark.parametrize(("shape", "scale"), [((1, 15), 2), ((10, 10), 3), ((5, 6), 5), ((1, 1), 30), ((2, 3), 4)])
+def test_a_reply_has_room_for_an_answer_scaled_as_the_demonstrations_are(shape, scale):
+    shown = Pair(np.zeros((1, 1), np.uint8), np.zeros((scale, scale), np.uint8))
+    rows, columns = shape[0] * scale, shape[1] * scale
+    needed = max(rows * (columns + 1), columns * (rows + 1)) + 1
+    allowed = pipeline.expected_reply([shown], np.zeros(shape, np.uint8))
+    assert min(needed, formats.longest_reply()) <= allowed <= formats.longest_reply()
+
+
+def test_a_reply_to_a_small_task_is_cut_off_long_before_the_longest_there_could_be():
+    assert pipeline.expected_reply(MIRROR.demonstrations, MIRROR.tests[0]) < 20
+
+
+def test_a_reply_is_bounded_even_where_no_demonstration_is_left():
+    assert 9 < pipeline.expected_reply([], np.zeros((3, 3), np.uint8)) < 30
+
+
+def asked(seed):
+    trainer, sampler = FakeTrainer(), FakeSampler()
+    solve(trainer=trainer, sampler=sampler, config=replace(CONFIG, seed=seed, views=20))
+    examples = [example.tokens.tolist() for _, made, _ in trainer.calls for example in made]
+    return examples, [prompt.tokens for prompt, _ in sampler.batches[0]]
+
+
+def test_the_same_seed_asks_the_same_of_both_models_and_another_seed_does_not():
+    assert asked(1) == asked(1)
+    assert asked(1)[0] != asked(2)[0]
+    assert asked(1)[1] != asked(2)[1]
+
+
+def test_what_a_task_is_asked_does_not_depend_on_its_neighbours():
+    alone, among = FakeSampler(), FakeSampler()
+    solve([STACK], sampler=alone)
+    solve([SINGLE, STACK, MIRROR], sampler=among)
+    theirs = [prompt.tokens for prompt, _ in among.batches[0] if prompt.task_id == "stack"]
+    assert [prompt.tokens for prompt, _ in alone.batches[0]] == theirs

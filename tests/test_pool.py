@@ -1,0 +1,238 @@
+"""The pool with a real child process, healthy or not: no answer is lost, the cause is named, nothing keeps running."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import fake_worker
+import numpy as np
+import pytest
+
+from solver import pool
+from solver.clock import Deadline
+from solver.config import Config, EngineSettings
+from solver.core import Pair, Task
+from solver.pool import Hooks, Pool
+from solver.scheduler import Cost, Job
+
+CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0))
+LARGE = replace(CONFIG, group=16, engine=EngineSettings(adapters=16))  # 16 tasks of four full grids: 170 kB an order
+WEIGHTS = Path("weights")
+
+
+def tiny(task_id: str, side: int = 1) -> Task:
+    grid = np.ones((side, side), np.uint8)
+    return Task(task_id, (Pair(grid, grid),), (grid, grid))
+
+
+@dataclass
+class Heard:
+    """What the hooks were told."""
+
+    results: list[str] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def hooks(self) -> Hooks:
+        return Hooks(
+            lambda message: self.results.append(message["task_id"]),
+            lambda task_id, why: self.lost.append((task_id, why)),
+            self.notes.append,
+        )
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run."""
+
+    def run(tasks="abcd", limit=60.0, config=CONFIG, side=1, environment=None, weights=WEIGHTS, **script):
+        monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
+        made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
+        with (tmp_path / "log").open("w") as log:
+            served = Pool(made, weights, config, heard.hooks, log, environment or {})
+            # sizes fall, and the large end comes first: the order of the letters
+            served.run([Job(i, 100 - at) for at, i in enumerate(tasks)], deadline)
+        heard.seconds = limit - deadline.remaining()
+        assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
+        assert deadline.remaining() > 0
+        assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
+        assert not any(Path(argv[argv.index("--scratch") + 1]).exists() for argv in fake_worker.heard(tmp_path, "argv"))
+        return heard
+
+    return run
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has a member that is more than a dead entry its parent has not asked after yet."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
+
+
+def starts(folder: Path) -> int:
+    return len(fake_worker.heard(folder, "start"))
+
+
+def turns(folder: Path) -> list[str]:
+    return ["".join(sorted(task["id"] for task in o["tasks"])) for o in fake_worker.heard(folder, "order")]
+
+
+def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path):
+    heard = serve()
+    assert sorted(heard.results) == list("abcd")
+    assert heard.notes == ["engine and trainer ready in 0.1 s; nobody is trained"]
+    assert starts(tmp_path) == 1
+    assert turns(tmp_path) == ["ab", "cd"]
+
+
+def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    serve("a", weights=Path("mine"))
+    [argv] = fake_worker.heard(tmp_path, "argv")
+    assert argv[argv.index("--weights") + 1] == str(tmp_path / "mine")
+    assert '"views": 16' in argv[argv.index("--config") + 1]
+
+
+def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(serve, tmp_path):
+    serve("ab", limit=50.0)
+    [order] = fake_worker.heard(tmp_path, "order")
+    assert set(order) == {"tasks", "seconds", "train_seconds"}
+    assert 40 < order["seconds"] < 49
+    assert sum(order["train_seconds"].values()) == pytest.approx(order["seconds"] * CONFIG.train_share)
+    assert [set(task) for task in order["tasks"]] == [{"id", "demonstrations", "tests"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"), [("kill", "the worker died (SIGKILL)"), ("exit", "the worker died (exit status 3)")]
+)
+def test_a_worker_that_dies_in_a_turn_is_replaced_and_its_tasks_get_a_turn_of_their_own(serve, tmp_path, end, cause):
+    heard = serve(turns={"b": [end]})
+    assert sorted(heard.results) == list("abcd")
+    assert f"{cause} in the turn of b, a" in heard.notes
+    assert starts(tmp_path) == 2
+    assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
+
+
+def test_a_task_that_kills_every_worker_is_lost_alone_and_the_cause_is_named(serve):
+    heard = serve(turns={"b": ["kill", "kill"]})
+    assert sorted(heard.results) == list("acd")
+    assert heard.lost == [("b", "the worker died (SIGKILL)")]
+    assert "the worker died (SIGKILL) in the turn of b" in heard.notes
+
+
+def test_many_deadly_tasks_cost_no_other_task_its_answer(serve, tmp_path):
+    """The starts that count against the limit are those that failed, in a row."""
+    heard = serve("abcdefgh", turns={i: ["kill", "kill"] for i in "aceg"})
+    assert sorted(heard.results) == list("bdfh")
+    assert starts(tmp_path) > pool.STARTS
+
+
+def test_a_worker_that_hangs_is_killed_after_its_grace_and_all_tasks_are_answered(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "GRACE", 0.2)
+    monkeypatch.setattr(pool, "LAST", 0.2)
+    heard = serve(limit=4.0, turns={"b": ["hang"]})
+    assert sorted(heard.results) == list("abcd")
+    assert "stopped: the turn of b, a took longer than it was given in the turn of b, a" in heard.notes
+    assert starts(tmp_path) == 2
+
+
+def test_a_worker_that_hangs_to_the_end_does_not_hold_the_run_past_its_deadline(serve):
+    heard = serve("ab", limit=4.5, turns={"a": ["hang"]})
+    assert heard.results == []
+    assert heard.lost == [("b", "the time limit came first"), ("a", "the time limit came first")]
+    assert heard.seconds < 4.5 - pool.LAST + 0.5
+
+
+def test_a_worker_that_dies_while_starting_is_tried_again(serve, tmp_path):
+    heard = serve(start=["kill", "exit", ""])
+    assert sorted(heard.results) == list("abcd")
+    assert heard.notes[:2] == [
+        "the worker died (SIGKILL) while starting; its log says more",
+        "the worker died (exit status 3) while starting; its log says more",
+    ]
+    assert starts(tmp_path) == 3
+
+
+def test_a_worker_that_can_not_start_is_given_up_after_a_few_tries(serve, tmp_path):
+    heard = serve("ab", start=["exit"])
+    assert heard.results == []
+    assert heard.lost == [("b", "the worker could not be started"), ("a", "the worker could not be started")]
+    assert starts(tmp_path) == pool.STARTS
+    assert heard.seconds < 10
+
+
+def test_a_worker_that_hangs_while_starting_is_stopped_before_the_deadline(serve):
+    heard = serve("a", limit=4.0, start=["hang"])
+    assert heard.notes == ["stopped: start-up took longer than it was given while starting; its log says more"]
+    assert heard.lost == [("a", "the time limit came first")]
+
+
+def test_an_order_that_failed_is_tried_again_by_a_new_worker_one_task_at_a_time(serve, tmp_path):
+    """After an exception nobody knows what state an engine is in."""
+    heard = serve(turns={"b": ["fail"]})
+    assert sorted(heard.results) == list("abcd")
+    assert "the turn of b, a failed: RuntimeError: told to fail" in heard.notes
+    assert starts(tmp_path) == 2
+    assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
+
+
+def test_a_task_whose_order_fails_twice_is_lost_with_the_reason(serve):
+    heard = serve("ab", turns={"b": ["fail", "fail"]})
+    assert heard.results == ["a"]
+    assert heard.lost == [("b", "RuntimeError: told to fail")]
+
+
+@pytest.mark.parametrize("later", ["", "kill"])
+def test_an_answer_that_came_before_the_worker_died_is_kept_and_not_asked_for_again(serve, tmp_path, later):
+    heard = serve("ab", turns={"b": ["late", later]})
+    assert heard.results[0] == "b"
+    assert sorted(heard.results) == ["a", "b"]
+    assert heard.lost == []
+    assert turns(tmp_path) == ["ab", "a"]
+
+
+def test_what_a_worker_prints_does_not_disturb_its_reports(serve, tmp_path):
+    heard = serve(chatter='{"kind": "done"}\n{"kind": "result"')
+    assert sorted(heard.results) == list("abcd")
+    assert (tmp_path / "log").read_text().count('{"kind": "done"}') >= 4
+
+
+def test_a_worker_whose_own_children_hold_its_reports_open_is_still_seen_to_die(serve):
+    began = time.monotonic()
+    heard = serve("ab", turns={"a": ["orphan"]})
+    assert sorted(heard.results) == ["a", "b"]
+    assert "the worker died (SIGKILL) in the turn of b, a" in heard.notes
+    assert time.monotonic() - began < 10
+
+
+def test_a_worker_that_does_not_take_a_large_order_does_not_block_the_run(serve):
+    heard = serve("abcdefghijklmnop", limit=5.0, side=30, config=LARGE, start=["deaf"])
+    assert heard.results == []
+    assert any(note.startswith("stopped: the worker did not take its order") for note in heard.notes)
+
+
+def test_without_tasks_no_worker_is_started(serve, tmp_path):
+    assert serve("").results == []
+    assert starts(tmp_path) == 0
+
+
+def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path))
+
+    def interrupt(message):
+        raise KeyboardInterrupt
+
+    with (tmp_path / "log").open("w") as log:
+        hooks = Hooks(interrupt, lambda task_id, why: None, lambda text: None)
+        served = Pool([tiny("a")], WEIGHTS, CONFIG, hooks, log, {})
+        with pytest.raises(KeyboardInterrupt):
+            served.run([Job("a", 10)], Deadline.after(60))
+    assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))

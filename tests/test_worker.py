@@ -1,0 +1,163 @@
+"""The worker: values on their way through JSON, and the loop that serves orders, with fakes for both models."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import fakes
+import numpy as np
+import pytest
+from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver.config import Config, EngineSettings, TrainRecipe
+from solver.core import Candidate, Pair, Task, TaskResult, View, key, same
+from solver.formats import END
+from solver.worker import result_to_json, serve, task_from_json, task_to_json
+
+CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
+
+
+def there_and_back(value):
+    return json.loads(json.dumps(value))
+
+
+def content(task):
+    return task.id, [(key(p.input), key(p.output)) for p in task.demonstrations], [key(t) for t in task.tests]
+
+
+@given(grids=st.lists(fakes.any_grid(4), min_size=3, max_size=7))
+def test_a_task_comes_back_from_json_as_it_was(grids):
+    task = Task("a task’s id", (Pair(grids[0], grids[1]),), tuple(grids[2:]))
+    back = task_from_json(there_and_back(task_to_json(task)))
+    assert content(back) == content(task)
+    assert all(grid.dtype == np.uint8 for grid in back.tests)
+
+
+def test_an_order_holds_nothing_but_what_a_task_holds():
+    assert set(task_to_json(STACK)) == {"id", "demonstrations", "tests"}
+
+
+def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
+    first, second = fakes.grid([[1, 2]]), fakes.grid([[3]])
+    view = View(5, (0, 2, 1, 3, 4, 5, 6, 7, 8, 9), (1, 0))
+    result = TaskResult(
+        task_id="t",
+        attempts=((first, second),),
+        from_model=(1,),
+        votes=((1, 2),),
+        rejected=3,
+        steps=4,
+        seconds={"train": 1.23456},
+        notes=("said",),
+        candidates=((Candidate(first, view, -0.1234567),),),
+    )
+    assert there_and_back(result_to_json(result)) == {
+        "task_id": "t",
+        "attempts": [[[[1, 2]], [[3]]]],
+        "from_model": [1],
+        "votes": [[1, 2]],
+        "rejected": 3,
+        "steps": 4,
+        "seconds": {"train": 1.235},
+        "notes": ["said"],
+        "candidates": [
+            [
+                {
+                    "grid": [[1, 2]],
+                    "dihedral": 5,
+                    "colours": [0, 2, 1, 3, 4, 5, 6, 7, 8, 9],
+                    "order": [1, 0],
+                    "logprob": -0.12346,
+                }
+            ]
+        ],
+    }
+
+
+@pytest.fixture
+def drive(monkeypatch, tmp_path):
+    """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with."""
+
+    def run(*orders, sampler=None, trainer=None, seconds=600.0):
+        built = {}
+
+        def make_sampler(*given):
+            built["sampler"] = given
+            return sampler or FakeSampler()
+
+        def make_trainer(*given):
+            built["trainer"] = given
+            return trainer or FakeTrainer()
+
+        monkeypatch.setattr("solver.sampler.VllmSampler", make_sampler)
+        monkeypatch.setattr("solver.trainer.PeftTrainer", make_trainer)
+        lines = [
+            json.dumps(
+                {
+                    "tasks": [task_to_json(task) for task in tasks],
+                    "seconds": seconds,
+                    "train_seconds": {task.id: seconds for task in tasks},
+                }
+            )
+            for tasks in orders
+        ]
+        reports = io.StringIO()
+        serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
+        assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed)
+        assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path)
+        return [json.loads(line) for line in reports.getvalue().splitlines()]
+
+    return run
+
+
+def kinds(reports):
+    return [report["kind"] for report in reports]
+
+
+def test_a_worker_first_says_that_it_is_ready_and_what_there_is_to_say_of_both_models(drive):
+    [ready] = drive()
+    assert ready["kind"] == "ready"
+    assert ready["seconds"] >= 0
+    assert ready["notes"] == ["nothing is sampled: this is a fake", "nothing is trained: this is a fake"]
+
+
+def test_every_order_gets_a_result_for_each_of_its_tasks_and_then_a_word_that_it_is_done(drive):
+    reports = drive([MIRROR, STACK], [SINGLE])
+    assert kinds(reports) == ["ready", "result", "result", "done", "result", "done"]
+    results = {report["task_id"]: report for report in reports if report["kind"] == "result"}
+    for task in (MIRROR, STACK, SINGLE):
+        firsts = [fakes.grid(first) for first, _ in results[task.id]["attempts"]]
+        assert all(same(first, RULES[task.id](test)) for first, test in zip(firsts, task.tests, strict=True))
+
+
+def test_an_order_that_fails_is_reported_with_its_reason_and_the_next_one_is_served(drive, capsys):
+    reports = drive([MIRROR, STACK], [SINGLE], sampler=FakeSampler(fails=frozenset({"stack"})))
+    assert kinds(reports) == ["ready", "failed", "result", "done"]
+    assert reports[1]["why"] == "RuntimeError: the fake sampler was told to fail for stack"
+    assert "Traceback" in capsys.readouterr().err  # the whole story is for the log
+
+
+def test_a_task_whose_training_fails_does_not_fail_its_order(drive):
+    reports = drive([MIRROR, STACK], trainer=FakeTrainer(fails=frozenset({"mirror"})))
+    assert kinds(reports) == ["ready", "result", "result", "done"]
+    assert reports[1]["notes"] == ["no adapter: RuntimeError: the fake trainer was told to fail for mirror"]
+
+
+def test_an_order_without_seconds_is_answered_with_placeholders_at_once(drive):
+    reports = drive([STACK], seconds=0.0)
+    assert kinds(reports) == ["ready", "result", "done"]
+    assert reports[1]["from_model"] == [0, 0]
+    assert reports[1]["notes"] == ["training stopped after 0 of 3 steps", "out of time for 8 views"]
+
+
+def test_every_report_is_one_line_even_where_a_reason_is_not(drive):
+    class Wordy(FakeSampler):
+        def sample(self, requests, stop):
+            raise ValueError("one\ntwo" * 1000)
+
+    reports = drive([MIRROR], sampler=Wordy())
+    assert kinds(reports) == ["ready", "failed"]
+    assert len(reports[1]["why"]) <= 300
