@@ -83,8 +83,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
     """The flags as given, times in seconds; exits with status 2 and one line where they make no sense."""
     options = made.parse_args(argv)
     try:
-        options.already_spent = seconds(options.already_spent) if options.already_spent else 0.0
-        options.time_limit = seconds(options.time_limit) if options.time_limit else None
+        options.already_spent = seconds(options.already_spent, "--already-spent") if options.already_spent else 0.0
+        options.time_limit = seconds(options.time_limit, "--time-limit") if options.time_limit else None
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
         seeds = options.seed is None or 0 <= options.seed <= LARGEST_SEED

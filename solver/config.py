@@ -136,13 +136,14 @@ PRESETS: Mapping[str, Config] = {
 _UNITS = {"s": 1.0, "m": 60.0, "h": HOUR}
 
 
-def seconds(text: str) -> float:
-    """`90`, `90s`, `10m`, `1.5h` or `1h30m` as seconds; `BadInput` otherwise."""
+def seconds(text: str, name: str = "time") -> float:
+    """`90`, `90s`, `10m`, `1.5h` or `1h30m` as seconds; `BadInput`, calling it `name`, otherwise."""
     plain = re.fullmatch(r"\d+(\.\d+)?", text)
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     whole = "".join(number + unit for number, unit in parts)
     total = float(text) if plain else sum(float(number) * _UNITS[unit] for number, unit in parts)
-    require("time", text, (bool(plain) or (bool(parts) and whole == text)) and total > 0, "such as 90s, 10m or 1h30m")
+    fits = (bool(plain) or (bool(parts) and whole == text)) and total > 0
+    require(name, text, fits, "a time such as 90s, 10m or 1h30m")
     return total
 
 

@@ -29,6 +29,7 @@ from solver.worker import task_to_json
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
 GRACE = 10.0  # seconds past its grant before a child counts as stuck and is killed
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
+START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
 
@@ -174,7 +175,8 @@ class Pool:
             self.starts += 1
             self.child = Child(self.weights, self.config, self.environment, self.log)
             try:
-                ready = next(self.child.messages(last, "start-up"))
+                until = last.within(START_SHARE * last.remaining())
+                ready = next(self.child.messages(until, "start-up"))
                 self.hooks.note(f"engine and trainer ready in {ready['seconds']:.1f} s; {'; '.join(ready['notes'])}")
                 self.starts = 0
             except ChildLost as lost:

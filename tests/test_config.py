@@ -24,7 +24,7 @@ def test_a_time_is_read_in_seconds_minutes_and_hours(text, expected):
 def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(text):
     with pytest.raises(BadInput) as caught:
         seconds(text)
-    assert str(caught.value) == f"time is {text!r}: expected such as 90s, 10m or 1h30m"
+    assert str(caught.value) == f"time is {text!r}: expected a time such as 90s, 10m or 1h30m"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def ordered(tmp_path):
 # ---- bad input -------------------------------------------------------------------------------------------------------
 
 SEE_HELP = "; see python submission.py --help"
+A_TIME = "expected a time such as 90s, 10m or 1h30m" + SEE_HELP
 FORMAT = f"expected {tasks.EXPECTED}"
 BAD_FILES = {
     "not JSON": ('{"a": ', "is not valid JSON (line 1, column 7: Expecting value); expected a UTF-8 JSON file"),
@@ -97,9 +98,15 @@ BAD_FLAGS = {
     "an unknown split": (["--split", "arc3"], 'unknown split "arc3"; expected one of arc1-training, arc1-evaluation, '),
     "an unknown task id": (["--task-ids", "nosuch"], 'unknown task id "nosuch"; expected ids of dry-run; nearest are '),
     "no task id": (["--task-ids"], "argument --task-ids: expected at least one argument" + SEE_HELP),
-    "no such time": (["--time-limit", "soon"], "time is 'soon': expected such as 90s, 10m or 1h30m" + SEE_HELP),
-    "no time": (["--time-limit", "0"], "time is '0': expected such as 90s, 10m or 1h30m" + SEE_HELP),
-    "no such time spent": (["--already-spent", "-5"], "time is '-5': expected such as 90s, 10m or 1h30m" + SEE_HELP),
+    "no such time": (
+        ["--time-limit", "soon"],
+        "--time-limit is 'soon': " + A_TIME,
+    ),
+    "no time": (["--time-limit", "0"], "--time-limit is '0': " + A_TIME),
+    "no such time spent": (
+        ["--already-spent", "-5"],
+        "--already-spent is '-5': " + A_TIME,
+    ),
     "unknown devices": (["--devices", "tpu"], "--devices is 'tpu': expected auto, cpu, or the number of one GPU"),
     "two devices": (["--devices", "0,1"], "--devices is '0,1': expected auto, cpu, or the number of one GPU"),
     "a limit of none": (["--limit", "0"], "--limit is 0: expected at least 1 task" + SEE_HELP),
