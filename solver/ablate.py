@@ -20,6 +20,8 @@ from solver.config import Config
 from solver.run import Run
 from solver.tasks import BadInput
 
+UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
+
 VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "full": lambda c: c,
     "no-ttt": lambda c: replace(c, train_share=0.0, train=replace(c.train, steps=0)),
@@ -61,8 +63,10 @@ def main(argv: list[str]) -> int:
     """Run the variants one after another and print the table, also written beside the runs."""
     made = parser()
     made.prog = "-m solver.ablate"
+    made.description = "Variants of the method over the same tasks; only the folder of --output counts."
     made.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to compare")
     options = validated(made, argv)
+    options.time_limit = options.time_limit or UNHURRIED
     rows = []
     for name in options.variants:
         options.output = Path(options.output).with_name(f"{name}.json")

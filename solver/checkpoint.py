@@ -38,7 +38,7 @@ def check(directory: Path) -> Checkpoint:
     loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
     for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        found = _hash(path)
         if found != expected:
             raise BadInput(
                 f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
@@ -47,6 +47,15 @@ def check(directory: Path) -> Checkpoint:
     tensors = [n for n in manifest["sha256"] if n.endswith(".safetensors")]
     largest = max(tensors, key=lambda n: (directory / n).stat().st_size)
     return Checkpoint(directory, manifest["format"], manifest["sha256"][largest])
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): expected a readable weights file") from None
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -153,5 +153,6 @@ def _environment(devices: str) -> dict[str, str]:
 
 def fingerprint(plan: Plan) -> str:
     """A short hash of everything the answers depend on, time aside."""
-    whole = f"{plan.task_set.sha256} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
+    ids = " ".join(plan.task_set.tests)
+    whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
     return hashlib.sha256(whole.encode()).hexdigest()[:12]

@@ -176,5 +176,5 @@ class Sampler(Protocol):
         ...
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
-        """These adapters will not be asked for again: their memory may be freed."""
+        """These adapters will not be asked for again: their memory and files may be freed."""
         ...

@@ -101,7 +101,10 @@ REPLACED = {
 def install(version: str) -> str:
     """Put these operators in the place of vLLM's if its version is one they were tested with; says what was done."""
     if not version.startswith(TESTED):
-        return f"vLLM {version}'s own CPU LoRA operators are used: the faster ones were tested with {TESTED[0]}x only"
+        return (
+            f"vLLM {version}'s own CPU LoRA operators are used: the faster ones were tested with {TESTED[0]}x only; "
+            "beware: where some training failed, rows without an adapter may get another's weights"
+        )
     wrapper = import_module("vllm.lora.punica_wrapper.punica_cpu")
     for name, operator in REPLACED.items():
         getattr(wrapper, name)  # a missing name is an error here, not a silent loss of speed

@@ -1,7 +1,7 @@
 """Scores a submission against solutions, by Kaggle's rule; runs after the answers are fixed.
 
-Knows nothing of the solver, and nothing of the solver imports it. Law: every output of every solution counts in the
-denominator; what is missing or malformed is unsolved, never skipped.
+Knows nothing of the solver, and nothing that answers tasks imports it. Law: every output of every solution counts in
+the denominator; what is missing or malformed is unsolved, never skipped.
 
     python -m solver.evaluate submission.json --solutions FILE|--split NAME [--only-submitted] [--json]
 """

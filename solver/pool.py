@@ -11,6 +11,7 @@ import json
 import os
 import select
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ from solver.worker import task_to_json
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
 GRACE = 10.0  # seconds past its grant before a child counts as stuck and is killed
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
+START_MOST = 300.0  # seconds a child may take to start, however much time is left: an 8B engine takes about 110
+KILLED = 2.0  # seconds to wait for a killed child; less than LAST
+MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
@@ -52,8 +56,7 @@ class Child:
 
     def __init__(self, weights: Path, config: settings.Config, environment: Mapping[str, str], log: TextIO):
         reading, writing = os.pipe()
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=memory)
+        self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=_memory(), ignore_cleanup_errors=True)
         given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
         self.process = subprocess.Popen(
             [*WORKER, *given, "--config", json.dumps(settings.pack(config))],
@@ -116,12 +119,20 @@ class Child:
         """End the child and everything it started, for certain."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver, it can't hold up the run
+            self.process.wait(timeout=KILLED)
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.selector.close()
         os.close(self.reports)
         self.scratch.cleanup()
+
+
+def _memory() -> str | None:
+    """The memory-backed folder for adapters, where there is one with room; else the default for temporary files."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+        return MEMORY
+    return None
 
 
 class Pool:
@@ -149,7 +160,7 @@ class Pool:
         scheduler = Scheduler(jobs, config.group, config.train_share, config.reserve, config.minimum, config.cost)
         last = Deadline(deadline.at - LAST, deadline.read)
         try:
-            while scheduler.pending and self._ready(last):
+            while not self.answered.issuperset(scheduler.pending) and self._ready(last):
                 grant = scheduler.next(deadline.remaining())
                 if grant is None:
                     break
@@ -173,13 +184,13 @@ class Pool:
         """Whether a child is there to serve; starts one where there is none."""
         while self.child is None and self.starts < STARTS and last.remaining() > 0:
             self.starts += 1
-            self.child = Child(self.weights, self.config, self.environment, self.log)
             try:
-                until = last.within(START_SHARE * last.remaining())
+                self.child = Child(self.weights, self.config, self.environment, self.log)
+                until = last.within(min(START_MOST, START_SHARE * last.remaining()))
                 ready = next(self.child.messages(until, "start-up"))
                 self.hooks.note(f"engine and trainer ready in {ready['seconds']:.1f} s; {'; '.join(ready['notes'])}")
                 self.starts = 0
-            except ChildLost as lost:
+            except (ChildLost, OSError) as lost:
                 self.hooks.note(f"{lost} while starting; its log says more")
                 self._end()
         return self.child is not None

@@ -138,7 +138,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines = [f"{_count(len(outcomes), 'answer')} to {_count(tasks, 'task')}: {model}, "]
     lines[0] += _count(placeholders, "placeholder") + (":" if reasons else ".")
     ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
-    return "\n".join([*lines, *(f"  {len(ids)} x {reason} ({_named(ids)})" for reason, ids in ordered)])
+    lines += ["  " + printable(f"{len(ids)} x {reason} ({_named(ids)})", None) for reason, ids in ordered]
+    return "\n".join(lines)
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +25,8 @@ from solver.progress import Outcome, Progress, summary
 from solver.scheduler import Job
 from solver.tasks import BadInput
 
+INTERRUPTED = 130  # exit status by the shell's convention
+
 
 class Run:
     """A checked plan on its way to its file."""
@@ -37,10 +40,10 @@ class Run:
             for n in range(tests)
         }
         self.solutions: Mapping[str, tuple[Grid, ...]] = {}
-        self.solved = 0
+        self.solved = self.status = 0
 
     def execute(self) -> int:
-        """Run to the end; 0 where a valid file was written, 1 where it could not be, 2 for bad input."""
+        """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
         try:
             self.file.start(answers.placeholders_for(self.plan.task_set))
         except BadInput as error:
@@ -58,7 +61,12 @@ class Run:
                 self._serve(self.log)
             except KeyboardInterrupt:
                 self.progress.note("interrupted: the answers so far are kept")
-        return self._conclude(log)
+                self.status = INTERRUPTED
+            except Exception as error:  # whatever broke, the answers so far are worth concluding with
+                traceback.print_exc(file=self.log)
+                self.progress.note(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
+                self.status = 1
+        return self._conclude(log) or self.status
 
     def _introduce(self) -> None:
         plan = self.plan
@@ -112,13 +120,13 @@ class Run:
         return self.solved
 
     def _conclude(self, log: Path) -> int:
-        print(summary(list(self.outcomes.values())))
         try:
             self.file.flush()
             written = json.loads(self.plan.output.read_text())
         except OSError as error:
             print(f"error: {self.plan.output} could not be written: {error}", file=sys.stderr)
             return 1
+        print(summary(list(self.outcomes.values())))
         faults = answers.validate(written, self.plan.task_set.tests)
         for fault in faults:
             print(f"error: {self.plan.output}: {fault}", file=sys.stderr)

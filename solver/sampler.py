@@ -7,6 +7,7 @@ a reply depends on its prompt and adapter, not on what else is in the batch, up 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,9 @@ class VllmSampler:
         return self.ids[adapter.name]
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
-        """Free the memory of adapters that will not be asked for again."""
+        """Free the memory and the files of adapters that will not be asked for again."""
         for adapter in adapters:
+            shutil.rmtree(adapter.path, ignore_errors=True)
             number = self.ids.get(adapter.name)
             if number is not None and number in self.llm.llm_engine.list_loras():
                 self.llm.llm_engine.remove_lora(number)

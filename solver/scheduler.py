@@ -170,7 +170,8 @@ class Scheduler:
         self._second = not self._first
         queue, size = (self._again, 1) if self._second else (self._first, self._group)
         turns = math.ceil(len(queue) / size)
-        part = slice(0, size) if small_end else slice(max(0, len(queue) - size), len(queue))
+        last = len(queue) % size or size  # whichever end is taken, the same tasks share a turn
+        part = slice(0, size) if small_end else slice(len(queue) - last, len(queue))
         task_ids = tuple(queue[part])
         del queue[part]
         return task_ids, turns

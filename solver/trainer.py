@@ -1,4 +1,4 @@
-"""Examples to a LoRA adapter on disk, with peft and torch; the base weights are loaded once and never change.
+"""Examples to a LoRA adapter on disk, with peft or Unsloth; the base weights are loaded once and never change.
 
 Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed) alone unless the
 seconds ran short; what was learned before the deadline is kept.
@@ -6,7 +6,10 @@ seconds ran short; what was learned before the deadline is kept.
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,32 +22,72 @@ from solver.clock import now
 from solver.config import TARGETS, TrainRecipe
 from solver.core import Adapter, Example, Stop, TrainReport, seed_for
 
-MEASURED = 2  # steps (after one to warm up) before the pace is trusted to shorten the plan
+UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
+MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
 
-class PeftTrainer:
-    """One base model with one LoRA, set back to its start for every training."""
+def choose(architecture: str, cuda: bool, installed: bool) -> tuple[str, str]:
+    """(`unsloth` or `peft`, why), decided by what the machine can do and nothing else."""
+    if not cuda:
+        return "peft", "there is no CUDA GPU"
+    if not installed:
+        return "peft", "unsloth is not installed"
+    if architecture not in UNSLOTH_SERVES:
+        return "peft", f"unsloth does not serve {architecture}"
+    return "unsloth", f"a GPU that serves {architecture}"
 
-    def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path):
-        import peft
-        from transformers import AutoModelForCausalLM
 
+def with_peft(weights: Path, recipe: TrainRecipe) -> Any:
+    """The base model under a LoRA, through transformers and peft."""
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
+    lora = peft.LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=list(TARGETS),
+        use_rslora=True,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+    return peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+
+
+def with_unsloth(weights: Path, recipe: TrainRecipe, context: int) -> Any:
+    """The base model under a LoRA, through Unsloth, which cuts inputs at 2,048 tokens unless told the context."""
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    from unsloth import FastLanguageModel
+
+    base, _ = FastLanguageModel.from_pretrained(
+        str(weights), max_seq_length=context, load_in_4bit=False, local_files_only=True
+    )
+    return FastLanguageModel.get_peft_model(
+        base,
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=list(TARGETS),
+        use_rslora=True,
+        lora_dropout=0.0,
+        bias="none",
+    )
+
+
+class LoraTrainer:
+    """One base model with one LoRA, set back to its start for every training. The model comes from Unsloth or peft."""
+
+    def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int):
         from solver import grid_qwen3
 
         grid_qwen3.register()
         self.recipe, self.directory = recipe, directory
-        self.notes = ("adapters are trained with peft",)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
-        lora = peft.LoraConfig(
-            r=recipe.rank,
-            lora_alpha=recipe.alpha,
-            target_modules=list(TARGETS),
-            use_rslora=True,
-            lora_dropout=0.0,
-            task_type="CAUSAL_LM",
-        )
-        self.model: Any = peft.get_peft_model(base.to(self.device), lora, autocast_adapter_dtype=False)
+        cuda = torch.cuda.is_available()
+        architecture = json.loads((weights / "config.json").read_text())["model_type"]
+        library, why = choose(architecture, cuda, importlib.util.find_spec("unsloth") is not None)
+        self.notes = (f"adapters are trained with {library}: {why}",)
+        self.device = "cuda" if cuda else "cpu"
+        made = with_peft(weights, recipe) if library == "peft" else with_unsloth(weights, recipe, context)
+        self.model: Any = made.to(self.device)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
     def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
@@ -78,6 +121,8 @@ class PeftTrainer:
 
     def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:
         loss = self.loss(batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
         loss.backward()
         for name, parameter in self.parameters.items():
             assert parameter.grad is not None
@@ -98,8 +143,13 @@ class PeftTrainer:
         for row, example in enumerate(batch):
             tokens[row, : example.tokens.size] = torch.from_numpy(example.tokens)
             wanted[row, : example.tokens.size] = torch.from_numpy(example.loss)
-        loss: Tensor = self.model.base_model.model.loss(tokens.to(self.device), wanted.to(self.device))
-        return loss
+        model = self.model.base_model.model
+        tokens, wanted = tokens.to(self.device), wanted.to(self.device)
+        if hasattr(model, "loss"):  # the factored head's, without vocabulary-wide logits
+            factored: Tensor = model.loss(tokens, wanted)
+            return factored
+        logits = self.model(input_ids=tokens[:, :-1]).logits[wanted[:, 1:]]
+        return torch.nn.functional.cross_entropy(logits.float(), tokens[:, 1:][wanted[:, 1:]])
 
 
 class Pace:
@@ -120,7 +170,7 @@ class Pace:
             self.since, self.started = now(), 1
         elif self.done > MEASURED:
             seconds = (now() - self.since) / (self.done - self.started)
-            self.planned = int(min(self.planned, self.done + left / max(seconds, 1e-6)))
+            self.planned = int(min(self.recipe.steps, self.done + left / max(seconds, 1e-6)))
         if self.done >= self.planned or left <= 0:
             return None
         warm = max(1.0, self.recipe.warmup * self.planned)

@@ -74,9 +74,9 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     from solver.sampler import VllmSampler
 
     sampler = VllmSampler(weights, config.engine, END, config.seed)
-    from solver.trainer import PeftTrainer
+    from solver.trainer import LoraTrainer
 
-    trainer = PeftTrainer(weights, config.train, scratch)
+    trainer = LoraTrainer(weights, config.train, scratch, config.engine.context)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
     for line in orders:
         order = json.loads(line)

@@ -24,9 +24,9 @@ def sampler():
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory):
-    from solver.trainer import PeftTrainer
+    from solver.trainer import LoraTrainer
 
-    return PeftTrainer(checkpoint.SHIPPED, RECIPE, tmp_path_factory.mktemp("adapters"))
+    return LoraTrainer(checkpoint.SHIPPED, RECIPE, tmp_path_factory.mktemp("adapters"), SETTINGS.context)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from solver.clock import Deadline
 from solver.config import TARGETS, TrainRecipe
 from solver.core import Example, Task
 from solver.examples import leave_one_out
-from solver.trainer import Pace, PeftTrainer, batches
+from solver.trainer import LoraTrainer, Pace, batches, choose
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,16 +40,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trainer(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> PeftTrainer:
+def trainer(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraTrainer:
     """One trainer for all tests, as one serves all tasks: no training may leave anything behind."""
-    return PeftTrainer(weights, RECIPE, tmp_path_factory.mktemp("adapters"))
+    return LoraTrainer(weights, RECIPE, tmp_path_factory.mktemp("adapters"), 2048)
 
 
 def examples(task: Task = MIRROR, cap: int = 6) -> list[Example]:
     return leave_one_out(task, cap, 0, ROOM)
 
 
-def learned(trainer: PeftTrainer, name: str = "one", task: Task = MIRROR, seed: int = 0) -> dict[str, bytes]:
+def learned(trainer: LoraTrainer, name: str = "one", task: Task = MIRROR, seed: int = 0) -> dict[str, bytes]:
     """The files of an adapter trained now."""
     report = trainer.train(name, examples(task), seed, FakeStop())
     assert report.adapter is not None
@@ -74,13 +74,13 @@ def shares(pace: Pace, clock: FakeClock, seconds_a_step: float) -> list[float]:
     return given_out
 
 
-def test_three_steps_lower_the_loss_on_the_examples(trainer: PeftTrainer) -> None:
+def test_three_steps_lower_the_loss_on_the_examples(trainer: LoraTrainer) -> None:
     report = trainer.train("one", examples(), 0, FakeStop())
     assert (report.steps, report.planned, len(report.losses)) == (3, 3, 3)
     assert all(later < earlier for earlier, later in pairwise(report.losses))
 
 
-def test_a_saved_adapter_holds_the_matrices_of_every_target_and_nothing_else(trainer: PeftTrainer) -> None:
+def test_a_saved_adapter_holds_the_matrices_of_every_target_and_nothing_else(trainer: LoraTrainer) -> None:
     report = trainer.train("one", examples(), 0, FakeStop())
     assert report.adapter is not None
     assert (report.adapter.name, report.adapter.path) == ("one", trainer.directory / "one")
@@ -93,30 +93,30 @@ def test_a_saved_adapter_holds_the_matrices_of_every_target_and_nothing_else(tra
     assert {p.suffix for p in report.adapter.path.iterdir()} <= {".json", ".safetensors", ".md"}
 
 
-def test_the_same_seed_gives_the_same_adapter_byte_for_byte(trainer: PeftTrainer) -> None:
+def test_the_same_seed_gives_the_same_adapter_byte_for_byte(trainer: LoraTrainer) -> None:
     assert learned(trainer) == learned(trainer)
 
 
-def test_another_task_in_between_changes_nothing(trainer: PeftTrainer) -> None:
+def test_another_task_in_between_changes_nothing(trainer: LoraTrainer) -> None:
     first = learned(trainer)
     assert learned(trainer, "two", STACK) != first
     assert learned(trainer) == first
 
 
 def test_a_new_trainer_gives_the_same_adapter_as_one_that_has_trained_others(
-    trainer: PeftTrainer, weights: Path, tmp_path: Path
+    trainer: LoraTrainer, weights: Path, tmp_path: Path
 ) -> None:
-    assert learned(PeftTrainer(weights, RECIPE, tmp_path)) == learned(trainer)
+    assert learned(LoraTrainer(weights, RECIPE, tmp_path, 2048)) == learned(trainer)
 
 
-def test_another_seed_or_name_gives_another_adapter(trainer: PeftTrainer) -> None:
+def test_another_seed_or_name_gives_another_adapter(trainer: LoraTrainer) -> None:
     adapters = [learned(trainer)["adapter_model.safetensors"]]
     adapters += [learned(trainer, seed=1)["adapter_model.safetensors"]]
     adapters += [learned(trainer, "another")["adapter_model.safetensors"]]
     assert len(set(adapters)) == 3
 
 
-def test_the_state_of_the_global_generator_plays_no_part(trainer: PeftTrainer) -> None:
+def test_the_state_of_the_global_generator_plays_no_part(trainer: LoraTrainer) -> None:
     torch.manual_seed(1)
     first = learned(trainer)
     torch.manual_seed(2)
@@ -124,7 +124,7 @@ def test_the_state_of_the_global_generator_plays_no_part(trainer: PeftTrainer) -
 
 
 def test_a_training_that_broke_off_leaves_nothing_to_the_next(
-    trainer: PeftTrainer, monkeypatch: pytest.MonkeyPatch
+    trainer: LoraTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(batch: list[Example]) -> torch.Tensor:
         loss(batch).backward()
@@ -138,7 +138,7 @@ def test_a_training_that_broke_off_leaves_nothing_to_the_next(
     assert learned(trainer) == before
 
 
-def test_the_base_weights_never_change(trainer: PeftTrainer) -> None:
+def test_the_base_weights_never_change(trainer: LoraTrainer) -> None:
     base = {n: p.detach().clone() for n, p in trainer.model.named_parameters() if "lora_" not in n}
     learned(trainer, "two", STACK)
     after = dict(trainer.model.named_parameters())
@@ -146,24 +146,24 @@ def test_the_base_weights_never_change(trainer: PeftTrainer) -> None:
     assert all(not after[n].requires_grad for n in base)
 
 
-def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: PeftTrainer) -> None:
+def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: LoraTrainer) -> None:
     report = trainer.train("late", examples(), 0, FakeStop(left=0.0))
     assert (report.adapter, report.steps, report.planned, report.losses) == (None, 0, 3, ())
     assert not (trainer.directory / "late").exists()
 
 
-def test_no_examples_are_no_adapter(trainer: PeftTrainer) -> None:
+def test_no_examples_are_no_adapter(trainer: LoraTrainer) -> None:
     assert trainer.train("empty", [], 0, FakeStop()).adapter is None
 
 
-def test_what_was_learned_before_the_seconds_ran_out_is_kept(trainer: PeftTrainer) -> None:
+def test_what_was_learned_before_the_seconds_ran_out_is_kept(trainer: LoraTrainer) -> None:
     report = trainer.train("short", examples(), 0, FakeStop(left=2.0, cost=1.0))
     assert (report.steps, report.planned) == (2, 3)
     assert report.adapter is not None
     assert (report.adapter.path / "adapter_model.safetensors").exists()
 
 
-def test_the_loss_of_a_batch_weighs_every_wanted_token_alike(trainer: PeftTrainer) -> None:
+def test_the_loss_of_a_batch_weighs_every_wanted_token_alike(trainer: LoraTrainer) -> None:
     group = leave_one_out(random_task([(2, 2), (3, 3), (1, 1)]), 3, 0, ROOM)
     counts = [int(e.loss.sum()) for e in group]
     with torch.no_grad():
@@ -257,3 +257,21 @@ def test_later_passes_depend_on_the_seed_alone() -> None:
 
 def test_there_are_no_batches_of_no_examples() -> None:
     assert list(batches([], 100, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("architecture", "cuda", "installed", "library", "why"),
+    [
+        ("qwen3", False, True, "peft", "no CUDA GPU"),
+        ("qwen3", True, False, "peft", "not installed"),
+        ("grid_qwen3", True, True, "peft", "does not serve grid_qwen3"),
+        ("qwen3", True, True, "unsloth", "serves qwen3"),
+        ("llama", True, True, "unsloth", "serves llama"),
+    ],
+)
+def test_unsloth_is_chosen_where_a_gpu_the_package_and_the_architecture_are_there(
+    architecture, cuda, installed, library, why
+):
+    chosen, reason = choose(architecture, cuda, installed)
+    assert chosen == library
+    assert why in reason

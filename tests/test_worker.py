@@ -93,7 +93,7 @@ def drive(monkeypatch, tmp_path):
             return trainer or FakeTrainer()
 
         monkeypatch.setattr("solver.sampler.VllmSampler", make_sampler)
-        monkeypatch.setattr("solver.trainer.PeftTrainer", make_trainer)
+        monkeypatch.setattr("solver.trainer.LoraTrainer", make_trainer)
         lines = [
             json.dumps(
                 {
@@ -107,7 +107,7 @@ def drive(monkeypatch, tmp_path):
         reports = io.StringIO()
         serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
         assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed)
-        assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path)
+        assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
         return [json.loads(line) for line in reports.getvalue().splitlines()]
 
     return run

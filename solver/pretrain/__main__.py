@@ -18,7 +18,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m solver.pretrain", description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="cpu", help="smoke: minutes; cpu: the shipped weights")
-    parser.add_argument("--directory", type=Path, default=Path("runs/pretrain"), help="data, checkpoint and curve")
+    parser.add_argument("--directory", type=Path, help="data, checkpoint and curve; default: runs/pretrain-PRESET")
     parser.add_argument("--steps", type=int, help="optimizer steps, instead of the preset's; may grow on resuming")
     parser.add_argument("--workers", type=int, help="processes that share each step, one thread each on a CPU")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
@@ -31,6 +31,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none."""
     options = parse(argv)
+    options.directory = options.directory or Path(f"runs/pretrain-{options.preset}")
     from torch.multiprocessing.spawn import start_processes
 
     from solver.pretrain import data, split
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         parts, count = split.arc1_split(), PAIRS_A_TASK[options.preset]
         data.save(data.collect(parts.held_out, max(count // 10, 4), recipe.seed + 1), options.directory / "held.npz")
         data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
+    for stale in options.directory.glob("meeting-*"):
+        stale.unlink()
     if recipe.workers == 1:
         work(0, recipe, options.directory, options.device, options.every)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +83,16 @@ def save(pool: Pool, path: Path) -> str:
     """Write the pool as .npz (nothing pickled); returns the file's sha256."""
     grids = [grid for pairs in pool.pairs for pair in pairs for grid in (pair.input, pair.output)]
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"partial-{path.name}")
     np.savez_compressed(
-        path,
+        partial,
         ids=np.array(pool.ids),
         counts=np.array([len(p) for p in pool.pairs]),
         originals=np.array(pool.originals),
         shapes=np.array([g.shape for g in grids], dtype=np.uint8),
         cells=np.concatenate([g.ravel() for g in grids]),
     )
+    os.replace(partial, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

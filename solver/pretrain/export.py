@@ -6,20 +6,14 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
-
+from solver.checkpoint import MANIFEST
 from solver.pretrain.train import Recipe, Training
-
-MANIFEST = "manifest.json"
 
 
 def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
     """Write the last checkpoint's weights as bfloat16 into `directory`, with the sha256 of each file; returns it."""
     training = Training(recipe)
     training.load(checkpoint)
-    with torch.no_grad():
-        for name, parameter in training.model.named_parameters():
-            parameter.copy_(training.masters[name])
     training.model.save_pretrained(directory, safe_serialization=True)
     write_manifest(directory)
     return directory

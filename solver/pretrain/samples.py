@@ -31,8 +31,8 @@ def fresh(task_id: str, seen: set[str]) -> list[Pair]:
 
 
 def main(argv: list[str]) -> int:
-    """Write the two files; the pool that was trained on is read from runs/pretrain, or made again."""
-    folder, kept = Path(argv[0]), Path("runs/pretrain/train.npz")
+    """Write the two files; the pool that was trained on is read from runs/pretrain-cpu, or made again."""
+    folder, kept = Path(argv[0]), Path("runs/pretrain-cpu/train.npz")
     ids = arc1_split().train
     pool = load(kept) if kept.exists() else collect(ids, 200, 0)
     seen = {text(p) for pairs in pool.pairs for p in pairs}

@@ -159,6 +159,7 @@ class Training:
         path = directory / "checkpoint.safetensors"
         with safe_open(path, "pt") as file:
             counters = file.metadata()
+        self._same(json.loads(counters["recipe"]))
         state = load_file(path, device=str(self.model.device))
         with torch.no_grad():
             for name, master in self.masters.items():
@@ -174,6 +175,17 @@ class Training:
                     entries.setdefault(int(index), {})[field] = tensor
             optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
         self.done, self.tokens = int(counters["done"]), int(counters["tokens"])
+
+    def _same(self, stored: dict[str, object]) -> None:
+        """Raises `ValueError` where the checkpoint's recipe is another, number of steps and workers aside."""
+        mine = asdict(self.recipe)
+        differing = [n for n in mine if n not in ("steps", "workers") and stored.get(n) != mine[n]]
+        if differing:
+            name = differing[0]
+            raise ValueError(
+                f"the checkpoint was made with {name} {stored.get(name)}, this run has {mine[name]}: "
+                "resume with the same recipe, or use another --directory"
+            )
 
 
 def run(training: Training, pool: Pool, directory: Path, held_out: list[Batch], every: int = 100) -> None:
