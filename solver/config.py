@@ -38,10 +38,10 @@ class TrainRecipe:
 
     rank: int = 32
     alpha: int = 32
-    rate: float = 1e-3
+    rate: float = 2e-3
     warmup: float = 0.1
-    tokens: int = 4096
-    steps: int = 32
+    tokens: int = 2048
+    steps: int = 48
     clip: float = 1.0
     examples: int = 250
 
