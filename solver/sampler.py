@@ -24,6 +24,7 @@ QUIET = {  # what the engine must know before it is imported
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",  # as fast alone, and three times faster where something else uses a core
 }
 
 
