@@ -369,3 +369,14 @@ def test_exported_weights_pass_their_own_check_and_are_the_trained_ones(
     model = AutoModelForCausalLM.from_pretrained(made, dtype=torch.bfloat16, local_files_only=True)
     loaded, expected = dict(model.named_parameters()), dict(training.model.named_parameters())
     assert all(torch.equal(loaded[n], expected[n]) for n in expected)
+
+
+def test_a_training_can_start_from_exported_weights(undisturbed: tuple[Training, Path], tmp_path: Path) -> None:
+    training, directory = undisturbed
+    made = export(directory, tmp_path / "weights", TINY)
+    fresh = Training(TINY)
+    fresh.start_from(made)
+    assert fresh.done == 0
+    mine, expected = dict(fresh.model.named_parameters()), dict(training.model.named_parameters())
+    assert all(torch.equal(mine[n], expected[n]) for n in expected)
+    assert all(torch.equal(fresh.masters[n], expected[n].float()) for n in expected)

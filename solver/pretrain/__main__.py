@@ -24,6 +24,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
     parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported weights to start from, not at random")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the weights here when training ends")
     return parser.parse_args(argv)
 
@@ -47,9 +48,9 @@ def main(argv: list[str]) -> int:
     for stale in options.directory.glob("meeting-*"):
         stale.unlink()
     if recipe.workers == 1:
-        work(0, recipe, options.directory, options.device, options.every)
+        work(0, recipe, options.directory, options.device, options.every, options.start_from)
     else:
-        arguments = (recipe, options.directory, options.device, options.every)
+        arguments = (recipe, options.directory, options.device, options.every, options.start_from)
         start_processes(work, arguments, nprocs=recipe.workers, start_method="spawn")
     if options.export:
         from solver.pretrain.export import export

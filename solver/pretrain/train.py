@@ -176,6 +176,14 @@ class Training:
             optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
         self.done, self.tokens = int(counters["done"]), int(counters["tokens"])
 
+    def start_from(self, weights: Path) -> None:
+        """Take the weights of an exported model of the same shape; optimizer and counters start anew."""
+        stored = load_file(weights / "model.safetensors", device=str(self.model.device))
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                self.masters[name].copy_(stored[name])
+                parameter.copy_(self.masters[name])
+
     def _same(self, stored: dict[str, object]) -> None:
         """Raises `ValueError` where the checkpoint's recipe is another, number of steps and workers aside."""
         mine = asdict(self.recipe)

@@ -13,7 +13,9 @@ from solver.pretrain import data, train
 HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
 
 
-def work(rank: int, recipe: train.Recipe, directory: Path, device: str, every: int) -> None:
+def work(
+    rank: int, recipe: train.Recipe, directory: Path, device: str, every: int, start_from: Path | None = None
+) -> None:
     """Join the other workers where there are any, load the last checkpoint, train to the end."""
     if recipe.workers > 1:
         torch.set_num_threads(1)
@@ -23,6 +25,8 @@ def work(rank: int, recipe: train.Recipe, directory: Path, device: str, every: i
     training = train.Training(recipe, device)
     if (directory / "checkpoint.safetensors").exists():
         training.load(directory)
+    elif start_from is not None:
+        training.start_from(start_from)
     pool, held = data.load(directory / "train.npz"), data.load(directory / "held.npz")
     train.run(training, pool, directory, train.gauge(held, HELD_OUT_SEQUENCES), every)
     if recipe.workers > 1:
