@@ -73,3 +73,12 @@ def test_continuous_integration_runs_the_second_block_of_the_readme(tmp_path):
     assert (tmp_path / "second").read_text().strip() == str(tmp_path)
     assert not (tmp_path / "first").exists()
     assert not (tmp_path / ".venv").exists()
+
+
+def test_every_file_readme_names_is_there():
+    """Paths in backticks, up to the first space: a page must not point to what was never written."""
+    text = README.read_text()
+    folders = "solver|weights|tests|notebooks"
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+|[\w-]+\.txt|LICENSE)`", text))
+    assert len(named) >= 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

