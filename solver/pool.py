@@ -30,7 +30,7 @@ from solver.worker import task_to_json
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
 GRACE = 10.0  # seconds past its grant before a child counts as stuck and is killed
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
-START_MOST = 300.0  # seconds a child may take to start, however much time is left: an 8B engine takes about 110
+START_MOST = 300.0  # seconds a child may take to start, however much time is left
 KILLED = 2.0  # seconds to wait for a killed child; less than LAST
 MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time

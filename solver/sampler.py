@@ -16,7 +16,7 @@ from solver.config import TARGETS, EngineSettings
 from solver.core import Adapter, Prompt, Reply, Stop
 
 QUIET = {  # what the engine must know before it is imported
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: start-up 7 s instead of 18
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",

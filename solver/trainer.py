@@ -37,20 +37,25 @@ def choose(architecture: str, cuda: bool, installed: bool) -> tuple[str, str]:
     return "unsloth", f"a GPU that serves {architecture}"
 
 
+def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:
+    """The LoRA as both libraries spell it."""
+    return {
+        "r": recipe.rank,
+        "lora_alpha": recipe.alpha,
+        "target_modules": list(TARGETS),
+        "use_rslora": True,
+        "lora_dropout": 0.0,
+        "bias": "none",
+    }
+
+
 def with_peft(weights: Path, recipe: TrainRecipe) -> Any:
     """The base model under a LoRA, through transformers and peft."""
     import peft
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
-    lora = peft.LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=list(TARGETS),
-        use_rslora=True,
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-    )
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
     return peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
 
 
@@ -62,15 +67,7 @@ def with_unsloth(weights: Path, recipe: TrainRecipe, context: int) -> Any:
     base, _ = FastLanguageModel.from_pretrained(
         str(weights), max_seq_length=context, load_in_4bit=False, local_files_only=True
     )
-    return FastLanguageModel.get_peft_model(
-        base,
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=list(TARGETS),
-        use_rslora=True,
-        lora_dropout=0.0,
-        bias="none",
-    )
+    return FastLanguageModel.get_peft_model(base, **lora_settings(recipe))
 
 
 class LoraTrainer:
