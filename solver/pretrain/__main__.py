@@ -22,6 +22,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="optimizer steps, instead of the preset's; may grow on resuming")
     parser.add_argument("--workers", type=int, help="processes that share each step, one thread each on a CPU")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
+    parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
+    parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
+    parser.add_argument("--decay", type=float, help="share of the steps, the last ones, in which the rates fall to 0")
     parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported weights to start from, not at random")
@@ -39,7 +42,8 @@ def main(argv: list[str]) -> int:
     from solver.pretrain.train import Recipe
     from solver.pretrain.workers import work
 
-    chosen = {k: getattr(options, k) for k in ("steps", "workers", "seed") if getattr(options, k) is not None}
+    names = ("steps", "workers", "seed", "matrix_rate", "other_rate", "decay")
+    chosen = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
     recipe = replace(Recipe(**PRESETS[options.preset]), **chosen)
     if not (options.directory / "train.npz").exists():
         parts, count = split.arc1_split(), PAIRS_A_TASK[options.preset]

@@ -17,7 +17,7 @@ from solver.core import Example, Pair, View, seed_for
 from solver.examples import to_example
 from solver.pretrain.data import Pool
 
-LENGTHS = ((512, 0.42), (1024, 0.38), (2048, 0.17), (3072, 0.03))  # tokens a sequence may have: share of sequences
+LENGTHS = ((512, 0.45), (1024, 0.45), (2048, 0.1))  # tokens a sequence may have: share of sequences
 PAIRS = (3, 7)  # pairs a sequence has at least (where they fit) and at most
 ORIGINAL_SHARE = 0.12  # of the sequences are ARC's own pairs rather than generated ones
 KEEP_BLACK = 0.7  # of the colour permutations leave colour 0 as it is
@@ -79,10 +79,13 @@ def pad(examples: list[Example]) -> Batch:
 
 
 def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Batch]:
-    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens before padding."""
+    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens before padding.
+
+    Every batch has an even number of sequences, neighbours in length, so that two workers get equal shares.
+    """
     rng = np.random.default_rng(seed_for(seed, str(number), "pretrain batches"))
     drawn, size = list[Example](), 0
-    while size < ROUND * tokens_a_step or len(drawn) < ROUND:
+    while size < ROUND * tokens_a_step or len(drawn) < 2 * ROUND or len(drawn) % 2:
         drawn.append(sequence(pool, rng))
         size += drawn[-1].tokens.size
     drawn.sort(key=lambda e: e.tokens.size)
@@ -91,11 +94,11 @@ def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Ba
 
 
 def _cut(examples: list[Example], budget: float) -> Iterator[list[Example]]:
-    total, group = 0.0, list[Example]()
-    made = 1
-    for left, example in zip(reversed(range(len(examples))), examples, strict=True):
-        group.append(example)
-        total += example.tokens.size
+    total, group, made = 0.0, list[Example](), 1
+    for start in range(0, len(examples), 2):
+        group += examples[start : start + 2]
+        total += sum(e.tokens.size for e in examples[start : start + 2])
+        left = (len(examples) - start) // 2 - 1
         if made < ROUND and (total >= made * budget or left <= ROUND - made):
             yield group
             made, group = made + 1, []
