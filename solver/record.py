@@ -1,0 +1,156 @@
+"""The run directory: what a run writes down as it goes, enough to resume it, replay its votes and report on it.
+
+Knows nothing of models or schedules. Laws: lines are only ever appended; a line that was torn by a crash or changed
+afterwards is dropped and counted, never believed; one process at a time writes to a directory.
+
+    submission.json        the answers
+    submission.run/
+      challenges.json      the run's tasks, in Kaggle's format, without any test output
+      record.jsonl         one JSON object a line, its last member `crc` over the bytes before it
+      worker.log           what the workers' libraries printed
+      lock                 held while a process works on the directory
+
+Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `failure` (a turn
+that failed, and why), `event` (a line for people), `end` (exit status). `at` is seconds since the process's start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from solver.core import Candidate, Grid, View
+from solver.tasks import BadInput
+
+BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Later rounds count on from ADAPTER
+
+
+def directory_of(output: Path) -> Path:
+    """The run directory that belongs to an answer file."""
+    return output.with_suffix(".run")
+
+
+def to_line(message: Mapping[str, Any]) -> str:
+    """The message as one line with its checksum, newline included."""
+    body = json.dumps(message, separators=(",", ":"))[:-1]
+    return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'
+
+
+def from_line(line: bytes) -> dict[str, Any] | None:
+    """The message of a line; None where it is torn or was changed."""
+    body, found, rest = line.rpartition(b',"crc":"')
+    if not found or rest.rstrip(b"\n") != f'{zlib.crc32(body):08x}"}}'.encode():
+        return None
+    message = json.loads(body + b"}")
+    return message if isinstance(message, dict) else None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a record holds: whole messages in the order written, and how many lines were dropped as torn."""
+
+    messages: tuple[dict[str, Any], ...]
+    dropped: int
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """The messages of one kind."""
+        return [m for m in self.messages if m.get("kind") == kind]
+
+
+def read(directory: Path) -> Recorded:
+    """Read a run directory's record, even while it is written. Raises `BadInput` where there is none."""
+    path = directory / "record.jsonl"
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): expected the directory of a run") from None
+    messages = [from_line(line) for line in lines]
+    return Recorded(tuple(m for m in messages if m is not None), messages.count(None))
+
+
+class Recorder:
+    """Appends to a run directory's record, alone: a second process is refused while this one lives."""
+
+    def __init__(self, directory: Path, fresh: bool):
+        """Take the directory; with `fresh`, forget what an earlier run wrote. Raises `BadInput` where another has it."""
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (directory / "lock").open("a")
+        except OSError as error:
+            raise BadInput(f"{directory} cannot be written ({error.strerror}): expected a writable folder") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise BadInput(f"another process is working on {directory}: wait for it, or use another --output") from None
+        path = directory / "record.jsonl"
+        if fresh:
+            path.unlink(missing_ok=True)
+        else:
+            _mend(path)
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, message: Mapping[str, Any]) -> None:
+        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays."""
+        line, before = to_line(message).encode(), self._file.tell()
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(0, "the disk took only part of the line")
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), before)
+            raise
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a torn last line, so that what is appended starts on a line of its own."""
+    if not path.exists():
+        return
+    whole = path.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    if end != len(whole):
+        os.truncate(path, end)
+
+
+def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats."""
+    view = candidate.view
+    return {
+        "grid": candidate.grid.tolist(),
+        "dihedral": view.dihedral,
+        "colours": list(view.colours),
+        "order": list(view.order),
+        "logprob": round(candidate.logprob, 5),
+    }
+
+
+def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
+    """The candidate that `candidate_to_json` wrote."""
+    view = View(data["dihedral"], tuple(data["colours"]), tuple(data["order"]))
+    return Candidate(grid(data["grid"]), view, data["logprob"])
+
+
+def grid(rows: Iterable[Iterable[int]]) -> Grid:
+    """Plain rows as a grid."""
+    return np.array(rows, dtype=np.uint8)
