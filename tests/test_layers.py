@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "vote", "scheduler", "progress"},
-    {"answers", "checkpoint", "examples", "evaluate"},
+    {"answers", "checkpoint", "devices", "examples", "evaluate", "ledger", "record"},
     {"config"},
     {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
