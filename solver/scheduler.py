@@ -5,7 +5,8 @@ Laws: no grant goes past the seconds left less the reserve; every task is offere
 next one; a task gets at most two turns in a round, so every run ends.
 
 Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, `further`, for
-those whose vote is split, the most split first. Further stages use the time that the others leave.
+those whose vote is split, the most split first. Further stages use the time that the others leave; who takes part is
+decided when no turn is out, so that it depends on votes alone and not on which device was faster.
 
 Shares. A turn gets the part of the usable device seconds that its predicted cost is of all pending predicted cost.
 Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
@@ -131,6 +132,7 @@ class Scheduler:
         whole = self._grouped(self._by_size(self._tokens))
         self._queue = {stage.number: list(whole) for stage in self._stages}
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
+        self._planned: dict[int, list[tuple[str, ...]]] = {}  # the groups of each further stage that has begun
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
         self._retired: list[str] = []
@@ -249,6 +251,7 @@ class Scheduler:
         further = self._next_further()
         if further is None or not usable >= further[0].minimum:
             return None
+        self._planned[further[0].number].pop(0)
         return *further, self._stretched(*further, usable), False
 
     def _free(self, remaining: float) -> float:
@@ -264,15 +267,22 @@ class Scheduler:
         return groups.pop(0 if small_end else -1), len(groups) + 1, False
 
     def _next_further(self) -> tuple[Stage, tuple[str, ...]] | None:
-        """The stage and tasks of the next further turn: the most split votes of those that are due."""
-        busy = {i for grant in self._out.values() for i in grant.task_ids}.union(self._retired, *self._again.values())
+        """The stage and tasks of the next further turn, still pending."""
         for at, stage in enumerate(self._further, len(self._stages)):
-            due = [i for i, reached in self._reached.items() if reached == at - 1 and i not in busy]
-            split = [i for i in due if self._need[i] > self._settled]
-            if split:
-                split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
-                return stage, tuple(split[: self._group])
+            if stage.number not in self._planned:
+                if self._out or any(self._again.values()):
+                    return None  # a vote may still change
+                self._planned[stage.number] = self._grouped(self._split(at))
+            if self._planned[stage.number]:
+                return stage, self._planned[stage.number][0]
         return None
+
+    def _split(self, at: int) -> list[str]:
+        """The tasks due for the stage at this place whose votes are split, the most split first."""
+        due = [i for i, reached in self._reached.items() if reached == at - 1 and i not in self._retired]
+        return sorted(
+            (i for i in due if self._need[i] > self._settled), key=lambda i: (-self._need[i], self._tokens[i], i)
+        )
 
     def _seconds(self, stage: Stage, usable: float, share: float, turns: int) -> float:
         """The share, but at least the minimum, and leaving the minimum to each later turn where that is possible."""
