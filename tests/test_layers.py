@@ -24,6 +24,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"worker"},
     {"pool"},
     {"run"},
+    {"replay"},
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

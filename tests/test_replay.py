@@ -1,0 +1,126 @@
+"""Voting again from a run's directory: what is taken from the record, what is written, and how fast."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import MIRROR, STACK
+
+from solver import answers, replay, tasks
+from solver.core import Candidate, Grid, Task, View
+from solver.record import Recorder, candidate_to_json
+from solver.vote import RULES
+
+RIGHT = np.array([[4, 4, 0], [4, 4, 0]], np.uint8)  # for the first test input of STACK
+
+
+def candidate(cells: Grid, dihedral: int = 0, logprob: float = -1.0) -> Candidate:
+    return Candidate(cells, View(dihedral), logprob)
+
+
+def challenges(shown: list[Task]) -> dict[str, object]:
+    """Tasks in Kaggle's format, without any test output."""
+    return {
+        task.id: {
+            "train": [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations],
+            "test": [{"input": cells.tolist()} for cells in task.tests],
+        }
+        for task in shown
+    }
+
+
+def run_directory(folder: Path, shown: list[Task], results: list[tuple[str, list[list[Candidate]]]]) -> Path:
+    """What a run leaves behind, as far as voting again needs it."""
+    with Recorder(folder, fresh=True) as recorder:
+        (folder / "challenges.json").write_text(json.dumps(challenges(shown)))
+        recorder.write({"kind": "run", "fingerprint": "none"})
+        for task_id, found in results:
+            saved = [[candidate_to_json(c) for c in them] for them in found]
+            recorder.write({"kind": "result", "task_id": task_id, "candidates": saved})
+    return folder
+
+
+def voted(directory: Path, rule: str, output: Path) -> dict[str, list[dict[str, list[list[int]]]]]:
+    assert replay.main([str(directory), "--rule", rule, "--output", str(output)]) == 0
+    submission = json.loads(output.read_text())
+    task_set = tasks.load_challenges(directory / "challenges.json")
+    assert answers.validate(submission, task_set.tests) == []
+    return submission
+
+
+def test_each_rule_gives_its_own_answers_to_the_same_candidates(tmp_path, capsys):
+    one, two = np.array([[1]], np.uint8), np.array([[2]], np.uint8)
+    them = [candidate(one, 0, -3), candidate(two, 1, -2), candidate(two, 1, -2.5)]
+    directory = run_directory(tmp_path / "run", [MIRROR], [("mirror", [them])])
+    first = {rule: voted(directory, rule, tmp_path / f"{rule}.json")["mirror"][0]["attempt_1"] for rule in RULES}
+    assert first | {"none": [[1]], "flat": [[2]], "hierarchical": [[1]], "logprob": [[2]]} == first
+    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'none.json'}: 1 tasks, voted on by none"
+
+
+def test_the_last_result_that_has_candidates_counts(tmp_path):
+    early, late = candidate(np.array([[1]], np.uint8)), candidate(np.array([[2]], np.uint8))
+    rounds = [("mirror", [[early]]), ("mirror", [[late]]), ("mirror", [[]])]
+    directory = run_directory(tmp_path / "run", [MIRROR], rounds)
+    assert voted(directory, "flat", tmp_path / "o.json")["mirror"][0]["attempt_1"] == [[2]]
+
+
+def test_tasks_and_test_inputs_without_candidates_get_the_placeholders_a_run_starts_with(tmp_path):
+    directory = run_directory(tmp_path / "run", [MIRROR, STACK], [("stack", [[candidate(RIGHT)], []])])
+    submission = voted(directory, "hierarchical", tmp_path / "o.json")
+    assert submission["stack"][0]["attempt_1"] == RIGHT.tolist()
+    waiting = answers.placeholders(STACK.tests, STACK.demonstrations)
+    assert submission["stack"][1] == {f"attempt_{i + 1}": g.tolist() for i, g in enumerate(waiting[1])}
+    assert [list(entry) for entry in submission["mirror"]] == [["attempt_1", "attempt_2"]]
+
+
+def test_a_torn_line_costs_its_own_task_alone(tmp_path):
+    answer = np.array([[9, 9, 9, 9]], np.uint8)  # no placeholder
+    results = [("mirror", [[candidate(answer)]]), ("stack", [[candidate(answer)], []])]
+    directory = run_directory(tmp_path / "run", [MIRROR, STACK], results)
+    whole = (directory / "record.jsonl").read_bytes()
+    (directory / "record.jsonl").write_bytes(whole[:-20])
+    submission = voted(directory, "flat", tmp_path / "o.json")
+    assert submission["mirror"][0]["attempt_1"] == answer.tolist()
+    assert answer.tolist() not in submission["stack"][0].values()
+
+
+def test_without_an_output_the_file_lies_in_the_directory_under_the_name_of_the_rule(tmp_path):
+    directory = run_directory(tmp_path / "run", [MIRROR], [])
+    assert replay.main([str(directory)]) == 0
+    assert (directory / "hierarchical.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["run", "--rule", "best"], f"error: --rule is 'best': expected one of {', '.join(RULES)}\n"),
+        (["none"], "error: none/challenges.json cannot be read"),
+        (["bare"], "error: bare/record.jsonl cannot be read (No such file or directory): expected the directory of a"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said_in_one_line(tmp_path, monkeypatch, capsys, argv, message):
+    monkeypatch.chdir(tmp_path)
+    run_directory(Path("run"), [MIRROR], [])
+    Path("bare").mkdir()
+    Path("bare/challenges.json").write_bytes(Path("run/challenges.json").read_bytes())
+    assert replay.main(argv) == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_candidates_of_a_hundred_tasks_are_read_voted_on_and_written_in_under_a_second(tmp_path, rule):
+    """The largest grids, 16 views, mostly agreeing: two answers in each transformation, as runs leave them."""
+    draw = np.random.default_rng(0)
+    shown = [Task(f"{at:08x}", MIRROR.demonstrations, MIRROR.tests) for at in range(100)]
+    results = []
+    for task in shown:
+        grids = [draw.integers(0, 10, (30, 30), dtype=np.uint8) for _ in range(2)]
+        results.append((task.id, [[candidate(grids[at // 8], at % 8, -1.0 - at) for at in range(16)]]))
+    directory = run_directory(tmp_path / "run", shown, results)
+    started = time.process_time()
+    replay.replay(directory, rule, tmp_path / "o.json")
+    assert time.process_time() - started < 1.0
