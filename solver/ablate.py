@@ -55,7 +55,8 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
 """Whole runs. One adapter shared by all tasks is not among them, as no run can train one yet; nor is leave-two-out, as
-random colours give nearly every task 250 distinct examples without it."""
+under random colours leave-one-out has at least 217 distinct ones among its 250 examples in each of 150 tasks looked at
+(`held-out` and `comparison`, seed 0), and all 250 in 117."""
 
 REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
 """Votes over the candidates of `full` → their rule."""

@@ -1,4 +1,4 @@
-"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3.1), as a `DataRecipe` says.
+"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), as a `DataRecipe` says.
 
 Knows nothing of models. Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
 than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.

@@ -25,7 +25,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"pool"},
     {"run"},
     {"replay"},
-    {"compare"},
+    {"compare", "switches"},
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
