@@ -2,13 +2,13 @@
 
 Takes `submission.py`'s flags, `--variants` and `--tasks`; a variant is a whole run with its own file, record and time
 limit, or a vote of another kind over what the run `full` has saved. Knows nothing of models. Laws: variants differ in
-what their name says and in nothing else, the seed included; a variant that has finished is not run again.
+what their name says and in nothing else, the seed included; a variant that has finished is not run again, one that was
+interrupted is gone on with.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import math
@@ -16,11 +16,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from solver import record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, validated
-from solver.clock import Deadline, now
+from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, tables
 from solver.config import TRANSFORMATIONS, Config, DataRecipe, require, require_machine
 from solver.run import Run
@@ -28,7 +27,6 @@ from solver.tasks import BadInput
 from solver.vote import RULES
 
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
-GPU = Path("/dev/nvidiactl")  # there where a CUDA GPU is, and looking at it imports nothing
 
 
 def _data(**changes: object) -> Callable[[Config], Config]:
@@ -90,7 +88,9 @@ def gather(options: argparse.Namespace) -> tuple[Plan, dict[str, list[str]]]:
         known = {task_id: outputs for reader in readers for task_id, outputs in reader().items()}
         return {task_id: known[task_id] for task_id in merged.tests}
 
-    return replace(plans[0], task_set=merged, solutions=solutions), {n: ids for n, ids in sources.items() if ids}
+    known = plans[0].scored_by if len(plans) == 1 else dict.fromkeys(plans[0].scored_by)
+    shared = replace(plans[0], task_set=merged, solutions=solutions, scored_by=known)
+    return shared, {name: ids for name, ids in sources.items() if ids}
 
 
 def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.Namespace:
@@ -101,43 +101,47 @@ def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.N
     return argparse.Namespace(**{**vars(options), **chosen})
 
 
-def note_of(plan: Plan) -> dict[str, Any]:
-    """What a finished variant is known by: what its answers depend on, and the answers themselves."""
-    digest = hashlib.sha256(plan.output.read_bytes()).hexdigest()
-    return {"fingerprint": fingerprint(plan), "time_limit": plan.config.time_limit, "sha256": digest}
-
-
-def finished(plan: Plan) -> float | None:
-    """Minutes a variant took that has already run to its end as planned; None where it has not."""
+def taken_up(plan: Plan) -> Plan:
+    """The plan, to be gone on with where its directory holds the same run, under the same limit, begun before."""
     try:
-        note = json.loads(plan.output.with_suffix(".done.json").read_text())
-        return float(note["minutes"]) if {**note_of(plan), "minutes": note["minutes"]} == note else None
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not written by this program: run it
-        return None
+        kept = record.read(record.directory_of(plan.output))
+    except BadInput:  # nothing there: start it
+        return plan
+    headers = kept.of_kind("run")
+    known = headers and (headers[0]["fingerprint"], headers[0]["config"]["time_limit"])
+    return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
 
 
-def run(plan: Plan) -> tuple[int, float]:
-    """Run a variant to its end, or not at all if it has been; its exit status and minutes."""
-    minutes = finished(plan)
-    if minutes is not None:
-        print(f"== {plan.output.stem}: finished before, not run again")
-        return 0, minutes
-    print(f"== {plan.output.stem}")
-    started = now()
-    status = Run(plan, Deadline.after(plan.config.time_limit)).execute()
-    minutes = (now() - started) / 60
-    if status == 0:
-        plan.output.with_suffix(".done.json").write_text(json.dumps({**note_of(plan), "minutes": minutes}) + "\n")
-    return status, minutes
+def run(plan: Plan) -> int:
+    """Run a variant to its end, or not at all if it has been; its exit status."""
+    plan, name = taken_up(plan), plan.output.stem
+    ends = plan.resumed.of_kind("end") if plan.resumed else []
+    if ends and ends[-1]["status"] == 0 and plan.output.exists():
+        print(f"== {name}: finished before, not run again")
+        return 0
+    print(f"== {name}{', gone on with' if plan.resumed else ''}")
+    return Run(plan, Deadline.after(plan.config.time_limit)).execute()
 
 
 def read(plan: Plan) -> Answered:
     """What a variant's run left. Raises `BadInput` where its record is missing."""
     recorded = record.read(record.directory_of(plan.output))
+    spent = {(m["task_id"], m["round"]): math.fsum(m["seconds"].values()) for m in recorded.of_kind("result")}
     seconds = dict.fromkeys(plan.task_set.tests, 0.0)
-    for message in recorded.of_kind("result"):
-        seconds[message["task_id"]] += math.fsum(message.get("seconds", {}).values())
-    return Answered(plan.output.stem, json.loads(plan.output.read_text()), replay.candidates_of(recorded), seconds)
+    for (task_id, _), of_round in spent.items():
+        seconds[task_id] += of_round
+    written = json.loads(plan.output.read_text())
+    return Answered(plan.output.stem, written, replay.candidates_of(recorded), seconds)
+
+
+def minutes(plan: Plan) -> float:
+    """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
+    starts: list[float] = []
+    for message in record.read(record.directory_of(plan.output)).messages:
+        if message["kind"] == "run":
+            starts.append(0.0)
+        starts[-1] = message["at"]
+    return math.fsum(starts) / 60
 
 
 def voted(full: Answered, plan: Plan, rule: str) -> Answered:
@@ -158,7 +162,7 @@ def _planned(options: argparse.Namespace) -> tuple[dict[str, Plan], dict[str, li
     require("--variants", " ".join(votes), not votes or "full" in runs, "full to be among them: votes are over its run")
     outputs = {name: options.output.with_name(f"{name}.json") for name in runs}
     plans = {n: replace(shared, config=VARIANTS[n](shared.config), output=output) for n, output in outputs.items()}
-    cuda = options.devices != "cpu" and GPU.exists()
+    cuda = all(device.gpu for device in shared.devices)
     for plan in plans.values():
         require_machine(plan.config.train, cuda, importlib.util.find_spec("bitsandbytes") is not None)
     return plans, sources
@@ -180,12 +184,12 @@ def main(argv: list[str]) -> int:
     options.time_limit = options.time_limit or UNHURRIED
     try:
         plans, sources = _planned(options)
-        answered, minutes = {}, {}
+        answered = {}
         for name, plan in plans.items():
-            status, minutes[name] = run(plan)
-            if status:
+            if status := run(plan):
                 return status
             answered[name] = read(plan)
+        took = ", ".join(f"{name} {minutes(plan):.1f}" for name, plan in plans.items())
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -196,7 +200,6 @@ def main(argv: list[str]) -> int:
         if name in REPLAYS:
             rule = REPLAYS[name]
             answered[name] = oracle(answered["full"], right) if rule == ORACLE else voted(answered["full"], plan, rule)
-    took = ", ".join(f"{name} {spent:.1f}" for name, spent in minutes.items())
     written = f"{tables(list(answered.values()), right, sources)}\n\nSeed {plan.config.seed}; minutes: {took}."
     plan.output.with_name("table.md").write_text(written + "\n")
     print(written)

@@ -12,7 +12,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from solver import answers, record, tasks, vote
 from solver.core import Attempts, Candidate
@@ -23,12 +23,16 @@ Candidates: TypeAlias = Mapping[str, tuple[tuple[Candidate, ...], ...]]
 
 
 def candidates_of(recorded: record.Recorded) -> Candidates:
-    """Each answered task's candidates in its last result that has any; a later round replaces an earlier one's."""
-    found: dict[str, tuple[tuple[Candidate, ...], ...]] = {}
+    """Each task's candidates, pooled over its rounds as the run's own vote pools them; a repeated round counts once."""
+    rounds: dict[tuple[str, int], Sequence[Sequence[Any]]] = {}
     for message in recorded.of_kind("result"):
-        tests = tuple(tuple(map(record.candidate_from_json, them)) for them in message["candidates"])
-        if any(tests) or message["task_id"] not in found:
-            found[message["task_id"]] = tests
+        rounds[message["task_id"], message["round"]] = message["candidates"]
+    found: dict[str, tuple[tuple[Candidate, ...], ...]] = {}
+    for (task_id, _), tests in sorted(rounds.items()):
+        before = found.get(task_id, ((),) * len(tests))
+        found[task_id] = tuple(
+            (*known, *map(record.candidate_from_json, them)) for known, them in zip(before, tests, strict=True)
+        )
     return found
 
 
@@ -47,7 +51,7 @@ def replay(directory: Path, rule: str, output: Path) -> TaskSet:
     """Write the submission that a run's candidates make by this rule; returns the run's tasks. Raises `BadInput`."""
     if rule not in vote.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(vote.RULES)}")
-    task_set = tasks.load_challenges(directory / "challenges.json")
+    task_set = tasks.load_challenges(directory / record.CHALLENGES)
     attempts = revote(candidates_of(record.read(directory)), task_set, rule)
     answers.AnswerFile(output, task_set.tests).start(attempts)
     return task_set

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress"},
-    {"answers", "checkpoint", "evaluate", "record"},
+    {"answers", "checkpoint", "devices", "evaluate", "ledger", "record"},
     {"config", "examples"},
     {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
