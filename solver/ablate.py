@@ -67,6 +67,8 @@ PAPER = (
 
 def gather(options: argparse.Namespace) -> tuple[Plan, dict[str, list[str]]]:
     """The plan all variants share, over the tasks of all sources, and each source's ids. Raises `BadInput`."""
+    resume = None if options.resume is None else str(options.resume)
+    require("--resume", resume, resume is None, "to be left out: variants begun before are gone on with by themselves")
     if not options.tasks:
         options.split = options.split or "dry-run"
         plans = [prepare(options)]

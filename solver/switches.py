@@ -104,7 +104,7 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     *_rows(
         "train.data.sides",
-        f"{PAPER}, appendix",
+        PAPER,
         (
             "both",
             "inputs and outputs are transformed alike",
@@ -138,8 +138,12 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),
     Switch("train.rslora", True, "scaled by alpha / √rank, not alpha / rank", "arXiv 2312.03732", _FEW),
     *(
-        Switch("train.targets", target, "a LoRA on this projection", f"{PAPER}, section 3 (q, v and the MLP)", _FEW)
-        for target in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        Switch("train.targets", target, "a LoRA on this projection", source, _FEW)
+        for source, targets in (
+            (f"{PAPER}, section 3", ("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj")),
+            (PRODUCT, ("k_proj", "o_proj")),
+        )
+        for target in targets
     ),
     Switch(
         "train.bits",
@@ -161,14 +165,14 @@ SWITCHES: tuple[Switch, ...] = (
         "train.steps",
         None,
         "training steps a task at most; 0 is no test-time training",
-        "measured (`notebooks/log.md`)",
+        "this project (`notebooks/log.md`)",
         "test_pipeline.py::test_without_training_steps_the_trainer_is_never_asked",
     ),
     Switch(
         "train.tokens",
         None,
         "tokens a step, padding included",
-        "measured (`notebooks/log.md`)",
+        "this project",
         f"{_TRAINER}a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example",
     ),
     Switch(

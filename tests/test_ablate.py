@@ -196,6 +196,14 @@ def test_what_makes_no_sense_is_refused_in_one_line_before_anything_runs(files, 
     assert ran == []
 
 
+def test_resume_is_refused_as_variants_begun_before_are_gone_on_with(tmp_path, capsys):
+    assert ablate.main(["--resume", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --resume is '{tmp_path}': expected to be left out: variants begun before are gone on with by "
+        "themselves\n"
+    )
+
+
 def test_a_task_in_two_sources_is_refused(files, capsys):
     assert ablate.main([*files, *files[:3]]) == 2
     assert "expected each once; leave one of them out" in capsys.readouterr().err
