@@ -140,7 +140,7 @@ def minutes(plan: Plan) -> float:
     """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
     starts: list[float] = []
     for message in record.read(record.directory_of(plan.output)).messages:
-        if message["kind"] == "run":
+        if message["kind"] == "run" or not starts:
             starts.append(0.0)
         starts[-1] = message["at"]
     return math.fsum(starts) / 60

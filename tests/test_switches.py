@@ -66,3 +66,8 @@ def test_the_table_has_a_line_for_every_switch():
     lines = table().splitlines()
     assert len(lines) == 2 + len(SWITCHES)
     assert all(line.count(" | ") == 5 for line in lines if not line.startswith("|---"))
+
+
+def test_the_readme_has_the_table_as_it_is_now():
+    readme = (TESTS.parent / "README.md").read_text()
+    assert f"\n\n{table()}\n\n" in readme, "put what `python -m solver.switches` prints into the README"
