@@ -18,6 +18,7 @@ vote is split.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -99,10 +100,15 @@ class Recorder:
             path.unlink(missing_ok=True)
         else:
             _mend(path)
-        self._file = path.open("ab", buffering=0)
+        self._file, self._given_up = path.open("ab", buffering=0), False
 
     def write(self, message: Mapping[str, Any]) -> None:
-        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays."""
+        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays.
+
+        After `make_room` nothing is written any more.
+        """
+        if self._given_up:
+            return
         line, before = to_line(message).encode(), self._file.tell()
         try:
             written = self._file.write(line)
@@ -112,6 +118,12 @@ class Recorder:
         except OSError:
             os.ftruncate(self._file.fileno(), before)
             raise
+
+    def make_room(self) -> None:
+        """Give the disk back what the record takes, and write no more of it."""
+        self._given_up = True
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), 0)
 
     def close(self) -> None:
         """Let go of the directory."""

@@ -6,6 +6,7 @@ solutions are looked at only for tasks whose answers are already written.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -148,10 +149,7 @@ class Run:
     def _result(self, device: str, message: dict[str, Any]) -> float:
         task_id, number = message["task_id"], message["round"]
         standing = self._keep(task_id, number, message)
-        try:
-            self.file.fill(task_id, standing.attempts)
-        except OSError as error:  # kept in memory, written with the next task's or at the end
-            self._note(f"warning: {self.plan.output} could not be replaced: {error}")
+        self._fill(task_id, standing)
         known = {
             "attempts": [[a.tolist(), b.tolist()] for a, b in standing.attempts],
             "from_model": standing.from_model,
@@ -160,6 +158,20 @@ class Run:
         self._write(message | known | {"kind": "result", "device": device}, task_id)
         self._tell(number, message, standing)
         return standing.need
+
+    def _fill(self, task_id: str, standing: Standing) -> None:
+        """Write the answers. A full disk costs the record first; what it still refuses is kept for the next write."""
+        try:
+            try:
+                self.file.fill(task_id, standing.attempts)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                self.progress.note(f"warning: {error}: the record made room for the answers: this run can't be resumed")
+                self.recorder.make_room()
+                self.file.fill(task_id, standing.attempts)
+        except OSError as error:
+            self._note(f"warning: {self.plan.output} could not be replaced: {error}")
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
         task_id = message["task_id"]

@@ -29,7 +29,12 @@ OLD = b'{"an earlier": "run\'s file"}\r\n'
 @pytest.fixture
 def weights(tmp_path):
     """A directory that `checkpoint.check` takes for weights."""
-    folder = tmp_path / "weights"
+    return make_weights(tmp_path)
+
+
+def make_weights(parent):
+    """Such a directory in a folder."""
+    folder = parent / "weights"
     folder.mkdir()
     files = {"config.json": b"{}", "model.safetensors": b"numbers"}
     for name, content in files.items():
