@@ -7,6 +7,7 @@ than the room, no grid larger than 30 × 30; nothing of the test inputs and outp
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -31,6 +32,12 @@ def build(task: Task, recipe: TrainRecipe, seed: int, room: int) -> list[Example
             break
         distinct.setdefault(example.tokens.tobytes(), example)
     return list(distinct.values())
+
+
+def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int) -> list[Example]:
+    """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
+    rounds = zip_longest(*(build(task, recipe, seed, room) for task in tasks))
+    return [example for one_each in rounds for example in one_each if example is not None]
 
 
 def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:

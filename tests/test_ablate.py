@@ -6,13 +6,14 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import fake_worker
 import numpy as np
 import pytest
 from fakes import RULES as TASK_RULES
 from fakes import STACK, TASKS
 from test_replay import task_set
 
-from solver import ablate, answers, record
+from solver import ablate, answers, pool, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import PRESETS
@@ -221,3 +222,32 @@ def test_challenges_and_solutions_still_come_by_their_own_flags(files, tmp_path,
     single = ["--challenges", files[1], "--solutions", files[2], *files[-2:]]
     assert ablate.main([*single, "--variants", "full"]) == 0
     assert column(capsys.readouterr().out, "full", 1) == ["3 of 3"]
+
+
+def test_real_runs_with_a_worker_without_models_are_voted_on_again_and_gone_on_with(tmp_path, monkeypatch, capsys):
+    """The worker answers each test input with itself in nine views of ten, which is right for this task alone."""
+    monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path))
+    (tmp_path / "c.json").write_text(record.challenges(task_set([STACK])))
+    (tmp_path / "s.json").write_text(json.dumps({"stack": [cells.tolist() for cells in STACK.tests]}))
+    call = [
+        "--tasks",
+        str(tmp_path / "c.json"),
+        str(tmp_path / "s.json"),
+        "--output",
+        str(tmp_path / "runs" / "o.json"),
+    ]
+    call += ["--devices", "cpu", "--variants", "full", "vote-flat", "vote-none", "oracle"]
+    assert ablate.main(call) == 0
+    first = (tmp_path / "runs" / "table.md").read_text()
+    for name in ("full", "vote-flat", "vote-none", "oracle"):
+        assert column(first, name, 1) == ["2 of 2"]
+        assert column(first, name, 5) == ["2 of 2"]
+    orders = len(fake_worker.heard(tmp_path, "order"))
+    assert ablate.main(call) == 0
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
+    path = tmp_path / "runs" / "full.run" / record.RECORD
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))  # as if killed before its end
+    assert ablate.main(call) == 0
+    assert "== full, gone on with" in capsys.readouterr().out
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
+    assert column((tmp_path / "runs" / "table.md").read_text(), "full", 1) == ["2 of 2"]

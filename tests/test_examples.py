@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from solver import augment, formats
 from solver.config import FORMS, LOSSES, SIDES, TRANSFORMATIONS, DataRecipe, TrainRecipe
 from solver.core import COLOURS, MAX_SIDE, Example, Grid, Pair, Task, View, same
-from solver.examples import build, fallback, leave_one_out, to_example
+from solver.examples import build, fallback, joint, leave_one_out, to_example
 from solver.transformations import VARIANTS
 
 ROOM = 6144  # tokens: the context the engine is given by default
@@ -358,3 +358,12 @@ def test_every_recipe_makes_250_examples_of_a_large_task_in_half_a_second(data, 
     examples = made_of(task, data, 250, room=8192)
     assert time.process_time() - started < 0.5
     assert len(examples) == 250
+
+
+def test_joint_examples_are_those_of_each_task_in_turn():
+    recipe = TrainRecipe(examples=8, data=replace(AS_THEY_ARE, leave_two_out=True))
+    apart = [build(task, recipe, 0, ROOM) for task in (MIRROR, SINGLE)]
+    assert [len(them) for them in apart] == [8, 1]
+    together = joint([MIRROR, SINGLE], recipe, 0, ROOM)
+    assert spelled(together) == spelled([apart[0][0], apart[1][0], *apart[0][1:]])
+    assert joint([], recipe, 0, ROOM) == []
