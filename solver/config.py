@@ -13,11 +13,26 @@ from typing import Any
 from solver import formats
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
+from solver.transformations import VARIANTS
 from solver.vote import RULES
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
+SCOPES = ("task",)  # whose an adapter is
+BITS = (4, 16)  # bits a base weight has while adapters are trained; 4 is QLoRA
+FORMS = ("leave-one-out", "end-to-end", "shuffled")  # how pairs become training sequences
+MOVES = ("dihedral", *VARIANTS)  # transformations that move cells; `sides` says of which grids
+TRANSFORMATIONS = (*MOVES, "chains", "colours", "order")
+SIDES = ("both", "input", "output")
+LOSSES = ("after-first", "all", "test")
 LONGEST_ANSWER = formats.longest_reply()  # tokens: a context shorter than this could not even answer
+
+UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
+    "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
+    "nearest that works is LoRA on the last projection of each layer alone, targets ('down_proj',)",
+    "all": "task: the engine keeps one set of base weights for all tasks; the nearest that works is LoRA on all seven "
+    f"projections with the highest rank, {max(RANKS)}",
+}
 
 
 def require(name: str, value: object, fits: bool, expected: str) -> None:
@@ -27,26 +42,76 @@ def require(name: str, value: object, fits: bool, expected: str) -> None:
 
 
 @dataclass(frozen=True)
+class DataRecipe:
+    """What a task's training sequences are made of; `examples.build` makes them.
+
+    `form`: `leave-one-out` (each demonstration in turn is asked for last, after the others), `end-to-end` (each pair
+    alone), `shuffled` (all of them in random order). `leave_two_out`: repeated examples are left out, and ones that
+    lack another demonstration fill their places. `transformations`: of `TRANSFORMATIONS`; none of them: the
+    demonstrations as they are. `sides`: the grids whose cells the transformations move; colours change on both.
+    `loss`: on the outputs `after-first`, on `all` of them, or on the last, which plays the `test`.
+    """
+
+    form: str = "leave-one-out"
+    leave_two_out: bool = False
+    transformations: tuple[str, ...] = ("dihedral", "colours", "order")
+    sides: str = "both"
+    loss: str = "after-first"
+
+    def __post_init__(self) -> None:
+        require("form of the training data", self.form, self.form in FORMS, f"one of {', '.join(FORMS)}")
+        require("sides", self.sides, self.sides in SIDES, f"one of {', '.join(SIDES)}")
+        require("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
+        for name in self.transformations:
+            require("transformation", name, name in TRANSFORMATIONS, f"one of {', '.join(TRANSFORMATIONS)}")
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        chosen = set(self.transformations)
+        fills = self.form == "leave-one-out" or not self.leave_two_out
+        require("form with leave_two_out", self.form, fills, "leave-one-out, which it fills up; or leave it out")
+        expected = f"to come with one it can chain: {', '.join(VARIANTS)}"
+        require("transformation", "chains", "chains" not in chosen or bool(chosen & set(VARIANTS)), expected)
+        expected = f"both, as no transformation chosen moves cells; or choose one of {', '.join(MOVES)}"
+        require("sides", self.sides, self.sides == "both" or bool(chosen & set(MOVES)), expected)
+
+
+@dataclass(frozen=True)
 class TrainRecipe:
     """How an adapter is trained.
 
-    `rank`, `alpha`: LoRA, scaled by alpha / √rank (rsLoRA). `rate`: peak learning rate of AdamW; it warms up over the
-    share `warmup` of the steps and falls as a cosine. `tokens`: tokens a step, padding included, but at least one
-    example. `steps`: at most so many; 0 is no test-time training. `clip`: largest gradient norm. `examples`: at most
-    so many examples a task (arXiv 2411.07279: 250).
+    `rank`, `alpha`: LoRA, scaled by alpha / √rank with `rslora`, by alpha / rank without. `targets`: the projections
+    it is put on. `rate`: peak learning rate of AdamW; it warms up over the share `warmup` of the steps and falls as a
+    cosine. `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no
+    test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
+    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`. `bits`: of the base weights in training.
     """
 
     rank: int = 32
     alpha: int = 32
+    rslora: bool = True
+    targets: tuple[str, ...] = TARGETS
     rate: float = 2e-3
     warmup: float = 0.1
     tokens: int = 2048
     steps: int = 48
     clip: float = 1.0
     examples: int = 250
+    scope: str = "task"
+    bits: int = 16
+    data: DataRecipe = field(default_factory=DataRecipe)
 
     def __post_init__(self) -> None:
-        require("LoRA rank", self.rank, self.rank in RANKS, f"one of {', '.join(map(str, RANKS))}")
+        nearest = min(RANKS, key=lambda rank: abs(rank - self.rank))
+        expected = f"one of {', '.join(map(str, RANKS))}; the nearest is {nearest}"
+        require("LoRA rank", self.rank, self.rank in RANKS, expected)
+        require("LoRA alpha", self.alpha, self.alpha > 0, "more than 0")
+        expected = f"at least one, and each one of {', '.join(TARGETS)}: the engine serves no others"
+        require("LoRA targets", self.targets, bool(self.targets) and set(self.targets) <= set(TARGETS), expected)
+        require(
+            "adapter scope", self.scope, self.scope in SCOPES, UNSERVED.get(self.scope, f"one of {', '.join(SCOPES)}")
+        )
+        require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
         require("training steps", self.steps, self.steps >= 0, "0 (no test-time training) or more")
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
         require("examples a task", self.examples, self.examples >= 1, "at least 1")
@@ -110,7 +175,8 @@ class Config:
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
-        require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, "at most the engine's rank")
+        expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
+        require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
 
 
 BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
@@ -195,5 +261,23 @@ def pack(config: Config) -> dict[str, Any]:
 
 def unpack(tree: Mapping[str, Any]) -> Config:
     """The tree back from `pack`'s values; an unknown name is an error that names it."""
-    parts = {"cost": Cost, "quick_cost": Cost, "train": TrainRecipe, "engine": EngineSettings}
-    return Config(**{k: parts[k](**v) if k in parts else v for k, v in tree.items()})
+    return Config(**{name: _part(name, value) for name, value in tree.items()})
+
+
+PARTS: Mapping[str, type] = {
+    **{"cost": Cost, "quick_cost": Cost},
+    **{"train": TrainRecipe, "engine": EngineSettings, "data": DataRecipe},
+}
+
+
+def _part(name: str, value: Any) -> Any:
+    """A value of the tree as the dataclasses have it: what JSON made a list was a tuple."""
+    if name in PARTS:
+        return PARTS[name](**{inner: _part(inner, part) for inner, part in value.items()})
+    return tuple(value) if isinstance(value, list) else value
+
+
+def require_machine(recipe: TrainRecipe, cuda: bool, bitsandbytes: bool) -> None:
+    """Raise `BadInput` where this machine cannot train as the recipe says."""
+    reason = "16, as there is no CUDA GPU to hold 4-bit weights" if not cuda else "16, or bitsandbytes to be installed"
+    require("bits", recipe.bits, recipe.bits == 16 or (cuda and bitsandbytes), reason)

@@ -187,8 +187,13 @@ class Stop(Protocol):
 class Trainer(Protocol):
     """Trains one adapter on one task's examples."""
 
-    def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
-        """Train from the base weights until the recipe ends or `stop` has no seconds left; keep what was learned."""
+    def train(
+        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+    ) -> TrainReport:
+        """Train until the recipe ends or `stop` has no seconds left; keep what was learned.
+
+        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed.
+        """
         ...
 
 

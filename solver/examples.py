@@ -1,47 +1,123 @@
-"""Training data for a task from its own demonstrations: leave-one-out under random views (arXiv 2411.07279, 3).
+"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), as a `DataRecipe` says.
 
-Knows nothing of models. Laws: the examples are a function of (task, seed, cap, room) alone; every example's last pair
-is the one left out, its context the others; nothing of the test outputs is in reach.
+Knows nothing of models. Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
+than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
 import numpy as np
 
-from solver import augment, formats
-from solver.augment import DIHEDRALS
-from solver.core import Example, Pair, Task, View, seed_for
+from solver import augment, formats, transformations
+from solver.augment import DIHEDRALS, IDENTITY
+from solver.config import DataRecipe, TrainRecipe
+from solver.core import Example, Grid, Pair, Task, View, seed_for
 
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
+LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
+
+
+def build(task: Task, recipe: TrainRecipe, seed: int, room: int) -> list[Example]:
+    """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on."""
+    data, cap = recipe.data, recipe.examples
+    examples = _drawn(task, data, data.form, cap, seed, room)
+    if not data.leave_two_out:
+        return list(examples)
+    distinct = {e.tokens.tobytes(): e for e in examples}
+    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room):
+        if len(distinct) == cap:
+            break
+        distinct.setdefault(example.tokens.tobytes(), example)
+    return list(distinct.values())
+
+
+def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int) -> list[Example]:
+    """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
+    rounds = zip_longest(*(build(task, recipe, seed, room) for task in tasks))
+    return [example for one_each in rounds for example in one_each if example is not None]
 
 
 def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
-    """At most `cap` examples, each of at most `room` tokens, in the order they should be trained on.
+    """`build` with the default data recipe and a cap.
 
     Each demonstration in turn is the one left out and asked for last; the others come before it in random order; the
     whole is seen through a random dihedral and colour permutation. The loss is on every output after the first. A task
     with a single demonstration is trained on that pair alone, end to end, as is any pair whose context does not fit.
     """
-    rng = np.random.default_rng(seed_for(seed, task.id, "leave one out"))
-    examples = []
-    for index in range(cap):
-        left_out = index % len(task.demonstrations)
-        if left_out == 0 and index // len(task.demonstrations) % DIHEDRALS == 0:
+    data = DataRecipe()
+    return list(_drawn(task, data, data.form, cap, seed, room))
+
+
+def fallback(task: Task, recipe: TrainRecipe) -> str | None:
+    """What this task's examples are made of instead of what the recipe says, and why; None where nothing differs."""
+    count = len(task.demonstrations)
+    if count == 1 and recipe.data.form != "end-to-end":
+        return f"one demonstration leaves no context for {recipe.data.form}: trained end to end on that pair"
+    if count == 2 and recipe.data.leave_two_out:
+        return "two demonstrations leave no context for leave-two-out: trained on leave-one-out alone"
+    return None
+
+
+def _drawn(task: Task, data: DataRecipe, form: str, cap: int, seed: int, room: int) -> Iterator[Example]:
+    """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none."""
+    rng = np.random.default_rng(seed_for(seed, task.id, form.replace("-", " ")))
+    count = len(task.demonstrations)
+    for index in range(cap if form != LEAVE_TWO_OUT or count > 2 else 0):
+        left_out, turn = index % count, index // count % DIHEDRALS
+        if left_out == 0 and turn == 0:
             turns = rng.permutation(DIHEDRALS)
-        view = View(
-            int(turns[index // len(task.demonstrations) % DIHEDRALS]),
-            augment.draw_colours(rng, bool(rng.random() < KEEP_BLACK)),
-        )
-        pairs = _ordered(augment.apply_task(view, task).demonstrations, left_out, rng, room)
-        if pairs:
-            examples.append(to_example(pairs))
-    return examples
+        view = _view(data, int(turns[turn]), rng)
+        shown = [task.demonstrations[i] for i in _order(form, data, count, left_out, rng)]
+        if pairs := _fitting(_seen(shown, view, data, rng), room):
+            yield to_example(pairs, data.loss)
 
 
-def _ordered(pairs: tuple[Pair, ...], left_out: int, rng: np.random.Generator, room: int) -> list[Pair]:
-    """The other demonstrations in random order, the longest dropped until all fit, then the one left out."""
-    others = [int(i) for i in rng.permutation(len(pairs)) if i != left_out]
-    context, asked = [pairs[i] for i in others], pairs[left_out]
+def _view(data: DataRecipe, dihedral: int, rng: np.random.Generator) -> View:
+    """This dihedral under random colours, as far as the recipe has them."""
+    colours = IDENTITY.colours
+    if "colours" in data.transformations:
+        colours = augment.draw_colours(rng, bool(rng.random() < KEEP_BLACK))
+    return View(dihedral if "dihedral" in data.transformations else IDENTITY.dihedral, colours)
+
+
+def _order(form: str, data: DataRecipe, count: int, left_out: int, rng: np.random.Generator) -> list[int]:
+    """Which demonstrations an example shows, in order; the last is the one asked for."""
+    order = [int(i) for i in (rng.permutation(count) if "order" in data.transformations else range(count))]
+    if form == "shuffled":
+        return order
+    if form == "end-to-end":
+        return [left_out]
+    others = [i for i in order if i != left_out]
+    if form == LEAVE_TWO_OUT:
+        others.pop(int(rng.integers(len(others))))
+    return [*others, left_out]
+
+
+def _seen(pairs: Sequence[Pair], view: View, data: DataRecipe, rng: np.random.Generator) -> list[Pair]:
+    """The pairs in the view's colours and, on the recipe's sides, moved by its dihedral and by steps drawn for all."""
+    still = View(colours=view.colours)
+    inputs = [augment.apply(still if data.sides == "output" else view, p.input) for p in pairs]
+    outputs = [augment.apply(still if data.sides == "input" else view, p.output) for p in pairs]
+    kinds = [kind for kind in transformations.VARIANTS if kind in data.transformations]
+    if kinds:
+        moved = {"both": [*inputs, *outputs], "input": inputs, "output": outputs}[data.sides]
+        rows, columns = (max(grid.shape[axis] for grid in moved) for axis in (0, 1))
+        steps = transformations.draw(rng, kinds, "chains" in data.transformations, rows, columns)
+        inputs = inputs if data.sides == "output" else _all(steps, inputs)
+        outputs = outputs if data.sides == "input" else _all(steps, outputs)
+    return [Pair(shown, reply) for shown, reply in zip(inputs, outputs, strict=True)]
+
+
+def _all(steps: Sequence[transformations.Step], grids: Sequence[Grid]) -> list[Grid]:
+    return [transformations.apply(steps, grid) for grid in grids]
+
+
+def _fitting(pairs: Sequence[Pair], room: int) -> list[Pair]:
+    """The pairs without the longest of those before the last, until all fit; [] where the last alone does not."""
+    *context, asked = pairs
     spare = room - formats.pair_length(asked)
     if spare < 0:
         return []
@@ -50,7 +126,8 @@ def _ordered(pairs: tuple[Pair, ...], left_out: int, rng: np.random.Generator, r
     return [*context, asked]
 
 
-def to_example(pairs: list[Pair]) -> Example:
-    """Pairs in one sequence; the loss is on every output after the first, or on the only one."""
+def to_example(pairs: Sequence[Pair], loss: str = "after-first") -> Example:
+    """Pairs in one sequence; the loss is on the outputs `config.LOSSES` names, and always on an only one."""
     tokens, owner = formats.encode_pairs(pairs)
-    return Example(tokens, owner >= min(1, len(pairs) - 1))
+    last = len(pairs) - 1
+    return Example(tokens, owner >= {"all": 0, "after-first": min(1, last), "test": last}[loss])

@@ -410,3 +410,26 @@ def _only(task_set: TaskSet, wanted: Sequence[str]) -> TaskSet:
         test_inputs=kept(task_set.test_inputs),
         problems=tuple(problem for problem in task_set.problems if problem.task_id in keep),
     )
+
+
+def merge(task_sets: Sequence[TaskSet]) -> TaskSet:
+    """Several sets as one, in order. Raises `BadInput` where an id is in two of them, or there are none."""
+    if not task_sets:
+        raise BadInput("no sets of tasks came; expected at least one; name one")
+    if len(task_sets) == 1:
+        return task_sets[0]
+    home: dict[str, str] = {}
+    for one in task_sets:
+        for task_id in one.tests:
+            if task_id in home:
+                where = f"in both {home[task_id]} and {one.name}"
+                raise BadInput(f"task id {describe(task_id)} is {where}; expected each once; leave one of them out")
+            home[task_id] = one.name
+    return TaskSet(
+        tasks=tuple(task for one in task_sets for task in one.tasks),
+        tests={task_id: count for one in task_sets for task_id, count in one.tests.items()},
+        test_inputs={task_id: grids for one in task_sets for task_id, grids in one.test_inputs.items()},
+        problems=tuple(problem for one in task_sets for problem in one.problems),
+        name=" + ".join(one.name for one in task_sets),
+        sha256=hashlib.sha256(" ".join(one.sha256 for one in task_sets).encode()).hexdigest(),
+    )

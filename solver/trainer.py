@@ -1,7 +1,7 @@
 """Examples to a LoRA adapter on disk, with peft or Unsloth; the base weights are loaded once and never change.
 
-Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed) alone unless the
-seconds ran short; what was learned before the deadline is kept.
+Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed, the adapter it
+started from) alone unless the seconds ran short; what was learned before the deadline is kept.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from solver.clock import now
-from solver.config import TARGETS, TrainRecipe
+from solver.config import TrainRecipe, require_machine
 from solver.core import Adapter, Example, Stop, TrainReport, seed_for
 
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
+TENSORS = "adapter_model.safetensors"  # what peft calls an adapter's file
 MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
 
@@ -42,8 +44,8 @@ def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:
     return {
         "r": recipe.rank,
         "lora_alpha": recipe.alpha,
-        "target_modules": list(TARGETS),
-        "use_rslora": True,
+        "target_modules": list(recipe.targets),
+        "use_rslora": recipe.rslora,
         "lora_dropout": 0.0,
         "bias": "none",
     }
@@ -54,9 +56,21 @@ def with_peft(weights: Path, recipe: TrainRecipe) -> Any:
     import peft
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
+    base = AutoModelForCausalLM.from_pretrained(
+        weights,
+        dtype=torch.bfloat16,
+        local_files_only=True,
+        quantization_config=four_bits() if recipe.bits == 4 else None,
+    )
     lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
     return peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+
+
+def four_bits() -> Any:
+    """How the base weights are held for QLoRA (arXiv 2305.14314, section 3); needs bitsandbytes and a CUDA GPU."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
 
 
 def with_unsloth(weights: Path, recipe: TrainRecipe, context: int) -> Any:
@@ -65,9 +79,22 @@ def with_unsloth(weights: Path, recipe: TrainRecipe, context: int) -> Any:
     from unsloth import FastLanguageModel
 
     base, _ = FastLanguageModel.from_pretrained(
-        str(weights), max_seq_length=context, load_in_4bit=False, local_files_only=True
+        str(weights), max_seq_length=context, load_in_4bit=recipe.bits == 4, local_files_only=True
     )
     return FastLanguageModel.get_peft_model(base, **lora_settings(recipe))
+
+
+def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> None:
+    """ValueError, naming the setting, where an adapter's own settings differ from what the recipe trains."""
+    wanted = lora_settings(recipe)
+    for name in ("r", "lora_alpha", "use_rslora", "target_modules"):
+        came, expected = found.get(name), wanted[name]
+        if isinstance(expected, list):
+            came, expected = sorted(came or ()), sorted(expected)
+        if came != expected:
+            raise ValueError(
+                f"{path}: {name} is {came!r}: expected {expected!r}, as in the recipe it is trained on with"
+            )
 
 
 class LoraTrainer:
@@ -79,6 +106,7 @@ class LoraTrainer:
         grid_qwen3.register()
         self.recipe, self.directory = recipe, directory
         cuda = torch.cuda.is_available()
+        require_machine(recipe, cuda, importlib.util.find_spec("bitsandbytes") is not None)
         architecture = json.loads((weights / "config.json").read_text())["model_type"]
         library, why = choose(architecture, cuda, importlib.util.find_spec("unsloth") is not None)
         self.notes = (f"adapters are trained with {library}: {why}",)
@@ -87,9 +115,17 @@ class LoraTrainer:
         self.model: Any = made.to(self.device)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
-    def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
-        """Train from the base weights until the recipe ends or `stop` has no seconds left; save what was learned."""
+    def train(
+        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+    ) -> TrainReport:
+        """Train until the recipe ends or `stop` has no seconds left; save what was learned.
+
+        The start is the base weights, or `start_from`, which stays as it is on disk and must be of this recipe's
+        shape; ValueError: it is not.
+        """
         masters = self._reset(seed_for(seed, name, "adapter"))
+        if start_from is not None:
+            masters = self._load(start_from)
         optimizer = torch.optim.AdamW(masters.values(), lr=self.recipe.rate, weight_decay=0.0)
         pace = Pace(self.recipe, stop)
         losses: list[float] = []
@@ -114,6 +150,19 @@ class LoraTrainer:
                 start = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
                 parameter.copy_(start.to(parameter.device))
                 parameter.grad = None  # what a training that broke off left behind
+        return {n: p.detach().float().clone() for n, p in self.parameters.items()}
+
+    def _load(self, adapter: Adapter) -> dict[str, Tensor]:
+        """A saved adapter put in the LoRA's place; returns float32 masters of its matrices."""
+        path = adapter.path / TENSORS
+        same_shape(json.loads((adapter.path / "adapter_config.json").read_text()), self.recipe, adapter.path)
+        tensors = load_file(path)
+        own = {name.replace(".default.", "."): parameter for name, parameter in self.parameters.items()}
+        if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in own.items()}:
+            raise ValueError(f"{path} holds other matrices than this base model's LoRA: expected an adapter of its own")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(tensors[name].to(parameter.device))
         return {n: p.detach().float().clone() for n, p in self.parameters.items()}
 
     def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:

@@ -103,7 +103,7 @@ class FakeTrainer:
     """A `Trainer` that learns nothing: an adapter of the name asked for, `steps` of `planned` steps done.
 
     `fails`: names whose training raises. `learns_nothing`: names that get no adapter. With a `directory`, an adapter's
-    own directory is made in it. `calls`: (name, examples, seed) in order.
+    own directory is made in it. `calls`: (name, examples, seed) in order; `starts`: what each started from.
     """
 
     directory: Path | None = None
@@ -112,10 +112,14 @@ class FakeTrainer:
     fails: frozenset[str] = frozenset()
     learns_nothing: frozenset[str] = frozenset()
     calls: list[tuple[str, tuple[Example, ...], int]] = field(default_factory=list)
+    starts: list[Adapter | None] = field(default_factory=list)
     notes: tuple[str, ...] = ("nothing is trained: this is a fake",)
 
-    def train(self, name: str, examples: Sequence[Example], seed: int, stop: Stop) -> TrainReport:
+    def train(
+        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+    ) -> TrainReport:
         self.calls.append((name, tuple(examples), seed))
+        self.starts.append(start_from)
         if name in self.fails:
             raise RuntimeError(f"the fake trainer was told to fail for {name}")
         if name in self.learns_nothing or not examples or stop.remaining() <= 0:

@@ -1,46 +1,214 @@
-"""Comparing variants: the paired test, the table, and what a variant may change."""
+"""Variants: what each changes, what a run of several does with stand-in runs, and what is refused before the first."""
 
-from dataclasses import asdict, replace
+from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import fake_worker
 import numpy as np
 import pytest
+from fakes import RULES as TASK_RULES
+from fakes import STACK, TASKS
+from test_replay import task_set
 
-from solver import ablate, evaluate
+from solver import ablate, answers, pool, record
+from solver.cli import Plan, fingerprint
+from solver.clock import Deadline
 from solver.config import PRESETS
+from solver.core import Candidate, Grid, Task, View
+from solver.examples import build
+from solver.vote import RULES
 
-
-def test_mcnemar_is_the_exact_two_sided_binomial():
-    first = (True,) * 6 + (False,) * 4
-    assert ablate.mcnemar(first, first) == 1.0
-    assert ablate.mcnemar(first, (False,) * 10) == pytest.approx(2 / 2**6)
-    one_each = (True, False), (False, True)
-    assert ablate.mcnemar(*one_each) == 1.0
-    assert ablate.mcnemar((True,) * 8 + (False,), (False,) * 8 + (True,)) == pytest.approx(2 * (1 + 9) / 2**9)
-
-
-def test_solved_outputs_takes_either_attempt_and_keeps_the_order_of_the_solutions():
-    right = np.array([[1, 2]], dtype=np.uint8)
-    wrong = [[0]]
-    entry = {"attempt_1": wrong, "attempt_2": [[1, 2]]}
-    submission = {"a": [entry, {"attempt_1": wrong, "attempt_2": wrong}], "b": [entry]}
-    solutions = {"b": (right,), "a": (right, right), "missing": (right,)}
-    assert evaluate.solved_outputs(submission, solutions) == (True, True, False, False)
+WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_no_ttt_changes_the_training_and_nothing_else(preset):
     full, without = PRESETS[preset], ablate.VARIANTS["no-ttt"](PRESETS[preset])
     assert without.train.steps == 0
-    same = replace(without, train=full.train, train_share=full.train_share)
-    assert asdict(same) == asdict(full)
+    assert asdict(replace(without, train=full.train, train_share=full.train_share)) == asdict(full)
 
 
-def test_the_table_compares_each_variant_with_the_first():
-    scores = evaluate.Scores(2, 2, 1, 1, 0.5, 0.5, 0.1, 0.9)
-    rows = [ablate.Row("full", scores, (True, False), 3.0), ablate.Row("no-ttt", scores, (True, False), 1.0)]
-    lines = ablate.table(rows).splitlines()
-    assert lines[2] == "| full | 1 of 2 | 50.0% | 10.0% to 90.0% | 50.0% | 3.0 |  |"
-    assert lines[3] == "| no-ttt | 1 of 2 | 50.0% | 10.0% to 90.0% | 50.0% | 1.0 | 1.000 |"
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", [n for n in ablate.VARIANTS if n not in ("full", "no-ttt", "qlora")])
+def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
+    full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
+    assert other.train.data != full.train.data
+    assert replace(other, train=replace(other.train, data=full.train.data)) == full
+    before, after = (build(STACK, config.train, 0, 1024) for config in (full, other))
+    assert [(e.tokens.tolist(), e.loss.tolist()) for e in before] != [
+        (e.tokens.tolist(), e.loss.tolist()) for e in after
+    ]
+
+
+def test_qlora_changes_the_bits_of_the_base_weights_alone():
+    other = ablate.VARIANTS["qlora"](PRESETS["h200"])
+    assert replace(other, train=replace(other.train, bits=16)) == PRESETS["h200"]
+
+
+def test_the_papers_variants_are_all_there_and_every_rule_can_be_voted_by():
+    assert set(ablate.PAPER) <= {*ablate.VARIANTS, *ablate.REPLAYS}
+    assert set(ablate.REPLAYS.values()) == {*RULES, "oracle"}
+    assert not set(ablate.VARIANTS) & set(ablate.REPLAYS)
+
+
+@dataclass
+class FakeRun:
+    """A `Run` that answers each test input by its task's rule in one view of three, and records that.
+
+    For the outputs named in `broken` it ends, interrupted, after its first task.
+    """
+
+    plan: Plan
+    deadline: Deadline
+
+    def execute(self) -> int:
+        name, resumed = self.plan.output.stem, self.plan.resumed
+        ran.append(f"{name} again" if resumed else name)
+        file = answers.AnswerFile(self.plan.output, self.plan.task_set.tests)
+        file.start(answers.placeholders_for(self.plan.task_set))
+        config = {"time_limit": self.plan.config.time_limit}
+        with record.Recorder(record.directory_of(self.plan.output), fresh=resumed is None) as recorder:
+            recorder.write({"kind": "run", "at": 0.1, "fingerprint": fingerprint(self.plan), "config": config})
+            for task in self.plan.task_set.tasks[: 1 if name in broken else None]:
+                found = [self._candidates(task, cells) for cells in task.tests]
+                saved = [[record.candidate_to_json(c) for c in them] for them in found]
+                result = {"kind": "result", "at": 30.0, "task_id": task.id, "round": 3, "candidates": saved}
+                recorder.write({**result, "seconds": {"train": 1.5, "sample": 0.5}})
+                file.fill(task.id, [(them[0].grid, them[1].grid) for them in found])
+            status = 130 if name in broken else 0
+            recorder.write({"kind": "end", "at": 60.0, "status": status})
+        return status
+
+    def _candidates(self, task: Task, cells: Grid) -> list[Candidate]:
+        right = TASK_RULES[task.id](cells) if self.plan.config.train.steps else cells
+        grids = (right, WRONG, WRONG)
+        return [Candidate(shown, View(at), -1.0 - at) for at, shown in enumerate(grids)]
+
+
+ran: list[str] = []
+broken: set[str] = set()
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two sources, as arguments: two tasks of three test inputs, and one task of one."""
+    ran.clear()
+    broken.clear()
+    monkeypatch.setattr(ablate, "Run", FakeRun)
+    made = []
+    for name, shown in (("two", TASKS[:2]), ("one", TASKS[2:])):
+        right = {t.id: [TASK_RULES[t.id](cells).tolist() for cells in t.tests] for t in shown}
+        (tmp_path / f"{name}.json").write_text(record.challenges(task_set(list(shown))))
+        (tmp_path / f"{name}_solutions.json").write_text(json.dumps(right))
+        made += ["--tasks", str(tmp_path / f"{name}.json"), str(tmp_path / f"{name}_solutions.json")]
+    return [*made, "--output", str(tmp_path / "runs" / "o.json")]
+
+
+def column(printed: str, name: str, place: int) -> list[str]:
+    """A column of a variant's lines, one a table."""
+    return [line.split(" | ")[place] for line in printed.splitlines() if line.startswith(f"| {name} |")]
+
+
+def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(files, tmp_path, capsys):
+    assert ablate.main([*files, "--variants", "full", "no-ttt", "vote-none", "vote-flat", "oracle"]) == 0
+    printed = capsys.readouterr().out
+    assert ran == ["full", "no-ttt"]
+    assert column(printed, "full", 1) == ["4 of 4", "3 of 3", "1 of 1"]
+    assert column(printed, "no-ttt", 1) == ["0 of 4", "0 of 3", "0 of 1"]
+    assert column(printed, "vote-flat", 1) == ["4 of 4", "3 of 3", "1 of 1"]
+    assert column(printed, "vote-flat", 4) == ["0.0%", "0.0%", "0.0%"]  # two views of three are wrong
+    assert column(printed, "vote-none", 4) == ["100.0%", "100.0%", "100.0%"]
+    assert column(printed, "oracle", 4) == ["100.0%", "100.0%", "100.0%"]
+    assert column(printed, "no-ttt", 5) == ["0 of 4", "0 of 3", "0 of 1"]
+    assert column(printed, "full", 6) == ["2.0", "2.0", "2.0"]
+    assert column(printed, "no-ttt", 7) == ["+0 −4", "+0 −3", "+0 −1"]
+    assert printed.splitlines()[-1].startswith("Seed 0; minutes: full 1.0, no-ttt 1.0.")
+    assert (tmp_path / "runs" / "table.md").read_text() in printed
+
+
+def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupted_is_gone_on_with(
+    files, tmp_path, capsys
+):
+    call = [*files, "--variants", "full", "no-ttt", "oracle"]
+    broken.add("no-ttt")
+    assert ablate.main(call) == 130
+    broken.clear()
+    assert ablate.main(call) == 0
+    assert ran == ["full", "no-ttt", "no-ttt again"]
+    first = (tmp_path / "runs" / "table.md").read_text()
+    assert column(first, "no-ttt", 6) == ["2.0", "2.0", "2.0"]  # what was recorded twice is counted once
+    assert first.endswith("minutes: full 1.0, no-ttt 2.0.\n")
+    capsys.readouterr()
+    assert ablate.main(call) == 0
+    assert len(ran) == 3
+    assert "== full: finished before, not run again" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "table.md").read_text() == first
+
+
+@pytest.mark.parametrize("change", [["--seed", "1"], ["--time-limit", "9m"], ["--limit", "1"], ["--views", "3"]])
+def test_a_variant_under_other_settings_is_run_again(files, change):
+    assert ablate.main([*files, "--variants", "full"]) == 0
+    assert ablate.main([*files, "--variants", "full", *change]) == 0
+    assert ran == ["full", "full"]
+
+
+def test_a_variant_whose_answers_are_gone_is_gone_on_with(files, tmp_path):
+    assert ablate.main([*files, "--variants", "full"]) == 0
+    (tmp_path / "runs" / "full.json").unlink()
+    assert ablate.main([*files, "--variants", "full"]) == 0
+    assert ran == ["full", "full again"]
+
+
+def test_a_limit_holds_for_each_source_and_ids_for_all_of_them(files, capsys):
+    assert ablate.main([*files, "--variants", "full", "--limit", "1"]) == 0
+    assert column(capsys.readouterr().out, "full", 1) == ["2 of 2", "1 of 1", "1 of 1"]
+    assert ablate.main([*files, "--variants", "full", "--task-ids", "stack", "single"]) == 0
+    assert column(capsys.readouterr().out, "full", 1) == ["3 of 3", "2 of 2", "1 of 1"]
+    assert ablate.main([*files, "--variants", "full", "--task-ids", "stack"]) == 0
+    assert column(capsys.readouterr().out, "full", 1) == ["2 of 2"]
+
+
+def test_no_solution_is_written_by_the_oracle(files, tmp_path):
+    assert ablate.main([*files, "--variants", "no-ttt", "full", "oracle"]) == 0
+    written = {p.name for p in (tmp_path / "runs").iterdir()}
+    assert "oracle.json" not in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--variants", "no-ttt", "oracle"], "--variants is 'oracle': expected full to be among them"),
+        (["--split", "comparison"], "--tasks is '--split': expected no --split beside it: name that source with"),
+        (["--tasks", "a", "b", "c"], "--tasks is 'a b c': expected an embedded set, or a challenges file and its"),
+        (["--tasks", "no-such-split"], 'unknown split "no-such-split"'),
+        (
+            ["--variants", "qlora", "--devices", "cpu"],
+            "bits is 4: expected 16, as there is no CUDA GPU to hold 4-bit weights",
+        ),
+        (["--task-ids", "stak"], 'unknown task id "stak"'),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line_before_anything_runs(files, capsys, arguments, message):
+    assert ablate.main([*files, *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert ran == []
+
+
+def test_resume_is_refused_as_variants_begun_before_are_gone_on_with(tmp_path, capsys):
+    assert ablate.main(["--resume", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --resume is '{tmp_path}': expected to be left out: variants begun before are gone on with by "
+        "themselves\n"
+    )
+
+
+def test_a_task_in_two_sources_is_refused(files, capsys):
+    assert ablate.main([*files, *files[:3]]) == 2
+    assert "expected each once; leave one of them out" in capsys.readouterr().err
+    assert ran == []
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):
@@ -48,3 +216,38 @@ def test_a_set_without_solutions_is_refused(capsys, tmp_path):
     file.write_text('{"00000000": {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}}')
     assert ablate.main(["--challenges", str(file), "--output", str(tmp_path / "o.json")]) == 2
     assert "--solutions" in capsys.readouterr().err
+
+
+def test_challenges_and_solutions_still_come_by_their_own_flags(files, tmp_path, capsys):
+    single = ["--challenges", files[1], "--solutions", files[2], *files[-2:]]
+    assert ablate.main([*single, "--variants", "full"]) == 0
+    assert column(capsys.readouterr().out, "full", 1) == ["3 of 3"]
+
+
+def test_real_runs_with_a_worker_without_models_are_voted_on_again_and_gone_on_with(tmp_path, monkeypatch, capsys):
+    """The worker answers each test input with itself in nine views of ten, which is right for this task alone."""
+    monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path))
+    (tmp_path / "c.json").write_text(record.challenges(task_set([STACK])))
+    (tmp_path / "s.json").write_text(json.dumps({"stack": [cells.tolist() for cells in STACK.tests]}))
+    call = [
+        "--tasks",
+        str(tmp_path / "c.json"),
+        str(tmp_path / "s.json"),
+        "--output",
+        str(tmp_path / "runs" / "o.json"),
+    ]
+    call += ["--devices", "cpu", "--variants", "full", "vote-flat", "vote-none", "oracle"]
+    assert ablate.main(call) == 0
+    first = (tmp_path / "runs" / "table.md").read_text()
+    for name in ("full", "vote-flat", "vote-none", "oracle"):
+        assert column(first, name, 1) == ["2 of 2"]
+        assert column(first, name, 5) == ["2 of 2"]
+    orders = len(fake_worker.heard(tmp_path, "order"))
+    assert ablate.main(call) == 0
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
+    path = tmp_path / "runs" / "full.run" / record.RECORD
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))  # as if killed before its end
+    assert ablate.main(call) == 0
+    assert "== full, gone on with" in capsys.readouterr().out
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
+    assert column((tmp_path / "runs" / "table.md").read_text(), "full", 1) == ["2 of 2"]

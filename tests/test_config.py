@@ -7,7 +7,18 @@ import json
 
 import pytest
 
-from solver.config import PRESETS, Config, EngineSettings, TrainRecipe, pack, seconds, unpack
+from solver.config import (
+    PRESETS,
+    TRANSFORMATIONS,
+    Config,
+    DataRecipe,
+    EngineSettings,
+    TrainRecipe,
+    pack,
+    require_machine,
+    seconds,
+    unpack,
+)
 from solver.scheduler import Cost
 from solver.tasks import BadInput
 
@@ -30,7 +41,10 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrainRecipe(rank=33), "LoRA rank is 33: expected one of 8, 16, 32, 64, 128, 256, 320, 512"),
+        (
+            lambda: TrainRecipe(rank=33),
+            "LoRA rank is 33: expected one of 8, 16, 32, 64, 128, 256, 320, 512; the nearest is 32",
+        ),
         (lambda: TrainRecipe(steps=-1), "training steps is -1: expected 0 (no test-time training) or more"),
         (lambda: TrainRecipe(rate=0.0), "learning rate is 0.0: expected a number between 0 and 1"),
         (lambda: TrainRecipe(examples=0), "examples a task is 0: expected at least 1"),
@@ -40,7 +54,54 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: Config(rule="best"), "voting rule is 'best': expected one of none, flat, hierarchical, logprob"),
         (lambda: Config(group=5), "group is 5: expected 1 to the engine's adapters in a batch"),
         (lambda: Config(group=0), "group is 0: expected 1 to the engine's adapters in a batch"),
-        (lambda: Config(train=TrainRecipe(rank=64)), "LoRA rank is 64: expected at most the engine's rank"),
+        (
+            lambda: Config(train=TrainRecipe(rank=64)),
+            "LoRA rank is 64: expected at most the engine's, 32; lower it, or raise the engine's to 64",
+        ),
+        (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),
+        (
+            lambda: TrainRecipe(targets=("q_proj", "lm_head")),
+            "LoRA targets is ('q_proj', 'lm_head'): expected at least one, and each one of q_proj, k_proj, v_proj, "
+            "o_proj, gate_proj, up_proj, down_proj: the engine serves no others",
+        ),
+        (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task"),
+        (
+            lambda: TrainRecipe(scope="head"),
+            "adapter scope is 'head': expected task: the engine swaps LoRA matrices on the seven projections and has "
+            "one output head for all tasks; the nearest that works is LoRA on the last projection of each layer alone, "
+            "targets ('down_proj',)",
+        ),
+        (
+            lambda: TrainRecipe(scope="all"),
+            "adapter scope is 'all': expected task: the engine keeps one set of base weights for all tasks; the "
+            "nearest that works is LoRA on all seven projections with the highest rank, 512",
+        ),
+        (lambda: TrainRecipe(bits=8), "bits is 8: expected 16, or 4 for QLoRA"),
+        (
+            lambda: DataRecipe("pairs"),
+            "form of the training data is 'pairs': expected one of leave-one-out, end-to-end, shuffled",
+        ),
+        (lambda: DataRecipe(sides="left"), "sides is 'left': expected one of both, input, output"),
+        (lambda: DataRecipe(loss="none"), "loss is 'none': expected one of after-first, all, test"),
+        (
+            lambda: DataRecipe(transformations=("mirror",)),
+            "transformation is 'mirror': expected one of dihedral, translation, reflection, scaling, repetition, "
+            "chains, colours, order",
+        ),
+        (
+            lambda: DataRecipe("shuffled", leave_two_out=True),
+            "form with leave_two_out is 'shuffled': expected leave-one-out, which it fills up; or leave it out",
+        ),
+        (
+            lambda: DataRecipe(transformations=("chains", "dihedral")),
+            "transformation is 'chains': expected to come with one it can chain: translation, reflection, scaling, "
+            "repetition",
+        ),
+        (
+            lambda: DataRecipe(transformations=("colours", "order"), sides="input"),
+            "sides is 'input': expected both, as no transformation chosen moves cells; or choose one of dihedral, "
+            "translation, reflection, scaling, repetition",
+        ),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected(make, message):
@@ -62,16 +123,25 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
         rule="flat",
         group=2,
         cost=Cost(1.0, 2.0),
-        train=TrainRecipe(rank=8, rate=0.25, steps=0),
+        train=TrainRecipe(
+            rank=8,
+            rate=0.25,
+            steps=0,
+            rslora=False,
+            targets=("q_proj", "v_proj"),
+            bits=4,
+            data=DataRecipe("leave-one-out", True, TRANSFORMATIONS, "input", "all"),
+        ),
         engine=EngineSettings(context=1024, rank=8, threads=1),
     )
     assert unpack(json.loads(json.dumps(pack(config)))) == config
 
 
-@pytest.mark.parametrize("part", ["", "train", "engine", "cost"])
+@pytest.mark.parametrize("part", ["", "train", "engine", "cost", "data"])
 def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
     tree = pack(Config())
-    (tree[part] if part else tree)["tempo"] = 1
+    inner = {"": tree, "data": tree["train"]["data"]}.get(part) or tree[part]
+    inner["tempo"] = 1
     with pytest.raises(TypeError, match="'tempo'"):
         unpack(tree)
 
@@ -92,3 +162,18 @@ def test_every_preset_leaves_more_than_a_turn_between_its_reserve_and_its_limit(
 
 def test_the_presets_are_the_ones_the_documents_name():
     assert set(PRESETS) == {"cpu", "smoke", "h200", "kaggle-l4x4", "kaggle-t4x2"}
+
+
+@pytest.mark.parametrize(
+    ("cuda", "installed", "message"),
+    [
+        (False, True, "bits is 4: expected 16, as there is no CUDA GPU to hold 4-bit weights"),
+        (True, False, "bits is 4: expected 16, or bitsandbytes to be installed"),
+    ],
+)
+def test_four_bits_are_refused_where_the_machine_cannot_hold_them(cuda, installed, message):
+    with pytest.raises(BadInput) as caught:
+        require_machine(TrainRecipe(bits=4), cuda, installed)
+    assert str(caught.value) == message
+    require_machine(TrainRecipe(), cuda, installed)
+    require_machine(TrainRecipe(bits=4), True, True)

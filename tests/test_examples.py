@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
+import pytest
 from fakes import MIRROR, SINGLE, STACK, pairs_of, random_task
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from solver import augment, formats
-from solver.core import COLOURS, Example, Grid, Pair, Task, View
-from solver.examples import leave_one_out, to_example
+from solver.config import FORMS, LOSSES, SIDES, TRANSFORMATIONS, DataRecipe, TrainRecipe
+from solver.core import COLOURS, MAX_SIDE, Example, Grid, Pair, Task, View, same
+from solver.examples import build, fallback, joint, leave_one_out, to_example
+from solver.transformations import VARIANTS
 
 ROOM = 6144  # tokens: the context the engine is given by default
+FOUR = random_task([(2, 2), (3, 4), (5, 2), (1, 7)])
+AS_THEY_ARE = DataRecipe(transformations=())
+RECIPES = [
+    DataRecipe(form, form == "leave-one-out", TRANSFORMATIONS, sides, loss)
+    for form, sides, loss in product(FORMS, SIDES, LOSSES)
+]
+
+
+def made_of(task: Task, data: DataRecipe, cap: int = 40, seed: int = 0, room: int = ROOM) -> list[Example]:
+    return build(task, TrainRecipe(examples=cap, data=data), seed, room)
+
+
+def shown_in(task: Task, examples: list[Example]) -> list[list[int]]:
+    """Which demonstrations each example shows, for tasks whose demonstrations all differ in shape."""
+    return [[by_shape(task, pair) for pair in pairs_of(e.tokens.tolist())] for e in examples]
 
 
 def spelled(examples: list[Example]) -> list[tuple[list[int], list[bool]]]:
@@ -179,3 +201,169 @@ def test_the_largest_task_is_made_into_250_examples_in_half_a_second() -> None:
     assert time.process_time() - started < 0.5
     assert [len(pairs_of(e.tokens.tolist())) for e in examples[:4]] == [3] * 4
     assert max(e.tokens.size for e in examples) <= ROOM
+
+
+@pytest.mark.parametrize(
+    ("task", "room", "digest"),
+    [
+        (MIRROR, 6144, "9566db9cdabf36c2"),
+        (STACK, 6144, "c8809efa459799d8"),
+        (SINGLE, 600, "acf576c485ed68bb"),
+        (random_task([(30, 30), (4, 7), (12, 3), (9, 9)]), 6144, "8b4aaae64f4e0826"),
+        (random_task([(30, 30), (4, 7), (12, 3), (9, 9)]), 600, "66676bebff3836b4"),
+    ],
+)
+def test_the_default_recipe_gives_the_bytes_it_gave_before_there_were_others(task, room, digest):
+    digests = hashlib.sha256()
+    for made in made_of(task, DataRecipe(), 60, 5, room):
+        digests.update(made.tokens.tobytes())
+        digests.update(made.loss.tobytes())
+    assert digests.hexdigest()[:16] == digest
+
+
+def test_leave_one_out_is_what_the_default_recipe_builds():
+    assert spelled(leave_one_out(STACK, 30, 3, ROOM)) == spelled(made_of(STACK, DataRecipe(), 30, 3))
+
+
+@pytest.mark.parametrize("data", RECIPES, ids=lambda d: f"{d.form}-{d.sides}-{d.loss}")
+def test_every_recipe_keeps_to_the_cap_the_room_and_thirty_cells_and_can_be_repeated(data):
+    task = random_task([(16, 3), (4, 7), (12, 18)])
+    for room in (900, 300):
+        examples = made_of(task, data, 60, 1, room)
+        assert 0 < len(examples) <= 60
+        assert all(e.tokens.size <= room and e.loss.any() for e in examples)
+        grids = [g for e in examples for p in pairs_of(e.tokens.tolist()) for g in (p.input, p.output)]
+        assert max(max(g.shape) for g in grids) <= MAX_SIDE
+        assert spelled(examples) == spelled(made_of(task, data, 60, 1, room))
+        assert spelled(examples) != spelled(made_of(task, data, 60, 2, room))
+
+
+@pytest.mark.parametrize("data", RECIPES, ids=lambda d: f"{d.form}-{d.sides}-{d.loss}")
+def test_the_test_inputs_play_no_part_in_any_recipe(data):
+    other = Task(MIRROR.id, MIRROR.demonstrations, STACK.tests)
+    assert spelled(made_of(MIRROR, data)) == spelled(made_of(other, data))
+
+
+def test_end_to_end_examples_are_single_pairs_each_demonstration_in_turn():
+    assert shown_in(FOUR, made_of(FOUR, DataRecipe("end-to-end"), 9)) == [[i % 4] for i in range(9)]
+
+
+def test_shuffled_examples_show_all_demonstrations_in_orders_that_differ():
+    orders = shown_in(FOUR, made_of(FOUR, DataRecipe("shuffled"), 60))
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    assert len({tuple(order) for order in orders}) > 12
+
+
+def test_without_transformations_the_demonstrations_stay_as_they_are_and_in_their_order():
+    for index, made in enumerate(made_of(FOUR, AS_THEY_ARE, 8)):
+        pairs, left_out = pairs_of(made.tokens.tolist()), index % 4
+        order = [*(i for i in range(4) if i != left_out), left_out]
+        for pair, source in zip(pairs, order, strict=True):
+            assert same(pair.input, FOUR.demonstrations[source].input)
+            assert same(pair.output, FOUR.demonstrations[source].output)
+
+
+def test_leave_two_out_comes_in_once_leave_one_out_has_no_other_examples():
+    recipe = replace(AS_THEY_ARE, leave_two_out=True)
+    sources = shown_in(FOUR, made_of(FOUR, recipe, 250))
+    assert [len(shown) for shown in sources] == [4] * 4 + [3] * 12  # each left out, then with each other one missing
+    assert len({tuple(shown) for shown in sources}) == 16
+    assert shown_in(FOUR, made_of(FOUR, recipe, 4)) == sources[:4]
+    assert len(made_of(FOUR, recipe, 6)) == 6
+
+
+def test_leave_two_out_leaves_out_repeated_examples():
+    recipe = DataRecipe(leave_two_out=True)
+    examples = made_of(STACK, recipe, 250)
+    assert len({e.tokens.tobytes() for e in examples}) == len(examples)
+    plain = {e.tokens.tobytes() for e in made_of(STACK, DataRecipe(), 250)}
+    assert len(plain) <= len(examples)
+
+
+def test_leave_two_out_of_two_demonstrations_adds_nothing():
+    task = random_task([(2, 2), (3, 4)])
+    recipe = replace(AS_THEY_ARE, leave_two_out=True)
+    assert shown_in(task, made_of(task, recipe)) == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_is_on_the_outputs_the_recipe_names_with_their_ends(loss):
+    for made in made_of(FOUR, DataRecipe(loss=loss), 8):
+        pairs = pairs_of(made.tokens.tolist())
+        counted = {"all": pairs, "after-first": pairs[1:], "test": pairs[-1:]}[loss]
+        assert int(made.loss.sum()) == sum(formats.encoded_length(p.output) + 1 for p in counted)
+        assert not made.loss[made.tokens == formats.IN].any()
+        assert not made.loss[made.tokens == formats.OUT].any()
+        assert made.loss[-1]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_only_pair_has_its_loss_on_its_output_whatever_the_recipe_says(loss):
+    pair = MIRROR.demonstrations[0]
+    assert int(to_example([pair], loss).loss.sum()) == formats.encoded_length(pair.output) + 1
+
+
+@pytest.mark.parametrize("kind", ["dihedral", *VARIANTS])
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_on_one_side_only_the_other_grids_stay_as_they_are(kind, side):
+    recipe = DataRecipe("end-to-end", transformations=(kind,), sides=side)
+    moved = 0
+    for index, made in enumerate(made_of(FOUR, recipe, 40)):
+        [pair] = pairs_of(made.tokens.tolist())
+        own = FOUR.demonstrations[index % 4]
+        still, changed = (pair.output, pair.input) if side == "input" else (pair.input, pair.output)
+        assert same(still, own.output if side == "input" else own.input)
+        moved += not same(changed, own.input if side == "input" else own.output)
+    assert moved >= 10
+
+
+def test_on_both_sides_all_grids_of_an_example_are_transformed_alike():
+    """Inputs equal to their outputs must stay equal to them."""
+    task = Task("equal", tuple(Pair(p.input, p.input) for p in FOUR.demonstrations), FOUR.tests)
+    for made in made_of(task, DataRecipe(transformations=TRANSFORMATIONS), 80):
+        assert all(same(p.input, p.output) for p in pairs_of(made.tokens.tolist()))
+
+
+def test_colours_change_on_both_sides_whichever_side_is_moved():
+    task = Task("equal", tuple(Pair(p.input, p.input) for p in FOUR.demonstrations), FOUR.tests)
+    for made in made_of(task, DataRecipe(transformations=("colours", "dihedral"), sides="input"), 40):
+        for pair in pairs_of(made.tokens.tolist()):
+            assert Counter(pair.input.ravel().tolist()) == Counter(pair.output.ravel().tolist())
+
+
+def test_a_single_demonstration_falls_back_to_end_to_end_and_is_said_to():
+    recipe = TrainRecipe()
+    assert fallback(SINGLE, recipe) == (
+        "one demonstration leaves no context for leave-one-out: trained end to end on that pair"
+    )
+    assert fallback(MIRROR, recipe) is None
+    assert fallback(SINGLE, TrainRecipe(data=DataRecipe("end-to-end"))) is None
+    shuffled = fallback(SINGLE, TrainRecipe(data=DataRecipe("shuffled")))
+    assert shuffled == "one demonstration leaves no context for shuffled: trained end to end on that pair"
+
+
+def test_two_demonstrations_without_a_context_for_leave_two_out_are_said():
+    recipe = TrainRecipe(data=DataRecipe(leave_two_out=True))
+    assert fallback(random_task([(1, 1), (2, 2)]), recipe) == (
+        "two demonstrations leave no context for leave-two-out: trained on leave-one-out alone"
+    )
+    assert fallback(MIRROR, recipe) is None
+
+
+@pytest.mark.parametrize("data", RECIPES[::3], ids=lambda d: f"{d.form}-{d.sides}")
+@pytest.mark.parametrize("side", [15, 30])
+def test_every_recipe_makes_250_examples_of_a_large_task_in_half_a_second(data, side):
+    task = random_task([(side, side)] * 4)
+    started = time.process_time()
+    examples = made_of(task, data, 250, room=8192)
+    assert time.process_time() - started < 0.5
+    assert len(examples) == 250
+
+
+def test_joint_examples_are_those_of_each_task_in_turn():
+    recipe = TrainRecipe(examples=8, data=replace(AS_THEY_ARE, leave_two_out=True))
+    apart = [build(task, recipe, 0, ROOM) for task in (MIRROR, SINGLE)]
+    assert [len(them) for them in apart] == [8, 1]
+    together = joint([MIRROR, SINGLE], recipe, 0, ROOM)
+    assert spelled(together) == spelled([apart[0][0], apart[1][0], *apart[0][1:]])
+    assert joint([], recipe, 0, ROOM) == []

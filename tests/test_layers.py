@@ -16,14 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
-    {"tasks", "augment", "formats", "vote", "scheduler", "progress"},
-    {"answers", "checkpoint", "devices", "examples", "evaluate", "ledger", "record"},
-    {"config"},
+    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress"},
+    {"answers", "checkpoint", "devices", "evaluate", "ledger", "record"},
+    {"config", "examples"},
     {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
     {"worker"},
     {"pool"},
     {"run"},
+    {"replay"},
+    {"compare", "switches"},
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -25,6 +25,7 @@ from solver.tasks import (
     load_solutions,
     load_solutions_file,
     load_split,
+    merge,
     parse_grid,
     select,
 )
@@ -496,3 +497,34 @@ def test_an_empty_list_of_ids_is_refused(mixed: TaskSet) -> None:
 
 def test_grids_of_a_selection_are_the_same_grids(mixed: TaskSet) -> None:
     assert same(select(mixed, ["aa11"], None).tasks[0].tests[0], mixed.tasks[0].tests[0])
+
+
+def test_merged_sets_hold_the_tasks_of_each_in_order_with_their_problems(tmp_path: Path, mixed: TaskSet) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({"other": GOOD}))
+    other = load_challenges(tmp_path / "other.json")
+    both = merge([other, mixed])
+    assert list(both.tests) == ["other", *mixed.tests]
+    assert list(both.test_inputs) == list(both.tests)
+    assert both.tasks == (*other.tasks, *mixed.tasks)
+    assert both.problems == mixed.problems
+    assert both.malformed == mixed.malformed
+    assert both.name == f"{other.name} + {mixed.name}"
+    assert both.sha256 not in (other.sha256, mixed.sha256, merge([mixed, other]).sha256)
+
+
+def test_a_single_set_is_merged_into_itself(mixed: TaskSet) -> None:
+    assert merge([mixed]) is mixed
+
+
+def test_an_id_in_two_sets_is_refused_with_both_names(mixed: TaskSet) -> None:
+    name, first = mixed.name, next(iter(mixed.tests))
+    with pytest.raises(BadInput) as caught:
+        merge([mixed, mixed])
+    assert str(caught.value) == (
+        f'task id "{first}" is in both {name} and {name}; expected each once; leave one of them out'
+    )
+
+
+def test_no_sets_are_nothing_to_merge() -> None:
+    with pytest.raises(BadInput, match="no sets of tasks came; expected at least one; name one"):
+        merge([])

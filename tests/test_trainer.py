@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -13,14 +14,15 @@ import torch
 from fakes import MIRROR, STACK, FakeClock, FakeStop, random_task
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import tiny_model
 
 from solver import trainer as module
 from solver.clock import Deadline
 from solver.config import TARGETS, TrainRecipe
-from solver.core import Example, Task
+from solver.core import Adapter, Example, Task
 from solver.examples import leave_one_out
+from solver.tasks import BadInput
 from solver.trainer import LoraTrainer, Pace, batches, choose
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -144,6 +146,97 @@ def test_the_base_weights_never_change(trainer: LoraTrainer) -> None:
     after = dict(trainer.model.named_parameters())
     assert all(torch.equal(after[n], p) for n, p in base.items())
     assert all(not after[n].requires_grad for n in base)
+
+
+def test_an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else(
+    weights: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, targets=("q_proj", "v_proj"), rslora=False, alpha=16)
+    report = LoraTrainer(weights, recipe, tmp_path, 2048).train("few", examples(), 0, FakeStop())
+    assert report.adapter is not None
+    assert report.losses[-1] < report.losses[0]
+    settings = json.loads((report.adapter.path / "adapter_config.json").read_text())
+    assert (settings["lora_alpha"], settings["use_rslora"]) == (16, False)
+    assert sorted(settings["target_modules"]) == ["q_proj", "v_proj"]
+    tensors = load_file(report.adapter.path / "adapter_model.safetensors")
+    assert Counter(name.split(".")[-3] for name in tensors) == {"q_proj": 4, "v_proj": 4}
+
+
+def saved(trainer: LoraTrainer, folder: Path, name: str = "one", task: Task = MIRROR) -> Adapter:
+    """An adapter trained now, moved to where no later training writes."""
+    report = trainer.train(name, examples(task), 0, FakeStop())
+    assert report.adapter is not None
+    return Adapter(name, report.adapter.path.rename(folder / name))
+
+
+def test_a_training_that_starts_from_an_adapter_goes_on_where_that_one_ended(
+    trainer: LoraTrainer, tmp_path: Path
+) -> None:
+    start = saved(trainer, tmp_path)
+    before = {p.name: p.read_bytes() for p in start.path.iterdir()}
+    first = trainer.train("two", examples(), 0, FakeStop())
+    later = trainer.train("two", examples(), 0, FakeStop(), start)
+    assert later.losses[0] < first.losses[-1]
+    assert {p.name: p.read_bytes() for p in start.path.iterdir()} == before
+
+
+def test_an_adapter_that_is_loaded_and_not_trained_is_the_one_that_was_saved(
+    trainer: LoraTrainer, tmp_path: Path
+) -> None:
+    start = saved(trainer, tmp_path)
+    masters = trainer._load(start)
+    tensors = load_file(start.path / "adapter_model.safetensors")
+    assert {n.replace(".default.", "."): m.shape for n, m in masters.items()} == {
+        n: t.shape for n, t in tensors.items()
+    }
+    for name, parameter in trainer.parameters.items():
+        assert torch.equal(parameter, tensors[name.replace(".default.", ".")])
+        assert torch.equal(masters[name], parameter.float())
+
+
+def test_a_start_leaves_nothing_to_the_next_training_and_can_be_repeated(trainer: LoraTrainer, tmp_path: Path) -> None:
+    start, plain = saved(trainer, tmp_path), learned(trainer)
+
+    def started() -> bytes:
+        report = trainer.train("two", examples(STACK), 0, FakeStop(), start)
+        assert report.adapter is not None
+        return (report.adapter.path / "adapter_model.safetensors").read_bytes()
+
+    first = started()
+    assert learned(trainer) == plain
+    assert started() == first
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (replace(RECIPE, rank=16), "r is 16: expected 8"),
+        (replace(RECIPE, alpha=16), "lora_alpha is 16: expected 8"),
+        (replace(RECIPE, rslora=False), "use_rslora is False: expected True"),
+        (replace(RECIPE, targets=("q_proj",)), r"target_modules is \['q_proj'\]: expected \['down_proj', .*'v_proj'\]"),
+    ],
+)
+def test_a_start_of_another_recipe_is_refused_by_the_setting_that_differs(
+    trainer: LoraTrainer, weights: Path, tmp_path: Path, other: TrainRecipe, message: str
+) -> None:
+    start = LoraTrainer(weights, replace(other, steps=1), tmp_path, 2048).train("other", examples(), 0, FakeStop())
+    with pytest.raises(ValueError, match=f"{message}, as in the recipe"):
+        trainer.train("one", examples(), 0, FakeStop(), start.adapter)
+
+
+def test_a_start_whose_matrices_are_another_models_is_refused(trainer: LoraTrainer, tmp_path: Path) -> None:
+    start = saved(trainer, tmp_path)
+    path = start.path / "adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file(dict(list(tensors.items())[2:]), path)
+    with pytest.raises(ValueError, match="holds other matrices than this base model's LoRA"):
+        trainer.train("one", examples(), 0, FakeStop(), start)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_four_bit_weights_are_refused_on_a_cpu_before_any_are_read(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="bits is 4: expected 16, as there is no CUDA GPU to hold 4-bit weights"):
+        LoraTrainer(tmp_path / "no weights", replace(RECIPE, bits=4), tmp_path, 2048)
 
 
 def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: LoraTrainer) -> None:

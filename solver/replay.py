@@ -1,0 +1,82 @@
+"""A run's saved candidates voted on once more, by any rule, without a model: `python -m solver.replay RUN_DIR`.
+
+Knows nothing of models, clocks or solutions; `vote` has the rules, `record` the directory. Law: what it writes depends
+on the directory and the rule alone, and is a complete, valid submission whatever the record lacks.
+
+    python -m solver.replay RUN_DIR [--rule NAME] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from solver import answers, record, tasks, vote
+from solver.core import Attempts, Candidate
+from solver.tasks import BadInput, TaskSet
+
+Candidates: TypeAlias = Mapping[str, tuple[tuple[Candidate, ...], ...]]
+"""Task id → one entry a test input → that test's candidates, in the task's own frame."""
+
+
+def candidates_of(recorded: record.Recorded) -> Candidates:
+    """Each task's candidates, pooled over its rounds as the run's own vote pools them; a repeated round counts once."""
+    rounds: dict[tuple[str, int], Sequence[Sequence[Any]]] = {}
+    for message in recorded.of_kind("result"):
+        rounds[message["task_id"], message["round"]] = message["candidates"]
+    found: dict[str, tuple[tuple[Candidate, ...], ...]] = {}
+    for (task_id, _), tests in sorted(rounds.items()):
+        before = found.get(task_id, ((),) * len(tests))
+        found[task_id] = tuple(
+            (*known, *map(record.candidate_from_json, them)) for known, them in zip(before, tests, strict=True)
+        )
+    return found
+
+
+def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
+    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
+    fallbacks = answers.placeholders_for(task_set)
+    return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
+
+
+def _voted(tests: Sequence[Sequence[Candidate]], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
+    padded = [*tests, *[()] * len(fallbacks)][: len(fallbacks)]
+    return tuple(vote.two_attempts(vote.rank(c, rule), f) for c, f in zip(padded, fallbacks, strict=True))
+
+
+def replay(directory: Path, rule: str, output: Path) -> TaskSet:
+    """Write the submission that a run's candidates make by this rule; returns the run's tasks. Raises `BadInput`."""
+    if rule not in vote.RULES:
+        raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(vote.RULES)}")
+    task_set = tasks.load_challenges(directory / record.CHALLENGES)
+    attempts = revote(candidates_of(record.read(directory)), task_set, rule)
+    answers.AnswerFile(output, task_set.tests).start(attempts)
+    return task_set
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m solver.replay", description="Vote again on a run's candidates.")
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
+    parser.add_argument("--rule", default="hierarchical", metavar="NAME", help=f"one of {', '.join(vote.RULES)}")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Exit status 0: a submission was written; 2: something could not be read or written."""
+    given = _arguments(argv)
+    output = given.output or given.directory / f"{given.rule}.json"
+    try:
+        task_set = replay(given.directory, given.rule, output)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{output}: {len(task_set.tests)} tasks, voted on by {given.rule}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

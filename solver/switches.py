@@ -1,0 +1,215 @@
+"""Every choice of the method there is a switch for, as one table: `python -m solver.switches` prints it as Markdown.
+
+Knows nothing of models. Laws: defaults are read from `Config()`, never written here; every field of the training
+recipes and every value they allow has a row, and every row a test that exercises it (`tests/test_switches.py`).
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+from solver.config import Config
+
+PAPER = "arXiv 2411.07279"
+PRODUCT = "arXiv 2505.07859"  # Product of Experts with LLMs
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One choice. `setting`: its path in `Config`. `value`: which of its values, None where any number fits.
+
+    `meaning`: what it does. `source`: where the idea is from. `test`: file and name under `tests/`.
+    """
+
+    setting: str
+    value: object
+    meaning: str
+    source: str
+    test: str
+
+    @property
+    def default(self) -> str:
+        """The setting's default for a number; for one value of several, `yes` where it is (among) the default."""
+        found = operator.attrgetter(self.setting)(Config())
+        if self.value is None:
+            return str(found)
+        return "yes" if found == self.value or (isinstance(found, tuple) and self.value in found) else ""
+
+
+def _rows(setting: str, source: str, *rows: tuple[object, str, str]) -> tuple[Switch, ...]:
+    return tuple(Switch(setting, value, meaning, source, test) for value, meaning, test in rows)
+
+
+_EXAMPLES, _STEPS, _TRAINER = "test_examples.py::test_", "test_transformations.py::test_", "test_trainer.py::test_"
+_HAND = f"{_STEPS}a_step_does_to_a_grid_what_was_worked_out_by_hand"
+_LOSS = f"{_EXAMPLES}the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
+_REFUSED = "test_config.py::test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected"
+_GOLDEN = "test_vote.py::test_golden_case_gives_the_attempts_written_by_hand"
+_FEW = f"{_TRAINER}an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
+_RATE = f"{_TRAINER}the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
+
+SWITCHES: tuple[Switch, ...] = (
+    *_rows(
+        "train.data.form",
+        f"{PAPER}, section 3",
+        (
+            "leave-one-out",
+            "each demonstration in turn is asked for last, after the others",
+            f"{_EXAMPLES}the_last_pair_is_the_one_left_out_each_in_turn_and_the_others_come_before_it",
+        ),
+        (
+            "end-to-end",
+            "each pair alone",
+            f"{_EXAMPLES}end_to_end_examples_are_single_pairs_each_demonstration_in_turn",
+        ),
+    ),
+    Switch(
+        "train.data.form",
+        "shuffled",
+        "all demonstrations in random order in one sequence",
+        PRODUCT,
+        f"{_EXAMPLES}shuffled_examples_show_all_demonstrations_in_orders_that_differ",
+    ),
+    Switch(
+        "train.data.leave_two_out",
+        True,
+        "fills up to the cap once leave-one-out has no other examples",
+        f"{PAPER}, section 3",
+        f"{_EXAMPLES}leave_two_out_comes_in_once_leave_one_out_has_no_other_examples",
+    ),
+    *_rows(
+        "train.data.transformations",
+        f"{PAPER}, section 3 and appendix",
+        (
+            "dihedral",
+            "the eight symmetries of the square",
+            f"{_EXAMPLES}every_demonstration_is_left_out_under_every_dihedral_before_one_comes_again",
+        ),
+        (
+            "colours",
+            "a permutation of the ten colours",
+            f"{_EXAMPLES}all_pairs_of_an_example_are_seen_through_one_view",
+        ),
+        ("order", "the demonstrations' order", f"{_EXAMPLES}the_others_come_in_more_than_one_order"),
+        (
+            "translation",
+            "up to four cells down and right, around the edges",
+            f"{_STEPS}a_translation_can_be_taken_back_and_moves_a_few_cells_at_most",
+        ),
+        ("reflection", "the grid beside its mirror image", _HAND),
+        ("scaling", "rows, columns or both doubled in size", _HAND),
+        ("repetition", "the grid twice, down, across or both", _HAND),
+        ("chains", "two of the last four one after another", f"{_STEPS}a_chain_applies_its_steps_in_order"),
+    ),
+    *_rows(
+        "train.data.sides",
+        PAPER,
+        (
+            "both",
+            "inputs and outputs are transformed alike",
+            f"{_EXAMPLES}on_both_sides_all_grids_of_an_example_are_transformed_alike",
+        ),
+        ("input", "cells of inputs alone move", f"{_EXAMPLES}on_one_side_only_the_other_grids_stay_as_they_are"),
+        ("output", "cells of outputs alone move", f"{_EXAMPLES}on_one_side_only_the_other_grids_stay_as_they_are"),
+    ),
+    *_rows(
+        "train.data.loss",
+        f"{PAPER}, section 3",
+        ("after-first", "on every output after the first demonstration's", _LOSS),
+        ("all", "on every output", _LOSS),
+        ("test", "on the output asked for last alone", _LOSS),
+    ),
+    Switch(
+        "train.examples",
+        None,
+        "examples a task at most",
+        f"{PAPER}, section 3",
+        f"{_EXAMPLES}every_recipe_makes_250_examples_of_a_large_task_in_half_a_second",
+    ),
+    Switch(
+        "train.scope",
+        "task",
+        "an adapter for each task; a trained head and all weights are refused, with why",
+        f"{PAPER}, section 3",
+        _REFUSED,
+    ),
+    Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
+    Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),
+    Switch("train.rslora", True, "scaled by alpha / √rank, not alpha / rank", "arXiv 2312.03732", _FEW),
+    *(
+        Switch("train.targets", target, "a LoRA on this projection", source, _FEW)
+        for source, targets in (
+            (f"{PAPER}, section 3", ("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj")),
+            (PRODUCT, ("k_proj", "o_proj")),
+        )
+        for target in targets
+    ),
+    Switch(
+        "train.bits",
+        16,
+        "base weights in bfloat16 while adapters are trained",
+        "arXiv 2106.09685",
+        f"{_TRAINER}the_base_weights_never_change",
+    ),
+    Switch(
+        "train.bits",
+        4,
+        "base weights in 4 bits (QLoRA); refused without a CUDA GPU",
+        "arXiv 2305.14314, section 3",
+        f"{_TRAINER}four_bit_weights_are_refused_on_a_cpu_before_any_are_read",
+    ),
+    Switch("train.rate", None, "peak learning rate", "measured (`notebooks/log.md`)", _RATE),
+    Switch("train.warmup", None, "share of the steps the rate warms up over", f"{PAPER}, section 3", _RATE),
+    Switch(
+        "train.steps",
+        None,
+        "training steps a task at most; 0 is no test-time training",
+        "this project (`notebooks/log.md`)",
+        "test_pipeline.py::test_without_training_steps_the_trainer_is_never_asked",
+    ),
+    Switch(
+        "train.tokens",
+        None,
+        "tokens a step, padding included",
+        "this project",
+        f"{_TRAINER}a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example",
+    ),
+    Switch(
+        "train.clip",
+        None,
+        "largest gradient norm",
+        "common practice",
+        f"{_TRAINER}three_steps_lower_the_loss_on_the_examples",
+    ),
+    Switch(
+        "views",
+        None,
+        "views sampled for each test input, greedily; 1 is the identity alone",
+        f"{PAPER}, section 4",
+        "test_augment.py::test_the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring",
+    ),
+    *_rows(
+        "rule",
+        f"{PAPER}, section 4",
+        ("none", "the identity view's answer, then the likeliest", _GOLDEN),
+        ("flat", "the most views win", _GOLDEN),
+        ("hierarchical", "three answers of each transformation, then two of those", _GOLDEN),
+    ),
+    Switch("rule", "logprob", "the largest summed probability wins", "this project", _GOLDEN),
+)
+
+
+def table() -> str:
+    """All switches as a Markdown table."""
+    lines = ["| switch | choice | default | what it does | source | test |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| `{s.setting}` | {'' if s.value is None else f'`{s.value}`'} | {s.default} | {s.meaning} | {s.source} "
+        f"| `{s.test.partition('::')[2]}` |"
+        for s in SWITCHES
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,73 @@
+"""The table of switches: nothing the recipes allow is missing from it, and nothing in it is made up."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from solver import config
+from solver.config import Config, DataRecipe, TrainRecipe
+from solver.switches import SWITCHES, table
+from solver.vote import RULES
+
+TESTS = Path(__file__).resolve().parent
+ALLOWED = {  # what each setting of several values may be
+    "train.data.form": config.FORMS,
+    "train.data.transformations": config.TRANSFORMATIONS,
+    "train.data.sides": config.SIDES,
+    "train.data.loss": config.LOSSES,
+    "train.scope": config.SCOPES,
+    "train.targets": config.TARGETS,
+    "train.bits": config.BITS,
+    "rule": tuple(RULES),
+}
+
+
+def test_every_field_of_the_training_recipes_has_a_switch():
+    named = {s.setting for s in SWITCHES}
+    assert {f"train.data.{f.name}" for f in fields(DataRecipe)} <= named
+    assert {f"train.{f.name}" for f in fields(TrainRecipe)} - {"train.data"} <= named
+
+
+def test_every_value_a_setting_may_have_is_in_the_table_once():
+    listed = defaultdict(list)
+    for switch in SWITCHES:
+        listed[switch.setting].append(switch.value)
+    for setting, values in ALLOWED.items():
+        assert sorted(map(str, listed[setting])) == sorted(map(str, values)), setting
+    assert all(len(values) == 1 for setting, values in listed.items() if setting not in ALLOWED)
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: f"{s.setting}={s.value}")
+def test_every_switch_is_a_setting_with_a_source_and_a_test_that_is_there(switch):
+    attrgetter(switch.setting)(Config())
+    assert switch.meaning
+    assert switch.source
+    file, _, name = switch.test.partition("::")
+    assert re.search(rf"^def {name}\(", (TESTS / file).read_text(), re.MULTILINE), switch.test
+
+
+def test_defaults_come_from_the_config():
+    defaults = {(s.setting, s.value): s.default for s in SWITCHES}
+    assert defaults["train.data.form", "leave-one-out"] == "yes"
+    assert defaults["train.data.form", "end-to-end"] == ""
+    assert defaults["train.data.transformations", "colours"] == "yes"
+    assert defaults["train.data.transformations", "chains"] == ""
+    assert defaults["train.examples", None] == str(Config().train.examples)
+    assert defaults["train.data.leave_two_out", True] == ""
+
+
+def test_the_table_has_a_line_for_every_switch():
+    lines = table().splitlines()
+    assert len(lines) == 2 + len(SWITCHES)
+    assert all(line.count(" | ") == 5 for line in lines if not line.startswith("|---"))
+
+
+def test_the_readme_has_the_table_as_it_is_now():
+    readme = (TESTS.parent / "README.md").read_text()
+    assert f"\n\n{table()}\n\n" in readme, "put what `python -m solver.switches` prints into the README"
