@@ -26,7 +26,7 @@ from solver.core import (
     out_of_memory,
     seed_for,
 )
-from solver.examples import leave_one_out
+from solver.examples import build, fallback
 
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
 
@@ -83,7 +83,9 @@ def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadl
     started = now()
     name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
     try:
-        examples = leave_one_out(item.task, config.train.examples, item.seed, config.engine.context)
+        examples = build(item.task, config.train, item.seed, config.engine.context)
+        if why := fallback(item.task, config.train):
+            item.notes.append(why)
         made = trainer.train(name, examples, item.seed, stop)
         item.adapter, item.steps, item.planned, item.losses = made.adapter, made.steps, made.planned, made.losses
         if made.steps < made.planned:
