@@ -125,8 +125,14 @@ def test_a_task_whose_training_fails_is_answered_by_the_base_model_and_says_so()
     note = "no adapter: RuntimeError: the fake trainer was told to fail for mirror"
     assert results["mirror"].notes == (note,)
     assert results["mirror"].steps == 0
-    assert results["stack"].notes == results["single"].notes == ()
+    assert results["stack"].notes == ()
     assert {prompt.task_id for prompt, adapter in sampler.batches[0] if adapter is None} == {"mirror"}
+
+
+def test_a_single_demonstration_is_trained_end_to_end_and_says_so():
+    note = "one demonstration leaves no context for leave-one-out: trained end to end on that pair"
+    assert solve()["single"].notes == (note,)
+    assert solve()["mirror"].notes == ()
 
 
 def test_training_that_was_cut_short_is_said():
@@ -171,7 +177,7 @@ def test_views_that_were_not_sampled_in_time_are_noted_and_are_no_garbage():
     results = solve(sampler=FakeSampler(silent=frozenset({"stack"})))
     assert results["stack"].notes == ("out of time for 16 views",)
     assert (results["stack"].rejected, results["stack"].from_model) == (0, (0, 0))
-    assert results["single"].notes == ()
+    assert results["mirror"].notes == ()
 
 
 def test_without_any_time_every_task_still_gets_placeholders_and_says_why():
