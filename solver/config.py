@@ -17,6 +17,7 @@ from solver.vote import RULES
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
+MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
 LONGEST_ANSWER = formats.longest_reply()  # tokens: a context shorter than this could not even answer
 
 

@@ -6,13 +6,14 @@ a reply depends on its prompt and adapter, not on what else is in the batch, up 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from solver.config import TARGETS, EngineSettings
+from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
 from solver.core import Adapter, Prompt, Reply, Stop
 
 QUIET = {  # what the engine must know before it is imported
@@ -67,6 +68,7 @@ class VllmSampler:
             max_loras=settings.adapters,
             max_cpu_loras=2 * settings.adapters,
             max_lora_rank=settings.rank,
+            max_logprobs=MOST_ALTERNATIVES + 1,
             lora_target_modules=list(TARGETS),
             seed=seed,
             disable_log_stats=True,
@@ -79,35 +81,45 @@ class VllmSampler:
         """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
         engine = self.llm.llm_engine
         replies: dict[str, Reply] = {}
-        names = [self._add(engine, prompt, adapter) for prompt, adapter in requests]
-        waiting = set(names)
-        while engine.has_unfinished_requests() and stop.remaining() > 0:
+        names = [self._add(prompt, adapter) for prompt, adapter in requests]
+        said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
+        while said and stop.remaining() > 0:
             for output in engine.step():
-                if output.finished:
-                    replies[output.request_id] = _reply(output.outputs[0])
-                    waiting.discard(output.request_id)
-        if waiting:
-            engine.abort_request(sorted(waiting))
+                growing = said[output.request_id]
+                growing.take(output.outputs[0])
+                if output.finished or growing.hopeless:
+                    replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
+                    del said[output.request_id]
+                if not output.finished and growing.hopeless:
+                    engine.abort_request([output.request_id])
+        if said:
+            engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
 
-    def _add(self, engine: Any, prompt: Prompt, adapter: Adapter | None) -> str:
+    def _add(self, prompt: Prompt, adapter: Adapter | None) -> str:
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        watched = prompt.floor > -math.inf
+        settings = SamplingParams(
+            temperature=0.0,
+            max_tokens=prompt.max_reply,
+            logprobs=prompt.alternatives + 1 if prompt.alternatives else 0,
+            stop_token_ids=[self.end],
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,
+        )
+        return self._submit(prompt.tokens, settings, adapter)[0]
+
+    def _submit(self, tokens: Sequence[int], settings: Any, adapter: Adapter | None) -> tuple[str, str]:
+        """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
         from vllm.lora.request import LoRARequest
 
         self.asked += 1
         name = str(self.asked)
-        settings = SamplingParams(
-            temperature=0.0,
-            max_tokens=prompt.max_reply,
-            logprobs=0,
-            stop_token_ids=[self.end],
-            detokenize=False,
-        )
-        lora = None
-        if adapter is not None:
-            lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path))
-        engine.add_request(name, {"prompt_token_ids": list(prompt.tokens)}, settings, lora_request=lora)
-        return name
+        lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path)) if adapter else None
+        inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
+        return name, inside
 
     def _id(self, adapter: Adapter) -> int:
         if adapter.name not in self.ids:
@@ -123,7 +135,32 @@ class VllmSampler:
                 self.llm.llm_engine.remove_lora(number)
 
 
-def _reply(output: Any) -> Reply:
-    tokens = tuple(int(t) for t in output.token_ids)
-    logprobs = tuple(float(step[token].logprob) for token, step in zip(tokens, output.logprobs, strict=True))
-    return Reply(tokens, logprobs, output.finish_reason == "stop")
+class Growing:
+    """A reply while the engine says it: takes the pieces as they come and knows when it has become useless."""
+
+    def __init__(self, prompt: Prompt):
+        self.prompt, self.total = prompt, 0.0  # nats so far
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.alternatives: list[tuple[tuple[int, float], ...]] = []
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether whatever else is said, the reply's log-probability stays below what is of use."""
+        return self.total < self.prompt.floor
+
+    def take(self, piece: Any) -> None:
+        """Add what the engine said since it was last asked."""
+        wanted = self.prompt.alternatives
+        for token, step in zip(piece.token_ids, piece.logprobs, strict=True):
+            if wanted:
+                others = [(t, float(s.logprob)) for t, s in step.items() if t != token][:wanted]
+                useful = tuple(o for o in others if self.total + o[1] >= self.prompt.floor)
+                self.alternatives.append(useful)
+            self.tokens.append(int(token))
+            self.logprobs.append(float(step[token].logprob))
+            self.total += self.logprobs[-1]
+
+    def reply(self, finished: bool) -> Reply:
+        """What was said."""
+        return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))

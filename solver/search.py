@@ -1,0 +1,219 @@
+"""Every reply whose probability is at least p_min, exactly, over any sampler.
+
+A prompt is completed greedily and the sampler names, beside each token it says, the other tokens that were possible.
+Each of those whose cumulative probability is still at least p_min begins a branch of its own: the prompt, what was said
+before it, and that token, completed greedily in its turn. All branches of all prompts go to the sampler together, in
+waves, so that views, tests, tasks and adapters share its batches and an engine with a prefix cache computes little
+twice. (The set is the one of the threshold search in arXiv 2505.07859; there it is found token by token.)
+
+Knows nothing of models, engines or votes. Law: what is found is exactly the set of finished replies, of at most the
+prompt's `max_reply` tokens and spelled as the grammar allows, whose probability is at least p_min; or else it is said
+how many branches were not followed and how much probability they held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from solver import augment, formats
+from solver.core import Adapter, Candidate, Prompt, Reply, Sampler, Stop
+
+NODES = 256  # requests a prompt may cost: some 1 / p_min suffice unless the model hardly knows what to say
+ROUNDING = 1e-9  # nats: a reply whose probability is p_min but for the rounding of its sum is found
+
+
+class Grammar(Protocol):
+    """What has been said so far, as far as it matters for what may follow."""
+
+    def then(self, token: int) -> Grammar | None:
+        """The same with one token more; None where it is certain that nothing wanted begins so."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found for one prompt.
+
+    `replies`: likeliest first. `asked`: requests it cost. `cut`: branches not followed to their end, because of the
+    limit on requests, of the seconds, or of the prompt's `max_reply`. `missed`: their probability in all, the most that
+    replies not found can add up to.
+    """
+
+    replies: tuple[Reply, ...]
+    asked: int
+    cut: int = 0
+    missed: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return self.cut == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The candidates one prompt gave, in the task's own frame and likeliest first, and how they were found."""
+
+    candidates: tuple[Candidate, ...]
+    found: Found
+
+
+def candidates(
+    requests: Sequence[tuple[Prompt, Adapter | None]],
+    sampler: Sampler,
+    stop: Stop,
+    p_min: float,
+    nodes: int = NODES,
+) -> list[Answers]:
+    """For each request, in order: every grid whose probability under its view is at least p_min."""
+    everything = search(requests, sampler, stop, p_min, nodes)
+    return [
+        Answers(tuple(_decoded(prompt, found.replies)), found)
+        for (prompt, _), found in zip(requests, everything, strict=True)
+    ]
+
+
+def _decoded(prompt: Prompt, replies: Sequence[Reply]) -> Iterator[Candidate]:
+    for reply in replies:
+        grid = formats.decode(reply.tokens)
+        if grid is not None:
+            yield Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob)
+
+
+def search(
+    requests: Sequence[tuple[Prompt, Adapter | None]],
+    sampler: Sampler,
+    stop: Stop,
+    p_min: float,
+    nodes: int = NODES,
+    grammar: Grammar = formats.NOTHING_WRITTEN,
+    end: int = formats.END,
+) -> list[Found]:
+    """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
+
+    `nodes`: requests to the sampler that one prompt may cost; the likeliest branches are followed first. `end`: the
+    token that finishes a reply. ValueError: p_min is no probability above 0.
+    """
+    if not 0 < p_min <= 1:
+        raise ValueError(f"p_min is {p_min}: expected a probability above 0 and at most 1")
+    keys = [(prompt.tokens, prompt.max_reply, adapter.name if adapter else None) for prompt, adapter in requests]
+    trees = {key: Tree(*request, p_min, nodes, end) for key, request in zip(keys, requests, strict=True)}
+    frontier = [Branch(tree, (), (), 0.0, grammar) for tree in trees.values()]
+    while wave := _affordable(frontier):
+        replies = sampler.sample([branch.request() for branch in wave], stop)
+        frontier = [new for branch, reply in zip(wave, replies, strict=True) for new in branch.grow(reply)]
+    founds = {key: tree.found() for key, tree in trees.items()}
+    return [founds[key] for key in keys]
+
+
+def _affordable(frontier: Sequence[Branch]) -> list[Branch]:
+    """The branches their trees may still ask for, the likeliest of all first; the others are cut."""
+    return [branch for branch in sorted(frontier, key=lambda b: -b.total) if branch.tree.affords(branch)]
+
+
+class Tree:
+    """The search under one prompt: what it may cost, what it found, what it left out."""
+
+    def __init__(self, prompt: Prompt, adapter: Adapter | None, p_min: float, nodes: int, end: int):
+        self.prompt, self.adapter, self.p_min, self.nodes, self.end = prompt, adapter, p_min, nodes, end
+        self.floor = math.log(p_min) - ROUNDING
+        self.replies: list[Reply] = []
+        self.asked, self.cut, self.missed = 0, 0, 0.0
+
+    def affords(self, branch: Branch) -> bool:
+        """Count one request more, or leave the branch out where there were enough."""
+        if self.asked >= self.nodes:
+            self.leave_out(branch.total)
+            return False
+        self.asked += 1
+        return True
+
+    def leave_out(self, total: float) -> None:
+        """A branch of this log-probability is not followed to its end."""
+        self.cut += 1
+        self.missed += math.exp(total)
+
+    def found(self) -> Found:
+        """The result, likeliest replies first, equally likely ones in the order of their tokens."""
+        ordered = sorted(self.replies, key=lambda r: (-r.logprob, r.tokens))
+        return Found(tuple(ordered), self.asked, self.cut, self.missed)
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """The beginning of a reply, to be completed greedily. `total`: nats of its tokens; `grammar`: after them."""
+
+    tree: Tree
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    total: float
+    grammar: Grammar
+
+    @property
+    def wanted(self) -> int:
+        """How many other tokens can be likely enough beside the greedy one, which is at least as likely as they."""
+        return max(0, int(math.exp(self.total - self.tree.floor)) - 1)
+
+    def request(self) -> tuple[Prompt, Adapter | None]:
+        """What to ask the sampler: to continue, naming every token that could begin a branch."""
+        prompt = self.tree.prompt
+        asked = replace(
+            prompt,
+            tokens=prompt.tokens + self.tokens,
+            max_reply=prompt.max_reply - len(self.tokens),
+            alternatives=self.wanted,
+            floor=self.tree.floor - self.total - ROUNDING,
+        )
+        return asked, self.tree.adapter
+
+    def grow(self, reply: Reply | None) -> Iterator[Branch]:
+        """Take the completion in; the new branches that leave it, likely enough and grammatical."""
+        if reply is None:
+            self.tree.leave_out(self.total)
+            return
+        at = self
+        for token, nats, others in zip(reply.tokens, reply.logprobs, self._alternatives(reply), strict=True):
+            branches = (at.then(*other) for other in others)
+            yield from (branch for branch in branches if branch and not branch.closed())
+            following = at.then(token, nats)
+            if following is None:
+                return
+            at = following
+        at.conclude(reply.finished)
+
+    def _alternatives(self, reply: Reply) -> Sequence[tuple[tuple[int, float], ...]]:
+        if not reply.alternatives and not self.wanted:
+            return ((),) * len(reply.tokens)
+        if len(reply.alternatives) != len(reply.tokens):
+            raise ValueError(
+                f"the sampler named alternatives for {len(reply.alternatives)} of {len(reply.tokens)} tokens: "
+                "a search needs them for every one"
+            )
+        return reply.alternatives
+
+    def then(self, token: int, nats: float) -> Branch | None:
+        """One token further; None where that is too unlikely or ungrammatical."""
+        grammar = self.grammar.then(token)
+        if grammar is None or self.total + nats < self.tree.floor:
+            return None
+        return Branch(self.tree, (*self.tokens, token), (*self.logprobs, nats), self.total + nats, grammar)
+
+    def closed(self) -> bool:
+        """Whether nothing is left to ask after its last token: it is the end, or there is no room for one."""
+        if self.tokens[-1] == self.tree.end:
+            self.conclude(finished=True)
+        elif len(self.tokens) >= self.tree.prompt.max_reply:
+            self.conclude(finished=False)
+        else:
+            return False
+        return True
+
+    def conclude(self, finished: bool) -> None:
+        """The branch ends here: as a reply, or cut off by the prompt's `max_reply`."""
+        if finished:
+            self.tree.replies.append(Reply(self.tokens, self.logprobs, True))
+        else:
+            self.tree.leave_out(self.total)
