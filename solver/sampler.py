@@ -1,7 +1,8 @@
 """Prompts and adapters to replies, in one vLLM engine for the whole run, on a CPU as on a GPU.
 
 Knows nothing of grids or tasks. Laws: an adapter name stands for one content for ever (the prefix cache relies on it);
-a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic.
+a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic; so
+do the log-probabilities of a reply that is handed in.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
-from solver.core import Adapter, Prompt, Reply, Stop
+from solver.core import Adapter, Prompt, Reading, Reply, Stop
 
 QUIET = {  # what the engine must know before it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
@@ -96,6 +97,56 @@ class VllmSampler:
             engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
 
+    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """Nats of each whole reply given its prompt, in order; None where `stop` came first.
+
+        Each distinct prompt is computed once, or not at all where it still is in the cache; then the replies to it are
+        read in one step each, over the cached prompt.
+        """
+        engine = self.llm.llm_engine
+        by_prompt: dict[tuple[tuple[int, ...], Adapter | None], list[int]] = {}
+        for at, (tokens, _, adapter) in enumerate(requests):
+            by_prompt.setdefault((tokens, adapter), []).append(at)
+        asked: dict[str, int | None] = {}
+        for (tokens, adapter), readings in by_prompt.items():
+            asked[self._submit(tokens, self._reading(score=False), adapter)[0]] = None
+            asked |= {self._submit_reading(requests[at]): at for at in readings}
+        nats: list[float | None] = [None] * len(requests)
+        while asked and stop.remaining() > 0:
+            for output in engine.step():
+                place = asked.pop(output.request_id)
+                if place is None:
+                    continue
+                nats[place] = read_nats(output, requests[place])
+                if nats[place] is None:  # part of the reply was found in the cache, not computed: once more, in full
+                    asked[self._submit_reading(requests[place], whole=True)] = place
+        if asked:
+            engine.abort_request(sorted(asked))
+        return nats
+
+    def _submit_reading(self, reading: Reading, whole: bool = False) -> str:
+        """Ask for a reply's log-probabilities; with `whole`, the prompt is computed again rather than looked up."""
+        prompt, reply, adapter = reading
+        name, inside = self._submit(prompt + reply, self._reading(score=True, whole=whole), adapter)
+        if not whole and not hide_tail(self.llm.llm_engine, inside, len(prompt) - 1):
+            self.llm.llm_engine.abort_request([name])
+            return self._submit_reading(reading, whole=True)
+        return name
+
+    def _reading(self, score: bool, whole: bool = False) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=1,  # the least the engine does
+            prompt_logprobs=0 if score else None,
+            skip_reading_prefix_cache=whole,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
     def _add(self, prompt: Prompt, adapter: Adapter | None) -> str:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -164,3 +215,32 @@ class Growing:
     def reply(self, finished: bool) -> Reply:
         """What was said."""
         return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))
+
+
+def hide_tail(engine: Any, request: str, visible: int) -> bool:
+    """Let the engine look no more than the first `visible` tokens of a waiting request up in its prefix cache.
+
+    Log-probabilities come from computed tokens alone, so vLLM by itself computes the whole prompt again where they are
+    asked for. Here the later blocks get names nothing is cached under. False: this engine keeps its requests elsewhere.
+    """
+    try:
+        waiting = engine.engine_core.engine_core.scheduler.requests[request]
+        size, names = engine.vllm_config.cache_config.block_size, waiting.block_hashes
+        if len(names) != waiting.num_tokens // size:
+            return False
+    except (AttributeError, KeyError):
+        return False
+    names[visible // size :] = [f"{request}/{place}".encode() for place in range(visible // size, len(names))]
+    return True
+
+
+def read_nats(output: Any, reading: Reading) -> float | None:
+    """The reply's log-probability from the engine's output for prompt and reply; None where part was not computed.
+
+    The engine returns an entry for every token, but those it found in its cache hold nothing.
+    """
+    prompt, reply, _ = reading
+    found = output.prompt_logprobs
+    starts = found.start_indices[len(found.start_indices) - len(reply) :]
+    computed = output.num_cached_tokens < len(prompt) and tuple(found.token_ids[i] for i in starts) == reply
+    return math.fsum(found.logprobs[i] for i in starts) if computed else None
