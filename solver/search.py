@@ -39,13 +39,15 @@ class Found:
 
     `replies`: likeliest first. `asked`: requests it cost. `cut`: branches not followed to their end, because of the
     limit on requests, of the seconds, or of the prompt's `max_reply`. `missed`: their probability in all, the most that
-    replies not found can add up to.
+    replies not found can add up to. `greedy`: the greedy reply, however unlikely, where it was asked for and came to
+    its end; it may spell no grid.
     """
 
     replies: tuple[Reply, ...]
     asked: int
     cut: int = 0
     missed: float = 0.0
+    greedy: Reply | None = None
 
     @property
     def complete(self) -> bool:
@@ -68,16 +70,18 @@ def candidates(
     p_min: float,
     nodes: int = NODES,
 ) -> list[Answers]:
-    """For each request, in order: every grid whose probability under its view is at least p_min."""
-    everything = search(requests, sampler, stop, p_min, nodes)
+    """For each request, in order: every grid whose probability under its view is at least p_min.
+
+    Where there is none, the greedy reply stands for its view, so that a model that is sure of nothing still answers.
+    """
+    everything = search(requests, sampler, stop, p_min, nodes, greedy=True)
     return [
-        Answers(tuple(_decoded(prompt, found.replies)), found)
-        for (prompt, _), found in zip(requests, everything, strict=True)
+        Answers(tuple(_decoded(prompt, found)), found) for (prompt, _), found in zip(requests, everything, strict=True)
     ]
 
 
-def _decoded(prompt: Prompt, replies: Sequence[Reply]) -> Iterator[Candidate]:
-    for reply in replies:
+def _decoded(prompt: Prompt, found: Found) -> Iterator[Candidate]:
+    for reply in found.replies or ([found.greedy] if found.greedy else []):
         grid = formats.decode(reply.tokens)
         if grid is not None:
             yield Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob)
@@ -91,16 +95,18 @@ def search(
     nodes: int = NODES,
     grammar: Grammar = formats.NOTHING_WRITTEN,
     end: int = formats.END,
+    greedy: bool = False,
 ) -> list[Found]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
 
     `nodes`: requests to the sampler that one prompt may cost; the likeliest branches are followed first. `end`: the
-    token that finishes a reply. ValueError: p_min is no probability above 0.
+    token that finishes a reply. `greedy`: complete each prompt's greedy reply, even where it turns out to be unlikely.
+    ValueError: p_min is no probability above 0.
     """
     if not 0 < p_min <= 1:
         raise ValueError(f"p_min is {p_min}: expected a probability above 0 and at most 1")
     keys = [(prompt.tokens, prompt.max_reply, adapter.name if adapter else None) for prompt, adapter in requests]
-    trees = {key: Tree(*request, p_min, nodes, end) for key, request in zip(keys, requests, strict=True)}
+    trees = {key: Tree(*request, p_min, nodes, end, greedy) for key, request in zip(keys, requests, strict=True)}
     frontier = [Branch(tree, (), (), 0.0, grammar) for tree in trees.values()]
     while wave := _affordable(frontier):
         replies = sampler.sample([branch.request() for branch in wave], stop)
@@ -117,9 +123,11 @@ def _affordable(frontier: Sequence[Branch]) -> list[Branch]:
 class Tree:
     """The search under one prompt: what it may cost, what it found, what it left out."""
 
-    def __init__(self, prompt: Prompt, adapter: Adapter | None, p_min: float, nodes: int, end: int):
-        self.prompt, self.adapter, self.p_min, self.nodes, self.end = prompt, adapter, p_min, nodes, end
+    def __init__(self, prompt: Prompt, adapter: Adapter | None, p_min: float, nodes: int, end: int, wants_greedy: bool):
+        self.prompt, self.adapter, self.nodes, self.end = prompt, adapter, nodes, end
         self.floor = math.log(p_min) - ROUNDING
+        self.wants_greedy = wants_greedy
+        self.greedy: Reply | None = None
         self.replies: list[Reply] = []
         self.asked, self.cut, self.missed = 0, 0, 0.0
 
@@ -139,7 +147,7 @@ class Tree:
     def found(self) -> Found:
         """The result, likeliest replies first, equally likely ones in the order of their tokens."""
         ordered = sorted(self.replies, key=lambda r: (-r.logprob, r.tokens))
-        return Found(tuple(ordered), self.asked, self.cut, self.missed)
+        return Found(tuple(ordered), self.asked, self.cut, self.missed, self.greedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,15 +173,22 @@ class Branch:
             tokens=prompt.tokens + self.tokens,
             max_reply=prompt.max_reply - len(self.tokens),
             alternatives=self.wanted,
-            floor=self.tree.floor - self.total - ROUNDING,
+            floor=-math.inf if self._is_greedy else self.tree.floor - self.total - ROUNDING,
         )
         return asked, self.tree.adapter
+
+    @property
+    def _is_greedy(self) -> bool:
+        """Whether its completion is the prompt's greedy reply, and is wanted for that."""
+        return self.tree.wants_greedy and not self.tokens
 
     def grow(self, reply: Reply | None) -> Iterator[Branch]:
         """Take the completion in; the new branches that leave it, likely enough and grammatical."""
         if reply is None:
             self.tree.leave_out(self.total)
             return
+        if self._is_greedy and reply.finished:
+            self.tree.greedy = replace(reply, alternatives=())
         at = self
         for token, nats, others in zip(reply.tokens, reply.logprobs, self._alternatives(reply), strict=True):
             branches = (at.then(*other) for other in others)

@@ -37,7 +37,11 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: EngineSettings(context=931), "context is 931: expected more than 931 tokens"),
         (lambda: Config(time_limit=0.0), "time limit is 0.0: expected more than 0 seconds"),
         (lambda: Config(views=0), "views is 0: expected at least 1"),
-        (lambda: Config(rule="best"), "voting rule is 'best': expected one of none, flat, hierarchical, logprob"),
+        (
+            lambda: Config(rule="best"),
+            "voting rule is 'best': expected one of none, flat, hierarchical, logprob, product_of_experts, "
+            "count_minus_nll",
+        ),
         (lambda: Config(group=5), "group is 5: expected 1 to the engine's adapters in a batch"),
         (lambda: Config(group=0), "group is 0: expected 1 to the engine's adapters in a batch"),
         (lambda: Config(train=TrainRecipe(rank=64)), "LoRA rank is 64: expected at most the engine's rank"),
