@@ -75,6 +75,28 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """How likely answers are looked for.
+
+    `p_min`: every answer at least so probable under a view is found; 0 is the greedy one alone. `nodes`: engine
+    requests one prompt's search may cost. `views`: views under which candidates are re-read before the vote, the first
+    of those sampled; 0 is none. `share`: of the sampling seconds for the search, the rest being for re-reading.
+    """
+
+    p_min: float = 0.0
+    nodes: int = 256
+    views: int = 0
+    share: float = 0.75
+
+    def __post_init__(self) -> None:
+        lowest = 1 / MOST_ALTERNATIVES
+        require("p_min", self.p_min, self.p_min == 0 or lowest <= self.p_min <= 1, f"0 (greedy), or {lowest} to 1")
+        require("nodes", self.nodes, self.nodes >= 1, "at least 1")
+        require("scoring views", self.views, self.views >= 0, "0 (none) or more")
+        require("search share", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole run.
 
@@ -95,6 +117,7 @@ class Config:
     cost: Cost = field(default_factory=lambda: Cost(3.0, 0.012))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
@@ -157,5 +180,5 @@ def pack(config: Config) -> dict[str, Any]:
 
 def unpack(tree: Mapping[str, Any]) -> Config:
     """The tree back from `pack`'s values; an unknown name is an error that names it."""
-    parts = {"cost": Cost, "train": TrainRecipe, "engine": EngineSettings}
+    parts = {"cost": Cost, "train": TrainRecipe, "engine": EngineSettings, "search": SearchSettings}
     return Config(**{k: parts[k](**v) if k in parts else v for k, v in tree.items()})

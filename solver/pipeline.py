@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from solver import augment, formats, vote
+from solver import augment, formats, score, search, vote
 from solver.answers import placeholders
 from solver.clock import Deadline, now
 from solver.config import Config
-from solver.core import Adapter, Candidate, Grid, Pair, Prompt, Reply, Sampler, Task, TaskResult, Trainer
+from solver.core import Adapter, Candidate, Grid, Pair, Prompt, Reply, Sampler, Scorer, Task, TaskResult, Trainer
 from solver.examples import leave_one_out
 
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -30,6 +30,7 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     candidates: list[list[Candidate]] = field(default_factory=list)
+    prompts: list[tuple[int, Prompt]] = field(default_factory=list)  # (number of the view, prompt)
 
 
 def solve(
@@ -47,7 +48,9 @@ def solve(
     work = [Work(task) for task in tasks]
     for item in work:
         learn(item, trainer, config, stop.within(train_seconds[item.task.id]))
-    ask(work, sampler, config, stop)
+    (find if config.search.p_min else ask)(work, sampler, config, stop)
+    if config.search.views and isinstance(sampler, Scorer):
+        reread(work, sampler, config, stop)
     sampler.forget([item.adapter for item in work if item.adapter])
     return [conclude(item, config) for item in work]
 
@@ -83,6 +86,53 @@ def ask(work: Sequence[Work], sampler: Sampler, config: Config, stop: Deadline) 
             item.notes.append(f"out of time for {unfinished[item.task.id]} views")
 
 
+def find(work: Sequence[Work], sampler: Sampler, config: Config, stop: Deadline) -> None:
+    """`ask`, but for every likely answer under each view instead of the greedy one."""
+    started = now()
+    asked = [(item, prompt) for item in work for prompt in prompts(item, config)]
+    asked.sort(key=lambda pair: pair[1][0])
+    share = config.search.share if config.search.views else 1.0
+    answers = search.candidates(
+        [(prompt, item.adapter) for item, (_, prompt) in asked],
+        sampler,
+        stop.within(share * stop.remaining()),
+        config.search.p_min,
+        config.search.nodes,
+    )
+    missed: dict[str, list[float]] = {}
+    for (item, (_, prompt)), found in zip(asked, answers, strict=True):
+        item.candidates[prompt.test] += found.candidates
+        item.rejected += not found.candidates and found.found.greedy is not None
+        if not found.found.complete:
+            missed.setdefault(item.task.id, []).append(found.found.missed)
+    for item in work:
+        item.seconds["sample"] = (now() - started) / len(work)
+        if cut := missed.get(item.task.id):
+            item.notes.append(f"search cut short in {len(cut)} views: at most {sum(cut) / len(cut):.0%} of each missed")
+
+
+def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline) -> None:
+    """Read all candidates of a test input under its first views, those of all tasks in one batch."""
+    started = now()
+    asked = [(item, test) for item in work for test in range(len(item.task.tests))]
+    questions = [
+        score.Question(
+            tuple(p for number, p in item.prompts if p.test == test and number < config.search.views),
+            item.adapter,
+            tuple(item.candidates[test]),
+        )
+        for item, test in asked
+    ]
+    worth = vote.VOTE_WORTH.get(config.rule, 0.0)
+    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth)
+    for (item, test), result in zip(asked, scored, strict=True):
+        item.candidates[test] = list(result.candidates)
+        if result.cut:
+            item.notes.append(f"test {test}: out of time after {result.readings} readings of its candidates")
+    for item in work:
+        item.seconds["score"] = (now() - started) / len(work)
+
+
 def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
     """(number of the view, prompt) for every view of every test input that fits the context."""
     task = item.task
@@ -107,6 +157,7 @@ def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
                 full += 1
         if full:
             item.notes.append(f"test {test}: its input alone fills the context in {full} of {config.views} views")
+    item.prompts = made
     return made
 
 
