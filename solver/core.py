@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -194,6 +194,20 @@ class Sampler(Protocol):
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """These adapters will not be asked for again: their memory and files may be freed."""
+        ...
+
+
+Hear: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
+"""Told what the reply to a request (by number, as they were handed in) has said since; says whether it should go on,
+and what else is asked, numbered on."""
+
+
+@runtime_checkable
+class Streamer(Protocol):
+    """A sampler that can be listened to, and asked for more, while it speaks."""
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
         ...
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
-from solver.core import Adapter, Prompt, Reading, Reply, Stop
+from solver.core import Adapter, Hear, Prompt, Reading, Reply, Stop
 
 QUIET = {  # what the engine must know before it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
@@ -82,7 +82,7 @@ class VllmSampler:
         """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
         engine = self.llm.llm_engine
         replies: dict[str, Reply] = {}
-        names = [self._add(prompt, adapter) for prompt, adapter in requests]
+        names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
         said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
         while said and stop.remaining() > 0:
             for output in engine.step():
@@ -96,6 +96,26 @@ class VllmSampler:
         if said:
             engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
+        engine, speaking, count = self.llm.llm_engine, dict[str, tuple[int, Growing]](), 0
+        more = list(requests)
+        while (speaking or more) and stop.remaining() > 0:
+            for number, (prompt, adapter) in enumerate(more, count):
+                speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+            count, more = count + len(more), []
+            for output in engine.step():
+                number, growing = speaking[output.request_id]
+                growing.take(output.outputs[0])
+                goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
+                more += added
+                if output.finished or not goes_on:
+                    del speaking[output.request_id]
+                if not output.finished and not goes_on:
+                    engine.abort_request([output.request_id])
+        if speaking:
+            engine.abort_request(sorted(speaking))
 
     def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
         """Nats of each whole reply given its prompt, in order; None where `stop` came first.
@@ -147,11 +167,11 @@ class VllmSampler:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _add(self, prompt: Prompt, adapter: Adapter | None) -> str:
+    def _add(self, prompt: Prompt, adapter: Adapter | None, watched: bool) -> str:
+        """Ask for a greedy reply, `watched` token by token or given as a whole; the name its outputs bear."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        watched = prompt.floor > -math.inf
         settings = SamplingParams(
             temperature=0.0,
             max_tokens=prompt.max_reply,
@@ -211,6 +231,12 @@ class Growing:
             self.tokens.append(int(token))
             self.logprobs.append(float(step[token].logprob))
             self.total += self.logprobs[-1]
+
+    def piece(self, finished: bool) -> Reply:
+        """What was said since the last piece."""
+        said = self.reply(finished)
+        self.tokens, self.logprobs, self.alternatives = [], [], []
+        return said
 
     def reply(self, finished: bool) -> Reply:
         """What was said."""

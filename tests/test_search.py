@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import augment, formats, search
-from solver.core import COLOURS, Adapter, Prompt, Reply, Stop, View, seed_for
+from solver.core import COLOURS, Adapter, Hear, Prompt, Reply, Stop, View, seed_for
 
 END = formats.END
 LETTERS = (END, 100, 101, 102)
@@ -86,6 +86,44 @@ class ToySampler:
         pass
 
 
+@dataclass
+class TalkingSampler(ToySampler):
+    """The same model, heard piece by piece: every request in turn says `pieces` tokens more, and hears at once."""
+
+    pieces: int = 1
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        self.batches.append([])
+        speaking: list[tuple[Prompt, Reply, int] | None] = []
+
+        def add(more: Sequence[tuple[Prompt, Adapter | None]]) -> None:
+            self.batches[0] += [prompt for prompt, _ in more]
+            speaking.extend((prompt, self._reply(replace(prompt, floor=-math.inf), a), 0) for prompt, a in more)
+
+        add(requests)
+        while any(speaking):
+            for number, one in enumerate(list(speaking)):
+                if one is None:
+                    continue
+                if stop.remaining() <= 0:
+                    return
+                prompt, reply, start = one
+                end = start + self.pieces
+                last = end >= len(reply.tokens)
+                piece = Reply(
+                    reply.tokens[start:end],
+                    reply.logprobs[start:end],
+                    last and reply.finished,
+                    reply.alternatives[start:end] if prompt.alternatives else (),
+                )
+                goes_on, more = hear(number, piece)
+                speaking[number] = (prompt, reply, end) if goes_on and not last else None
+                add(more)
+
+
+SAMPLERS = st.sampled_from([ToySampler, TalkingSampler])
+
+
 def prompt(number: int = 0, longest: int = LONGEST) -> Prompt:
     return Prompt("toy", 0, View(), (7, 8, number), longest)
 
@@ -106,6 +144,11 @@ def every_reply(
             after = grammar.then(token)
             if after is not None:
                 yield from every_reply(toy, asked, adapter, after, (*said, token), nats + more)
+
+
+def greedy_reply(toy, asked, adapter) -> Reply | None:
+    reply = toy._reply(asked, adapter)
+    return replace(reply, alternatives=()) if reply.finished else None
 
 
 def likely(toy, asked, adapter, p_min, grammar=FREE) -> dict[tuple[int, ...], float]:
@@ -134,19 +177,26 @@ requests_of = st.lists(
     sharp=st.sampled_from([0.1, 1.0, 3.0]),
     obeys=st.booleans(),
     grammar=st.sampled_from([FREE, NoRepeat()]),
+    pieces=st.integers(0, 3),
+    greedy=st.booleans(),
 )
-def test_what_is_found_is_what_brute_force_finds(requests, p_min, sharp, obeys, grammar) -> None:
-    toy = ToySampler(sharp, obeys)
-    for (asked, adapter), found in zip(requests, found_by(toy, requests, p_min, grammar=grammar), strict=True):
+def test_what_is_found_is_what_brute_force_finds(requests, p_min, sharp, obeys, grammar, pieces, greedy) -> None:
+    toy = TalkingSampler(sharp, pieces=pieces) if pieces else ToySampler(sharp, obeys)
+    for (asked, adapter), found in zip(
+        requests, found_by(toy, requests, p_min, grammar=grammar, greedy=greedy), strict=True
+    ):
+        assert found.greedy == (greedy_reply(toy, asked, adapter) if greedy else None)
         expected = likely(toy, asked, adapter, p_min, grammar)
         assert as_dict(found) == pytest.approx(expected)
         assert [r.logprob for r in found.replies] == sorted(as_dict(found).values(), reverse=True)
         assert all(r.finished and len(r.tokens) == len(r.logprobs) for r in found.replies)
 
 
-@given(requests=requests_of, p_min=LEVELS, nodes=st.integers(1, 6))
-def test_a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said(requests, p_min, nodes) -> None:
-    toy = ToySampler(1.0)
+@given(requests=requests_of, p_min=LEVELS, nodes=st.integers(1, 6), sampler=SAMPLERS)
+def test_a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said(
+    requests, p_min, nodes, sampler
+) -> None:
+    toy = sampler(1.0)
     for (asked, adapter), found in zip(requests, found_by(toy, requests, p_min, nodes=nodes), strict=True):
         expected = likely(toy, asked, adapter, p_min)
         got = as_dict(found)
@@ -158,19 +208,21 @@ def test_a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said
         assert not found.complete or got.keys() == expected.keys()
 
 
-@given(requests=requests_of, p_min=LEVELS, answered=st.integers(0, 20))
-def test_what_the_deadline_cut_is_said(requests, p_min, answered) -> None:
-    toy = ToySampler(1.0)
-    stop = FakeStop(left=answered, cost=1.0)  # so many requests are answered, then none
+@given(requests=requests_of, p_min=LEVELS, answered=st.integers(0, 20), sampler=SAMPLERS)
+def test_what_the_deadline_cut_is_said(requests, p_min, answered, sampler) -> None:
+    toy = sampler(1.0)
+    stop = FakeStop(left=answered, cost=1.0)  # so many requests or tokens are answered, then none
     for (asked, adapter), found in zip(requests, found_by(toy, requests, p_min, stop), strict=True):
         expected, got = likely(toy, asked, adapter, p_min), as_dict(found)
         assert got.keys() <= expected.keys()
         lost = sum(math.exp(nats) for reply, nats in expected.items() if reply not in got)
         assert lost <= found.missed + 1e-9
+        assert not found.complete or got.keys() == expected.keys()
 
 
-def test_no_seconds_find_nothing_and_the_whole_probability_is_missed() -> None:
-    [found] = found_by(ToySampler(), [(prompt(), None)], 0.1, FakeStop(left=0))
+@pytest.mark.parametrize("sampler", [ToySampler, TalkingSampler])
+def test_no_seconds_find_nothing_and_the_whole_probability_is_missed(sampler) -> None:
+    [found] = found_by(sampler(), [(prompt(), None)], 0.1, FakeStop(left=0))
     assert (found.replies, found.asked, found.cut, found.missed) == ((), 1, 1, 1.0)
 
 
