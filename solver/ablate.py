@@ -20,12 +20,25 @@ from solver.config import Config
 from solver.run import Run
 from solver.tasks import BadInput
 
+LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
+SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
+
+
+def searching(config: Config, views: int) -> Config:
+    """Every likely answer, instead of the greedy one, re-read under so many views."""
+    return replace(config, search=replace(config.search, p_min=LIKELY, views=views))
+
 
 VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "full": lambda c: c,
     "no-ttt": lambda c: replace(c, train_share=0.0, train=replace(c.train, steps=0)),
+    "greedy-flat": lambda c: replace(c, rule="flat"),
+    "search-flat": lambda c: replace(searching(c, 0), rule="flat"),
+    "search-poe": lambda c: replace(searching(c, SCORING_VIEWS), rule="product_of_experts"),
+    "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
 }
+USUAL = ("full", "no-ttt")  # what is compared unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ def main(argv: list[str]) -> int:
     made = parser()
     made.prog = "-m solver.ablate"
     made.description = "Variants of the method over the same tasks; only the folder of --output counts."
-    made.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to compare")
+    made.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(USUAL), help="what to compare")
     options = validated(made, argv)
     options.time_limit = options.time_limit or UNHURRIED
     rows = []

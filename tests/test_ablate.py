@@ -7,6 +7,7 @@ import pytest
 
 from solver import ablate, evaluate
 from solver.config import PRESETS
+from solver.vote import VOTE_WORTH
 
 
 def test_mcnemar_is_the_exact_two_sided_binomial():
@@ -33,6 +34,16 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
     assert without.train.steps == 0
     same = replace(without, train=full.train, train_share=full.train_share)
     assert asdict(same) == asdict(full)
+
+
+@pytest.mark.parametrize("name", sorted(set(ablate.VARIANTS) - set(ablate.USUAL)))
+def test_the_ways_to_decode_and_vote_change_the_search_and_the_rule_and_nothing_else(name):
+    full = PRESETS["cpu"]
+    variant = ablate.VARIANTS[name](full)
+    assert variant != full
+    assert asdict(replace(variant, rule=full.rule, search=full.search)) == asdict(full)
+    assert bool(variant.search.p_min) == name.startswith("search")
+    assert bool(variant.search.views) == (variant.rule in VOTE_WORTH)
 
 
 def test_the_table_compares_each_variant_with_the_first():
