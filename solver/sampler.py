@@ -84,37 +84,42 @@ class VllmSampler:
         replies: dict[str, Reply] = {}
         names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
         said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
-        while said and stop.remaining() > 0:
-            for output in engine.step():
-                growing = said[output.request_id]
-                growing.take(output.outputs[0])
-                if output.finished or growing.hopeless:
-                    replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
-                    del said[output.request_id]
-                if not output.finished and growing.hopeless:
-                    engine.abort_request([output.request_id])
-        if said:
+        try:
+            while said and stop.remaining() > 0:
+                for output in engine.step():
+                    growing = said[output.request_id]
+                    growing.take(output.outputs[0])
+                    if output.finished or growing.hopeless:
+                        replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
+                        del said[output.request_id]
+                    if not output.finished and growing.hopeless:
+                        engine.abort_request([output.request_id])
+        finally:
             engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
 
     def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
-        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came.
+
+        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step.
+        """
         engine, speaking, count = self.llm.llm_engine, dict[str, tuple[int, Growing]](), 0
         more = list(requests)
-        while (speaking or more) and stop.remaining() > 0:
-            for number, (prompt, adapter) in enumerate(more, count):
-                speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
-            count, more = count + len(more), []
-            for output in engine.step():
-                number, growing = speaking[output.request_id]
-                growing.take(output.outputs[0])
-                goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
-                more += added
-                if output.finished or not goes_on:
-                    del speaking[output.request_id]
-                if not output.finished and not goes_on:
-                    engine.abort_request([output.request_id])
-        if speaking:
+        try:
+            while (speaking or more) and stop.remaining() > 0:
+                for number, (prompt, adapter) in enumerate(more, count):
+                    speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+                count, more = count + len(more), []
+                for output in engine.step():
+                    number, growing = speaking[output.request_id]
+                    growing.take(output.outputs[0])
+                    goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
+                    more += added
+                    if output.finished or not goes_on:
+                        del speaking[output.request_id]
+                    if not output.finished and not goes_on:
+                        engine.abort_request([output.request_id])
+        finally:
             engine.abort_request(sorted(speaking))
 
     def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
@@ -132,15 +137,16 @@ class VllmSampler:
             asked[self._submit(tokens, self._reading(score=False), adapter)[0]] = None
             asked |= {self._submit_reading(requests[at]): at for at in readings}
         nats: list[float | None] = [None] * len(requests)
-        while asked and stop.remaining() > 0:
-            for output in engine.step():
-                place = asked.pop(output.request_id)
-                if place is None:
-                    continue
-                nats[place] = read_nats(output, requests[place])
-                if nats[place] is None:  # part of the reply was found in the cache, not computed: once more, in full
-                    asked[self._submit_reading(requests[place], whole=True)] = place
-        if asked:
+        try:
+            while asked and stop.remaining() > 0:
+                for output in engine.step():
+                    place = asked.pop(output.request_id)
+                    if place is None:
+                        continue
+                    nats[place] = read_nats(output, requests[place])
+                    if nats[place] is None:  # part of the reply was found in the cache, not computed: again, in full
+                        asked[self._submit_reading(requests[place], whole=True)] = place
+        finally:
             engine.abort_request(sorted(asked))
         return nats
 
