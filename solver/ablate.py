@@ -26,6 +26,8 @@ from solver.run import Run
 from solver.tasks import BadInput
 from solver.vote import RULES
 
+LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
+SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
 
 
@@ -39,6 +41,11 @@ def _data(**changes: object) -> Callable[[Config], Config]:
     return change
 
 
+def searching(config: Config, views: int) -> Config:
+    """Every likely answer, instead of the greedy one, re-read under so many views."""
+    return replace(config, search=replace(config.search, p_min=LIKELY, views=views))
+
+
 VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "full": lambda c: c,
     "no-ttt": lambda c: replace(c, train_share=0.0, train=replace(c.train, steps=0)),
@@ -50,6 +57,10 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "all-transformations": _data(transformations=TRANSFORMATIONS),
     "input-only": _data(sides="input"),
     "output-only": _data(sides="output"),
+    "greedy-flat": lambda c: replace(c, rule="flat"),
+    "search-flat": lambda c: replace(searching(c, 0), rule="flat"),
+    "search-poe": lambda c: replace(searching(c, SCORING_VIEWS), rule="product_of_experts"),
+    "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
 """Whole runs. One adapter shared by all tasks is not among them, as no run can train one yet; nor is leave-two-out, as

@@ -25,6 +25,7 @@ MOVES = ("dihedral", *VARIANTS)  # transformations that move cells; `sides` says
 TRANSFORMATIONS = (*MOVES, "chains", "colours", "order")
 SIDES = ("both", "input", "output")
 LOSSES = ("after-first", "all", "test")
+MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
 LONGEST_ANSWER = formats.longest_reply()  # tokens: a context shorter than this could not even answer
 
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
@@ -139,6 +140,28 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """How likely answers are looked for.
+
+    `p_min`: every answer at least so probable under a view is found; 0 is the greedy one alone. `nodes`: engine
+    requests one prompt's search may cost. `views`: views under which candidates are re-read before the vote, the first
+    of those sampled; 0 is none. `share`: of the sampling seconds for the search, the rest being for re-reading.
+    """
+
+    p_min: float = 0.0
+    nodes: int = 256
+    views: int = 0
+    share: float = 0.75
+
+    def __post_init__(self) -> None:
+        lowest = 1 / MOST_ALTERNATIVES
+        require("p_min", self.p_min, self.p_min == 0 or lowest <= self.p_min <= 1, f"0 (greedy), or {lowest} to 1")
+        require("nodes", self.nodes, self.nodes >= 1, "at least 1")
+        require("scoring views", self.views, self.views >= 0, "0 (none) or more")
+        require("search share", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole run.
 
@@ -166,6 +189,7 @@ class Config:
     quick_cost: Cost = field(default_factory=lambda: Cost(0.2, 0.001))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
@@ -266,7 +290,7 @@ def unpack(tree: Mapping[str, Any]) -> Config:
 
 PARTS: Mapping[str, type] = {
     **{"cost": Cost, "quick_cost": Cost},
-    **{"train": TrainRecipe, "engine": EngineSettings, "data": DataRecipe},
+    **{"train": TrainRecipe, "engine": EngineSettings, "search": SearchSettings, "data": DataRecipe},
 }
 
 

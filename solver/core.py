@@ -5,11 +5,12 @@ Knows nothing of files, models, clocks or the command line. Law: every value her
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +78,20 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What is asked of the sampler: one test input of one task under one view, as token ids."""
+    """What is asked of the sampler: one test input of one task under one view, as token ids.
+
+    `tokens` may end with the beginning of a reply, which is then continued. `max_reply`: tokens to be said at most.
+    `alternatives`: so many other tokens are wanted beside each one said. `floor`: nats below which neither a reply nor
+    an alternative is of use; the sampler may leave off there and say so by an unfinished reply.
+    """
 
     task_id: str
     test: int
     view: View
     tokens: tuple[int, ...]
     max_reply: int
+    alternatives: int = 0
+    floor: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,15 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself."""
+    """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself.
+
+    `alternatives`: for each token, where asked for: other tokens with their nats in its place, likeliest first.
+    """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     finished: bool
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
 
     @property
     def logprob(self) -> float:
@@ -110,11 +122,16 @@ class Reply:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats."""
+    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats.
+
+    `scores`: nats of this grid re-read under the task's scoring views, one after another, the same views for every
+    candidate of a test input; fewer where it was beaten before the last view, none where nothing was re-read.
+    """
 
     grid: Grid
     view: View
     logprob: float
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,4 +223,31 @@ class Sampler(Protocol):
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """These adapters will not be asked for again: their memory and files may be freed."""
+        ...
+
+
+Hear: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
+"""Told what the reply to a request (by number, as they were handed in) has said since; says whether it should go on,
+and what else is asked, numbered on."""
+
+
+@runtime_checkable
+class Streamer(Protocol):
+    """A sampler that can be listened to, and asked for more, while it speaks."""
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
+        ...
+
+
+Reading: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
+"""What a scorer is asked: a prompt's tokens, the tokens of a reply to it, and the adapter to read it with."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Says how likely given replies are."""
+
+    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """Nats of each whole reply given its prompt, in order; None where `stop` came first."""
         ...

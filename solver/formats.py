@@ -12,6 +12,7 @@ coordinates from its token id alone, also in an engine that hands it nothing but
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,36 @@ def decode(reply: Sequence[int]) -> Grid | None:
     cells = body.reshape(rows, -1)[:, 1:] % ROW_SPAN - 1
     grid: Grid = (cells % COLOURS).astype(np.uint8)
     return grid if np.array_equal(encode(grid, OUTPUT), ids[:-1]) else None
+
+
+@dataclass(frozen=True)
+class Written:
+    """How far a reply has come in spelling a grid; frozen, so that many continuations share one beginning.
+
+    `rows`: row markers said. `cells`: cells of the row begun last. `width`: cells a row, 0 as long as it is open.
+    """
+
+    rows: int = 0
+    cells: int = 0
+    width: int = 0
+    ended: bool = False
+
+    def then(self, token: int) -> Written | None:
+        """The same with one token more; None where no reply that `decode` accepts begins so."""
+        row_is_full = self.cells > 0 and self.width in (0, self.cells)
+        if self.ended or (token == END and not row_is_full):
+            return None
+        if token == END:
+            return Written(self.rows, self.cells, self.cells, ended=True)
+        row, place = divmod(token - SPECIALS - OUTPUT * ROLE_SPAN, ROW_SPAN)
+        if place == 0:
+            fits = row == self.rows < MAX_SIDE and (row == 0 or row_is_full)
+            return Written(row + 1, 0, self.cells) if fits else None
+        fits = 0 <= row == self.rows - 1 and (place - 1) // COLOURS == self.cells and self.cells != (self.width or -1)
+        return Written(self.rows, self.cells + 1, self.width) if fits else None
+
+
+NOTHING_WRITTEN = Written()
 
 
 def longest_reply(side_rows: int = MAX_SIDE, side_columns: int = MAX_SIDE) -> int:

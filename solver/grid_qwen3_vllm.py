@@ -71,7 +71,8 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
             if name not in own:
                 rest.append((name, tensor))
                 continue
-            ready = tensor[embedding_rows().to(tensor.device)].sum(-2) if "embed" in name else tensor
+            exact = tensor.to(own[name].dtype)  # first, so that in float32 the sum is not rounded to the file's type
+            ready = exact[embedding_rows().to(tensor.device)].sum(-2) if "embed" in name else exact
             own[name].data.copy_(ready)
             loaded.add(name)
         return loaded | set(super().load_weights(rest))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from solver import augment, formats
+from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
 from solver.config import ADAPTER, BASE, Config
 from solver.core import (
@@ -20,6 +20,7 @@ from solver.core import (
     Prompt,
     Reply,
     Sampler,
+    Scorer,
     Task,
     TaskResult,
     Trainer,
@@ -45,6 +46,7 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     candidates: list[list[Candidate]] = field(default_factory=list)
+    prompts: list[tuple[int, Prompt]] = field(default_factory=list)  # (number of the view, prompt)
 
 
 def solve(
@@ -65,7 +67,12 @@ def solve(
     for item in work:
         if number != BASE and config.train.steps:
             learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]))
-    ask(work, config.quick_views if number == BASE else config.views, sampler, config, stop)
+    if number == BASE:
+        ask(work, config.quick_views, sampler, config, stop)
+    else:
+        (find if config.search.p_min else ask)(work, config.views, sampler, config, stop)
+        if config.search.views and isinstance(sampler, Scorer):
+            reread(work, sampler, config, stop)
     sampler.forget([item.adapter for item in work if item.adapter])
     return [report(item, number) for item in work]
 
@@ -113,6 +120,53 @@ def ask(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop
             item.notes.append(f"out of time for {unfinished[item.task.id]} views")
 
 
+def find(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:
+    """`ask`, but for every likely answer under each view instead of the greedy one."""
+    started = now()
+    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
+    asked.sort(key=lambda pair: pair[1][0])
+    share = config.search.share if config.search.views else 1.0
+    answers = search.candidates(
+        [(prompt, item.adapter) for item, (_, prompt) in asked],
+        sampler,
+        stop.within(share * stop.remaining()),
+        config.search.p_min,
+        config.search.nodes,
+    )
+    missed: dict[str, list[float]] = {}
+    for (item, (_, prompt)), found in zip(asked, answers, strict=True):
+        item.candidates[prompt.test] += found.candidates
+        item.rejected += not found.candidates and found.found.greedy is not None
+        if not found.found.complete:
+            missed.setdefault(item.task.id, []).append(found.found.missed)
+    for item in work:
+        item.seconds["sample"] = (now() - started) / len(work)
+        if cut := missed.get(item.task.id):
+            item.notes.append(f"search cut short in {len(cut)} views: at most {sum(cut) / len(cut):.0%} of each missed")
+
+
+def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline) -> None:
+    """Read all candidates of a test input under its first views, those of all tasks in one batch."""
+    started = now()
+    asked = [(item, test) for item in work for test in range(len(item.task.tests))]
+    questions = [
+        score.Question(
+            tuple(p for number, p in item.prompts if p.test == test and number < config.search.views),
+            item.adapter,
+            tuple(item.candidates[test]),
+        )
+        for item, test in asked
+    ]
+    worth = vote.VOTE_WORTH.get(config.rule, 0.0)
+    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth)
+    for (item, test), result in zip(asked, scored, strict=True):
+        item.candidates[test] = list(result.candidates)
+        if result.cut:
+            item.notes.append(f"test {test}: out of time after {result.readings} readings of its candidates")
+    for item in work:
+        item.seconds["score"] = (now() - started) / len(work)
+
+
 def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
     """(number of the view, prompt) for every view of every test input that fits the context, in tokens."""
     task = item.task
@@ -137,6 +191,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
                 full += 1
         if full:
             item.notes.append(f"test {test}: its input alone fills the context in {full} of {views} views")
+    item.prompts = made
     return made
 
 

@@ -164,9 +164,10 @@ def challenges(task_set: TaskSet) -> str:
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats."""
+    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats and scores."""
     view = candidate.view
-    return {
+    scores = {"scores": [round(nats, 5) for nats in candidate.scores]} if candidate.scores else {}
+    return scores | {
         "grid": candidate.grid.tolist(),
         "dihedral": view.dihedral,
         "colours": list(view.colours),
@@ -178,7 +179,7 @@ def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
 def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
     """The candidate that `candidate_to_json` wrote."""
     view = View(data["dihedral"], tuple(data["colours"]), tuple(data["order"]))
-    return Candidate(grid(data["grid"]), view, data["logprob"])
+    return Candidate(grid(data["grid"]), view, data["logprob"], tuple(data.get("scores", ())))
 
 
 def grid(rows: Iterable[Iterable[int]]) -> Grid:

@@ -1,19 +1,21 @@
 """Prompts and adapters to replies, in one vLLM engine for the whole run, on a CPU as on a GPU.
 
 Knows nothing of grids or tasks. Laws: an adapter name stands for one content for ever (the prefix cache relies on it);
-a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic.
+a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic; so
+do the log-probabilities of a reply that is handed in.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from solver.config import TARGETS, EngineSettings
-from solver.core import Adapter, Prompt, Reply, Stop
+from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
+from solver.core import Adapter, Hear, Prompt, Reading, Reply, Stop
 
 QUIET = {  # what the engine must know before it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
@@ -67,6 +69,7 @@ class VllmSampler:
             max_loras=settings.adapters,
             max_cpu_loras=2 * settings.adapters,
             max_lora_rank=settings.rank,
+            max_logprobs=MOST_ALTERNATIVES + 1,
             lora_target_modules=list(TARGETS),
             seed=seed,
             disable_log_stats=True,
@@ -79,35 +82,121 @@ class VllmSampler:
         """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
         engine = self.llm.llm_engine
         replies: dict[str, Reply] = {}
-        names = [self._add(engine, prompt, adapter) for prompt, adapter in requests]
-        waiting = set(names)
-        while engine.has_unfinished_requests() and stop.remaining() > 0:
-            for output in engine.step():
-                if output.finished:
-                    replies[output.request_id] = _reply(output.outputs[0])
-                    waiting.discard(output.request_id)
-        if waiting:
-            engine.abort_request(sorted(waiting))
+        names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
+        said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
+        try:
+            while said and stop.remaining() > 0:
+                for output in engine.step():
+                    growing = said[output.request_id]
+                    growing.take(output.outputs[0])
+                    if output.finished or growing.hopeless:
+                        replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
+                        del said[output.request_id]
+                    if not output.finished and growing.hopeless:
+                        engine.abort_request([output.request_id])
+        finally:
+            engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
 
-    def _add(self, engine: Any, prompt: Prompt, adapter: Adapter | None) -> str:
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came.
+
+        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step.
+        """
+        engine, speaking, count = self.llm.llm_engine, dict[str, tuple[int, Growing]](), 0
+        more = list(requests)
+        try:
+            while (speaking or more) and stop.remaining() > 0:
+                for number, (prompt, adapter) in enumerate(more, count):
+                    speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+                count, more = count + len(more), []
+                for output in engine.step():
+                    number, growing = speaking[output.request_id]
+                    growing.take(output.outputs[0])
+                    goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
+                    more += added
+                    if output.finished or not goes_on:
+                        del speaking[output.request_id]
+                    if not output.finished and not goes_on:
+                        engine.abort_request([output.request_id])
+        finally:
+            engine.abort_request(sorted(speaking))
+
+    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """Nats of each whole reply given its prompt, in order; None where `stop` came first.
+
+        Each distinct prompt is computed once, or not at all where it still is in the cache; then the replies to it are
+        read in one step each, over the cached prompt.
+        """
+        engine = self.llm.llm_engine
+        by_prompt: dict[tuple[tuple[int, ...], Adapter | None], list[int]] = {}
+        for at, (tokens, _, adapter) in enumerate(requests):
+            by_prompt.setdefault((tokens, adapter), []).append(at)
+        asked: dict[str, int | None] = {}
+        for (tokens, adapter), readings in by_prompt.items():
+            asked[self._submit(tokens, self._reading(score=False), adapter)[0]] = None
+            asked |= {self._submit_reading(requests[at]): at for at in readings}
+        nats: list[float | None] = [None] * len(requests)
+        try:
+            while asked and stop.remaining() > 0:
+                for output in engine.step():
+                    place = asked.pop(output.request_id)
+                    if place is None:
+                        continue
+                    nats[place] = read_nats(output, requests[place])
+                    if nats[place] is None:  # part of the reply was found in the cache, not computed: again, in full
+                        asked[self._submit_reading(requests[place], whole=True)] = place
+        finally:
+            engine.abort_request(sorted(asked))
+        return nats
+
+    def _submit_reading(self, reading: Reading, whole: bool = False) -> str:
+        """Ask for a reply's log-probabilities; with `whole`, the prompt is computed again rather than looked up."""
+        prompt, reply, adapter = reading
+        name, inside = self._submit(prompt + reply, self._reading(score=True, whole=whole), adapter)
+        if not whole and not hide_tail(self.llm.llm_engine, inside, len(prompt) - 1):
+            self.llm.llm_engine.abort_request([name])
+            return self._submit_reading(reading, whole=True)
+        return name
+
+    def _reading(self, score: bool, whole: bool = False) -> Any:
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=1,  # the least the engine does
+            prompt_logprobs=0 if score else None,
+            skip_reading_prefix_cache=whole,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _add(self, prompt: Prompt, adapter: Adapter | None, watched: bool) -> str:
+        """Ask for a greedy reply, `watched` token by token or given as a whole; the name its outputs bear."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        settings = SamplingParams(
+            temperature=0.0,
+            max_tokens=prompt.max_reply,
+            logprobs=prompt.alternatives + 1 if prompt.alternatives else 0,
+            stop_token_ids=[self.end],
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,
+        )
+        return self._submit(prompt.tokens, settings, adapter)[0]
+
+    def _submit(self, tokens: Sequence[int], settings: Any, adapter: Adapter | None) -> tuple[str, str]:
+        """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
         from vllm.lora.request import LoRARequest
 
         self.asked += 1
         name = str(self.asked)
-        settings = SamplingParams(
-            temperature=0.0,
-            max_tokens=prompt.max_reply,
-            logprobs=0,
-            stop_token_ids=[self.end],
-            detokenize=False,
-        )
-        lora = None
-        if adapter is not None:
-            lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path))
-        engine.add_request(name, {"prompt_token_ids": list(prompt.tokens)}, settings, lora_request=lora)
-        return name
+        lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path)) if adapter else None
+        inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
+        return name, inside
 
     def _id(self, adapter: Adapter) -> int:
         if adapter.name not in self.ids:
@@ -123,7 +212,67 @@ class VllmSampler:
                 self.llm.llm_engine.remove_lora(number)
 
 
-def _reply(output: Any) -> Reply:
-    tokens = tuple(int(t) for t in output.token_ids)
-    logprobs = tuple(float(step[token].logprob) for token, step in zip(tokens, output.logprobs, strict=True))
-    return Reply(tokens, logprobs, output.finish_reason == "stop")
+class Growing:
+    """A reply while the engine says it: takes the pieces as they come and knows when it has become useless."""
+
+    def __init__(self, prompt: Prompt):
+        self.prompt, self.total = prompt, 0.0  # nats so far
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.alternatives: list[tuple[tuple[int, float], ...]] = []
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether whatever else is said, the reply's log-probability stays below what is of use."""
+        return self.total < self.prompt.floor
+
+    def take(self, piece: Any) -> None:
+        """Add what the engine said since it was last asked."""
+        wanted = self.prompt.alternatives
+        for token, step in zip(piece.token_ids, piece.logprobs, strict=True):
+            if wanted:
+                others = [(t, float(s.logprob)) for t, s in step.items() if t != token][:wanted]
+                useful = tuple(o for o in others if self.total + o[1] >= self.prompt.floor)
+                self.alternatives.append(useful)
+            self.tokens.append(int(token))
+            self.logprobs.append(float(step[token].logprob))
+            self.total += self.logprobs[-1]
+
+    def piece(self, finished: bool) -> Reply:
+        """What was said since the last piece."""
+        said = self.reply(finished)
+        self.tokens, self.logprobs, self.alternatives = [], [], []
+        return said
+
+    def reply(self, finished: bool) -> Reply:
+        """What was said."""
+        return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))
+
+
+def hide_tail(engine: Any, request: str, visible: int) -> bool:
+    """Let the engine look no more than the first `visible` tokens of a waiting request up in its prefix cache.
+
+    Log-probabilities come from computed tokens alone, so vLLM by itself computes the whole prompt again where they are
+    asked for. Here the later blocks get names nothing is cached under. False: this engine keeps its requests elsewhere.
+    """
+    try:
+        waiting = engine.engine_core.engine_core.scheduler.requests[request]
+        size, names = engine.vllm_config.cache_config.block_size, waiting.block_hashes
+        if len(names) != waiting.num_tokens // size:
+            return False
+    except (AttributeError, KeyError):
+        return False
+    names[visible // size :] = [f"{request}/{place}".encode() for place in range(visible // size, len(names))]
+    return True
+
+
+def read_nats(output: Any, reading: Reading) -> float | None:
+    """The reply's log-probability from the engine's output for prompt and reply; None where part was not computed.
+
+    The engine returns an entry for every token, but those it found in its cache hold nothing.
+    """
+    prompt, reply, _ = reading
+    found = output.prompt_logprobs
+    starts = found.start_indices[len(found.start_indices) - len(reply) :]
+    computed = output.num_cached_tokens < len(prompt) and tuple(found.token_ids[i] for i in starts) == reply
+    return math.fsum(found.logprobs[i] for i in starts) if computed else None

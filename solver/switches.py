@@ -197,6 +197,34 @@ SWITCHES: tuple[Switch, ...] = (
         ("hierarchical", "three answers of each transformation, then two of those", _GOLDEN),
     ),
     Switch("rule", "logprob", "the largest summed probability wins", "this project", _GOLDEN),
+    Switch(
+        "rule",
+        "product_of_experts",
+        "the likeliest under all views that re-read the candidates",
+        "arXiv 2505.07859",
+        "test_score.py::test_the_likeliest_under_all_views_together_wins",
+    ),
+    Switch(
+        "rule",
+        "count_minus_nll",
+        "views that found it + mean nats under those that re-read it",
+        "NVARC, 2025",
+        "test_score.py::test_the_likeliest_under_all_views_together_wins",
+    ),
+    Switch(
+        "search.p_min",
+        None,
+        "every answer at least so probable under a view is found; 0: the greedy one alone",
+        "arXiv 2505.07859",
+        "test_search.py::test_what_is_found_is_what_brute_force_finds",
+    ),
+    Switch(
+        "search.views",
+        None,
+        "views under which candidates are re-read before the vote; 0: none",
+        "NVARC, 2025",
+        "test_score.py::test_the_two_best_and_their_values_are_those_of_reading_everything",
+    ),
 )
 
 

@@ -43,6 +43,7 @@ class _Answer:
     grid: Grid
     logprobs: tuple[float, ...] = ()
     identity: bool = False  # whether the identity view is among them
+    scores: tuple[float, ...] = ()  # nats of the grid re-read under the scoring views, as far as it was
 
     @property
     def key(self) -> _Key:
@@ -60,6 +61,11 @@ class _Answer:
     def mean(self) -> float:
         """Mean nats; fsum, because its result does not depend on the order. -inf where nobody gave this answer."""
         return math.fsum(self.logprobs) / self.votes if self.logprobs else -math.inf
+
+    @property
+    def reread(self) -> float:
+        """Mean nats under the scoring views it was re-read under; -inf where under none."""
+        return math.fsum(self.scores) / len(self.scores) if self.scores else -math.inf
 
     @property
     def pooled(self) -> float:
@@ -119,7 +125,43 @@ def logprob(candidates: Sequence[Candidate]) -> list[Ranked]:
     return [Ranked(a.grid, a.votes, a.pooled) for a in answers]
 
 
-RULES: Mapping[str, Rule] = {"none": none, "flat": flat, "hierarchical": hierarchical, "logprob": logprob}
+def product_of_experts(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """The likeliest under all scoring views together wins. Score: mean nats under them (arXiv 2505.07859)."""
+    return _by_rereading(candidates, VOTE_WORTH["product_of_experts"])
+
+
+def count_minus_nll(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """Each view that found the answer is worth a nat more. Score: views + mean nats (NVARC's selection, 2025)."""
+    return _by_rereading(candidates, VOTE_WORTH["count_minus_nll"])
+
+
+def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]:
+    """By `worth` × votes + mean nats under the scoring views.
+
+    Only answers re-read under equally many views compare: those with more come first, because `score.rescore` gives up
+    only what is beaten already. Ties, and what was never re-read: by votes, then by mean nats.
+    """
+
+    def order(answer: _Answer) -> tuple[int, float, int, float, _Key]:
+        return -len(answer.scores), -value(answer), -answer.votes, -answer.mean, answer.key
+
+    def value(answer: _Answer) -> float:
+        return worth * answer.votes + answer.reread
+
+    return [Ranked(a.grid, a.votes, value(a)) for a in sorted(_tally(candidates), key=order)]
+
+
+VOTE_WORTH: Mapping[str, float] = {"product_of_experts": 0.0, "count_minus_nll": 1.0}
+"""The rules that want candidates re-read (`score`), and the nats a vote is worth to them."""
+
+RULES: Mapping[str, Rule] = {
+    "none": none,
+    "flat": flat,
+    "hierarchical": hierarchical,
+    "logprob": logprob,
+    "product_of_experts": product_of_experts,
+    "count_minus_nll": count_minus_nll,
+}
 """Every voting rule by the name it has in a config."""
 
 
@@ -132,8 +174,9 @@ def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:
     if rule not in RULES:
         raise ValueError(f"unknown voting rule {rule!r}: expected one of {', '.join(RULES)}")
     for candidate in candidates:
-        if math.isnan(candidate.logprob) or candidate.logprob == math.inf:
-            raise ValueError(f"log-probability {candidate.logprob} of a candidate: expected nats, finite or -inf")
+        for nats in (candidate.logprob, *candidate.scores):
+            if math.isnan(nats) or nats == math.inf:
+                raise ValueError(f"log-probability {nats} of a candidate: expected nats, finite or -inf")
     return RULES[rule](candidates)
 
 
@@ -162,7 +205,12 @@ def _tally(candidates: Iterable[Candidate]) -> list[_Answer]:
     for candidate in candidates:
         behind[key(candidate.grid)].append(candidate)
     return [
-        _Answer(them[0].grid, tuple(sorted(c.logprob for c in them)), any(is_identity(c.view) for c in them))
+        _Answer(
+            them[0].grid,
+            tuple(sorted(c.logprob for c in them)),
+            any(is_identity(c.view) for c in them),
+            max((c.scores for c in them), key=lambda scores: (len(scores), scores)),
+        )
         for them in behind.values()
     ]
 

@@ -163,7 +163,8 @@ class FakeSampler:
         tokens = GARBAGE if prompt.task_id in self.garbage else self._answer(prompt)
         finished = len(tokens) <= prompt.max_reply and prompt.task_id not in self.endless
         tokens = tokens[: prompt.max_reply] if finished else tokens[: min(prompt.max_reply, len(tokens) - 1)]
-        return Reply(tokens, (CERTAIN,) * len(tokens), finished)
+        alternatives = ((),) * len(tokens) if prompt.alternatives else ()  # asked for some, it has none to name
+        return Reply(tokens, (CERTAIN,) * len(tokens), finished, alternatives)
 
     def _answer(self, prompt: Prompt) -> tuple[int, ...]:
         own = augment.invert(prompt.view, question(prompt.tokens))

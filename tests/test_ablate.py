@@ -19,9 +19,12 @@ from solver.clock import Deadline
 from solver.config import PRESETS
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
-from solver.vote import RULES
+from solver.vote import RULES, VOTE_WORTH
 
 WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
+
+
+DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -32,7 +35,7 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", [n for n in ablate.VARIANTS if n not in ("full", "no-ttt", "qlora")])
+@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *DECODING}))
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data
@@ -209,6 +212,16 @@ def test_a_task_in_two_sources_is_refused(files, capsys):
     assert ablate.main([*files, *files[:3]]) == 2
     assert "expected each once; leave one of them out" in capsys.readouterr().err
     assert ran == []
+
+
+@pytest.mark.parametrize("name", DECODING)
+def test_the_ways_to_decode_and_vote_change_the_search_and_the_rule_and_nothing_else(name):
+    full = PRESETS["cpu"]
+    variant = ablate.VARIANTS[name](full)
+    assert variant != full
+    assert asdict(replace(variant, rule=full.rule, search=full.search)) == asdict(full)
+    assert bool(variant.search.p_min) == name.startswith("search")
+    assert bool(variant.search.views) == (variant.rule in VOTE_WORTH)
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):

@@ -13,6 +13,7 @@ from solver.config import (
     Config,
     DataRecipe,
     EngineSettings,
+    SearchSettings,
     TrainRecipe,
     pack,
     require_machine,
@@ -49,9 +50,17 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: TrainRecipe(rate=0.0), "learning rate is 0.0: expected a number between 0 and 1"),
         (lambda: TrainRecipe(examples=0), "examples a task is 0: expected at least 1"),
         (lambda: EngineSettings(context=931), "context is 931: expected more than 931 tokens"),
+        (lambda: SearchSettings(p_min=0.005), "p_min is 0.005: expected 0 (greedy), or 0.01 to 1"),
+        (lambda: SearchSettings(nodes=0), "nodes is 0: expected at least 1"),
+        (lambda: SearchSettings(views=-1), "scoring views is -1: expected 0 (none) or more"),
+        (lambda: SearchSettings(share=0.0), "search share is 0.0: expected a share above 0 and at most 1"),
         (lambda: Config(time_limit=0.0), "time limit is 0.0: expected more than 0 seconds"),
         (lambda: Config(views=0), "views is 0: expected at least 1"),
-        (lambda: Config(rule="best"), "voting rule is 'best': expected one of none, flat, hierarchical, logprob"),
+        (
+            lambda: Config(rule="best"),
+            "voting rule is 'best': expected one of none, flat, hierarchical, logprob, product_of_experts, "
+            "count_minus_nll",
+        ),
         (lambda: Config(group=5), "group is 5: expected 1 to the engine's adapters in a batch"),
         (lambda: Config(group=0), "group is 0: expected 1 to the engine's adapters in a batch"),
         (

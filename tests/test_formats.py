@@ -195,3 +195,54 @@ def test_special_tokens_have_no_place_in_a_grid() -> None:
     assert not row.any()
     assert not column.any()
     assert colour.tolist() == [COLOURS + 1 + i for i in range(SPECIALS)]
+
+
+def written(reply: list[int]) -> formats.Written | None:
+    """How far a reply has come, token by token; None from the first impossible one on."""
+    so_far: formats.Written | None = formats.NOTHING_WRITTEN
+    for said in reply:
+        so_far = so_far.then(said) if so_far else None
+    return so_far
+
+
+@given(cells=any_grid())
+def test_every_reply_that_spells_a_grid_can_be_written_token_by_token(cells: Grid) -> None:
+    reply = list(reply_of(cells))
+    assert all(written(reply[:length]) is not None for length in range(len(reply)))
+    assert written(reply) == formats.Written(cells.shape[0], cells.shape[1], cells.shape[1], ended=True)
+
+
+@given(cells=any_grid(4), at=st.integers(0, 25), data=st.data())
+def test_a_reply_can_be_written_exactly_when_a_grid_can_begin_so(cells: Grid, at: int, data: st.DataObject) -> None:
+    """One token of a reply is changed: what may follow the rest of it is known from the grid's shape alone."""
+    reply = list(reply_of(cells))
+    place = min(at, len(reply) - 1)
+    row, column = divmod(place, cells.shape[1] + 1)
+    first = formats.encode(np.zeros((MAX_SIDE, MAX_SIDE), np.uint8), OUTPUT).reshape(MAX_SIDE, -1)
+    possible: set[int] = set()
+    if column and row < cells.shape[0]:  # a cell of the row, and in the first one the end of it
+        possible = {*range(first[row, column], first[row, column] + COLOURS)}
+        possible |= {END, int(first[1, 0])} if row == 0 and column > 1 else set()
+    else:  # a row begins
+        possible = {int(first[row, 0])} | ({END} if row else set())
+        possible |= (
+            {*range(first[0, column + cells.shape[1] + 1], first[0, column + cells.shape[1] + 1] + COLOURS)}
+            if row == 1
+            else set()
+        )
+    nearby = st.integers(max(0, reply[place] - 20), min(VOCABULARY, reply[place] + 320))
+    said = data.draw(st.sampled_from(sorted(possible)) | token | nearby)
+    assert (written([*reply[:place], said]) is not None) == (said in possible)
+
+
+@given(reply=st.lists(token, max_size=8))
+def test_what_is_written_to_its_end_is_exactly_what_is_decoded(reply: list[int]) -> None:
+    so_far = written([*reply, END])
+    assert (so_far is not None and so_far.ended) == (formats.decode([*reply, END]) is not None)
+
+
+def test_no_row_is_written_after_the_thirtieth_and_nothing_after_the_end() -> None:
+    tallest = list(reply_of(np.zeros((MAX_SIDE, 1), np.uint8)))
+    assert written(tallest[:-1]) == formats.Written(MAX_SIDE, 1, 1)
+    assert written([*tallest[:-1], int(formats.encode(np.zeros((1, 1), np.uint8), OUTPUT)[0])]) is None
+    assert all(written([*tallest, said]) is None for said in (END, PAD, tallest[0]))

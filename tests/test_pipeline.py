@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from solver import augment, formats, pipeline
 from solver.answers import placeholders
 from solver.clock import Deadline
-from solver.config import ADAPTER, BASE, Config, EngineSettings, TrainRecipe
+from solver.config import ADAPTER, BASE, Config, EngineSettings, SearchSettings, TrainRecipe
 from solver.core import MAX_SIDE, Pair, Standing, Task, TaskResult, same
 from solver.ledger import Ledger
 
@@ -315,3 +315,56 @@ def test_running_out_of_memory_while_training_is_not_the_tasks_own_failure():
 def test_what_training_did_is_in_the_result():
     result = solve([MIRROR])["mirror"].result
     assert (result.steps, result.planned, result.losses) == (3, 3, (1.0, 1 / 2, 1 / 3))
+
+
+class Reader(FakeSampler):
+    """A sampler that also reads: it finds the right answer likely and every other one unlikely."""
+
+    def score(self, requests, stop):
+        self.readings = [*getattr(self, "readings", []), *requests]
+        return [self.nats(*request) if stop.remaining() > 0 else None for request in requests]
+
+    def nats(self, tokens, reply, adapter):
+        return -1.0 if adapter is not None and adapter.name == "mirror" and reply[1] % 2 else -2.0
+
+
+SEARCH = SearchSettings(p_min=0.1, views=4)
+
+
+def test_the_search_answers_as_sampling_does_where_the_model_has_no_doubts():
+    plain, searched = solve(), solve(config=replace(CONFIG, search=replace(SEARCH, views=0)))
+    for task in TASKS:
+        assert right(searched[task.id], task)
+        assert searched[task.id].votes == plain[task.id].votes
+        assert searched[task.id].notes == plain[task.id].notes
+
+
+def test_without_a_search_nothing_more_is_asked_of_the_sampler_than_before():
+    sampler = Reader()
+    solve(sampler=sampler)
+    assert len(sampler.batches) == 1
+    assert all(prompt.alternatives == 0 and prompt.floor == float("-inf") for prompt, _ in sampler.batches[0])
+    assert not hasattr(sampler, "readings")
+
+
+def test_candidates_are_read_again_under_the_first_views_of_their_test_with_the_adapter_of_their_task():
+    def torn(cells):
+        torn.asked += 1
+        return fakes.mirror(cells) if torn.asked % 2 else cells
+
+    torn.asked = 0
+    sampler = Reader(rules={**RULES, "mirror": torn})
+    config = replace(CONFIG, rule="product_of_experts", search=SEARCH)
+    result = solve([MIRROR, STACK], sampler=sampler, config=config)["mirror"]
+    prompts = {p.tokens for p, _ in sampler.batches[0] if p.task_id == "mirror"}
+    assert {tokens for tokens, _, _ in sampler.readings} < prompts
+    assert {adapter.name for _, _, adapter in sampler.readings} == {"mirror"}  # of one answer no order is to be found
+    assert [len(c.scores) for c in result.candidates[0]] == [4] * 8
+    assert set(result.seconds) == {"train", "sample", "score"}
+
+
+def test_a_search_and_a_reading_that_run_out_of_time_say_so_and_every_task_is_answered():
+    results = solve(config=replace(CONFIG, search=SEARCH), sampler=Reader(), seconds=0)
+    for task in TASKS:
+        said = f"search cut short in {8 * len(task.tests)} views: at most 100% of each missed"
+        assert said in results[task.id].notes

@@ -132,7 +132,10 @@ BAD_FLAGS = {
     "a seed no generator takes": (["--seed", "4294967296"], "--seed is 4294967296: expected 0 to 4294967295"),
     "no views": (["--views", "0"], "views is 0: expected at least 1"),
     "negative steps": (["--steps", "-1"], "training steps is -1: expected 0 (no test-time training) or more"),
-    "an unknown rule": (["--rule", "best"], "voting rule is 'best': expected one of none, flat, hierarchical, logprob"),
+    "an unknown rule": (
+        ["--rule", "best"],
+        "voting rule is 'best': expected one of none, flat, hierarchical, logprob, product_of_experts, count_minus_nll",
+    ),
     "two sources": (
         ["--split", "dry-run", "--challenges", "x"],
         "argument --challenges: not allowed with argument --s",

@@ -31,7 +31,8 @@ def grids(draw: st.DrawFn) -> Grid:
     return np.array(cells, dtype=np.uint8).reshape(rows, columns)
 
 
-candidate_lists = st.lists(st.builds(Candidate, grid=grids(), view=views, logprob=nats), max_size=12)
+scores = st.lists(nats, max_size=2).map(tuple)
+candidate_lists = st.lists(st.builds(Candidate, grid=grids(), view=views, logprob=nats, scores=scores), max_size=12)
 
 
 def grid(cells: list[list[int]]) -> Grid:

@@ -1,0 +1,67 @@
+"""The benchmark's own parts: its baselines agree with each other, and its table says what was measured."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import MIRROR, SINGLE, STACK
+
+from solver import checkpoint
+from solver.core import Adapter, Prompt, Reply
+from solver.search import Found
+from tests.bench import __main__ as bench
+from tests.bench import baselines
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+P_MIN = 0.01
+
+
+@pytest.fixture(scope="module")
+def peft() -> baselines.Peft:
+    return baselines.Peft(checkpoint.SHIPPED, [], torch.float32)
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[Prompt]:
+    return [bench.views_of(task, 1)[0] for task in (MIRROR, SINGLE, STACK)]
+
+
+def test_four_at_a_time_finds_what_one_at_a_time_finds_and_both_are_right(peft, prompts):
+    alone = [baselines.recursion(peft.use(None), prompt, P_MIN) for prompt in prompts]
+    together = baselines.batched(peft.use(None), prompts, P_MIN)
+    assert sum(map(len, alone)) > 0
+    for prompt, one, other in zip(prompts, alone, together, strict=True):
+        assert one.keys() == other.keys()
+        readings = [(prompt.tokens, reply, None) for reply in one]
+        assert list(one.values()) == pytest.approx(baselines.read_one_by_one(peft, readings), abs=1e-4)
+        assert list(other.values()) == pytest.approx([one[reply] for reply in other], abs=1e-4)
+        assert all(nats >= math.log(P_MIN) - 1e-6 for nats in one.values())
+
+
+def test_generation_in_batches_of_one_length_gives_each_prompt_its_own_reply(peft, prompts):
+    requests = [(prompt, None) for prompt in prompts]
+    assert baselines.generated(peft, requests) == [baselines.generated(peft, [request])[0] for request in requests]
+
+
+def test_only_replies_clearly_on_one_side_of_p_min_count_as_different():
+    edge = math.log(0.1)
+    found = Found((Reply((1,), (-1.0,), True), Reply((2,), (edge - 1e-6,), True)), 1)
+    assert bench.compare([found], [{(1,): -1.25}], 0.1) == (0, 0.25)
+    assert bench.compare([found], [{(3,): -1.0}], 0.1) == (2, 0)
+
+
+def test_fours_share_an_adapter_and_a_length():
+    adapters = [Adapter(name, Path(name)) for name in ("one", "two")]
+    requests = [(prompt, adapter) for adapter in adapters for prompt in bench.views_of(MIRROR, 12)]
+    fours = bench.in_fours(requests)
+    assert sorted(at for four in fours for at in four) == list(range(24))
+    assert all(1 <= len(four) <= 4 for four in fours)
+    assert all(len({(len(requests[at][0].tokens), requests[at][1].name) for at in four}) == 1 for four in fours)
+
+
+def test_the_ratio_of_a_row_is_the_median_of_its_runs():
+    line = bench.Row("what", (4.0, 6.0, 10.0), (2.0, 1.0, 2.0), 2.5, "note").line()
+    assert line == "| what | 6.00 | 2.00 | 5.00 (2.00 to 6.00) | 2.5 | note |"

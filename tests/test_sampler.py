@@ -1,0 +1,103 @@
+"""What the sampler does around the engine, without one: replies as they grow, and what may be read from the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from solver.core import Prompt, View
+from solver.sampler import Growing, hide_tail, read_nats
+
+BLOCK = 4
+
+
+def said(*steps: dict[int, float]) -> SimpleNamespace:
+    """A piece as the engine hands it over; the first token of each step is the one said."""
+    logprobs = [{t: SimpleNamespace(logprob=nats) for t, nats in step.items()} for step in steps]
+    return SimpleNamespace(token_ids=[next(iter(step)) for step in steps], logprobs=logprobs)
+
+
+def prompt(alternatives: int = 2, floor: float = -5.0) -> Prompt:
+    return Prompt("task", 0, View(), (1, 2), 9, alternatives, floor)
+
+
+def test_a_reply_grows_piece_by_piece_with_its_alternatives():
+    growing = Growing(prompt())
+    growing.take(said({7: -1.0, 8: -1.5, 9: -2.0}))
+    growing.take(said({5: -0.5, 6: -3.0, 4: -3.6}))
+    reply = growing.reply(finished=True)
+    assert (reply.tokens, reply.logprobs, reply.finished) == ((7, 5), (-1.0, -0.5), True)
+    assert reply.alternatives == (((8, -1.5), (9, -2.0)), ((6, -3.0), (4, -3.6)))
+
+
+def test_alternatives_below_the_floor_and_beyond_the_number_asked_for_are_dropped():
+    growing = Growing(prompt(alternatives=1, floor=-2.0))
+    growing.take(said({7: -1.0, 8: -1.5, 9: -1.6}, {5: -0.5, 6: -1.1}))
+    assert growing.reply(False).alternatives == (((8, -1.5),), ())
+
+
+def test_without_alternatives_asked_for_none_are_kept():
+    growing = Growing(prompt(alternatives=0))
+    growing.take(said({7: -1.0}))
+    assert growing.reply(False).alternatives == ()
+
+
+def test_a_reply_is_hopeless_once_its_sum_is_below_the_floor_also_when_heard_in_pieces():
+    growing = Growing(prompt(floor=-1.2))
+    growing.take(said({7: -1.0}))
+    assert growing.piece(False).tokens == (7,)
+    assert not growing.hopeless
+    growing.take(said({7: -1.0}))
+    assert growing.piece(False).tokens == (7,)
+    assert growing.hopeless
+
+
+@dataclass
+class FakeRequest:
+    num_tokens: int
+    block_hashes: list[bytes] = field(default_factory=list)
+
+
+def engine_with(request: FakeRequest) -> SimpleNamespace:
+    scheduler = SimpleNamespace(requests={"mine": request})
+    core = SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler))
+    return SimpleNamespace(
+        engine_core=core, vllm_config=SimpleNamespace(cache_config=SimpleNamespace(block_size=BLOCK))
+    )
+
+
+@pytest.mark.parametrize(("visible", "kept"), [(0, 0), (3, 0), (4, 1), (7, 1), (8, 2), (13, 3)])
+def test_only_whole_blocks_of_the_visible_tokens_may_be_found_in_the_cache(visible, kept):
+    request = FakeRequest(14, [b"a", b"b", b"c"])
+    assert hide_tail(engine_with(request), "mine", visible)
+    assert request.block_hashes[:kept] == [b"a", b"b", b"c"][:kept]
+    assert len(set(request.block_hashes)) == 3
+    assert not {b"a", b"b", b"c"} & set(request.block_hashes[kept:])
+
+
+def test_an_engine_that_keeps_its_requests_elsewhere_is_left_as_it_is():
+    assert not hide_tail(SimpleNamespace(), "mine", 4)
+    assert not hide_tail(engine_with(FakeRequest(14, [b"a", b"b", b"c"])), "other", 4)
+    odd = FakeRequest(14, [b"a"])  # blocks of another size than is thought
+    assert not hide_tail(engine_with(odd), "mine", 4)
+    assert odd.block_hashes == [b"a"]
+
+
+def output(cached: int, tokens: tuple[int, ...] = (1, 2, 3, 7, 8)) -> SimpleNamespace:
+    found = SimpleNamespace(
+        start_indices=[0, *range(len(tokens) - 1)],
+        token_ids=list(tokens[1:]),
+        logprobs=[-float(t) for t in tokens[1:]],
+    )
+    return SimpleNamespace(prompt_logprobs=found, num_cached_tokens=cached)
+
+
+def test_the_nats_of_a_reply_are_those_of_its_tokens_alone():
+    assert read_nats(output(cached=2), ((1, 2, 3), (7, 8), None)) == -15.0
+
+
+def test_what_was_found_in_the_cache_instead_of_computed_is_not_believed():
+    assert read_nats(output(cached=3), ((1, 2, 3), (7, 8), None)) is None
+    assert read_nats(output(cached=0, tokens=(1, 2, 3, 0, 8)), ((1, 2, 3), (7, 8), None)) is None
