@@ -7,7 +7,6 @@ Knows nothing of models. Law: variants differ in what their name says and in not
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from solver import evaluate
 from solver.cli import parser, prepare, validated
 from solver.clock import Deadline, now
 from solver.config import Config
+from solver.evaluate import mcnemar
 from solver.run import Run
 from solver.tasks import BadInput
 
@@ -36,14 +36,6 @@ class Row:
     scores: evaluate.Scores
     solved: tuple[bool, ...]
     minutes: float
-
-
-def mcnemar(first: tuple[bool, ...], second: tuple[bool, ...]) -> float:
-    """Exact two-sided p of McNemar's test on paired outcomes; 1.0 where nothing differs."""
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
-    n, k = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
 
 
 def table(rows: list[Row]) -> str:

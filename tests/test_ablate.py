@@ -11,11 +11,11 @@ from solver.config import PRESETS
 
 def test_mcnemar_is_the_exact_two_sided_binomial():
     first = (True,) * 6 + (False,) * 4
-    assert ablate.mcnemar(first, first) == 1.0
-    assert ablate.mcnemar(first, (False,) * 10) == pytest.approx(2 / 2**6)
+    assert evaluate.mcnemar(first, first) == 1.0
+    assert evaluate.mcnemar(first, (False,) * 10) == pytest.approx(2 / 2**6)
     one_each = (True, False), (False, True)
-    assert ablate.mcnemar(*one_each) == 1.0
-    assert ablate.mcnemar((True,) * 8 + (False,), (False,) * 8 + (True,)) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert evaluate.mcnemar(*one_each) == 1.0
+    assert evaluate.mcnemar((True,) * 8 + (False,), (False,) * 8 + (True,)) == pytest.approx(2 * (1 + 9) / 2**9)
 
 
 def test_solved_outputs_takes_either_attempt_and_keeps_the_order_of_the_solutions():
