@@ -289,7 +289,7 @@ def _solutions(given: argparse.Namespace, run: History | None) -> Solutions:
 def _run_beside(submission: Path) -> History | None:
     """The run a submission comes from, where its directory lies beside it: it says which data it belongs to."""
     try:
-        return history.load(submission.with_suffix(".run"))
+        return history.load(submission.with_suffix(".run"), results=False)
     except BadInput:
         return None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from solver import record, vote
 from solver.core import Attempts, Candidate, Grid, Task
+from solver.record import Recorded
 from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
 from solver.vote import Ranked
 
@@ -131,13 +132,16 @@ def answers_of(directory: Path) -> Path:
     return directory.with_suffix(".json")
 
 
-def load(directory: Path) -> History:
-    """Open a run directory. Raises `BadInput` where it is none."""
-    recorded = record.read(directory)
+def load(directory: Path, results: bool = True) -> History:
+    """Open a run directory; without `results`, just what it set out to do. Raises `BadInput` where it is none."""
+    recorded = record.read(directory) if results else _first_line(directory)
     tasks = _tasks(directory / "challenges.json")
-    start, unread, turns, failures = {}, 0, [], []  # type: ignore[var-annotated]
+    start: Mapping[str, Any] = {}
+    turns: list[tuple[str, Turn]] = []
+    failures: list[Failure] = []
     events: list[tuple[float, str]] = []
     status: int | None = None
+    seconds, unread = 0.0, 0
     for message, at in _on_one_clock(recorded.messages):
         try:
             match message.get("kind"):
@@ -155,11 +159,21 @@ def load(directory: Path) -> History:
                     unread += 1
         except BROKEN:
             unread += 1
-        seconds = at
+        seconds = max(seconds, at)
     counts = _counts(start, tasks, turns)
     stories = _stories(counts, tasks, turns, failures, _answers(answers_of(directory)))
-    last = seconds if recorded.messages else 0.0
-    return History(directory, start, stories, tuple(failures), tuple(events), status, last, recorded.dropped + unread)
+    dropped = recorded.dropped + unread
+    return History(directory, start, stories, tuple(failures), tuple(events), status, seconds, dropped)
+
+
+def _first_line(directory: Path) -> Recorded:
+    """The record as if nothing stood behind its first line."""
+    try:
+        with (directory / "record.jsonl").open("rb") as file:
+            message = record.from_line(file.readline())
+    except OSError as error:
+        raise BadInput(f"{directory} cannot be read ({error.strerror}): expected the directory of a run") from None
+    return Recorded((message,) if message else (), int(message is None))
 
 
 def _on_one_clock(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:

@@ -140,13 +140,13 @@ def _tiles(run: History, known: Solved, found: Mapping[str, Sequence[Output]]) -
     stories = list(run.stories.values())
     answered = sum(not story.is_placeholder for story in stories)
     tiles = [*_scores(known, [found[i] for i in known])] if known else []
-    tiles.append(_tile("From the model", f"{answered} of {len(stories)}", f"{len(stories) - answered} placeholders"))
+    lost = f"{len(stories) - answered} placeholders"
+    lost += f", {len(run.failures)} failed turns" if run.failures else ""
+    tiles.append(_tile("From the model", f"{answered} of {len(stories)}", lost))
     devices = {turn.device for story in stories for turn in story.turns}
     work = sum(diagnose.spent(run).values())
     place = f"{len(devices)} device" + ("" if len(devices) == 1 else "s")
     tiles.append(_tile("Time", duration(run.seconds), f"{duration(work)} of work on {place}"))
-    if run.failures:
-        tiles.append(_tile("Failed turns", str(len(run.failures)), "each is in the log"))
     return tiles
 
 
@@ -231,14 +231,19 @@ def _data(
 
 
 def _curves(run: History, known: Solved) -> Iterable[dict[str, Any]]:
-    """For every round a line over time: what the run was worth with the rounds up to it and none after."""
+    """For every round a line over time: what the run was worth with the rounds up to it and none after.
+
+    A line begins where its round does; before that it is the line of the round before.
+    """
     for last in run.rounds:
         worth: dict[str, float] = {}
         points = [(0.0, 0.0)]
         turns = [(t.at, i, t) for i, story in run.stories.items() for t in story.turns if t.round <= last]
+        begins = 0.0 if last == run.rounds[0] else min(at for at, _, turn in turns if turn.round == last)
         for at, task_id, turn in sorted(turns, key=lambda x: x[0]):
             worth[task_id] = _worth(turn, known, task_id)
-            points.append((round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5)))
+            now = (round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5))
+            points = [*points, now] if at >= begins else [now]
         points.append((round(run.seconds, 2), points[-1][1]))
         yield {"round": last, "name": round_name(last), "points": _thin(points)}
 

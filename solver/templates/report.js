@@ -5,7 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
   const DARK_INK = new Set([3, 4, 5, 6, 7, 8]); // colours on which black digits read better than white ones
-  const TURNS = ["as given", "turned 90°", "turned 180°", "turned 270°"];
+  const TURNS = ["as given", "turned left", "turned 180°", "turned right"];
   const ORDER = ["solved", "agreed", "near miss", "split vote", "failed", "placeholder"];
   let digits = false, open = null;
   try { digits = localStorage.getItem("arc-digits") === "1"; } catch { /* no storage for pages from disk: not kept */ }
@@ -118,11 +118,13 @@
     if (!curves.length) { $("score-chart").replaceWith(make("p", { class: "unknown" }, "No task has a result yet.")); return; }
     legend($("score-legend"), curves.map((c) => curves.length > 1 && c.round !== curves[0].round ? `up to ${c.name}` : c.name));
     const high = Math.max(.05, ...curves.flatMap((c) => c.points.map((p) => p[1])));
-    const last = curves.at(-1);
+    const last = curves.at(-1), end = last.points.at(-1)[0];
+    const [unit, word] = end > 7200 ? [3600, "hours"] : end > 300 ? [60, "minutes"] : [1, "seconds"];
+    $("score-axis").textContent = `${word} since the start`;
     const said = curves.map((c) => `${c.name}: ${share(c.points.at(-1)[1])}`).join(", ");
-    draw($("score-chart"), curves.map((c, n) => [`s${n % 4}`, xy(c.points)]), {
+    draw($("score-chart"), curves.map((c, n) => [`s${n % 4}`, xy(c.points.map(([at, worth]) => [at / unit, worth]))]), {
       name: `Line chart over time, at the end ${said}`, stepped: true,
-      x: { low: 0, high: Math.max(1, last.points.at(-1)[0]) }, y: { low: 0, high, labelInterpolationFnc: share },
+      x: { low: 0, high: Math.max(1, end / unit), onlyInteger: false }, y: { low: 0, high, labelInterpolationFnc: share },
     });
     if ($("trust-chart")) {
       const points = data.reliability;
@@ -154,7 +156,8 @@
   function candidate(answer, n, test, side) {
     const words = verdict(answer.grid, test.right);
     const chance = answer.chance == null ? "" : ` · probability ${percent(answer.chance)}`;
-    const rank = n < 2 ? `No. ${n + 1}, attempt ${n + 1}` : `No. ${n + 1}`;
+    const given = test.attempts?.indexOf(answer.grid) ?? -1;
+    const rank = given < 0 ? `No. ${n + 1}` : `No. ${n + 1}, attempt ${given + 1}`;
     const views = answer.views.length ? make("details", {}, make("summary", {}, `Found by ${count(answer.views.length, "view")}`),
       make("ol", { tabindex: "0", "aria-label": `Views that found answer ${n + 1}` }, answer.views.map(viewWords))) : make("p", { class: "said" }, "made by the vote itself");
     return make("div", { class: `candidate ${answer.right ? "solved" : ""}` },
@@ -176,6 +179,7 @@
     return [make("section", { class: "block" }, make("h2", {}, title), first),
       test.top.length ? make("section", { class: "block" },
         make("h2", {}, `Candidates${task.tests.length > 1 ? `, test ${n + 1}` : ""}: ${shown}`),
+        make("p", { class: "place" }, "Best first by the run’s vote. Probability: the model’s own, the mean over the views that found the answer."),
         make("div", { class: "candidates" }, test.top.map((answer, k) => candidate(answer, k, test, small)))) : null];
   }
   function roundsTable(task) {
@@ -203,7 +207,7 @@
       legend(key, trained.map((turn) => turn.name));
       const lines = trained.map((turn, n) => [`s${n % 4}`, xy(turn.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null))]);
       const ends = trained.map((turn) => `${turn.name} from ${turn.losses[0]} to ${turn.losses.at(-1)} in ${count(turn.losses.length, "step")}`);
-      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 1, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0 } });
+      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 1, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
     };
     return [block, paint];
   }
