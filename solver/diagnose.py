@@ -1,5 +1,4 @@
-"""What became of every test output of a run, held against its solution: how near, how sure, in which round, and where
-the way to the right answer was lost.
+"""What became of every test output of a run, held against its solution: how near, how sure, in which round.
 
 Knows nothing of files, models or of how results are shown. Law: every output of every solution counts in every
 denominator; an output the run never reached is wrong in each measure, never left out.
@@ -45,8 +44,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Bin:
-    """First answers whose share of the votes is above `low` and at most `high`. `vote`: its mean; `right`: how often
-    they were right."""
+    """First answers whose share of the votes is above `low` and at most `high`.
+
+    `vote`: the mean of that share; `right`: how often they were right.
+    """
 
     low: float
     high: float
@@ -57,8 +58,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class RoundScore:
-    """What a run that ended after this round would have been worth. `tasks`: worked on in it; `gained`, `lost`: outputs
-    solved and unsolved by it; `seconds`: of work in it, over all devices."""
+    """What a run that ended after this round would have been worth.
+
+    `tasks`: worked on in it. `gained`, `lost`: outputs solved and unsolved by it. `seconds`: of work, over all devices.
+    """
 
     round: int
     name: str
@@ -72,9 +75,12 @@ class RoundScore:
 
 @dataclass(frozen=True)
 class Measures:
-    """A whole run. `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is.
-    `ranks`: of the right answer → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that
-    got so far on their way. `seconds`: of work by stage; `wall`: to the record's last line."""
+    """A whole run.
+
+    `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
+    → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
+    `seconds`: of work by stage; `wall`: to the record's last line.
+    """
 
     tasks: int
     outputs: int

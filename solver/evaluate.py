@@ -98,8 +98,11 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two submissions over the same outputs. `difference`: of their scores, the second's minus the first's; the other
-    counts are outputs; `p`: McNemar's exact test over them."""
+    """Two submissions over the same outputs.
+
+    `difference`: of their scores, the second's minus the first's. `both` to `neither`: outputs solved by them. `p`:
+    McNemar's exact test over those.
+    """
 
     first: Scores
     second: Scores

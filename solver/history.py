@@ -31,8 +31,11 @@ def round_name(number: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """One task in one round. `at`: seconds since the run began; `attempts`, `from_model`, `votes`: what stood after it,
-    one entry a test input. `losses`: nats a token, one a step. `candidates`: this round's, one entry a test input."""
+    """One task in one round.
+
+    `at`: seconds since the run began. `attempts`, `from_model`, `votes`: what stood after it, one entry a test input.
+    `candidates`: this round's, one entry a test input. `losses`: nats a token, one a step.
+    """
 
     at: float
     round: int
@@ -61,8 +64,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """One task of a run. `tests`: its test inputs; `task`: None where it was malformed; `turns`: in the order they
-    came, a round that was done twice by its last. `answers`: two attempts a test input, None where none is known."""
+    """One task of a run.
+
+    `tests`: its test inputs. `task`: None where it was malformed. `turns`: in the order they came, a round that was
+    done twice by its last. `answers`: two attempts a test input, None where none is known.
+    """
 
     id: str
     tests: int
@@ -102,8 +108,11 @@ class Story:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """A whole run. `start`: its `run` line; `stories`: every task, in the run's order; `dropped`: lines that were torn,
-    changed or not understood; `status`: the exit status, None while unfinished; `seconds`: to its last line."""
+    """A whole run.
+
+    `start`: its `run` line. `stories`: every task, in the run's order. `events`: (seconds, text). `status`: the exit
+    status, None while unfinished. `seconds`: to its last line. `dropped`: lines torn, changed or not understood.
+    """
 
     directory: Path
     start: Mapping[str, Any]

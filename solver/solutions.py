@@ -22,8 +22,11 @@ SHOWN = 12  # hex digits of a hash that people are shown
 
 @dataclass(frozen=True, eq=False)
 class Solutions:
-    """`grids`: id → one a test input. `name`: split or file; `sha256`: of the data read; `version`: which published set
-    this is, in words; `parts`: the data files whose challenges these outputs answer, () where nobody knows."""
+    """Test outputs and where they come from.
+
+    `grids`: id → one a test input. `name`: split or file. `sha256`: of the data read. `version`: which published set
+    this is, in words. `parts`: the data files whose challenges these outputs answer, () where nobody knows.
+    """
 
     grids: Mapping[str, tuple[Grid, ...]]
     name: str
