@@ -9,6 +9,7 @@ was there before or a complete, valid submission; two attempts are always two di
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -106,17 +107,6 @@ class AnswerFile:
         self.path = Path(os.path.realpath(path))  # replacing a link would cut it off from its file
         self._tests = dict(tests)
         self._lines: dict[str, str] = {}  # encoded once a task, so that a rewrite is one join
-        self._filled: set[str] = set()
-
-    @property
-    def answered(self) -> tuple[str, ...]:
-        """The ids whose answers `fill` has set, in file order."""
-        return tuple(task_id for task_id in self._tests if task_id in self._filled)
-
-    @property
-    def waiting(self) -> tuple[str, ...]:
-        """The ids still answered by placeholders, in file order."""
-        return tuple(task_id for task_id in self._tests if task_id not in self._filled)
 
     def start(self, answers: Mapping[str, Sequence[Attempts]]) -> None:
         """Write a complete file of placeholders; until this succeeds a file that is there stays untouched.
@@ -127,13 +117,25 @@ class AnswerFile:
         if set(answers) != set(self._tests):
             raise ValueError(f"placeholders for {len(answers)} tasks came, for these {len(self._tests)} were expected")
         lines = {task_id: self._line(task_id, answers[task_id]) for task_id in self._tests}
-        try:
+        with self._writable():
             self._prepare()
             self._write(lines)
+        self._lines = lines
+
+    def check(self) -> None:
+        """Raise `BadInput` where the file could not be written, before anything else is done."""
+        with self._writable():
+            self._prepare()
+            self.path.with_name(f".{self.path.name}.{os.getpid()}.partial").touch()
+            self._prepare()
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise BadInput(f"{self.path} cannot be written ({reason}); expected a file in a writable folder") from None
-        self._lines, self._filled = lines, set()
 
     def fill(self, task_id: str, attempts: Sequence[Attempts]) -> None:
         """Replace one task's answers and the file on disk; a task may be filled again.
@@ -144,7 +146,6 @@ class AnswerFile:
         if not self._lines:
             raise ValueError(f"answers to {describe(task_id)} came before start() had written placeholders")
         self._lines[task_id] = self._line(task_id, attempts)
-        self._filled.add(task_id)
         self._write(self._lines)
 
     def flush(self) -> None:

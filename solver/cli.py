@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from solver import checkpoint, tasks
+from solver import checkpoint, devices, record, tasks
 from solver.checkpoint import Checkpoint
-from solver.config import PRESETS, Config, require, seconds
+from solver.config import PRESETS, Config, require, seconds, unpack
 from solver.core import Grid
+from solver.devices import Device
+from solver.record import Recorded
 from solver.sets import SPLITS
 from solver.tasks import BadInput, TaskSet
 
@@ -27,8 +29,8 @@ OUTPUT = Path("runs/submission.json")  # where no --output is given
 class Plan:
     """A run, checked: what to answer, with which weights and settings, and where to write.
 
-    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed.
-    `environment`: variables the worker process gets.
+    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
+    names them: the split, or the file. `devices`: one worker each. `resumed`: the record of the run to continue.
     """
 
     task_set: TaskSet
@@ -36,7 +38,9 @@ class Plan:
     config: Config
     output: Path
     solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
-    environment: Mapping[str, str]
+    devices: tuple[Device, ...]
+    scored_by: Mapping[str, str | None]
+    resumed: Recorded | None = None
 
 
 class OneLine(argparse.ArgumentParser):
@@ -67,7 +71,8 @@ def parser() -> OneLine:
     made.add_argument("--already-spent", default=None, metavar="TIME", help="used before this start, off the limit")
     made.add_argument("--seed", type=int, help="the same seed and no hurry give the same file, byte for byte")
     made.add_argument("--preset", default="cpu", metavar="NAME", help=f"settings to start from: {', '.join(PRESETS)}")
-    made.add_argument("--devices", default="auto", metavar="NAME", help="auto, cpu, or the number of one GPU")
+    made.add_argument("--devices", default="auto", metavar="NAME", help=f"one worker each: {devices.EXPECTED}")
+    made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this directory (NAME.run)")
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
@@ -91,22 +96,35 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         require("--seed", options.seed, seeds, f"0 to {LARGEST_SEED}")
         alone = options.solutions is not None and options.challenges is None
         require("--solutions", str(options.solutions), not alone, "to come with --challenges; splits have their own")
-        known = options.devices in ("auto", "cpu") or options.devices.isdecimal()
-        require("--devices", options.devices, known, "auto, cpu, or the number of one GPU, such as 0")
+        devices.check(options.devices)
+        _alone_with_resume(made, options)
     except BadInput as error:
         made.error(str(error))
     return options
 
 
+def _alone_with_resume(made: OneLine, options: argparse.Namespace) -> None:
+    """Raise `BadInput` for flags that a resumed run takes from its directory."""
+    if options.resume is None:
+        return
+    ours = ("resume", "devices", "time_limit", "already_spent")
+    for action in made._actions:
+        name = action.dest
+        if name not in (*ours, "help") and getattr(options, name, action.default) != action.default:
+            kept = "--time-limit, --already-spent and --devices"
+            raise BadInput(f"{action.option_strings[0]} came with --resume: expected nothing beside it but {kept}")
+
+
 def prepare(options: argparse.Namespace) -> Plan:
     """Read and check all the flags point to. Raises `BadInput`."""
-    solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
+    if options.resume is not None:
+        return _resumed(options)
     if options.challenges is not None:
-        task_set = tasks.load_challenges(options.challenges)
+        task_set, name = tasks.load_challenges(options.challenges), None
         solutions = _scored(options.solutions, task_set)
     else:
-        name = options.split
-        task_set, solutions = tasks.load_split(name), lambda: tasks.load_solutions(name)
+        task_set, name = tasks.load_split(options.split), options.split
+        solutions = _of_split(name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
     return Plan(
@@ -115,8 +133,46 @@ def prepare(options: argparse.Namespace) -> Plan:
         config=configure(options),
         output=options.output,
         solutions=solutions,
-        environment=_environment(options.devices),
+        devices=devices.here(options.devices),
+        scored_by={"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None},
     )
+
+
+def _of_split(name: str) -> Callable[[], Mapping[str, tuple[Grid, ...]]]:
+    return lambda: tasks.load_solutions(name)
+
+
+def _resumed(options: argparse.Namespace) -> Plan:
+    """The plan of a run directory: its tasks, weights and settings. Raises `BadInput` where anything of it changed."""
+    directory = options.resume
+    kept = record.read(directory)
+    headers = kept.of_kind("run")
+    if not headers:
+        raise BadInput(f"{directory} has no whole first line in its record: nothing to resume; start the run again")
+    header = headers[0]
+    task_set = tasks.load_challenges(directory / record.CHALLENGES)
+    task_set = replace(task_set, name=header["name"], sha256=header["data_sha256"])
+    config = unpack(header["config"])
+    if options.time_limit is not None:
+        config = replace(config, time_limit=options.time_limit)
+    split, path = header["split"], header["solutions"]
+    solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
+    plan = Plan(
+        task_set=task_set,
+        checkpoint=checkpoint.check(Path(header["weights"]["path"])),
+        config=config,
+        output=Path(header["output"]),
+        solutions=solutions,
+        devices=devices.here(options.devices),
+        scored_by={"split": split, "solutions": path},
+        resumed=kept,
+    )
+    if fingerprint(plan) != header["fingerprint"]:
+        raise BadInput(
+            f"{directory} is the run {header['fingerprint']}, but with the weights and program of today it would be "
+            f"{fingerprint(plan)}: expected nothing changed since; put back what changed, or start the run again"
+        )
+    return plan
 
 
 def _scored(path: Path | None, task_set: TaskSet) -> Callable[[], Mapping[str, tuple[Grid, ...]]] | None:
@@ -143,12 +199,6 @@ def configure(options: argparse.Namespace) -> Config:
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config
-
-
-def _environment(devices: str) -> dict[str, str]:
-    if devices == "auto":
-        return {}
-    return {"CUDA_VISIBLE_DEVICES": "" if devices == "cpu" else devices}
 
 
 def fingerprint(plan: Plan) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from solver import formats
-from solver.scheduler import Cost
+from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.vote import RULES
 
@@ -77,32 +77,43 @@ class EngineSettings:
 class Config:
     """A whole run.
 
-    `views`: views sampled for each test input. `rule`: see `vote.RULES`. `group`: tasks trained one after another and
-    sampled in one batch. `train_share`: of a turn's seconds for training. `reserve`: seconds kept for the end.
-    `minimum`: seconds below which a turn makes no sense. `cost`: what a task is expected to cost before any was timed.
-    `time_limit`: seconds, start-up included.
+    `views`: views sampled for each test input under an adapter. `quick_views`: views of the base model's quick answers
+    in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split another adapter and
+    other views, at most. `settled`: a vote is split if more than this share of the views disagrees with the first
+    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
+    `train_share`: of a turn's seconds for training. `reserve`: seconds kept for the end. `minimum`: seconds below which
+    a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before any was
+    timed. `time_limit`: seconds, start-up included.
     """
 
     time_limit: float = 600.0
     seed: int = 0
     views: int = 16
+    quick_views: int = 8
+    further: int = 2
+    settled: float = 0.25
     rule: str = "hierarchical"
     group: int = 4
     train_share: float = 0.65
     reserve: float = 8.0
     minimum: float = 6.0
     cost: Cost = field(default_factory=lambda: Cost(3.0, 0.012))
+    quick_cost: Cost = field(default_factory=lambda: Cost(0.2, 0.001))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
         require("views", self.views, self.views >= 1, "at least 1")
+        require("quick views", self.quick_views, self.quick_views >= 0, "0 (no quick answers) or more")
+        require("further rounds", self.further, self.further >= 0, "0 or more")
+        require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, "at most the engine's rank")
 
 
+BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
 HOUR = 3600.0
 PRESETS: Mapping[str, Config] = {
     "cpu": Config(),
@@ -133,6 +144,36 @@ PRESETS: Mapping[str, Config] = {
     ),
 }
 
+QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
+
+
+def stages(config: Config) -> tuple[Stage, ...]:
+    """The rounds of a run. Without training the base model's views are sampled in its place."""
+    adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum)
+    base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum))
+    more = tuple(replace(adapter, number=ADAPTER + n, further=True) for n in range(1, config.further + 1))
+    return ((base,) if config.quick_views and config.train.steps else ()) + (adapter, *more)
+
+
+LADDER = ("smaller batches", "a shorter context", "fewer views", "an engine with less memory")
+
+
+def lighter(config: Config, level: int) -> Config:
+    """The settings with less need of memory: the first `level` steps of `LADDER`, at most all of them."""
+    train, engine = config.train, config.engine
+    if level >= 1:
+        train = replace(train, tokens=max(1, train.tokens // 2))
+        engine = replace(engine, sequences=max(1, engine.sequences // 2))
+    if level >= 2:
+        engine = replace(engine, context=max(LONGEST_ANSWER + 1, engine.context * 2 // 3))
+    if level >= 4:
+        engine = replace(engine, cache_bytes=engine.cache_bytes // 2)
+    views = (config.views, config.quick_views)
+    if level >= 3:
+        views = (max(1, views[0] // 2), (views[1] + 1) // 2)
+    return replace(config, train=train, engine=engine, views=views[0], quick_views=views[1])
+
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": HOUR}
 
 
@@ -149,12 +190,10 @@ def seconds(text: str, name: str = "time") -> float:
 
 def pack(config: Config) -> dict[str, Any]:
     """The tree as plain values for JSON."""
-    from dataclasses import asdict
-
     return asdict(config)
 
 
 def unpack(tree: Mapping[str, Any]) -> Config:
     """The tree back from `pack`'s values; an unknown name is an error that names it."""
-    parts = {"cost": Cost, "train": TrainRecipe, "engine": EngineSettings}
+    parts = {"cost": Cost, "quick_cost": Cost, "train": TrainRecipe, "engine": EngineSettings}
     return Config(**{k: parts[k](**v) if k in parts else v for k, v in tree.items()})

@@ -133,23 +133,47 @@ Attempts: TypeAlias = tuple[Grid, Grid]
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """The answers to one task and where they came from.
+    """What one round found for one task.
 
-    `attempts`: one entry a test input; `from_model`: how many of the two the model gave, one entry a test input.
-    `votes`: candidates behind each test's first attempt, and how many there were. `rejected`: replies that were no
-    grid. `steps`: training steps done. `seconds`: wall seconds by stage. `notes`: what was cut short or left out, and
-    why. `candidates`: all of them, one entry a test input.
+    `round`: see `record`. `candidates`: one entry a test input. `rejected`: replies that were no grid. `steps` of
+    `planned` training steps were done, with `losses` (nats a token, one a step). `seconds`: wall seconds by stage.
+    `notes`: what was cut short or left out, and why.
     """
 
     task_id: str
-    attempts: tuple[Attempts, ...]
-    from_model: tuple[int, ...] = ()
-    votes: tuple[tuple[int, int], ...] = ()
+    round: int
+    candidates: tuple[tuple[Candidate, ...], ...]
     rejected: int = 0
     steps: int = 0
+    planned: int = 0
+    losses: tuple[float, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    candidates: tuple[tuple[Candidate, ...], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """The best answers to one task so far.
+
+    `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: candidates behind
+    each test's first attempt, and how many there were.
+    """
+
+    attempts: tuple[Attempts, ...]
+    from_model: tuple[int, ...]
+    votes: tuple[tuple[int, int], ...]
+
+    @property
+    def need(self) -> float:
+        """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
+        return max(1.0 - first / total if total else 1.0 for first, total in self.votes)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whichever library raised it."""
+    text = str(error).lower()
+    said = any(words in text for words in ("out of memory", "can't allocate memory", "cannot allocate memory"))
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or said
 
 
 class Stop(Protocol):

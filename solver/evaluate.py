@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from solver import answers, history
+from solver import answers, history, record
 from solver import solutions as right
 from solver.core import Grid, same
 from solver.diagnose import Measures, measure
@@ -292,7 +292,7 @@ def _solutions(given: argparse.Namespace, run: History | None) -> Solutions:
 def _run_beside(submission: Path) -> History | None:
     """The run a submission comes from, where its directory lies beside it: it says which data it belongs to."""
     try:
-        return history.load(submission.with_suffix(".run"), results=False)
+        return history.load(record.directory_of(submission), results=False)
     except BadInput:
         return None
 

@@ -144,7 +144,7 @@ def answers_of(directory: Path) -> Path:
 def load(directory: Path, results: bool = True) -> History:
     """Open a run directory; without `results`, just what it set out to do. Raises `BadInput` where it is none."""
     recorded = record.read(directory) if results else _first_line(directory)
-    tasks = _tasks(directory / "challenges.json")
+    tasks = _tasks(directory / record.CHALLENGES)
     start: Mapping[str, Any] = {}
     turns: list[tuple[str, Turn]] = []
     failures: list[Failure] = []
@@ -178,7 +178,7 @@ def load(directory: Path, results: bool = True) -> History:
 def _first_line(directory: Path) -> Recorded:
     """The record as if nothing stood behind its first line."""
     try:
-        with (directory / "record.jsonl").open("rb") as file:
+        with (directory / record.RECORD).open("rb") as file:
             message = record.from_line(file.readline())
     except OSError as error:
         raise BadInput(f"{directory} cannot be read ({error.strerror}): expected the directory of a run") from None

@@ -1,7 +1,7 @@
-"""The algorithm: tasks to answers by test-time training and a vote over views (arXiv 2411.07279).
+"""The algorithm: tasks to candidate answers by test-time training and augmented views (arXiv 2411.07279).
 
-Takes its `Trainer` and `Sampler` as they come and knows nothing of torch, vLLM, files or processes. Law: whatever
-fails for one task, the others are answered, and every test input gets two different valid grids.
+Takes its `Trainer` and `Sampler` as they come and knows nothing of torch, vLLM, files or processes; `ledger` votes.
+Law: whatever fails for one task, the others are answered; a candidate is always a valid grid in the task's own frame.
 """
 
 from __future__ import annotations
@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from solver import augment, formats, vote
-from solver.answers import placeholders
+from solver import augment, formats
 from solver.clock import Deadline, now
-from solver.config import Config
-from solver.core import Adapter, Candidate, Grid, Pair, Prompt, Reply, Sampler, Task, TaskResult, Trainer
+from solver.config import ADAPTER, BASE, Config
+from solver.core import (
+    Adapter,
+    Candidate,
+    Grid,
+    Pair,
+    Prompt,
+    Reply,
+    Sampler,
+    Task,
+    TaskResult,
+    Trainer,
+    out_of_memory,
+    seed_for,
+)
 from solver.examples import leave_one_out
 
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -21,11 +33,14 @@ SLACK = 1.25  # a reply may be so many times the length expected of it before it
 
 @dataclass
 class Work:
-    """What becomes of one task on its way to its answers."""
+    """What becomes of one task in one round. `seed`: of everything random in it."""
 
     task: Task
+    seed: int
     adapter: Adapter | None = None
     steps: int = 0
+    planned: int = 0
+    losses: tuple[float, ...] = ()
     rejected: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -34,43 +49,56 @@ class Work:
 
 def solve(
     tasks: Sequence[Task],
+    number: int,
     trainer: Trainer,
     sampler: Sampler,
     config: Config,
     train_seconds: Mapping[str, float],
     stop: Deadline,
 ) -> list[TaskResult]:
-    """Answer these tasks: an adapter for each, then all their views in one batch, then the votes.
+    """One round of these tasks: an adapter for each, then all their views in one batch, read back into candidates.
 
+    `number`: of the round; `BASE` trains nothing, and rounds after `ADAPTER` draw other examples, adapters and views.
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
     """
-    work = [Work(task) for task in tasks]
+    work = [Work(task, round_seed(config.seed, task.id, number)) for task in tasks]
     for item in work:
-        learn(item, trainer, config, stop.within(train_seconds[item.task.id]))
-    ask(work, sampler, config, stop)
+        if number != BASE and config.train.steps:
+            learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]))
+    ask(work, config.quick_views if number == BASE else config.views, sampler, config, stop)
     sampler.forget([item.adapter for item in work if item.adapter])
-    return [conclude(item, config) for item in work]
+    return [report(item, number) for item in work]
 
 
-def learn(item: Work, trainer: Trainer, config: Config, stop: Deadline) -> None:
-    """Train the task's adapter; where that fails the base model answers, and the notes say so."""
+def round_seed(seed: int, task_id: str, number: int) -> int:
+    """The run's own seed up to `ADAPTER`; rounds after it have each their own."""
+    return seed if number <= ADAPTER else seed_for(seed, task_id, f"round {number}")
+
+
+def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadline) -> None:
+    """Train the task's adapter; where that fails the base model answers, and the notes say so.
+
+    Running out of memory is no fault of the task's: it is passed on to whoever can give more of it.
+    """
     started = now()
-    if config.train.steps:
-        try:
-            examples = leave_one_out(item.task, config.train.examples, config.seed, config.engine.context)
-            report = trainer.train(item.task.id, examples, config.seed, stop)
-            item.adapter, item.steps = report.adapter, report.steps
-            if report.steps < report.planned:
-                item.notes.append(f"training stopped after {report.steps} of {report.planned} steps")
-        except Exception as error:  # one task's failure is its own: the base model still answers it
-            item.notes.append(f"no adapter: {type(error).__name__}: {error}")
+    name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
+    try:
+        examples = leave_one_out(item.task, config.train.examples, item.seed, config.engine.context)
+        made = trainer.train(name, examples, item.seed, stop)
+        item.adapter, item.steps, item.planned, item.losses = made.adapter, made.steps, made.planned, made.losses
+        if made.steps < made.planned:
+            item.notes.append(f"training stopped after {made.steps} of {made.planned} steps")
+    except Exception as error:  # one task's failure is its own: the base model still answers it
+        if out_of_memory(error):
+            raise
+        item.notes.append(f"no adapter: {type(error).__name__}: {error}")
     item.seconds["train"] = now() - started
 
 
-def ask(work: Sequence[Work], sampler: Sampler, config: Config, stop: Deadline) -> None:
+def ask(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:
     """Sample every view of every test input in one batch, the first views of all tasks first, and read the replies."""
     started = now()
-    asked = [(item, prompt) for item in work for prompt in prompts(item, config)]
+    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
     asked.sort(key=lambda pair: pair[1][0])
     replies = sampler.sample([(prompt, item.adapter) for item, (_, prompt) in asked], stop)
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
@@ -83,30 +111,30 @@ def ask(work: Sequence[Work], sampler: Sampler, config: Config, stop: Deadline) 
             item.notes.append(f"out of time for {unfinished[item.task.id]} views")
 
 
-def prompts(item: Work, config: Config) -> list[tuple[int, Prompt]]:
-    """(number of the view, prompt) for every view of every test input that fits the context."""
+def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
+    """(number of the view, prompt) for every view of every test input that fits the context, in tokens."""
     task = item.task
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
-        kept, dropped = formats.fit(task.demonstrations, grid, config.engine.context)
+        kept, dropped = formats.fit(task.demonstrations, grid, context)
         if dropped:
             item.notes.append(
-                f"test {test}: the prompt was too long for {config.engine.context} tokens: "
+                f"test {test}: the prompt was too long for {context} tokens: "
                 f"{dropped} of {len(task.demonstrations)} demonstrations dropped, longest first"
             )
         shown = Task(task.id, kept, (grid,))
         full = 0
-        for number, view in enumerate(augment.views(shown, config.views, config.seed, f"views {test}")):
+        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}")):
             seen = augment.apply_task(view, shown)
             tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
-            room = min(expected_reply(kept, grid), config.engine.context - len(tokens))
+            room = min(expected_reply(kept, grid), context - len(tokens))
             if room > 0:
                 made.append((number, Prompt(task.id, test, view, tokens, room)))
             else:
                 full += 1
         if full:
-            item.notes.append(f"test {test}: its input alone fills the context in {full} of {config.views} views")
+            item.notes.append(f"test {test}: its input alone fills the context in {full} of {views} views")
     return made
 
 
@@ -132,18 +160,16 @@ def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
     item.candidates[prompt.test].append(Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob))
 
 
-def conclude(item: Work, config: Config) -> TaskResult:
-    """Vote, and fill up with placeholders where the model gave fewer than two different answers."""
-    fallbacks = placeholders(item.task.tests, item.task.demonstrations)
-    ranked = [vote.rank(c, config.rule) for c in item.candidates]
+def report(item: Work, number: int) -> TaskResult:
+    """What the round found, for the vote over all rounds."""
     return TaskResult(
         task_id=item.task.id,
-        attempts=tuple(vote.two_attempts(r, f) for r, f in zip(ranked, fallbacks, strict=True)),
-        from_model=tuple(min(2, len(r)) for r in ranked),
-        votes=tuple(vote.agreement(r) for r in ranked),
+        round=number,
+        candidates=tuple(tuple(c) for c in item.candidates),
         rejected=item.rejected,
         steps=item.steps,
+        planned=item.planned,
+        losses=item.losses,
         seconds=item.seconds,
         notes=tuple(item.notes),
-        candidates=tuple(tuple(c) for c in item.candidates),
     )

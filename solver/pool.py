@@ -1,4 +1,4 @@
-"""Runs the scheduler's turns in a child process, and outlives whatever becomes of the child.
+"""Runs the scheduler's turns in one child process a device, and outlives whatever becomes of the children.
 
 Knows nothing of models. Laws: a child that dies, hangs or runs past its seconds costs at most its turn; nothing
 waits past the deadline; no child outlives the run.
@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from solver import config as settings
 from solver.clock import Deadline, now
 from solver.core import Task
-from solver.scheduler import Grant, Job, Scheduler
+from solver.devices import Device
+from solver.scheduler import Grant, Scheduler
 from solver.worker import task_to_json
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
@@ -36,18 +36,21 @@ MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many byte
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
-
-
-class ChildLost(Exception):
-    """The child died, hung or was cut off; the message says which."""
+CPU_ONLY = {"CUDA_VISIBLE_DEVICES": ""}  # the environment of a child that must not use a GPU
 
 
 @dataclass
 class Hooks:
-    """What the run wants to hear: a task's result as JSON values, a task left without, a line for people."""
+    """What the run wants to hear.
 
-    result: Callable[[dict[str, Any]], None]
+    `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `lost`: a task
+    left without a turn it was due, and why. `failure`: round, tasks and cause of a turn that failed. `note`: a line
+    for people.
+    """
+
+    result: Callable[[str, dict[str, Any]], float]
     lost: Callable[[str, str], None]
+    failure: Callable[[int, Sequence[str], str], None]
     note: Callable[[str], None]
 
 
@@ -59,7 +62,7 @@ class Child:
         self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=_memory(), ignore_cleanup_errors=True)
         given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
         self.process = subprocess.Popen(
-            [*WORKER, *given, "--config", json.dumps(settings.pack(config))],
+            [*WORKER, *given, "--config", json.dumps(settings.pack(config)), "--parent", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -69,45 +72,41 @@ class Child:
             start_new_session=True,  # so that its own children are killed with it
         )
         os.close(writing)
-        self.reports, self.buffer = reading, b""
+        self.reports, self._read, self._unsent = reading, b"", b""
         os.set_blocking(reading, False)
         assert self.process.stdin is not None
         self.orders = self.process.stdin.fileno()
         os.set_blocking(self.orders, False)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(reading, selectors.EVENT_READ)
 
-    def order(self, message: Mapping[str, Any], until: Deadline) -> None:
-        """Send one order. Raises `ChildLost` where nobody listens any more, or not before `until`."""
-        rest = json.dumps(message).encode() + b"\n"
-        while rest:
-            try:
-                rest = rest[os.write(self.orders, rest) :]
-            except BlockingIOError:  # more than the pipe holds: wait until the child has read some
-                if until.remaining() <= 0:
-                    raise ChildLost("stopped: the worker did not take its order") from None
-                select.select([], [self.orders], [], min(1.0, until.remaining()))
-            except OSError as error:
-                raise ChildLost(self._death()) from error
+    def order(self, message: Mapping[str, Any]) -> None:
+        """Send one order; `push` sends what the pipe does not take at once. Raises `OSError` where nobody listens."""
+        self._unsent += json.dumps(message).encode() + b"\n"
+        self.push()
 
-    def messages(self, until: Deadline, what: str) -> Iterator[dict[str, Any]]:
-        """Reports as they come. Raises `ChildLost` when the child is gone or `until` has passed."""
-        while True:
-            while b"\n" in self.buffer:
-                line, _, self.buffer = self.buffer.partition(b"\n")
-                yield json.loads(line)
-            if until.remaining() <= 0:
-                raise ChildLost(f"stopped: {what} took longer than it was given")
-            dead = self.process.poll() is not None  # asked first: what it said before is still read
-            if self.selector.select(0 if dead else min(1.0, until.remaining())):
-                chunk = os.read(self.reports, 1 << 20)
-                if not chunk:
-                    raise ChildLost(self._death())
-                self.buffer += chunk
-            elif dead:  # something it started still holds its reports open
-                raise ChildLost(self._death())
+    def push(self) -> None:
+        """Send as much of the orders as the pipe takes. Raises `OSError` where nobody listens."""
+        with contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self.orders, self._unsent) :]
 
-    def _death(self) -> str:
+    @property
+    def unsent(self) -> bool:
+        """Whether an order is still on its way."""
+        return bool(self._unsent)
+
+    def messages(self) -> tuple[list[dict[str, Any]], bool]:
+        """The whole reports there are now, and whether there will be no more."""
+        dead = self.process.poll() is not None  # asked first: what it said before is still read
+        closed = False
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.reports, 1 << 20):
+                self._read += chunk
+            closed = True
+        *lines, self._read = self._read.split(b"\n")
+        return [json.loads(line) for line in lines], closed or dead
+
+    def death(self) -> str:
+        """How it ended, in words."""
         try:
             code = self.process.wait(timeout=DEATH)
         except subprocess.TimeoutExpired:
@@ -122,8 +121,8 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver, it can't hold up the run
             self.process.wait(timeout=KILLED)
         if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.selector.close()
+            with contextlib.suppress(OSError):  # an order it never took
+                self.process.stdin.close()
         os.close(self.reports)
         self.scratch.cleanup()
 
@@ -135,92 +134,174 @@ def _memory() -> str | None:
     return None
 
 
+@dataclass
+class Seat:
+    """A device with whoever sits there.
+
+    `until`: when the child must be ready, or its turn over. `starts`: children since one was last ready. `level`:
+    steps down the ladder of memory. `measured`, `need`: of the tasks the running turn has answered.
+    """
+
+    device: Device
+    child: Child | None = None
+    ready: bool = False
+    starts: int = 0
+    level: int = 0
+    until: Deadline = field(default_factory=lambda: Deadline.after(0))
+    grant: Grant | None = None
+    measured: dict[str, float] = field(default_factory=dict)
+    need: dict[str, float] = field(default_factory=dict)
+
+
 class Pool:
-    """One device's run: `run` serves all turns. `environment` is added to the child's."""
+    """All devices' run: `run` serves all turns."""
 
     def __init__(
         self,
         tasks: Sequence[Task],
         weights: Path,
         config: settings.Config,
+        devices: Sequence[Device],
         hooks: Hooks,
         log: TextIO,
-        environment: Mapping[str, str],
     ):
         self.tasks = {task.id: task for task in tasks}
         self.weights, self.config, self.hooks, self.log = weights, config, hooks, log
-        self.environment = environment
-        self.child: Child | None = None
-        self.starts = 0  # since a child was last ready
+        self.seats = [Seat(device) for device in devices]
         self.answered: set[str] = set()
 
-    def run(self, jobs: Sequence[Job], deadline: Deadline) -> None:
+    def run(self, scheduler: Scheduler, deadline: Deadline) -> None:
         """Serve turns until every task had its turns or the budget is spent."""
-        config = self.config
-        scheduler = Scheduler(jobs, config.group, config.train_share, config.reserve, config.minimum, config.cost)
-        last = Deadline(deadline.at - LAST, deadline.read)
+        self.scheduler, self.deadline = scheduler, deadline
+        self.last = Deadline(deadline.at - LAST, deadline.read)
         try:
-            while not self.answered.issuperset(scheduler.pending) and self._ready(last):
-                grant = scheduler.next(deadline.remaining())
-                if grant is None:
+            while self.last.remaining() > 0 and not scheduler.finished:
+                for seat in self.seats:
+                    self._employ(seat)
+                working = [seat for seat in self.seats if seat.child is not None and (seat.grant or not seat.ready)]
+                if not working:
                     break
-                if self.answered.issuperset(grant.task_ids):  # its first turn failed after its answers had come
-                    scheduler.returned(grant, {}, ok=True)
-                    continue
-                measured, why = self._turn(grant, last)
-                scheduler.returned(grant, measured, ok=not why)
-                self._lost([i for i in scheduler.retired if i in grant.task_ids], why)
-            stuck = self.child is None and last.remaining() > 0
-            self._lost(scheduler.pending, "the worker could not be started" if stuck else "the time limit came first")
+                self._wait(working)
+                for seat in working:
+                    self._listen(seat)
+            started = any(seat.child for seat in self.seats) or self.last.remaining() <= 0
+            why = "the time limit came first" if started else "the worker could not be started"
+            for task_id in scheduler.pending:
+                self._lost(task_id, why)
         finally:
-            self._end()
+            for seat in self.seats:
+                self._end(seat)
 
-    def _lost(self, task_ids: Sequence[str], why: str) -> None:
-        for task_id in task_ids:
-            if task_id not in self.answered:
-                self.hooks.lost(task_id, why)
+    def _lost(self, task_id: str, why: str) -> None:
+        if task_id not in self.answered:
+            self.hooks.lost(task_id, why)
 
-    def _ready(self, last: Deadline) -> bool:
-        """Whether a child is there to serve; starts one where there is none."""
-        while self.child is None and self.starts < STARTS and last.remaining() > 0:
-            self.starts += 1
+    def _employ(self, seat: Seat) -> None:
+        """Start a child where there is none and one may help; hand a turn to one that is idle."""
+        if seat.child is None and seat.starts < STARTS:
+            seat.starts, seat.ready = seat.starts + 1, False
+            seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining()))
             try:
-                self.child = Child(self.weights, self.config, self.environment, self.log)
-                until = last.within(min(START_MOST, START_SHARE * last.remaining()))
-                ready = next(self.child.messages(until, "start-up"))
-                self.hooks.note(f"engine and trainer ready in {ready['seconds']:.1f} s; {'; '.join(ready['notes'])}")
-                self.starts = 0
-            except (ChildLost, OSError) as lost:
-                self.hooks.note(f"{lost} while starting; its log says more")
-                self._end()
-        return self.child is not None
+                config = settings.lighter(self.config, seat.level)
+                seat.child = Child(self.weights, config, self._environment(seat), self.log)
+            except OSError as error:
+                self.hooks.note(f"{error} while starting a worker on {seat.device.name}")
+        if seat.child is not None and seat.ready and seat.grant is None:
+            seat.grant = self.scheduler.next(seat.device.name, self.deadline.remaining())
+            if seat.grant is not None:
+                self._hand_over(seat, seat.child, seat.grant)
 
-    def _turn(self, grant: Grant, last: Deadline) -> tuple[dict[str, float], str]:
-        """Serve one grant; (seconds by task, why it failed or '')."""
-        assert self.child is not None
-        until = Deadline(min(last.at, now() + grant.seconds + GRACE), last.read)
+    def _environment(self, seat: Seat) -> Mapping[str, str]:
+        on_cpu = seat.device.gpu and seat.level > len(settings.LADDER)
+        return {**seat.device.environment, **(CPU_ONLY if on_cpu else {})}
+
+    def _hand_over(self, seat: Seat, child: Child, grant: Grant) -> None:
+        seat.until = Deadline(min(self.last.at, now() + grant.seconds + GRACE), self.last.read)
+        seat.measured, seat.need = {}, {}
         tasks = [task_to_json(self.tasks[i]) for i in grant.task_ids]
-        order = {"tasks": tasks, "seconds": grant.seconds, "train_seconds": dict(grant.train_seconds)}
-        measured: dict[str, float] = {}
-        try:
-            self.child.order(order, until)
-            for message in self.child.messages(until, f"the turn of {', '.join(grant.task_ids)}"):
-                if message["kind"] == "done":
-                    return measured, ""
-                if message["kind"] == "failed":
-                    self.hooks.note(f"the turn of {', '.join(grant.task_ids)} failed: {message['why']}")
-                    self._end()  # an engine that raised is not trusted with the next turn
-                    return measured, message["why"]
-                self.answered.add(message["task_id"])
-                measured[message["task_id"]] = sum(message["seconds"].values())
-                self.hooks.result(message)
-        except ChildLost as lost:
-            self.hooks.note(f"{lost} in the turn of {', '.join(grant.task_ids)}")
-            self._end()
-            return measured, str(lost)
-        raise AssertionError("messages ends by raising")
+        order = {"round": grant.stage.number, "tasks": tasks, "seconds": grant.seconds}
+        with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
+            child.order(order | {"train_seconds": dict(grant.train_seconds)})
 
-    def _end(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-            self.child = None
+    def _wait(self, working: Sequence[Seat]) -> None:
+        """Sleep until a child says something, can take more of its order, or its time is over; a second at most."""
+        with selectors.DefaultSelector() as selector:
+            for seat in working:
+                assert seat.child is not None
+                selector.register(seat.child.reports, selectors.EVENT_READ)
+                if seat.child.unsent:
+                    selector.register(seat.child.orders, selectors.EVENT_WRITE)
+            selector.select(min(1.0, *(seat.until.remaining() for seat in working)))
+
+    def _listen(self, seat: Seat) -> None:
+        """Take in what a child said; see whether it is gone or late."""
+        child = seat.child
+        assert child is not None
+        with contextlib.suppress(OSError):
+            child.push()
+        messages, over = child.messages()
+        for message in messages:
+            if seat.child is child:  # until it failed
+                self._take(seat, message)
+        if seat.child is not child or (seat.ready and seat.grant is None and not over):
+            return
+        if over:
+            self._failed(seat, child.death())
+        elif seat.until.remaining() <= 0:
+            self._failed(seat, "stopped: " + self._late(seat, child))
+
+    def _late(self, seat: Seat, child: Child) -> str:
+        if child.unsent:
+            return "the worker did not take its order"
+        return "start-up took longer than it was given" if seat.grant is None else "it took longer than it was given"
+
+    def _take(self, seat: Seat, message: dict[str, Any]) -> None:
+        """One report: ready, a result, done, or failed."""
+        if message["kind"] == "ready":
+            seat.ready, seat.starts = True, 0
+            name, notes = seat.device.name, "; ".join(message["notes"])
+            self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
+        elif message["kind"] == "result":
+            assert seat.grant is not None
+            message["turn"] = seat.grant.task_ids
+            self.answered.add(message["task_id"])
+            seat.measured[message["task_id"]] = sum(message["seconds"].values())
+            seat.need[message["task_id"]] = self.hooks.result(seat.device.name, message)
+        elif message["kind"] == "failed":
+            self._failed(seat, message["why"], message.get("memory", False))
+        elif seat.grant is not None:
+            grant, seat.grant = seat.grant, None
+            self.scheduler.returned(grant, seat.measured, True, seat.need)
+
+    def _failed(self, seat: Seat, why: str, memory: bool = False) -> None:
+        """A child that failed is not trusted with another turn. Out of memory, its successor is given less to do."""
+        step = self._step_down(seat) if memory else ""
+        self._end(seat)
+        if seat.grant is None:
+            where = "" if seat.ready else " while starting"
+            self.hooks.note(f"{seat.device.name}: {why}{where}; its log says more{step}")
+            able = [s for s in self.seats if s.child is not None or s.starts < STARTS]
+            self.scheduler.devices = max(1, len(able))  # those given up are not planned with
+            return
+        grant, seat.grant = seat.grant, None
+        self.hooks.note(f"{seat.device.name}: {why}, in the turn of {', '.join(grant.task_ids)}{step}")
+        self.hooks.failure(grant.stage.number, grant.task_ids, why + step)
+        retired = set(self.scheduler.retired)
+        self.scheduler.returned(grant, seat.measured, False, seat.need, excused=bool(step))
+        for task_id in self.scheduler.retired:
+            if task_id not in retired:
+                self._lost(task_id, why)
+
+    def _step_down(self, seat: Seat) -> str:
+        """Take the next step of the ladder; what it is, or '' at its end."""
+        ladder = (*settings.LADDER, *(["the CPU"] if seat.device.gpu else []))
+        if seat.level == len(ladder):
+            return ""
+        seat.level += 1
+        seat.starts = 0
+        return f"; out of memory: trying {ladder[seat.level - 1]}"
+
+    def _end(self, seat: Seat) -> None:
+        if seat.child is not None:
+            seat.child.kill()
+            seat.child = None

@@ -47,15 +47,15 @@ class Progress:
         self._remaining, self._stream = deadline_remaining, stream
         self._bar = self._open() if stream.isatty() else None
 
-    def task(self, task_id: str, info: str = "", solved: int | None = None) -> None:
-        """One more task is done. `info`: what is to be said of it. `solved`: so far, where solutions are known."""
-        self.done += 1
+    def task(self, task_id: str, info: str = "", solved: int | None = None, new: bool = True) -> None:
+        """A task has answers, `new`: its first. `info`: what is to be said of it. `solved`: so far, where known."""
+        self.done += new
         self.solved = self.solved if solved is None else solved
         parts = [f"[{self.done:>{len(str(self.total))}}/{self.total}] {task_id}", info]
         if self._bar is None:
             parts += [*self._solved(), left(self._remaining())]
         self._say(", ".join(part for part in parts if part))
-        self._advance()
+        self._advance(new)
 
     def note(self, text: str) -> None:
         """Say something that is not about one task being done: a warning, a stage of the run."""
@@ -86,10 +86,10 @@ class Progress:
         bar.add_task("tasks", total=self.total, solved="")
         return bar if self._guarded(bar.start) else None
 
-    def _advance(self) -> None:
+    def _advance(self, new: bool) -> None:
         bar = self._bar
         if bar is not None:
-            self._guarded(lambda: bar.update(bar.task_ids[0], advance=1, solved=", ".join(self._solved())))
+            self._guarded(lambda: bar.update(bar.task_ids[0], advance=int(new), solved=", ".join(self._solved())))
 
     def _say(self, text: str) -> None:
         line, bar = printable(text, self._stream.encoding), self._bar

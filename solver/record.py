@@ -12,6 +12,8 @@ afterwards is dropped and counted, never believed; one process at a time writes 
 
 Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `failure` (a turn
 that failed, and why), `event` (a line for people), `end` (exit status). `at` is seconds since the process's start.
+Rounds: 1 the base model's quick answers, 3 an adapter a task, 4 and on another adapter and other views for tasks whose
+vote is split.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ from typing import IO, Any
 import numpy as np
 
 from solver.core import Candidate, Grid, View
-from solver.tasks import BadInput
+from solver.tasks import BadInput, TaskSet
 
-BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Later rounds count on from ADAPTER
+RECORD, CHALLENGES, WORKER_LOG, LOCK = "record.jsonl", "challenges.json", "worker.log", "lock"
 
 
 def directory_of(output: Path) -> Path:
@@ -67,7 +69,7 @@ class Recorded:
 
 def read(directory: Path) -> Recorded:
     """Read a run directory's record, even while it is written. Raises `BadInput` where there is none."""
-    path = directory / "record.jsonl"
+    path = directory / RECORD
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
@@ -80,11 +82,11 @@ class Recorder:
     """Appends to a run directory's record, alone: a second process is refused while this one lives."""
 
     def __init__(self, directory: Path, fresh: bool):
-        """Take the directory; with `fresh`, forget what an earlier run wrote. Raises `BadInput` where another has it."""
+        """Take the directory; `fresh`: forget what an earlier run wrote. Raises `BadInput` where another has it."""
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (directory / "lock").open("a")
+            self._lock: IO[str] = (directory / LOCK).open("a")
         except OSError as error:
             raise BadInput(f"{directory} cannot be written ({error.strerror}): expected a writable folder") from None
         try:
@@ -92,7 +94,7 @@ class Recorder:
         except OSError:
             self._lock.close()
             raise BadInput(f"another process is working on {directory}: wait for it, or use another --output") from None
-        path = directory / "record.jsonl"
+        path = directory / RECORD
         if fresh:
             path.unlink(missing_ok=True)
         else:
@@ -131,6 +133,22 @@ def _mend(path: Path) -> None:
     end = whole.rfind(b"\n") + 1
     if end != len(whole):
         os.truncate(path, end)
+
+
+def challenges(task_set: TaskSet) -> str:
+    """The tasks in Kaggle's format, in order, malformed ones with what could be read of their test inputs."""
+    shown = {
+        task.id: [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
+        for task in task_set.tasks
+    }
+    whole = {
+        task_id: {
+            "train": shown.get(task_id, []),
+            "test": [{"input": None if g is None else g.tolist()} for g in task_set.test_inputs[task_id]],
+        }
+        for task_id in task_set.tests
+    }
+    return json.dumps(whole)
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 
-from solver import diagnose, history, show
+from solver import diagnose, history, record, show
 from solver import solutions as right
 from solver.core import Attempts, Grid, key, same
 from solver.diagnose import Output
@@ -346,7 +346,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: the report is written, its path printed; 2: it could not be."""
     given = _arguments(argv)
-    directory = given.run.with_suffix(".run") if given.run.suffix == ".json" else given.run
+    directory = record.directory_of(given.run) if given.run.suffix == ".json" else given.run
     try:
         known = None
         if given.split or given.solutions:

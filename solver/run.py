@@ -10,19 +10,19 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-import numpy as np
-
-from solver import answers, evaluate, formats
+from solver import answers, evaluate, formats, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.core import Attempts, Grid, Task, same
+from solver.config import pack, stages
+from solver.core import Grid, Standing, Task, same
+from solver.ledger import Ledger
 from solver.pool import Hooks, Pool
 from solver.progress import Outcome, Progress, summary
-from solver.scheduler import Job
+from solver.record import Recorder, candidate_from_json
+from solver.scheduler import Job, Scheduler
 from solver.tasks import BadInput
 
 INTERRUPTED = 130  # exit status by the shell's convention
@@ -32,117 +32,204 @@ class Run:
     """A checked plan on its way to its file."""
 
     def __init__(self, plan: Plan, deadline: Deadline):
-        self.plan, self.deadline = plan, deadline
+        self.plan, self.deadline, self.limit = plan, deadline, plan.config.time_limit
         self.file = answers.AnswerFile(plan.output, plan.task_set.tests)
-        self.outcomes: dict[tuple[str, int], Outcome] = {
-            (i, n): Outcome(i, n, 0, "malformed task" if i in plan.task_set.malformed else "not reached")
-            for i, tests in plan.task_set.tests.items()
-            for n in range(tests)
+        self.directory = record.directory_of(plan.output)
+        self.placeholders = answers.placeholders_for(plan.task_set)
+        self.ledger = Ledger(plan.task_set.tasks, self.placeholders, plan.config.rule)
+        self.reasons = {
+            i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in plan.task_set.tests
         }
+        self.notes: dict[str, tuple[str, ...]] = {}
         self.solutions: Mapping[str, tuple[Grid, ...]] = {}
-        self.solved = self.status = 0
+        self.right: dict[str, bool] = {}
+        self.status = 0
+        self.scheduler: Scheduler | None = None
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
+        previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            self.file.start(answers.placeholders_for(self.plan.task_set))
+            self.file.check()
+            with Recorder(self.directory, fresh=self.plan.resumed is None) as self.recorder:
+                return self._recorded()
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        signal.signal(signal.SIGTERM, _interrupt)
-        log, self.record = (self.plan.output.with_suffix(end) for end in (".worker.log", ".record.jsonl"))
-        self.record.write_text("")
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _recorded(self) -> int:
+        done = self._take_up()
+        self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i, _ in done})
+        log = self.directory / record.WORKER_LOG
         with (
-            log.open("w") as self.log,
-            Progress(len(self.plan.task_set.tasks), self.deadline.remaining, sys.stdout) as self.progress,
+            log.open("a" if self.plan.resumed else "w") as self.log,
+            Progress(len(self.plan.task_set.tasks), self._left, sys.stdout) as self.progress,
         ):
             try:
-                self._introduce()
-                self._serve(self.log)
+                self._introduce(len(done))
+                self._serve(self.log, done)
             except KeyboardInterrupt:
-                self.progress.note("interrupted: the answers so far are kept")
+                self._note("interrupted: the answers so far are kept")
                 self.status = INTERRUPTED
             except Exception as error:  # whatever broke, the answers so far are worth concluding with
                 traceback.print_exc(file=self.log)
-                self.progress.note(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
+                self._note(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
                 self.status = 1
-        return self._conclude(log) or self.status
+            self.status = self._conclude() or self.status
+            self._write({"kind": "end", "status": self.status})
+        return self.status
 
-    def _introduce(self) -> None:
+    def _take_up(self) -> set[tuple[str, int]]:
+        """The (task, round) pairs of the run that is resumed, whose turns had ended; their candidates join the vote."""
+        if self.plan.resumed is None:
+            return set()
+        results = {(m["task_id"], m["round"]): m for m in self.plan.resumed.of_kind("result")}
+        for (task_id, number), message in results.items():
+            self._keep(task_id, number, message)
+        return {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+
+    def _introduce(self, done: int) -> None:
         plan = self.plan
-        for problem in plan.task_set.problems:
-            self.progress.note(f"warning: {problem}")
+        header = {
+            "version": 1,
+            "fingerprint": fingerprint(plan),
+            "name": plan.task_set.name,
+            "data_sha256": plan.task_set.sha256,
+            **plan.scored_by,
+            "weights": {
+                "name": plan.checkpoint.path.name,
+                "sha256": plan.checkpoint.sha256,
+                "path": str(plan.checkpoint.path.resolve()),
+            },
+            "config": pack(plan.config),
+            "tests": plan.task_set.tests,
+            "output": str(plan.output.resolve()),
+        }
+        if plan.resumed is None:
+            try:
+                (self.directory / record.CHALLENGES).write_text(record.challenges(plan.task_set))
+            except OSError as error:
+                self.progress.note(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
+        self._write({"kind": "run", **header})
         self.progress.note(
             f"{len(plan.task_set.tests)} tasks of {plan.task_set.name}, seed {plan.config.seed}, weights "
             f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}, run {fingerprint(plan)}; "
             f"{plan.output} holds placeholders"
         )
+        for problem in plan.task_set.problems:
+            self._note(f"warning: {problem}")
+        if plan.resumed is not None:
+            torn = plan.resumed.dropped
+            self._note(f"resumed: {done} turns of tasks were done, {torn} torn lines of the record were dropped")
 
-    def _serve(self, log: TextIO) -> None:
-        plan, hooks = self.plan, Hooks(self._result, self._lost, self.progress.note)
-        jobs = [Job(task.id, _size(task, plan.config.engine.context)) for task in plan.task_set.tasks]
-        pool = Pool(plan.task_set.tasks, plan.checkpoint.path, plan.config, hooks, log, plan.environment)
-        pool.run(jobs, self.deadline)
+    def _left(self) -> float:
+        """Seconds to the expected end."""
+        remaining = self.deadline.remaining()
+        return remaining if self.scheduler is None else self.scheduler.expected(remaining)
 
-    def _result(self, message: dict[str, Any]) -> None:
-        task_id = message["task_id"]
-        attempts = tuple((_grid(a), _grid(b)) for a, b in message["attempts"])
-        notes = "; ".join(message["notes"])
+    def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
+        plan, config = self.plan, self.plan.config
+        jobs = [Job(task.id, _size(task, config.engine.context)) for task in plan.task_set.tasks]
+        devices = plan.devices[: max(1, len(jobs))]
+        self.scheduler = Scheduler(
+            jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
+        )
+        self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
+        hooks = Hooks(self._result, self._lost, self._failure, self._note)
+        Pool(plan.task_set.tasks, plan.checkpoint.path, config, devices, hooks, log).run(self.scheduler, self.deadline)
+
+    def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
+        self.notes[task_id] = (*message["notes"],)
+        self.reasons[task_id] = f"{message['rejected']} replies, none of them a grid"
+        return self.ledger.add(task_id, number, [[candidate_from_json(c) for c in t] for t in message["candidates"]])
+
+    def _result(self, device: str, message: dict[str, Any]) -> float:
+        task_id, number = message["task_id"], message["round"]
+        standing = self._keep(task_id, number, message)
         try:
-            self.file.fill(task_id, attempts)
+            self.file.fill(task_id, standing.attempts)
         except OSError as error:  # kept in memory, written with the next task's or at the end
-            self.progress.note(f"warning: {self.plan.output} could not be replaced: {error}")
-        try:
-            with self.record.open("a") as record:
-                record.write(json.dumps(message) + "\n")
-        except OSError as error:  # a full disk: the answers are worth more than their record
-            self.progress.note(f"warning: {self.record} lacks {task_id}: {error}")
-        for test, given in enumerate(message["from_model"]):
-            reason = notes or f"{message['rejected']} replies, none of them a grid"
-            self.outcomes[task_id, test] = Outcome(task_id, test, given, reason if given == 0 else "")
-        votes = " and ".join(f"{first} of {total}" for first, total in message["votes"])
-        info = f"{message['steps']} steps, votes {votes}, {sum(message['seconds'].values()):.1f} s"
-        self.progress.task(task_id, f"{info}; {notes}" if notes else info, self._count(task_id, attempts))
+            self._note(f"warning: {self.plan.output} could not be replaced: {error}")
+        known = {
+            "attempts": [[a.tolist(), b.tolist()] for a, b in standing.attempts],
+            "from_model": standing.from_model,
+            "votes": standing.votes,
+        }
+        self._write(message | known | {"kind": "result", "device": device}, task_id)
+        self._tell(number, message, standing)
+        return standing.need
+
+    def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
+        task_id = message["task_id"]
+        votes = " and ".join(f"{first} of {total}" for first, total in standing.votes)
+        steps = f"{message['steps']} steps, " if message["steps"] else ""
+        info = f"round {number}, {steps}votes {votes}, {sum(message['seconds'].values()):.1f} s"
+        notes = "; ".join(message["notes"])
+        first = len(self.ledger.rounds(task_id)) == 1
+        text = f"{info}; {notes}" if notes else info
+        self.progress.task(task_id, text, self._count(task_id, standing), new=first)
 
     def _lost(self, task_id: str, why: str) -> None:
-        for known, test in list(self.outcomes):
-            if known == task_id:
-                self.outcomes[task_id, test] = Outcome(task_id, test, 0, why)
+        self.reasons[task_id] = why
         self.progress.task(task_id, f"placeholders stay: {why}")
 
-    def _count(self, task_id: str, attempts: tuple[Attempts, ...]) -> int | None:
-        """Tasks solved so far, this one included, now that its answers are fixed; None without solutions."""
+    def _failure(self, number: int, task_ids: Sequence[str], why: str) -> None:
+        self._write({"kind": "failure", "round": number, "task_ids": list(task_ids), "why": why})
+
+    def _note(self, text: str) -> None:
+        self.progress.note(text)
+        self._write({"kind": "event", "text": text})
+
+    def _write(self, message: Mapping[str, Any], what: str = "a line") -> None:
+        """Record a message; a full disk costs the record, not the run: the answers are worth more."""
+        at = {"at": round(self.limit - self.deadline.remaining(), 2)}
+        try:
+            self.recorder.write({"kind": message["kind"]} | at | dict(message))
+        except OSError as error:
+            self.progress.note(f"warning: the record lacks {what}: {error}")
+
+    def _count(self, task_id: str, standing: Standing) -> int | None:
+        """Tasks solved so far, this one included, now that its answers are written; None without solutions."""
         if self.plan.solutions is None:
             return None
         self.solutions = self.solutions or self.plan.solutions()
-        right = self.solutions[task_id]
-        self.solved += all(any(same(a, grid) for a in pair) for pair, grid in zip(attempts, right, strict=True))
-        return self.solved
+        pairs = zip(standing.attempts, self.solutions[task_id], strict=True)
+        self.right[task_id] = all(any(same(a, grid) for a in pair) for pair, grid in pairs)
+        return sum(self.right.values())
 
-    def _conclude(self, log: Path) -> int:
+    def _outcomes(self) -> list[Outcome]:
+        """Where every answer came from; a placeholder with its reason."""
+        known = {task.id: self.ledger.standing(task.id).from_model for task in self.plan.task_set.tasks}
+        outcomes = []
+        for task_id, tests in self.plan.task_set.tests.items():
+            reason = "; ".join(self.notes.get(task_id, ())) or self.reasons[task_id]
+            given = known.get(task_id, (0,) * tests)
+            outcomes += [Outcome(task_id, n, count, "" if count else reason) for n, count in enumerate(given)]
+        return outcomes
+
+    def _conclude(self) -> int:
         try:
             self.file.flush()
             written = json.loads(self.plan.output.read_text())
         except OSError as error:
             print(f"error: {self.plan.output} could not be written: {error}", file=sys.stderr)
             return 1
-        print(summary(list(self.outcomes.values())))
+        self.progress.close()
+        print(summary(self._outcomes()))
         faults = answers.validate(written, self.plan.task_set.tests)
         for fault in faults:
             print(f"error: {self.plan.output}: {fault}", file=sys.stderr)
         if self.plan.solutions is not None:
             known = self.solutions or self.plan.solutions()
             print(evaluate.table(evaluate.score(written, {i: known[i] for i in self.plan.task_set.tests})))
-        print(f"{self.plan.output}: {'NOT VALID' if faults else 'complete and valid'}; the worker's log is {log}")
+        print(f"{self.plan.output}: {'NOT VALID' if faults else 'complete and valid'}; its record is {self.directory}")
         return 1 if faults else 0
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _grid(rows: list[list[int]]) -> Grid:
-    return np.array(rows, dtype=np.uint8)
 
 
 def _size(task: Task, context: int) -> int:

@@ -1,27 +1,30 @@
-"""What runs next, and for how many seconds: a pure state machine for one device.
+"""What runs next, where, and for how many seconds: a pure state machine over rounds, tasks and devices.
 
 Knows nothing of models, processes or clocks; the seconds left are passed in, the seconds used come back.
-Law: no grant goes past the seconds left less the reserve; while time allows, every task gets a first turn before any
-gets a second; each task gets at most two turns, so every run ends.
+Laws: no grant goes past the seconds left less the reserve; every task is offered a round before any is offered the
+next one; a task gets at most two turns in a round, so every run ends.
 
-Shares. A turn gets the part of the usable seconds that its predicted cost is of all pending predicted cost. Shares are
-worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted less than
-`minimum`, and none so much that a later first turn would get less.
+Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, `further`, for
+those whose vote is split, the most split first. Further stages use the time that the others leave.
 
-Order. Pending tasks are kept by size and taken from one end, so tasks of similar size share a batch (little padding,
-no small task waiting for a large one). When the budget is tight (predicted cost above the usable seconds), the small
-end comes first: a second spent there yields most answers, and it is the costly few that go short. Otherwise the large
-end comes first: an estimate that was too low shows while there is time to correct it, and the last turns are short.
+Shares. A turn gets the part of the usable device seconds that its predicted cost is of all pending predicted cost.
+Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
+less than its stage's minimum, and none so much that a later first turn of its stage would get less.
 
-Failures. A turn that failed is run once more after all first turns, its tasks one at a time, so that one bad task
-can't take its neighbours along twice.
+Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one). When the
+budget is tight (predicted cost above the usable seconds), the small end comes first: a second spent there yields most
+answers, and it is the costly few that go short. Otherwise the large end comes first: an estimate that was too low
+shows while there is time to correct it, and the last turns are short.
+
+Failures. A turn that failed is run once more at the end of its round, its tasks one at a time, so that one bad task
+can't take its neighbours along twice; one that fails again is retired: it keeps the answers it has.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -30,6 +33,7 @@ WINDOW = 24  # tasks: the fit looks at the latest ones, so it follows a machine 
 PRIOR_POINTS = 5  # tasks' worth of trust in the prior's shape, spread over the sizes of the run's tasks
 USED_UP = 0.95  # of its seconds: a turn that used more was probably cut short, so its costs are lower bounds
 LEAST_COST = 0.01  # of the prior: a fit never predicts less, so that no share is zero
+STRETCH = 1.5  # a further turn may take so many times what is predicted for it
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,34 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Grant:
-    """A turn: these tasks, sampled together, may use `seconds` in all, of which each may train `train_seconds[id]`."""
+class Stage:
+    """A round. Stages of one `prior` share their measurements.
 
+    `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
+    seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
+    need it.
+    """
+
+    number: int
+    prior: Cost
+    train_share: float
+    minimum: float
+    further: bool = False
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A turn on a device: these tasks, sampled together, may use `seconds`, of which each may train its own part.
+
+    `ends`: the seconds that will be left when it ends.
+    """
+
+    device: str
+    stage: Stage
     task_ids: tuple[str, ...]
     seconds: float
     train_seconds: Mapping[str, float]
+    ends: float
 
 
 def fit(measured: Sequence[tuple[int, float]], prior: Cost, sizes: Sequence[int]) -> Cost:
@@ -79,139 +105,254 @@ def fit(measured: Sequence[tuple[int, float]], prior: Cost, sizes: Sequence[int]
 
 
 class Scheduler:
-    """Hands out turns until every task had one or the budget is spent. One turn is out at a time."""
+    """Hands out turns until nothing is left to do or the budget is spent; one turn a device is out at a time."""
 
     def __init__(
         self,
         jobs: Sequence[Job],
+        stages: Sequence[Stage],
         group: int,
-        train_share: float,
         reserve: float,
-        minimum: float,
-        prior: Cost | None = None,
+        devices: int = 1,
+        settled: float = 0.0,
     ) -> None:
-        """Plan for `jobs`, at most `group` tasks a turn, of which `train_share` (0–1) is for training.
+        """Plan for `jobs`, at most `group` tasks a turn, `stages` in order, further ones last.
 
-        `reserve`: seconds kept for the end. `minimum`: seconds below which a turn makes no sense. `prior`: the cost
-        predicted before anything was measured, `Cost()` if None. ValueError: a task listed twice or without tokens,
-        or a setting out of its range.
+        `reserve`: seconds kept for the end. `settled`: a task whose need (0: all views agree, 1: there is no answer)
+        is not above this gets no further turn. ValueError: a task listed twice or without tokens, or a setting out of
+        its range.
         """
-        self._prior = self._cost = prior or Cost()
-        _check(jobs, group, train_share, reserve, minimum, self._prior)
-        self._group, self._train_share, self._reserve, self._minimum = group, train_share, reserve, minimum
+        _check(jobs, stages, group, reserve, devices, settled)
+        self.devices = devices
+        self._group, self._reserve, self._settled = group, reserve, settled
         self._tokens = {job.task_id: job.tokens for job in jobs}
-        self._first = self._by_size(self._tokens)
-        self._again: list[str] = []
+        self._stages = tuple(s for s in stages if not s.further)
+        self._further = tuple(s for s in stages if s.further)
+        whole = self._grouped(self._by_size(self._tokens))
+        self._queue = {stage.number: list(whole) for stage in self._stages}
+        self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
+        self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
+        self._need = dict.fromkeys(self._tokens, 1.0)
         self._retired: list[str] = []
-        self._measured: deque[tuple[int, float]] = deque(maxlen=WINDOW)
-        self._running: Grant | None = None
-        self._second = False  # whether the running turn is a retry
+        self._measured: dict[Cost, deque[tuple[int, float]]] = {s.prior: deque(maxlen=WINDOW) for s in stages}
+        self._costs = {stage.prior: stage.prior for stage in stages}
+        self._out: dict[str, Grant] = {}
+        self._retrying: set[str] = set()  # devices whose running turn is a retry
 
-    @property
-    def unserved(self) -> tuple[str, ...]:
-        """Tasks that have had no turn yet, smallest first; after the end, those the budget did not reach."""
-        return tuple(self._first)
+    def resume(self, done: Iterable[tuple[str, int]], need: Mapping[str, float]) -> None:
+        """Leave out the (task, round) pairs an earlier process finished; KeyError: an unknown task."""
+        places = {stage.number: at for at, stage in enumerate((*self._stages, *self._further))}
+        finished = {pair for pair in done if pair[1] in places}
+        for number, groups in self._queue.items():
+            left = [tuple(i for i in ids if (i, number) not in finished) for ids in groups]
+            self._queue[number] = [ids for ids in left if ids]
+        for task_id, number in finished:
+            self._reached[task_id] = max(self._reached[task_id], places[number])
+        self._need.update(need)
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """Tasks waiting for a first or second turn. None of them left: done. `next` gave None: budget spent."""
-        return (*self._first, *self._again)
+        """Tasks waiting for a turn that every task gets, or for its repetition, each once."""
+        queued = [i for number in self._queue for ids in self._queue[number] for i in ids]
+        return tuple(dict.fromkeys([*queued, *(i for ids in self._again.values() for i in ids)]))
 
     @property
     def retired(self) -> tuple[str, ...]:
-        """Tasks whose second turn failed as well."""
+        """Tasks that failed twice in one round."""
         return tuple(self._retired)
 
-    def predicted(self, task_ids: Sequence[str] | None = None) -> float:
-        """Predicted seconds for these tasks, for all pending ones if None. KeyError: an unknown task."""
-        return sum(self._predict(task_id) for task_id in (self.pending if task_ids is None else task_ids))
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do. If not, and `next` gives nothing with no turn out: budget spent."""
+        return not self._out and not self.pending and self._next_further() is None
 
-    def next(self, remaining: float) -> Grant | None:
-        """The next turn, or None when nothing is pending or the seconds left are too few for a turn.
+    def predicted(self) -> float:
+        """Predicted device seconds of all pending turns that every task gets."""
+        waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
+        waiting += [(s, i) for s in (*self._stages, *self._further) for i in self._again[s.number]]
+        return math.fsum(self._predict(stage, task_id) for stage, task_id in waiting)
 
-        `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: a turn is still out.
+    def expected(self, remaining: float) -> float:
+        """Seconds from now to the expected end of the run: further turns included, never past the limit."""
+        needy = [i for i in self._tokens if self._need[i] > self._settled and i not in self._retired]
+        later = [
+            (s, i) for at, s in enumerate(self._further, len(self._stages)) for i in needy if self._reached[i] < at
+        ]
+        work = self.predicted() + math.fsum(self._predict(stage, task_id) for stage, task_id in later)
+        running = math.fsum(max(0.0, remaining - grant.ends) for grant in self._out.values())
+        return max(0.0, min(remaining - self._reserve, (work + running) / max(1, self.devices)))
+
+    def next(self, device: str, remaining: float) -> Grant | None:
+        """The device's next turn, or None where there is nothing for it now.
+
+        `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its turn is still out.
         """
-        if self._running is not None:
-            raise RuntimeError(f"the turn of {', '.join(self._running.task_ids)} has not been returned yet")
-        usable, total = remaining - self._reserve, self.predicted()
-        if not self.pending or not usable >= self._minimum:
+        if device in self._out:
+            raise RuntimeError(f"the turn of {', '.join(self._out[device].task_ids)} has not been returned yet")
+        usable = remaining - self._reserve
+        chosen = self._choose(usable, remaining)
+        if chosen is None:
             return None
-        task_ids, turns = self._take(small_end=total > usable)
-        seconds = self._seconds(usable, self.predicted(task_ids) / total, turns)
-        self._running = Grant(task_ids, seconds, self._train_seconds(task_ids, seconds))
-        return self._running
+        stage, task_ids, seconds, retry = chosen
+        if retry:
+            self._retrying.add(device)
+        place = (*self._stages, *self._further).index(stage)
+        self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
+        parts = self._train_seconds(stage, task_ids, seconds)
+        self._out[device] = Grant(device, stage, task_ids, seconds, parts, remaining - seconds)
+        return self._out[device]
 
-    def returned(self, grant: Grant, measured: Mapping[str, float], ok: bool) -> None:
-        """Take a turn back: the seconds each of its tasks used, and whether it ended without a fault.
+    def returned(
+        self,
+        grant: Grant,
+        measured: Mapping[str, float],
+        ok: bool,
+        need: Mapping[str, float] | None = None,
+        excused: bool = False,
+    ) -> None:
+        """Take a turn back: the seconds each answered task used, and whether it ended without a fault.
 
-        Tasks missing in `measured` and turns that failed teach nothing about costs. ValueError: another turn than
-        the one that is out, a task that was not in it, or seconds that are negative or not finite.
+        Of a turn that failed only the tasks not `measured` are tried again; with `excused` (whoever runs it will do so
+        in another way) that does not count as a failure. `need`: by task, 0 where all views agree to 1 where there is
+        no answer. ValueError: another turn than the device's own, a task that was not in it, or seconds that are
+        negative or not finite.
         """
-        if grant != self._running:
-            raise ValueError(f"the turn of {', '.join(grant.task_ids)} is not the one that is out")
+        if grant is not self._out.get(grant.device):
+            raise ValueError(f"the turn of {', '.join(grant.task_ids)} is not the one that is out on {grant.device}")
         _check_measured(grant, measured)
-        self._running = None
+        del self._out[grant.device]
+        retry = grant.device in self._retrying
+        self._retrying.discard(grant.device)
+        self._need.update(need or {})
+        unanswered = [i for i in grant.task_ids if i not in measured]
         if ok:
             self._learn(grant, measured)
-        elif self._second:
-            self._retired.extend(grant.task_ids)
+        elif excused or not retry:
+            self._take_back(grant, unanswered, excused and not retry)
         else:
-            self._again = self._by_size((*self._again, *grant.task_ids))
+            self._retire(unanswered)
 
-    def _by_size(self, task_ids: Sequence[str] | Mapping[str, int]) -> list[str]:
+    def _choose(self, usable: float, remaining: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
+        """(stage, tasks, seconds, whether it is a retry) of the next turn; the tasks are no longer pending then."""
+        for stage in self._stages:
+            if self._queue[stage.number] or self._again[stage.number]:
+                if not usable >= stage.minimum:
+                    return None
+                total = self.predicted()
+                task_ids, turns, retry = self._take(stage, small_end=total > usable * self.devices)
+                share = math.fsum(self._predict(stage, i) for i in task_ids) / total
+                return stage, task_ids, self._seconds(stage, usable, self._free(remaining) * share, turns), retry
+        for stage in self._further:
+            if self._again[stage.number] and usable >= stage.minimum:
+                task_ids, _, retry = self._take(stage, small_end=True)
+                return stage, task_ids, self._stretched(stage, task_ids, usable), retry
+        further = self._next_further()
+        if further is None or not usable >= further[0].minimum:
+            return None
+        return *further, self._stretched(*further, usable), False
+
+    def _free(self, remaining: float) -> float:
+        """Device seconds that are left, less what running turns may still use."""
+        running = math.fsum(max(0.0, remaining - grant.ends) for grant in self._out.values())
+        return max(0.0, (remaining - self._reserve) * self.devices - running) if remaining < math.inf else math.inf
+
+    def _take(self, stage: Stage, small_end: bool) -> tuple[tuple[str, ...], int, bool]:
+        """The stage's next tasks, how many of its first turns are left with this one, and whether it is a retry."""
+        groups, again = self._queue.get(stage.number), self._again[stage.number]
+        if not groups:
+            return (again.pop(0),), len(again) + 1, True
+        return groups.pop(0 if small_end else -1), len(groups) + 1, False
+
+    def _next_further(self) -> tuple[Stage, tuple[str, ...]] | None:
+        """The stage and tasks of the next further turn: the most split votes of those that are due."""
+        busy = {i for grant in self._out.values() for i in grant.task_ids}.union(self._retired, *self._again.values())
+        for at, stage in enumerate(self._further, len(self._stages)):
+            due = [i for i, reached in self._reached.items() if reached == at - 1 and i not in busy]
+            split = [i for i in due if self._need[i] > self._settled]
+            if split:
+                split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
+                return stage, tuple(split[: self._group])
+        return None
+
+    def _seconds(self, stage: Stage, usable: float, share: float, turns: int) -> float:
+        """The share, but at least the minimum, and leaving the minimum to each later turn where that is possible."""
+        most = max(stage.minimum, usable - (turns - 1) // self.devices * stage.minimum)
+        return min(max(share, stage.minimum), most)
+
+    def _stretched(self, stage: Stage, task_ids: Sequence[str], usable: float) -> float:
+        predicted = math.fsum(self._predict(stage, i) for i in task_ids)
+        return min(usable, max(stage.minimum, STRETCH * predicted))
+
+    def _train_seconds(self, stage: Stage, task_ids: Sequence[str], seconds: float) -> dict[str, float]:
+        if stage.train_share == 0:  # 0 × inf is no number
+            return dict.fromkeys(task_ids, 0.0)
+        total = math.fsum(self._predict(stage, i) for i in task_ids)
+        return {i: seconds * stage.train_share * self._predict(stage, i) / total for i in task_ids}
+
+    def _take_back(self, grant: Grant, task_ids: list[str], whole: bool) -> None:
+        """Put tasks of a failed turn back: as the group they were, or to be tried one at a time."""
+        number = grant.stage.number
+        if whole and number in self._queue and task_ids:
+            self._queue[number].append(tuple(task_ids))
+        else:
+            self._again[number] = self._by_size((*self._again[number], *task_ids))
+
+    def _retire(self, task_ids: Sequence[str]) -> None:
+        self._retired.extend(task_ids)
+        for number, groups in self._queue.items():
+            left = [tuple(i for i in ids if i not in task_ids) for ids in groups]
+            self._queue[number] = [ids for ids in left if ids]
+
+    def _by_size(self, task_ids: Iterable[str]) -> list[str]:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))
 
-    def _predict(self, task_id: str) -> float:
+    def _grouped(self, task_ids: Sequence[str]) -> list[tuple[str, ...]]:
+        """Groups of similar size, smallest first; whichever end is taken, the same tasks share a turn."""
+        return [tuple(task_ids[at : at + self._group]) for at in range(0, len(task_ids), self._group)]
+
+    def _predict(self, stage: Stage, task_id: str) -> float:
         tokens = self._tokens[task_id]
-        return max(self._cost.seconds(tokens), LEAST_COST * self._prior.seconds(tokens))
-
-    def _take(self, small_end: bool) -> tuple[tuple[str, ...], int]:
-        """The next tasks, no longer pending from now on, and how many turns of their kind are left with this one."""
-        self._second = not self._first
-        queue, size = (self._again, 1) if self._second else (self._first, self._group)
-        turns = math.ceil(len(queue) / size)
-        last = len(queue) % size or size  # whichever end is taken, the same tasks share a turn
-        part = slice(0, size) if small_end else slice(len(queue) - last, len(queue))
-        task_ids = tuple(queue[part])
-        del queue[part]
-        return task_ids, turns
-
-    def _seconds(self, usable: float, share: float, turns: int) -> float:
-        """The share, but at least the minimum, and leaving the minimum to each later turn where that is possible."""
-        most = max(self._minimum, usable - (turns - 1) * self._minimum)
-        return min(max(usable * share, self._minimum), most)
-
-    def _train_seconds(self, task_ids: Sequence[str], seconds: float) -> dict[str, float]:
-        if self._train_share == 0:  # 0 × inf is no number
-            return dict.fromkeys(task_ids, 0.0)
-        total = self.predicted(task_ids)
-        return {i: seconds * self._train_share * self._predict(i) / total for i in task_ids}
+        return max(self._costs[stage.prior].seconds(tokens), LEAST_COST * stage.prior.seconds(tokens))
 
     def _learn(self, grant: Grant, measured: Mapping[str, float]) -> None:
-        cut = sum(measured.values()) >= USED_UP * grant.seconds
+        prior = grant.stage.prior
+        cut = math.fsum(measured.values()) >= USED_UP * grant.seconds
         for task_id, seconds in measured.items():
-            known = max(seconds, self._predict(task_id)) if cut else seconds
-            self._measured.append((self._tokens[task_id], known))
-        self._cost = fit(self._measured, self._prior, tuple(self._tokens.values()))
+            known = max(seconds, self._predict(grant.stage, task_id)) if cut else seconds
+            self._measured[prior].append((self._tokens[task_id], known))
+        self._costs[prior] = fit(self._measured[prior], prior, tuple(self._tokens.values()))
 
 
-def _check(jobs: Sequence[Job], group: int, train_share: float, reserve: float, minimum: float, prior: Cost) -> None:
+def _check(
+    jobs: Sequence[Job], stages: Sequence[Stage], group: int, reserve: float, devices: int, settled: float
+) -> None:
     """ValueError, naming the setting, what came and what was expected."""
-    ids = [job.task_id for job in jobs]
-    twice = sorted({task_id for task_id in ids if ids.count(task_id) > 1})
-    wrong = {
-        f"tasks listed twice: {', '.join(twice)}": bool(twice),
-        "a job without tokens: expected at least 1": any(job.tokens < 1 for job in jobs),
-        f"group is {group}: expected at least 1 task": group < 1,
-        f"train_share is {train_share}: expected 0 to 1": not 0 <= train_share <= 1,
-        f"reserve is {reserve}: expected at least 0 seconds": not 0 <= reserve < math.inf,
-        f"minimum is {minimum}: expected more than 0 seconds": not 0 < minimum < math.inf,
-        f"prior is {prior}: expected neither part below 0, and not both 0": min(prior.fixed, prior.per_token) < 0
-        or prior == Cost(0, 0),
-    }
-    for message, is_wrong in wrong.items():
-        if is_wrong:
-            raise ValueError(message)
+    ids, numbers = [job.task_id for job in jobs], [stage.number for stage in stages]
+    _refuse(f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids)))
+    _refuse("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs))
+    _refuse(f"rounds are {numbers}: expected each once", bool(_twice(numbers)))
+    first = [stage.further for stage in stages]
+    _refuse("a further stage comes before one for every task: expected it after", first != sorted(first))
+    _refuse(f"group is {group}: expected at least 1 task", group < 1)
+    _refuse(f"devices is {devices}: expected at least 1", devices < 1)
+    _refuse(f"reserve is {reserve}: expected at least 0 seconds", not 0 <= reserve < math.inf)
+    _refuse(f"settled is {settled}: expected 0 to 1", not 0 <= settled <= 1)
+    for stage in stages:
+        _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
+        _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
+        least = min(stage.prior.fixed, stage.prior.per_token)
+        free = least < 0 or stage.prior == Cost(0, 0)
+        _refuse(f"prior is {stage.prior}: expected neither part below 0, and not both 0", free)
+
+
+def _twice(values: Collection[object]) -> list[str]:
+    seen = list(values)
+    return sorted({str(value) for value in seen if seen.count(value) > 1})
+
+
+def _refuse(message: str, is_wrong: bool) -> None:
+    if is_wrong:
+        raise ValueError(message)
 
 
 def _check_measured(grant: Grant, measured: Mapping[str, float]) -> None:

@@ -8,8 +8,10 @@ and the next one is served.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -20,7 +22,10 @@ import numpy as np
 
 from solver import config as settings
 from solver.clock import Deadline, now
-from solver.core import Pair, Task, TaskResult
+from solver.core import Pair, Task, TaskResult, out_of_memory
+from solver.record import candidate_to_json
+
+PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
@@ -39,21 +44,14 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     """A result as plain values, all candidates with their views and nats included."""
     return {
         "task_id": result.task_id,
-        "attempts": [[a.tolist(), b.tolist()] for a, b in result.attempts],
-        "from_model": result.from_model,
-        "votes": result.votes,
+        "round": result.round,
         "rejected": result.rejected,
         "steps": result.steps,
+        "planned": result.planned,
+        "losses": [round(loss, 4) for loss in result.losses],
         "seconds": {k: round(v, 3) for k, v in result.seconds.items()},
         "notes": result.notes,
-        "candidates": [
-            [
-                {"grid": c.grid.tolist(), "dihedral": c.view.dihedral, "colours": c.view.colours, "order": c.view.order}
-                | {"logprob": round(c.logprob, 5)}
-                for c in one_test
-            ]
-            for one_test in result.candidates
-        ],
+        "candidates": [[candidate_to_json(c) for c in one_test] for one_test in result.candidates],
     }
 
 
@@ -68,27 +66,47 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         reports.write(json.dumps(message) + "\n")
         reports.flush()
 
-    started = now()
-    from solver.formats import END
+    def failed(error: Exception) -> None:
+        traceback.print_exc()
+        report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
+
     from solver.pipeline import solve
-    from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, END, config.seed)
-    from solver.trainer import LoraTrainer
-
-    trainer = LoraTrainer(weights, config.train, scratch, config.engine.context)
+    started = now()
+    try:
+        trainer, sampler = build(weights, config, scratch)
+    except Exception as error:  # said before this process ends, so that a lighter one can be tried
+        return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            for result in solve(tasks, trainer, sampler, config, order["train_seconds"], stop):
+            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop):
                 report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
-            traceback.print_exc()
-            report(kind="failed", why=f"{type(error).__name__}: {error}"[:300])
+            failed(error)
+
+
+def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
+    """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
+    from solver.formats import END
+    from solver.sampler import VllmSampler
+
+    sampler = VllmSampler(weights, config.engine, END, config.seed)
+    from solver.trainer import LoraTrainer
+
+    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that happens (on Linux; elsewhere not)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before it was asked for
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(argv: list[str]) -> int:
@@ -98,7 +116,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--config", required=True, help="JSON as written by config.pack")
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
+    parser.add_argument("--parent", type=int, help="process id of whoever started this; it ends with that process")
     options = parser.parse_args(argv)
+    if options.parent is not None:
+        die_with(options.parent)
     config = settings.unpack(json.loads(options.config))
     with os.fdopen(options.reports, "w") as reports:
         serve(sys.stdin, reports, options.weights, config, options.scratch)

@@ -5,12 +5,15 @@ so it starts at once. The script is an object:
 
 - `start`: what each start in turn does instead of getting ready: `""`, `kill`, `exit`, `hang` or `deaf` (gets ready,
   never reads an order); the last entry holds for all later starts.
-- `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `late` (answers
-  the order's first task, then dies) or `orphan` (dies and leaves a process that holds its reports open).
+- `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory` (fails
+  for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process that holds
+  its reports open).
+- `votes`: task id → the share of the views that agree, by which `need` is told; nine of ten where nothing is said.
+- `pause`: seconds a turn takes for each of its tasks.
 - `chatter`: noise for standard output, before and between the reports.
 
 What it was started with and every order it got are appended to `SCRIPT.json.log`, a JSON line each. It answers every
-test input with itself, and itself with the first cell changed.
+test input with itself, under as many views as agree, and with its first cell changed under the others.
 """
 
 from __future__ import annotations
@@ -41,25 +44,33 @@ def heard(folder: Path, kind: str) -> list[Any]:
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
 
 
-def result(task: dict[str, Any]) -> dict[str, Any]:
+VIEWS = 10  # candidates for every test input
+
+
+def candidate(grid: list[list[int]], view: int) -> dict[str, Any]:
+    """A candidate as `solver.record.candidate_to_json` writes it."""
+    return {"grid": grid, "dihedral": view % 8, "colours": list(range(10)), "order": [], "logprob": -1.0}
+
+
+def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
     """An answer with all that `solver.worker.result_to_json` writes."""
-    attempts = []
+    candidates = []
     for grid in task["tests"]:
         other = [list(row) for row in grid]
         other[0][0] = (other[0][0] + 1) % 10
-        attempts.append([grid, other])
-    many = len(attempts)
+        agree = max(1, round(share * VIEWS))
+        candidates.append([candidate(grid if view < agree else other, view) for view in range(VIEWS)])
     return {
         "kind": "result",
         "task_id": task["id"],
-        "attempts": attempts,
-        "from_model": [2] * many,
-        "votes": [[3, 4]] * many,
+        "round": number,
         "rejected": 0,
         "steps": 2,
+        "planned": 2,
+        "losses": [1.0, 0.5],
         "seconds": {"train": 0.01, "sample": 0.01},
         "notes": [],
-        "candidates": [[] for _ in attempts],
+        "candidates": candidates,
     }
 
 
@@ -94,10 +105,11 @@ class Worker:
         self.keep(order=order)
         what = next(filter(None, (self.planned(task["id"]) for task in order["tasks"])), "")
         self.misbehave(what)
-        if what == "fail":
-            return self.report(kind="failed", why="RuntimeError: told to fail")
+        if what in ("fail", "memory"):
+            return self.report(kind="failed", why="RuntimeError: told to fail", memory=what == "memory")
         for task in order["tasks"]:
-            self.report(**result(task))
+            time.sleep(self.script.get("pause", 0.0))
+            self.report(**result(task, order["round"], self.script.get("votes", {}).get(task["id"], 0.9)))
             if what == "late":
                 self.misbehave("kill")
         self.report(kind="done")

@@ -161,7 +161,6 @@ def test_the_file_is_complete_and_valid_from_the_start(tmp_path: Path) -> None:
             {"attempt_1": [[1]], "attempt_2": [[4], [5]]},
         ],
     }
-    assert (answers.answered, answers.waiting) == ((), ("bbbbbbbb", "aaaaaaaa"))
 
 
 def test_filling_a_task_replaces_its_answers_alone(tmp_path: Path) -> None:
@@ -169,7 +168,6 @@ def test_filling_a_task_replaces_its_answers_alone(tmp_path: Path) -> None:
     answers.fill("bbbbbbbb", ((C, B),))
     assert content(answers.path)["bbbbbbbb"] == [{"attempt_1": [[4], [5]], "attempt_2": [[2, 3]]}]
     assert len(content(answers.path)["aaaaaaaa"]) == 2
-    assert (answers.answered, answers.waiting) == (("bbbbbbbb",), ("aaaaaaaa",))
 
 
 def test_a_task_may_be_filled_again_and_counts_once(tmp_path: Path) -> None:
@@ -177,7 +175,6 @@ def test_a_task_may_be_filled_again_and_counts_once(tmp_path: Path) -> None:
     answers.fill("bbbbbbbb", ((C, B),))
     answers.fill("bbbbbbbb", ((B, A),))
     assert content(answers.path)["bbbbbbbb"] == [{"attempt_1": [[2, 3]], "attempt_2": [[1]]}]
-    assert answers.answered == ("bbbbbbbb",)
 
 
 def test_the_order_of_filling_leaves_no_trace_in_the_file(tmp_path: Path) -> None:
@@ -217,7 +214,6 @@ def test_answers_that_are_not_two_different_grids_are_refused_before_anything_is
     with pytest.raises(ValueError, match=message):
         answers.fill("bbbbbbbb", attempts)
     assert answers.path.stat() == before
-    assert answers.answered == ()
     with pytest.raises(ValueError, match=message):
         AnswerFile(tmp_path / "other.json", TESTS).start({**START, "bbbbbbbb": attempts})
     assert not (tmp_path / "other.json").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from solver import answers, formats, tasks
+from solver import answers, formats, record, tasks
+from solver.config import ADAPTER, BASE, PRESETS
 from solver.core import Task
 
 pytestmark = pytest.mark.engine
@@ -39,10 +40,9 @@ def solve(folder: Path, chosen: list[str]) -> Done:
     flags = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --output {output}".split()
     command = [sys.executable, "submission.py", *flags, "--task-ids", *chosen]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
-    log = output.with_suffix(".worker.log")
+    log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
-    lines = output.with_suffix(".record.jsonl").read_text().splitlines()
-    return Done(output.read_bytes(), list(map(json.loads, lines)), ran.stdout)
+    return Done(output.read_bytes(), record.read(record.directory_of(output)).of_kind("result"), ran.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,15 @@ def test_the_file_is_complete_and_valid(runs, chosen):
     assert answers.validate(json.loads(runs[0].answers), task_set.tests) == []
 
 
-def test_every_task_was_trained_and_every_view_of_it_sampled(runs, chosen):
-    assert sorted(entry["task_id"] for entry in runs[0].record) == sorted(chosen)
-    for entry in runs[0].record:
-        assert entry["steps"] == 2
-        assert entry["notes"] == []
-        assert sum(map(len, entry["candidates"])) + entry["rejected"] == 4 * len(entry["attempts"])
+def test_every_task_had_its_quick_answer_and_was_trained_and_every_view_of_it_sampled(runs, chosen):
+    for number, steps, views in ((BASE, 0, PRESETS["cpu"].quick_views), (ADAPTER, 2, 4)):
+        entries = [entry for entry in runs[0].record if entry["round"] == number]
+        assert sorted(entry["task_id"] for entry in entries) == sorted(chosen)
+        for entry in entries:
+            assert entry["steps"] == steps
+            assert entry["notes"] == []
+            assert sum(map(len, entry["candidates"])) + entry["rejected"] == views * len(entry["attempts"])
 
 
 def test_one_engine_serves_the_whole_run(runs):
-    assert all(run.printed.count("engine and trainer ready in ") == 1 for run in runs)
+    assert all(run.printed.count("engine and trainer ready on cpu in ") == 1 for run in runs)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "vote", "scheduler", "progress", "tables"},
-    {"answers", "checkpoint", "examples", "record"},
+    {"answers", "checkpoint", "devices", "examples", "ledger", "record"},
     {"history"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from solver import answers, tasks
+from solver import answers, record, tasks
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ def test_a_task_is_answered_by_the_model_without_a_network(namespaces, tmp_path)
     output = tmp_path / "submission.json"
     flags = "--limit 1 --steps 2 --views 2 --time-limit 3m".split()
     ran = alone([sys.executable, "submission.py", *flags, "--output", str(output)], LIMIT)
-    log = output.with_suffix(".worker.log")
+    log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
     task_set = tasks.select(tasks.load_split("dry-run"), None, 1)
     assert answers.validate(json.loads(output.read_text()), task_set.tests) == []

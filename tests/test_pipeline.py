@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import fakes
 import numpy as np
@@ -12,34 +12,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import augment, formats, pipeline
+from solver.answers import placeholders
 from solver.clock import Deadline
-from solver.config import Config, EngineSettings, TrainRecipe
-from solver.core import MAX_SIDE, Pair, Task, same
+from solver.config import ADAPTER, BASE, Config, EngineSettings, TrainRecipe
+from solver.core import MAX_SIDE, Pair, Standing, Task, TaskResult, same
+from solver.ledger import Ledger
 
 CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
 SMALLEST = EngineSettings(context=formats.longest_reply() + 1)
 
 
-def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6):
+def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER):
     clock = FakeClock()
     trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler()
     allowed = {task.id: seconds for task in tasks}
-    results = pipeline.solve(tasks, trainer, sampler, config, allowed, Deadline.after(seconds, clock))
-    check(results, tasks)
-    return {result.task_id: result for result in results}
-
-
-def check(results, tasks):
-    """What holds of every result: a place for every test input, and in it two different valid grids."""
+    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, Deadline.after(seconds, clock))
     assert [result.task_id for result in results] == [task.id for task in tasks]
-    for result, task in zip(results, tasks, strict=True):
-        assert len(result.attempts) == len(result.from_model) == len(result.votes) == len(task.tests)
-        for first, second in result.attempts:
-            assert not same(first, second)
-            for grid in (first, second):
-                assert grid.ndim == 2
-                assert 1 <= min(grid.shape) <= max(grid.shape) <= MAX_SIDE
-                assert grid.max() <= 9
+    assert all(result.round == number for result in results)
+    return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
+
+
+@dataclass(frozen=True)
+class Voted:
+    """A result and the answers it votes for, as one value."""
+
+    result: TaskResult
+    standing: Standing
+
+    def __getattr__(self, name):
+        return getattr(self.standing if name in ("attempts", "from_model", "votes") else self.result, name)
+
+
+def standing(result, task, rule):
+    """The vote over the result alone, with what holds of every one: two different valid grids a test input."""
+    fallbacks = {task.id: placeholders(task.tests, task.demonstrations)}
+    made = Ledger([task], fallbacks, rule).add(task.id, result.round, result.candidates)
+    assert len(made.attempts) == len(made.from_model) == len(made.votes) == len(task.tests)
+    for first, second in made.attempts:
+        assert not same(first, second)
+        for grid in (first, second):
+            assert grid.ndim == 2
+            assert 1 <= min(grid.shape) <= max(grid.shape) <= MAX_SIDE
+            assert grid.max() <= 9
+    return made
 
 
 def right(result, task):
@@ -138,7 +153,7 @@ def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
             return super().train(name, examples, seed, stop)
 
     stop = Deadline.after(10, FakeClock())
-    pipeline.solve([MIRROR, STACK], Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop)
+    pipeline.solve([MIRROR, STACK], ADAPTER, Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop)
     assert seen == {"mirror": 4, "stack": 10}
 
 
@@ -257,3 +272,40 @@ def test_what_a_task_is_asked_does_not_depend_on_its_neighbours():
     solve([SINGLE, STACK, MIRROR], sampler=among)
     theirs = [prompt.tokens for prompt, _ in among.batches[0] if prompt.task_id == "stack"]
     assert [prompt.tokens for prompt, _ in alone.batches[0]] == theirs
+
+
+def test_the_base_round_trains_nothing_and_samples_the_quick_views():
+    trainer, sampler = FakeTrainer(), FakeSampler()
+    results = solve(trainer=trainer, sampler=sampler, number=BASE, config=replace(CONFIG, quick_views=3))
+    assert trainer.calls == []
+    assert len(sampler.batches[0]) == 3 * sum(len(task.tests) for task in TASKS)
+    assert all(adapter is None for _, adapter in sampler.batches[0])
+    assert right(results["stack"], STACK)
+
+
+def test_a_further_round_draws_other_examples_another_adapter_and_other_views():
+    rounds = []
+    for number in (ADAPTER, ADAPTER + 1, ADAPTER + 2):
+        trainer, sampler = FakeTrainer(), FakeSampler()
+        solve([STACK], trainer=trainer, sampler=sampler, number=number)
+        [(name, examples, seed)] = trainer.calls
+        rounds.append(
+            (name, seed, tuple(e.tokens.tobytes() for e in examples), tuple(p.tokens for p, _ in sampler.batches[0]))
+        )
+    assert [name for name, *_ in rounds] == ["stack", "stack-4", "stack-5"]
+    for kind in range(4):
+        assert len({drawn[kind] for drawn in rounds}) == 3
+
+
+def test_running_out_of_memory_while_training_is_not_the_tasks_own_failure():
+    class Hungry(FakeTrainer):
+        def train(self, name, examples, seed, stop):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        solve(trainer=Hungry())
+
+
+def test_what_training_did_is_in_the_result():
+    result = solve([MIRROR])["mirror"].result
+    assert (result.steps, result.planned, result.losses) == (3, 3, (1.0, 1 / 2, 1 / 3))

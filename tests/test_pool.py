@@ -1,9 +1,12 @@
-"""The pool with a real child process, healthy or not: no answer is lost, the cause is named, nothing keeps running."""
+"""The pool with real child processes, healthy or not: no answer is lost, the cause is named, nothing keeps running."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,12 +16,14 @@ import pytest
 
 from solver import pool
 from solver.clock import Deadline
-from solver.config import Config, EngineSettings
+from solver.config import ADAPTER, LADDER, Config, EngineSettings, stages
 from solver.core import Pair, Task
+from solver.devices import Device
 from solver.pool import Hooks, Pool
-from solver.scheduler import Cost, Job
+from solver.scheduler import Cost, Job, Scheduler
 
-CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0))
+ONE = (Device("cpu", {}),)
+CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0), quick_views=0, further=0)
 LARGE = replace(CONFIG, group=16, engine=EngineSettings(adapters=16))  # 16 tasks of four full grids: 170 kB an order
 WEIGHTS = Path("weights")
 
@@ -33,30 +38,45 @@ class Heard:
     """What the hooks were told."""
 
     results: list[str] = field(default_factory=list)
+    rounds: Counter[int] = field(default_factory=Counter)
+    devices: set[str] = field(default_factory=set)
     lost: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def hooks(self) -> Hooks:
         return Hooks(
-            lambda message: self.results.append(message["task_id"]),
+            self.result,
             lambda task_id, why: self.lost.append((task_id, why)),
+            lambda number, ids, why: self.failures.append((number, "".join(ids), why)),
             self.notes.append,
         )
+
+    def result(self, device, message):
+        self.devices.add(device)
+        self.rounds[message["round"]] += 1
+        if message["task_id"] not in self.results:
+            self.results.append(message["task_id"])
+        grids = [candidate["grid"] for candidate in message["candidates"][0]]
+        return 1 - grids.count(grids[0]) / len(grids)
 
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
     """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run."""
 
-    def run(tasks="abcd", limit=60.0, config=CONFIG, side=1, environment=None, weights=WEIGHTS, **script):
+    def run(tasks="abcd", limit=60.0, config=CONFIG, side=1, devices=ONE, weights=WEIGHTS, **script):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
+        # sizes fall, and the large end comes first: the order of the letters
+        jobs = [Job(i, 100 - at) for at, i in enumerate(tasks)]
+        scheduler = Scheduler(
+            jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
+        )
         with (tmp_path / "log").open("w") as log:
-            served = Pool(made, weights, config, heard.hooks, log, environment or {})
-            # sizes fall, and the large end comes first: the order of the letters
-            served.run([Job(i, 100 - at) for at, i in enumerate(tasks)], deadline)
+            Pool(made, weights, config, devices, heard.hooks, log).run(scheduler, deadline)
         heard.seconds = limit - deadline.remaining()
         assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
@@ -88,7 +108,7 @@ def turns(folder: Path) -> list[str]:
 def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path):
     heard = serve()
     assert sorted(heard.results) == list("abcd")
-    assert heard.notes == ["engine and trainer ready in 0.1 s; nobody is trained"]
+    assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
     assert starts(tmp_path) == 1
     assert turns(tmp_path) == ["ab", "cd"]
 
@@ -104,7 +124,8 @@ def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tm
 def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(serve, tmp_path):
     serve("ab", limit=50.0)
     [order] = fake_worker.heard(tmp_path, "order")
-    assert set(order) == {"tasks", "seconds", "train_seconds"}
+    assert set(order) == {"round", "tasks", "seconds", "train_seconds"}
+    assert order["round"] == ADAPTER
     assert 40 < order["seconds"] < 49
     assert sum(order["train_seconds"].values()) == pytest.approx(order["seconds"] * CONFIG.train_share)
     assert [set(task) for task in order["tasks"]] == [{"id", "demonstrations", "tests"}] * 2
@@ -116,7 +137,8 @@ def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(s
 def test_a_worker_that_dies_in_a_turn_is_replaced_and_its_tasks_get_a_turn_of_their_own(serve, tmp_path, end, cause):
     heard = serve(turns={"b": [end]})
     assert sorted(heard.results) == list("abcd")
-    assert f"{cause} in the turn of b, a" in heard.notes
+    assert f"cpu: {cause}, in the turn of b, a" in heard.notes
+    assert heard.failures == [(ADAPTER, "ba", cause)]
     assert starts(tmp_path) == 2
     assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
 
@@ -125,7 +147,7 @@ def test_a_task_that_kills_every_worker_is_lost_alone_and_the_cause_is_named(ser
     heard = serve(turns={"b": ["kill", "kill"]})
     assert sorted(heard.results) == list("acd")
     assert heard.lost == [("b", "the worker died (SIGKILL)")]
-    assert "the worker died (SIGKILL) in the turn of b" in heard.notes
+    assert "cpu: the worker died (SIGKILL), in the turn of b" in heard.notes
 
 
 def test_many_deadly_tasks_cost_no_other_task_its_answer(serve, tmp_path):
@@ -140,7 +162,7 @@ def test_a_worker_that_hangs_is_killed_after_its_grace_and_all_tasks_are_answere
     monkeypatch.setattr(pool, "LAST", 0.2)
     heard = serve(limit=4.0, turns={"b": ["hang"]})
     assert sorted(heard.results) == list("abcd")
-    assert "stopped: the turn of b, a took longer than it was given in the turn of b, a" in heard.notes
+    assert "cpu: stopped: it took longer than it was given, in the turn of b, a" in heard.notes
     assert starts(tmp_path) == 2
 
 
@@ -155,8 +177,8 @@ def test_a_worker_that_dies_while_starting_is_tried_again(serve, tmp_path):
     heard = serve(start=["kill", "exit", ""])
     assert sorted(heard.results) == list("abcd")
     assert heard.notes[:2] == [
-        "the worker died (SIGKILL) while starting; its log says more",
-        "the worker died (exit status 3) while starting; its log says more",
+        "cpu: the worker died (SIGKILL) while starting; its log says more",
+        "cpu: the worker died (exit status 3) while starting; its log says more",
     ]
     assert starts(tmp_path) == 3
 
@@ -171,14 +193,16 @@ def test_a_worker_that_can_not_start_is_given_up_after_a_few_tries(serve, tmp_pa
 
 def test_workers_that_hang_while_starting_are_stopped_before_the_deadline(serve):
     heard = serve("a", limit=4.0, start=["hang"])
-    assert set(heard.notes) == {"stopped: start-up took longer than it was given while starting; its log says more"}
+    assert set(heard.notes) == {
+        "cpu: stopped: start-up took longer than it was given while starting; its log says more"
+    }
     assert [task_id for task_id, _ in heard.lost] == ["a"]
 
 
 def test_a_worker_that_hangs_while_starting_is_replaced_while_there_is_time(serve, monkeypatch):
     monkeypatch.setattr(pool, "START_SHARE", 0.2)
     heard = serve("a", limit=23.0, start=["hang", ""])
-    assert heard.notes[0] == "stopped: start-up took longer than it was given while starting; its log says more"
+    assert heard.notes[0] == "cpu: stopped: start-up took longer than it was given while starting; its log says more"
     assert list(heard.results) == ["a"]
 
 
@@ -186,7 +210,7 @@ def test_an_order_that_failed_is_tried_again_by_a_new_worker_one_task_at_a_time(
     """After an exception nobody knows what state an engine is in."""
     heard = serve(turns={"b": ["fail"]})
     assert sorted(heard.results) == list("abcd")
-    assert "the turn of b, a failed: RuntimeError: told to fail" in heard.notes
+    assert "cpu: RuntimeError: told to fail, in the turn of b, a" in heard.notes
     assert starts(tmp_path) == 2
     assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
 
@@ -216,14 +240,14 @@ def test_a_worker_whose_own_children_hold_its_reports_open_is_still_seen_to_die(
     began = time.monotonic()
     heard = serve("ab", turns={"a": ["orphan"]})
     assert sorted(heard.results) == ["a", "b"]
-    assert "the worker died (SIGKILL) in the turn of b, a" in heard.notes
+    assert "cpu: the worker died (SIGKILL), in the turn of b, a" in heard.notes
     assert time.monotonic() - began < 10
 
 
 def test_a_worker_that_does_not_take_a_large_order_does_not_block_the_run(serve):
     heard = serve("abcdefghijklmnop", limit=5.0, side=30, config=LARGE, start=["deaf"])
     assert heard.results == []
-    assert any(note.startswith("stopped: the worker did not take its order") for note in heard.notes)
+    assert any(note.startswith("cpu: stopped: the worker did not take its order") for note in heard.notes)
 
 
 def test_without_tasks_no_worker_is_started(serve, tmp_path):
@@ -234,12 +258,77 @@ def test_without_tasks_no_worker_is_started(serve, tmp_path):
 def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path))
 
-    def interrupt(message):
+    def interrupt(device, message):
         raise KeyboardInterrupt
 
     with (tmp_path / "log").open("w") as log:
-        hooks = Hooks(interrupt, lambda task_id, why: None, lambda text: None)
-        served = Pool([tiny("a")], WEIGHTS, CONFIG, hooks, log, {})
+        hooks = Hooks(interrupt, lambda *_: None, lambda *_: None, lambda text: None)
+        served = Pool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log)
         with pytest.raises(KeyboardInterrupt):
-            served.run([Job("a", 10)], Deadline.after(60))
+            served.run(Scheduler([Job("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))
     assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
+
+
+def test_every_task_has_its_quick_answer_before_any_gets_an_adapter_and_split_votes_get_another(serve, tmp_path):
+    config = replace(CONFIG, quick_views=2, further=2, quick_cost=Cost(0.1, 0.0))
+    heard = serve(config=config, votes={"c": 0.6, "a": 0.5})
+    orders = [(o["round"], "".join(t["id"] for t in o["tasks"])) for o in fake_worker.heard(tmp_path, "order")]
+    assert [number for number, _ in orders] == [1, 1, 3, 3, 4, 5]
+    assert orders[-2:] == [(4, "ac"), (5, "ac")]  # the most split first
+    assert heard.rounds == {1: 4, 3: 4, 4: 2, 5: 2}
+
+
+def test_several_devices_share_the_tasks_and_work_at_the_same_time(serve, tmp_path):
+    devices = tuple(Device(f"cpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}) for n in range(3))
+    heard = serve("abcdef", devices=devices, config=replace(CONFIG, group=1), pause=0.3)
+    assert sorted(heard.results) == list("abcdef")
+    assert heard.devices == {"cpu 0", "cpu 1", "cpu 2"}
+    assert sorted(fake_worker.heard(tmp_path, "gpus")) == ["0", "1", "2"]
+
+
+def test_a_device_whose_workers_can_not_start_leaves_the_work_to_the_others(serve, tmp_path):
+    devices = tuple(Device(f"cpu {n}", {}) for n in range(2))
+    heard = serve(devices=devices, start=["exit", "", "exit", "exit", "exit"], pause=0.2)
+    assert sorted(heard.results) == list("abcd")
+    assert len(heard.devices) == 1
+
+
+def test_out_of_memory_takes_one_step_down_the_ladder_at_a_time_and_costs_no_task_its_turn(serve, tmp_path):
+    heard = serve("ab", turns={"b": ["memory"] * 3})
+    assert sorted(heard.results) == ["a", "b"]
+    said = [why.partition("; ")[2] for _, _, why in heard.failures]
+    assert said == [f"out of memory: trying {step}" for step in LADDER[:3]]
+    assert turns(tmp_path) == ["ab"] * 4
+    argv = fake_worker.heard(tmp_path, "argv")
+    assert ['"views": 8' in given[given.index("--config") + 1] for given in argv] == [False, False, False, True]
+
+
+def test_a_task_that_never_has_enough_memory_ends_the_ladder_and_is_lost_alone(serve, tmp_path):
+    heard = serve("abc", config=replace(CONFIG, group=1), turns={"b": ["memory"] * 9})
+    assert sorted(heard.results) == ["a", "c"]
+    assert heard.lost == [("b", "RuntimeError: told to fail")]
+    assert starts(tmp_path) == 1 + len(LADDER) + 1  # each step, then one more before the failure that counts
+
+
+def test_the_last_step_of_a_gpu_is_the_cpu(serve, tmp_path):
+    serve("a", devices=(Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, gpu=True),), turns={"a": ["memory"] * 5})
+    assert fake_worker.heard(tmp_path, "gpus") == ["0"] * 5 + [""]
+
+
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path):
+    """Even when that is killed and can do nothing about it."""
+    code = (
+        "import os, subprocess, sys, time\n"
+        "child = 'from solver.worker import die_with; import os, time; die_with(os.getppid()); print(os.getpid(), "
+        "flush=True); time.sleep(60)'\n"
+        "subprocess.Popen([sys.executable, '-c', child]); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = Path(f"/proc/{int(parent.stdout.readline())}/stat")
+    parent.kill()
+    parent.wait()
+    began = time.monotonic()
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() - began < 10
+        time.sleep(0.05)

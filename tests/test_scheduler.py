@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from solver.scheduler import Cost, Grant, Job, Scheduler, fit
+from solver.scheduler import Cost, Grant, Job, Scheduler, Stage, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
+IDLE = 0.02  # of the device seconds may go by unused while there is work
 
 
 def jobs_of(*tokens: int) -> list[Job]:
     return [Job(f"task{at}", size) for at, size in enumerate(tokens)]
 
 
+def adapter(train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None) -> Stage:
+    return Stage(3, prior or Cost(0.0, 1.0), train_share, minimum)
+
+
 def plan(
     jobs: list[Job], group: int = 1, train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None
 ) -> Scheduler:
-    return Scheduler(jobs, group, train_share, reserve=10.0, minimum=minimum, prior=prior or Cost(0.0, 1.0))
+    """A scheduler of one round on one device."""
+    return Scheduler(jobs, [adapter(train_share, minimum, prior)], group, reserve=10.0)
+
+
+def rounds(jobs: list[Job], group: int = 1, devices: int = 1, further: int = 2, settled: float = 0.25) -> Scheduler:
+    """A scheduler of the base round, the adapter round, and so many further ones."""
+    stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), adapter()]
+    stages += [replace(adapter(), number=4 + at, further=True) for at in range(further)]
+    return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, settled=settled)
 
 
 @dataclass
@@ -31,51 +45,92 @@ class World:
 
     draw: random.Random
     jobs: list[Job]
-    group: int
+    devices: int
     overrun: float = 0.0
-    turns: Counter[str] = field(default_factory=Counter)
+    turns: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.truth = Cost(self.draw.uniform(0, 20), self.draw.choice([0.0, 0.001, 0.01, 0.1]))
+        self.truth = {n: Cost(self.draw.uniform(0, 20), self.draw.choice([0.0, 0.001, 0.01, 0.1])) for n in (0, 1)}
         self.noise, self.faults = self.draw.choice([0.0, 0.3, 1.5]), self.draw.choice([0.0, 0.05, 0.5, 1.0])
         self.tokens = {job.task_id: job.tokens for job in self.jobs}
 
     def run(self, grant: Grant) -> tuple[dict[str, float], bool, float]:
         """Seconds by task, whether it went well, and seconds in all."""
-        costs = {
-            i: self.truth.seconds(self.tokens[i]) * self.draw.lognormvariate(0, self.noise) for i in grant.task_ids
-        }
+        truth = self.truth[min(1, grant.stage.number // 3)]
+        costs = {i: truth.seconds(self.tokens[i]) * self.draw.lognormvariate(0, self.noise) for i in grant.task_ids}
         ok = self.draw.random() >= self.faults
         total = sum(costs.values()) if ok else grant.seconds * self.draw.choice([0.0, 0.3, 1.0])
         used = min(total, grant.seconds * (1 + self.draw.uniform(0, self.overrun)))
         scale = used / max(sum(costs.values()), 1e-9)
-        return {i: cost * scale for i, cost in costs.items()}, ok, used
+        answered = costs if ok else dict(list(costs.items())[: self.draw.randint(0, len(costs) - 1)])
+        return {i: cost * scale for i, cost in answered.items()}, ok, used
 
 
 def simulate(seed: int, overrun: float = 0.0) -> None:
     """Run one random world to its end and check every law on the way."""
     draw = random.Random(seed)
     jobs = [Job(f"{at:08x}", draw.randint(1, draw.choice([300, 3000, 9000]))) for at in range(draw.randint(1, 40))]
-    world = World(draw, jobs, draw.randint(1, 8), overrun)
-    reserve, minimum = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0])
-    budget = remaining = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
-    prior = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1))
-    scheduler = Scheduler(jobs, world.group, draw.random(), reserve, minimum, prior)
-    while (grant := scheduler.next(remaining)) is not None:
-        assert minimum - ROUNDING <= grant.seconds <= remaining - reserve
-        assert sum(grant.train_seconds.values()) <= grant.seconds + ROUNDING
-        assert set(grant.train_seconds) == set(grant.task_ids)
-        assert grant.task_ids, "a turn for nobody: the run would never end"
-        assert len(grant.task_ids) <= (1 if world.turns.keys() & set(grant.task_ids) else world.group)
-        assert not (world.turns.keys() & set(grant.task_ids) and scheduler.unserved), "a retry before a first turn"
-        world.turns.update(grant.task_ids)
-        assert max(world.turns.values()) <= 2
-        measured, ok, used = world.run(grant)
-        remaining = max(0.0, remaining - used)
-        scheduler.returned(grant, measured, ok)
-    if not overrun and budget - reserve >= minimum * math.ceil(len(jobs) / world.group):
-        assert set(world.turns) == {job.task_id for job in jobs}, "a task was starved"
-    assert not scheduler.pending or remaining - reserve < minimum, "stopped with time and work left"
+    world = World(draw, jobs, draw.choice([1, 1, 2, 4]), overrun)
+    reserve, minimum, group = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0]), draw.randint(1, 8)
+    budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
+    prior, further = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
+    each = Stage(3, prior, draw.random(), minimum)
+    stages = [Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum)), each]
+    stages += [replace(each, number=4 + at, further=True) for at in range(further)]
+    scheduler = Scheduler(jobs, stages, group, reserve, world.devices, settled=0.25)
+    clock = idle = 0.0
+    running: list[tuple[float, str, Grant, dict[str, float], bool]] = []
+    free = {f"device {n}": 0.0 for n in range(world.devices)}
+    while True:
+        for device in sorted(free):
+            grant = scheduler.next(device, budget - clock)
+            if grant is None:
+                late = budget - clock - reserve < minimum
+                assert late or not scheduler.pending, "a device stands idle while tasks wait"
+                continue
+            idle += clock - free.pop(device)
+            check(grant, world, budget - clock, reserve, group, scheduler, each)
+            measured, ok, used = world.run(grant)
+            heapq.heappush(running, (clock + used, device, grant, measured, ok))
+        if not running:
+            break
+        clock, device, grant, measured, ok = heapq.heappop(running)
+        need = {i: draw.choice([0.0, 0.2, 0.5, 1.0]) for i in measured}
+        scheduler.returned(grant, measured, ok, need)
+        free[device] = clock
+    ended = budget - clock - reserve < max(stage.minimum for stage in stages)
+    assert scheduler.finished or ended, "stopped with time and work left"
+    if overrun:
+        return
+    assert clock <= max(0.0, budget - reserve) + ROUNDING, "a turn went past the limit"
+    turns = math.ceil(len(jobs) / group)
+    needed = math.ceil(turns / world.devices) * sum(stage.minimum for stage in stages[:2])
+    if world.faults == 0.0 and budget - reserve >= needed + minimum:
+        served = {task_id for number, task_id in world.turns if number == 1}
+        assert served == {job.task_id for job in jobs}, "a task was starved"
+    if not scheduler.finished and world.devices == 1 and budget > 100 * minimum:
+        idle += sum(max(0.0, budget - reserve - at) for at in free.values())
+        assert idle <= IDLE * budget * world.devices, "devices stood idle"
+
+
+def check(
+    grant: Grant, world: World, remaining: float, reserve: float, group: int, scheduler: Scheduler, each: Stage
+) -> None:
+    """The laws of one grant."""
+    number = grant.stage.number
+    assert grant.stage.minimum - ROUNDING <= grant.seconds <= remaining - reserve + ROUNDING
+    assert sum(grant.train_seconds.values()) <= grant.seconds + ROUNDING
+    assert set(grant.train_seconds) == set(grant.task_ids)
+    assert grant.task_ids, "a turn for nobody: the run would never end"
+    assert len(grant.task_ids) <= group
+    world.turns.update((number, i) for i in grant.task_ids)
+    assert max(world.turns.values()) <= 2
+    if number > 1:
+        everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
+        assert all(world.turns[number if number < 4 else 1, i] for i in grant.task_ids)
+        assert all(world.turns[1, i] for i in everyone), "an adapter before everybody's quick answer"
+    if number > each.number:
+        assert all(world.turns[3, i] for i in everyone), "a further turn before everybody's adapter"
 
 
 def test_laws_hold_in_every_simulated_run() -> None:
@@ -93,27 +148,27 @@ def test_runs_end_and_grants_stay_inside_the_budget_when_turns_take_longer_than_
 
 def test_seconds_are_shared_by_predicted_cost() -> None:
     scheduler = plan(jobs_of(100, 300))
-    first = scheduler.next(210.0)  # 200 usable, 400 predicted: tight, so the small one is first
-    assert first == Grant(("task0",), 50.0, {"task0": 25.0})
+    first = scheduler.next("cpu", 210.0)  # 200 usable, 400 predicted: tight, so the small one is first
+    assert first == Grant("cpu", adapter(), ("task0",), 50.0, {"task0": 25.0}, 160.0)
     scheduler.returned(first, {"task0": 50.0}, ok=True)
-    second = scheduler.next(160.0)
+    second = scheduler.next("cpu", 160.0)
     assert second is not None
     assert (second.task_ids, second.seconds) == (("task1",), 150.0)
 
 
 def test_time_left_over_flows_to_later_tasks() -> None:
     scheduler = plan(jobs_of(100, 300))
-    first = scheduler.next(210.0)
+    first = scheduler.next("cpu", 210.0)
     assert first is not None
     scheduler.returned(first, {}, ok=True)  # it took no time at all
-    second = scheduler.next(210.0)
+    second = scheduler.next("cpu", 210.0)
     assert second is not None
     assert second.seconds == 200.0
 
 
 def test_tight_budget_takes_small_tasks_first_and_an_ample_one_large_tasks() -> None:
     sizes = jobs_of(300, 100, 200)
-    tight, ample = plan(sizes).next(100.0), plan(sizes).next(10_000.0)
+    tight, ample = plan(sizes).next("cpu", 100.0), plan(sizes).next("cpu", 10_000.0)
     assert tight is not None
     assert ample is not None
     assert tight.task_ids == ("task1",)
@@ -121,7 +176,7 @@ def test_tight_budget_takes_small_tasks_first_and_an_ample_one_large_tasks() -> 
 
 
 def test_tasks_of_similar_size_share_a_turn_and_its_seconds() -> None:
-    grant = plan(jobs_of(400, 10, 390, 11), group=2, train_share=0.6).next(10 + 8110.0)
+    grant = plan(jobs_of(400, 10, 390, 11), group=2, train_share=0.6).next("cpu", 10 + 8110.0)
     assert grant is not None
     assert grant.task_ids == ("task2", "task0")
     assert grant.seconds == pytest.approx(7900)
@@ -129,14 +184,16 @@ def test_tasks_of_similar_size_share_a_turn_and_its_seconds() -> None:
 
 
 def test_no_training_share_means_no_training_seconds_even_without_a_limit() -> None:
-    grant = plan(jobs_of(5, 6), group=2, train_share=0.0).next(math.inf)
-    assert grant == Grant(("task0", "task1"), math.inf, {"task0": 0.0, "task1": 0.0})
+    grant = plan(jobs_of(5, 6), group=2, train_share=0.0).next("cpu", math.inf)
+    assert grant is not None
+    assert (grant.task_ids, grant.seconds) == (("task0", "task1"), math.inf)
+    assert grant.train_seconds == {"task0": 0.0, "task1": 0.0}
 
 
 def test_a_turn_is_never_shorter_than_the_minimum_while_time_allows() -> None:
     scheduler = plan(jobs_of(1, 1000), minimum=20.0)
     seconds: list[float] = []
-    while (grant := scheduler.next(50.0 - sum(seconds))) is not None:
+    while (grant := scheduler.next("cpu", 50.0 - sum(seconds))) is not None:
         seconds.append(grant.seconds)
         scheduler.returned(grant, dict.fromkeys(grant.task_ids, grant.seconds), ok=True)
     assert seconds == [20.0, 20.0]
@@ -144,19 +201,106 @@ def test_a_turn_is_never_shorter_than_the_minimum_while_time_allows() -> None:
 
 def test_too_little_time_for_a_turn_ends_the_run_and_names_who_waits() -> None:
     scheduler = plan(jobs_of(200, 100), minimum=5.0)
-    assert scheduler.next(14.9) is None
-    assert scheduler.unserved == scheduler.pending == ("task1", "task0")
+    assert scheduler.next("cpu", 14.9) is None
+    assert scheduler.pending == ("task1", "task0")
+    assert not scheduler.finished
 
 
 def test_failed_turn_is_tried_once_more_with_its_tasks_alone_after_all_others() -> None:
     scheduler = plan(jobs_of(10, 20, 30, 40), group=2)
     served = []
-    while (grant := scheduler.next(10_000.0)) is not None:
+    while (grant := scheduler.next("cpu", 10_000.0)) is not None:
         served.append(grant.task_ids)
-        scheduler.returned(grant, {}, ok="task3" not in grant.task_ids)
-    assert served == [("task2", "task3"), ("task0", "task1"), ("task3",), ("task2",)]
+        ok = "task3" not in grant.task_ids
+        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0) if ok else {}, ok)
+    assert served == [("task2", "task3"), ("task0", "task1"), ("task2",), ("task3",)]
     assert scheduler.retired == ("task3",)
-    assert scheduler.pending == ()
+    assert scheduler.finished
+
+
+def test_of_a_turn_that_failed_only_the_tasks_without_an_answer_are_tried_again() -> None:
+    scheduler = plan(jobs_of(10, 20), group=2)
+    first = scheduler.next("cpu", 10_000.0)
+    assert first is not None
+    scheduler.returned(first, {"task1": 3.0}, ok=False)
+    assert scheduler.pending == ("task0",)
+
+
+def test_a_turn_that_is_excused_comes_back_whole_and_has_all_its_tries() -> None:
+    scheduler = plan(jobs_of(10, 20), group=2)
+    for _ in range(5):
+        grant = scheduler.next("cpu", 10_000.0)
+        assert grant is not None
+        assert grant.task_ids == ("task0", "task1")
+        scheduler.returned(grant, {}, ok=False, excused=True)
+    assert scheduler.retired == ()
+
+
+def serve(scheduler: Scheduler, need: dict[str, float], remaining: float = 10_000.0) -> list[list[tuple[int, str]]]:
+    """Serve every turn at once; the turns in order, each as its (round, task) pairs."""
+    served = []
+    while (grant := scheduler.next("cpu", remaining)) is not None:
+        served.append([(grant.stage.number, i) for i in grant.task_ids])
+        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0), True, {i: need[i] for i in grant.task_ids})
+    return served
+
+
+def test_rounds_follow_each_other_and_split_votes_get_further_turns_the_most_split_first() -> None:
+    need = {"task0": 0.3, "task1": 0.25, "task2": 1.0}
+    served = [pair for turn in serve(rounds(jobs_of(1, 2, 3)), need) for pair in turn]
+    assert [i for i in served if i[0] == 1] == served[:3]
+    assert [i for i in served if i[0] == 3] == served[3:6]
+    assert served[6:] == [(4, "task2"), (4, "task0"), (5, "task2"), (5, "task0")]
+
+
+def test_a_task_that_settles_on_the_way_gets_no_more_turns() -> None:
+    scheduler, asked = rounds(jobs_of(1, 2)), []
+    while (grant := scheduler.next("cpu", 10_000.0)) is not None:
+        asked += [(grant.stage.number, i) for i in grant.task_ids]
+        need = 0.0 if grant.stage.number == 4 else 1.0
+        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0), True, dict.fromkeys(grant.task_ids, need))
+    assert {number for number, _ in asked} == {1, 3, 4}
+
+
+def test_a_resumed_plan_leaves_out_what_was_done_and_goes_on_as_the_undisturbed_one() -> None:
+    need = {f"task{at}": at / 5 for at in range(5)}
+    whole = serve(rounds(jobs_of(1, 2, 3, 4, 5), group=2), need)
+    assert len(whole) == 3 + 3 + 2 + 2
+    for cut in range(len(whole) + 1):
+        done = [pair for turn in whole[:cut] for pair in turn]
+        resumed = rounds(jobs_of(1, 2, 3, 4, 5), group=2)
+        resumed.resume([(i, number) for number, i in done], {i: need[i] for _, i in done})
+        assert serve(resumed, need) == whole[cut:]
+
+
+def test_devices_share_the_seconds_and_no_task_is_out_twice() -> None:
+    scheduler = rounds(jobs_of(*(10 + at for at in range(9))), devices=3, further=0)
+    grants = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
+    assert all(grant is not None for grant in grants)
+    assert len({i for grant in grants if grant for i in grant.task_ids}) == 3
+
+
+def test_the_expected_end_is_right_within_a_fifth_after_a_fifth_of_the_run() -> None:
+    draw, truth = random.Random(2), Cost(4.0, 0.02)
+    jobs = jobs_of(*(draw.randint(200, 6000) for _ in range(60)))
+    tokens = {job.task_id: job.tokens for job in jobs}
+    scheduler, clock, told = rounds(jobs, group=4, further=1), 0.0, []
+    while (grant := scheduler.next("cpu", 1e5 - clock)) is not None:
+        costs = {
+            i: truth.seconds(tokens[i]) * (0.1 if grant.stage.number == 1 else 1.0) * draw.lognormvariate(0, 0.2)
+            for i in grant.task_ids
+        }
+        clock += sum(costs.values())
+        scheduler.returned(grant, costs, True, {i: 1.0 if tokens[i] % 2 else 0.0 for i in grant.task_ids})
+        told.append((clock, scheduler.expected(1e5 - clock)))
+    late = [(at, left) for at, left in told if clock / 5 < at < 0.9 * clock]
+    assert late
+    within = [abs(at + left - clock) <= 0.2 * clock for at, left in late if at > 0.6 * clock]
+    assert all(within)
+
+
+def test_the_expected_end_is_never_past_the_limit() -> None:
+    assert rounds(jobs_of(*[1000] * 50)).expected(100.0) == 90.0
 
 
 def test_measurements_correct_the_prediction() -> None:
@@ -166,7 +310,7 @@ def test_measurements_correct_the_prediction() -> None:
     tokens = {job.task_id: job.tokens for job in jobs}
     scheduler = plan(jobs, prior=Cost(2.0, 0.01))
     for _ in range(20):
-        grant = scheduler.next(1e6)
+        grant = scheduler.next("cpu", 1e6)
         assert grant is not None
         (task_id,) = grant.task_ids
         scheduler.returned(grant, {task_id: truth.seconds(tokens[task_id]) * draw.lognormvariate(0, 0.2)}, ok=True)
@@ -176,18 +320,18 @@ def test_measurements_correct_the_prediction() -> None:
 
 def test_a_turn_cut_short_never_lowers_the_prediction() -> None:
     scheduler = plan(jobs_of(100, 100, 100))
-    grant = scheduler.next(40.0)  # 30 usable for 300 predicted
+    grant = scheduler.next("cpu", 40.0)  # 30 usable for 300 predicted
     assert grant is not None
     scheduler.returned(grant, dict.fromkeys(grant.task_ids, grant.seconds), ok=True)
-    assert scheduler.predicted(["task1"]) == pytest.approx(100.0)
+    assert scheduler.predicted() == pytest.approx(200.0)
 
 
 def test_failed_turns_teach_nothing_about_costs() -> None:
     scheduler = plan(jobs_of(100, 100))
-    grant = scheduler.next(1000.0)
+    grant = scheduler.next("cpu", 1000.0)
     assert grant is not None
     scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.001), ok=False)
-    assert scheduler.predicted(["task1"]) == 100.0
+    assert scheduler.predicted() == 100.0
 
 
 def test_fit_finds_the_line_and_forgives_an_outlier() -> None:
@@ -209,34 +353,35 @@ def test_fit_without_measurements_is_the_prior_and_with_one_scales_it() -> None:
 def test_tasks_that_take_no_time_leave_shares_above_zero() -> None:
     scheduler = plan(jobs_of(10, 10, 10))
     for _ in range(3):
-        grant = scheduler.next(1000.0)
+        grant = scheduler.next("cpu", 1000.0)
         assert grant is not None
         assert grant.seconds > 0
         scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.0), ok=True)
-    assert scheduler.next(1000.0) is None
+    assert scheduler.next("cpu", 1000.0) is None
 
 
 def test_the_order_of_the_jobs_makes_no_difference() -> None:
     sizes = jobs_of(5, 5, 5, 9, 9, 1)
-    assert plan(sizes, group=2).next(math.inf) == plan(sizes[::-1], group=2).next(math.inf)
+    first, second = plan(sizes, group=2).next("cpu", 1e6), plan(sizes[::-1], group=2).next("cpu", 1e6)
+    assert first == second
 
 
 def test_a_second_turn_while_one_is_out_is_refused() -> None:
     scheduler = plan(jobs_of(10, 10))
-    scheduler.next(1000.0)
+    scheduler.next("cpu", 1000.0)
     with pytest.raises(RuntimeError, match="the turn of task1 has not been returned yet"):
-        scheduler.next(1000.0)
+        scheduler.next("cpu", 1000.0)
 
 
 def test_a_turn_that_was_not_out_is_refused() -> None:
-    with pytest.raises(ValueError, match="the turn of nobody is not the one that is out"):
-        plan(jobs_of(10)).returned(Grant(("nobody",), 1.0, {}), {}, ok=True)
+    with pytest.raises(ValueError, match="the turn of nobody is not the one that is out on cpu"):
+        plan(jobs_of(10)).returned(Grant("cpu", adapter(), ("nobody",), 1.0, {}, 0.0), {}, ok=True)
 
 
 @pytest.mark.parametrize("measured", [{"other": 1.0}, {"task0": -1.0}, {"task0": math.nan}, {"task0": math.inf}])
 def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dict[str, float]) -> None:
     scheduler = plan(jobs_of(10))
-    grant = scheduler.next(1000.0)
+    grant = scheduler.next("cpu", 1000.0)
     assert grant is not None
     with pytest.raises(ValueError, match=r"not in the turn|finite number"):
         scheduler.returned(grant, measured, ok=True)
@@ -249,17 +394,23 @@ def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dic
         ({"jobs": [Job("a", 1), Job("a", 2)]}, "tasks listed twice: a"),
         ({"jobs": [Job("a", 0)]}, "a job without tokens: expected at least 1"),
         ({"group": 0}, "group is 0: expected at least 1 task"),
-        ({"train_share": 1.5}, "train_share is 1.5: expected 0 to 1"),
+        ({"devices": 0}, "devices is 0: expected at least 1"),
+        ({"settled": 1.5}, "settled is 1.5: expected 0 to 1"),
         ({"reserve": -1.0}, "reserve is -1.0: expected at least 0 seconds"),
-        ({"minimum": 0.0}, "minimum is 0.0: expected more than 0 seconds"),
-        ({"prior": Cost(0.0, 0.0)}, "prior is .*: expected neither part below 0, and not both 0"),
+        ({"stages": [adapter(), adapter()]}, r"rounds are \[3, 3\]: expected each once"),
+        ({"stages": [replace(adapter(), further=True), replace(adapter(), number=4)]}, "a further stage comes before"),
+        ({"stages": [adapter(train_share=1.5)]}, "train_share is 1.5: expected 0 to 1"),
+        ({"stages": [adapter(minimum=0.0)]}, "minimum is 0.0: expected more than 0 seconds"),
+        ({"stages": [adapter(prior=Cost(0.0, 0.0))]}, "prior is .*: expected neither part below 0, and not both 0"),
     ],
 )
 def test_impossible_settings_are_named(change: dict[str, object], message: str) -> None:
-    settings = {"jobs": [Job("a", 1)], "group": 1, "train_share": 0.5, "reserve": 0.0, "minimum": 1.0} | change
+    settings = {"jobs": [Job("a", 1)], "stages": [adapter()], "group": 1, "reserve": 0.0} | change
     with pytest.raises(ValueError, match=message):
         Scheduler(**settings)  # type: ignore[arg-type]
 
 
 def test_no_jobs_is_done_at_once() -> None:
-    assert plan([]).next(1000.0) is None
+    scheduler = plan([])
+    assert scheduler.finished
+    assert scheduler.next("cpu", 1000.0) is None

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import fake_worker
 import pytest
 
 import submission
-from solver import answers, cli, pool, tasks
+from solver import answers, cli, devices, pool, record, tasks
 from solver.clock import Deadline
 from solver.run import Run
 
@@ -51,7 +52,8 @@ def call(tmp_path, weights, output, monkeypatch):
 
     def run(*flags, **script):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
-        given = ["--weights", str(weights), "--output", str(output), *map(str, flags)]
+        own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
+        given = [*own, *map(str, flags)]
         try:
             return submission.main(given, Deadline.after(0))
         except SystemExit as left:
@@ -107,8 +109,18 @@ BAD_FLAGS = {
         ["--already-spent", "-5"],
         "--already-spent is '-5': " + A_TIME,
     ),
-    "unknown devices": (["--devices", "tpu"], "--devices is 'tpu': expected auto, cpu, or the number of one GPU"),
-    "two devices": (["--devices", "0,1"], "--devices is '0,1': expected auto, cpu, or the number of one GPU"),
+    "unknown devices": (
+        ["--devices", "tpu"],
+        "--devices is 'tpu': expected auto, cpu, cpu:N for N processes, or GPU nu",
+    ),
+    "a device twice": (["--devices", "0,0"], "--devices is '0,0': expected auto, cpu, cpu:N for N processes, or GPU"),
+    "a GPU that is not there": (["--devices", "99"], "--devices names GPU 99: this machine shows "),
+    "more processes than cores": (["--devices", "cpu:999"], "--devices is 'cpu:999': this machine has "),
+    "a flag a resumed run has already": (
+        ["--resume", "x", "--views", "3"],
+        "--views came with --resume: expected nothing beside it but --time-limit, --already-spent and --devices",
+    ),
+    "no run to resume": (["--resume", "/no/such.run"], "/no/such.run/record.jsonl cannot be read (No such file or dir"),
     "a limit of none": (["--limit", "0"], "--limit is 0: expected at least 1 task" + SEE_HELP),
     "a limit that is no number": (["--limit", "all"], "argument --limit: invalid int value: 'all'" + SEE_HELP),
     "a negative seed": (["--seed", "-1"], "--seed is -1: expected 0 to 4294967295" + SEE_HELP),
@@ -380,11 +392,16 @@ def test_a_set_without_solutions_is_not_scored(call, mixed, capsys):
     assert "solved" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("devices", "expected"), [("auto", "7"), ("cpu", ""), ("3", "3")])
-def test_the_devices_asked_for_are_the_ones_the_worker_sees(devices, expected, call, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("flag", "expected"), [("auto", ["7"]), ("cpu", [""]), ("3", ["3"]), ("0,2", ["0", "2"]), ("cpu:2", ["", ""])]
+)
+def test_the_devices_asked_for_are_the_ones_the_workers_see(flag, expected, call, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert call("--challenges", challenges(tmp_path, {"a": GOOD}), "--devices", devices) == 0
-    assert fake_worker.heard(tmp_path, "gpus") == [expected]
+    monkeypatch.setattr(devices, "gpus", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    eight = challenges(tmp_path, {str(n): GOOD for n in range(8)})
+    assert call("--challenges", eight, "--devices", flag, pause=0.05) == 0
+    assert sorted(fake_worker.heard(tmp_path, "gpus")) == expected
 
 
 # ---- the file, whatever happens --------------------------------------------------------------------------------------
@@ -393,7 +410,7 @@ def test_the_devices_asked_for_are_the_ones_the_worker_sees(devices, expected, c
 def test_a_complete_valid_file_is_there_before_any_worker_is_started(call, mixed, output, monkeypatch):
     faults = []
 
-    def look(run, log):
+    def look(run, log, done):
         faults.append(answers.validate(json.loads(output.read_text()), run.plan.task_set.tests))
 
     monkeypatch.setattr(Run, "_serve", look)
@@ -446,19 +463,96 @@ def refusing(monkeypatch, calls):
     monkeypatch.setattr(answers.AnswerFile, "_write", maybe)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_record_that_can_not_be_written_costs_no_answer(call, mixed, output, capsys):
-    output.parent.mkdir(parents=True)
-    output.with_suffix(".record.jsonl").symlink_to("/dev/full")
+def test_a_record_that_can_not_be_written_costs_no_answer(call, mixed, capsys, monkeypatch):
+    def full(self, message):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record.Recorder, "write", full)
     assert call("--challenges", mixed) == 0
-    assert "2 from the model" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 from the model" in out
+    assert "warning: the record lacks first: [Errno 28] No space left on device" in out
 
 
-def test_the_record_holds_a_line_for_every_task_that_was_answered(call, mixed, output):
+def recorded(output):
+    return record.read(record.directory_of(output))
+
+
+def test_the_record_holds_a_line_for_every_task_and_round_that_was_answered(call, mixed, output):
     for _ in range(2):  # the second run's record replaces the first's
         call("--challenges", mixed)
-    lines = output.with_suffix(".record.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["task_id"] for line in lines) == ["first", "last"]
+    made = recorded(output)
+    assert made.dropped == 0
+    assert [message["kind"] for message in made.messages][:1] == ["run"]
+    assert made.messages[-1]["kind"] == "end"
+    pairs = sorted((m["task_id"], m["round"]) for m in made.of_kind("result"))
+    assert pairs == [("first", 1), ("first", 3), ("last", 1), ("last", 3)]
+    [line] = [m for m in made.of_kind("result") if (m["task_id"], m["round"]) == ("last", 3)]
+    assert line["attempts"] == [[[[3, 4]], [[4, 4]]]]
+    assert (line["from_model"], line["votes"], line["steps"], line["losses"]) == ([2], [[18, 20]], 2, [1.0, 0.5])
+    assert line["device"] == "cpu"
+
+
+def test_the_run_directory_holds_the_tasks_as_they_were_read_and_no_solution(call, mixed, output):
+    call("--challenges", mixed)
+    kept = tasks.load_challenges(record.directory_of(output) / record.CHALLENGES)
+    read = tasks.load_challenges(mixed)
+    assert kept.tests == read.tests
+    assert [task.id for task in kept.tasks] == [task.id for task in read.tasks]
+    assert "[4, 3, 8, 8]" not in (record.directory_of(output) / record.CHALLENGES).read_text()
+
+
+# ---- resuming --------------------------------------------------------------------------------------------------------
+
+MANY = {f"task{at}": {"train": GOOD["train"], "test": [{"input": [[at, 1]]}]} for at in range(9)}
+SPLIT = {"task3": 0.5, "task5": 0.6}
+
+
+def test_a_finished_run_that_is_resumed_hands_out_nothing_and_keeps_its_answers(call, tmp_path, output):
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    before, orders = output.read_bytes(), len(fake_worker.heard(tmp_path, "order"))
+    assert call("--resume", record.directory_of(output), votes=SPLIT) == 0
+    assert output.read_bytes() == before
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
+
+
+@pytest.mark.parametrize("lines", [1, 2, 5, 11, 14, 20])
+@pytest.mark.parametrize("torn", [0, 7])
+def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturbed_one(
+    lines, torn, call, tmp_path, output, capsys
+):
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    whole, path = output.read_bytes(), record.directory_of(output) / record.RECORD
+    kept = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(kept[:lines]) + kept[lines][:torn])
+    output.unlink()
+    assert call("--resume", path.parent, votes=SPLIT) == 0
+    assert output.read_bytes() == whole
+    assert f"{int(torn > 0)} torn lines of the record were dropped" in capsys.readouterr().out
+    pairs = Counter((m["task_id"], m["round"]) for m in recorded(output).of_kind("result"))
+    assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
+
+
+def test_a_run_whose_weights_were_changed_is_not_resumed(call, tmp_path, weights, output, capsys):
+    assert call("--challenges", challenges(tmp_path, MANY)) == 0
+    (weights / "model.safetensors").write_bytes(b"others")
+    manifest = {"format": "grid", "sha256": {}}
+    for name in ("config.json", "model.safetensors"):
+        manifest["sha256"][name] = hashlib.sha256((weights / name).read_bytes()).hexdigest()
+    (weights / "manifest.json").write_text(json.dumps(manifest))
+    before = output.read_bytes()
+    assert call("--resume", record.directory_of(output)) == 2
+    assert "expected nothing changed since; put back what changed, or start the run again" in capsys.readouterr().err
+    assert output.read_bytes() == before
+
+
+def test_a_run_directory_that_another_process_works_on_is_refused(call, tmp_path, output, capsys):
+    output.parent.mkdir(parents=True)
+    with record.Recorder(record.directory_of(output), fresh=True):
+        assert call("--challenges", challenges(tmp_path, MANY)) == 2
+    err = capsys.readouterr().err
+    assert f"error: another process is working on {record.directory_of(output)}: wait for it, or use another" in err
+    assert not output.exists()
 
 
 # ---- interruptions ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import fakes
 import numpy as np
@@ -12,7 +13,7 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.config import Config, EngineSettings, TrainRecipe
+from solver.config import ADAPTER, Config, EngineSettings, TrainRecipe
 from solver.core import Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
 from solver.worker import result_to_json, serve, task_from_json, task_to_json
@@ -41,26 +42,26 @@ def test_an_order_holds_nothing_but_what_a_task_holds():
 
 
 def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
-    first, second = fakes.grid([[1, 2]]), fakes.grid([[3]])
+    first = fakes.grid([[1, 2]])
     view = View(5, (0, 2, 1, 3, 4, 5, 6, 7, 8, 9), (1, 0))
     result = TaskResult(
         task_id="t",
-        attempts=((first, second),),
-        from_model=(1,),
-        votes=((1, 2),),
+        round=4,
         rejected=3,
         steps=4,
+        planned=5,
+        losses=(1.23456,),
         seconds={"train": 1.23456},
         notes=("said",),
         candidates=((Candidate(first, view, -0.1234567),),),
     )
     assert there_and_back(result_to_json(result)) == {
         "task_id": "t",
-        "attempts": [[[[1, 2]], [[3]]]],
-        "from_model": [1],
-        "votes": [[1, 2]],
+        "round": 4,
         "rejected": 3,
         "steps": 4,
+        "planned": 5,
+        "losses": [1.2346],
         "seconds": {"train": 1.235},
         "notes": ["said"],
         "candidates": [
@@ -97,6 +98,7 @@ def drive(monkeypatch, tmp_path):
         lines = [
             json.dumps(
                 {
+                    "round": ADAPTER,
                     "tasks": [task_to_json(task) for task in tasks],
                     "seconds": seconds,
                     "train_seconds": {task.id: seconds for task in tasks},
@@ -129,14 +131,16 @@ def test_every_order_gets_a_result_for_each_of_its_tasks_and_then_a_word_that_it
     assert kinds(reports) == ["ready", "result", "result", "done", "result", "done"]
     results = {report["task_id"]: report for report in reports if report["kind"] == "result"}
     for task in (MIRROR, STACK, SINGLE):
-        firsts = [fakes.grid(first) for first, _ in results[task.id]["attempts"]]
-        assert all(same(first, RULES[task.id](test)) for first, test in zip(firsts, task.tests, strict=True))
+        for found, test in zip(results[task.id]["candidates"], task.tests, strict=True):
+            assert found
+            assert all(same(fakes.grid(candidate["grid"]), RULES[task.id](test)) for candidate in found)
 
 
 def test_an_order_that_fails_is_reported_with_its_reason_and_the_next_one_is_served(drive, capsys):
     reports = drive([MIRROR, STACK], [SINGLE], sampler=FakeSampler(fails=frozenset({"stack"})))
     assert kinds(reports) == ["ready", "failed", "result", "done"]
     assert reports[1]["why"] == "RuntimeError: the fake sampler was told to fail for stack"
+    assert reports[1]["memory"] is False
     assert "Traceback" in capsys.readouterr().err  # the whole story is for the log
 
 
@@ -146,10 +150,10 @@ def test_a_task_whose_training_fails_does_not_fail_its_order(drive):
     assert reports[1]["notes"] == ["no adapter: RuntimeError: the fake trainer was told to fail for mirror"]
 
 
-def test_an_order_without_seconds_is_answered_with_placeholders_at_once(drive):
+def test_an_order_without_seconds_is_answered_without_a_candidate_at_once(drive):
     reports = drive([STACK], seconds=0.0)
     assert kinds(reports) == ["ready", "result", "done"]
-    assert reports[1]["from_model"] == [0, 0]
+    assert reports[1]["candidates"] == [[], []]
     assert reports[1]["notes"] == ["training stopped after 0 of 3 steps", "out of time for 8 views"]
 
 
@@ -161,3 +165,24 @@ def test_every_report_is_one_line_even_where_a_reason_is_not(drive):
     reports = drive([MIRROR], sampler=Wordy())
     assert kinds(reports) == ["ready", "failed"]
     assert len(reports[1]["why"]) <= 300
+
+
+def test_an_order_that_runs_out_of_memory_says_so(drive):
+    class Hungry(FakeSampler):
+        def sample(self, requests, stop):
+            raise MemoryError("no room for the cache")
+
+    reports = drive([MIRROR], sampler=Hungry())
+    assert (reports[1]["kind"], reports[1]["memory"]) == ("failed", True)
+
+
+def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, monkeypatch):
+    def none(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr("solver.worker.build", none)
+    orders, reports = io.StringIO("never read"), io.StringIO()
+    serve(orders, reports, Path("weights"), CONFIG, Path())
+    [report] = map(json.loads, reports.getvalue().splitlines())
+    assert (report["kind"], report["memory"]) == ("failed", True)
+    assert orders.read() == "never read"

@@ -1,0 +1,82 @@
+"""Which devices a run uses, from what the flag says and what the machine shows. Imports nothing of CUDA.
+
+Knows nothing of models. Law: a device that is not there is refused by name before any work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from solver.tasks import BadInput
+
+EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a worker runs. `environment`: variables added to its own. `gpu`: whether the CPU would be a step down."""
+
+    name: str
+    environment: Mapping[str, str]
+    gpu: bool = False
+
+
+def gpus(root: Path = Path("/")) -> int:
+    """How many NVIDIA GPUs the driver shows, found without asking a library."""
+    known = root / "proc/driver/nvidia/gpus"
+    nodes = [p for p in (root / "dev").glob("nvidia[0-9]*") if p.name[6:].isdecimal()]
+    return max(len(list(known.iterdir())) if known.is_dir() else 0, len(nodes))
+
+
+def check(text: str) -> None:
+    """Raise `BadInput` unless the flag's value is one `listed` can read."""
+    if not re.fullmatch(r"auto|cpu|cpu:[1-9]\d*|\d+(,\d+)*", text) or len(set(text.split(","))) != len(text.split(",")):
+        raise BadInput(f"--devices is {text!r}: expected {EXPECTED}")
+
+
+def listed(text: str, cores: int, shown: int, visible: str | None = None) -> tuple[Device, ...]:
+    """The devices a flag means on a machine of so many cores that shows so many GPUs.
+
+    `visible`: CUDA_VISIBLE_DEVICES, if it is set: `auto` keeps to it. Raises `BadInput` for a GPU that is not there.
+    """
+    check(text)
+    if text == "auto":
+        ids = [i for i in visible.split(",") if i.strip()] if visible is not None else [str(i) for i in range(shown)]
+        return tuple(map(_gpu, ids)) if shown and ids else (Device("cpu", {}),)
+    if text.startswith("cpu"):
+        return _processes(int(text[4:] or 1), cores)
+    for number in text.split(","):
+        if int(number) >= shown:
+            raise BadInput(f"--devices names GPU {number}: this machine shows {shown}; expected {EXPECTED}")
+    return tuple(map(_gpu, text.split(",")))
+
+
+def _gpu(number: str) -> Device:
+    return Device(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": number}, gpu=True)
+
+
+def _processes(count: int, cores: int) -> tuple[Device, ...]:
+    """So many workers, each on cores of its own; more than there are cores is refused."""
+    none = {"CUDA_VISIBLE_DEVICES": ""}
+    if count == 1:
+        return (Device("cpu", none),)
+    if count > cores:
+        raise BadInput(f"--devices is 'cpu:{count}': this machine has {cores} cores; expected at most one a core")
+    each = cores // count
+    spans = [(n * each, n * each + each - 1) for n in range(count)]
+    return tuple(
+        Device(
+            f"cpu {n}",
+            none | {"OMP_NUM_THREADS": str(each), "VLLM_CPU_OMP_THREADS_BIND": f"{first}-{last}"},
+        )
+        for n, (first, last) in enumerate(spans)
+    )
+
+
+def here(text: str) -> tuple[Device, ...]:
+    """`listed` on this machine."""
+    return listed(text, os.cpu_count() or 1, gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))

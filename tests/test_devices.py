@@ -1,0 +1,58 @@
+"""The devices a flag means, on machines of all kinds, without asking any library."""
+
+from __future__ import annotations
+
+import pytest
+
+from solver.devices import gpus, listed
+from solver.tasks import BadInput
+
+
+def names(*given, **more):
+    return [(d.name, d.environment.get("CUDA_VISIBLE_DEVICES"), d.gpu) for d in listed(*given, **more)]
+
+
+def test_auto_takes_every_gpu_there_is_and_the_cpu_where_there_is_none():
+    assert names("auto", 8, 2) == [("gpu 0", "0", True), ("gpu 1", "1", True)]
+    assert names("auto", 8, 0) == [("cpu", None, False)]
+
+
+def test_auto_keeps_to_the_gpus_that_are_visible():
+    assert names("auto", 8, 4, visible="1,3") == [("gpu 1", "1", True), ("gpu 3", "3", True)]
+    assert names("auto", 8, 4, visible="") == [("cpu", None, False)]
+
+
+def test_numbers_are_gpus_and_one_that_is_not_there_is_refused():
+    assert names("1,0", 8, 2) == [("gpu 1", "1", True), ("gpu 0", "0", True)]
+    with pytest.raises(BadInput, match="--devices names GPU 2: this machine shows 2; expected auto, cpu, cpu:N"):
+        listed("0,2", 8, 2)
+
+
+def test_the_cpu_hides_the_gpus_and_several_processes_have_cores_of_their_own():
+    assert names("cpu", 8, 2) == [("cpu", "", False)]
+    made = listed("cpu:3", 8, 0)
+    assert [d.name for d in made] == ["cpu 0", "cpu 1", "cpu 2"]
+    assert [d.environment["VLLM_CPU_OMP_THREADS_BIND"] for d in made] == ["0-1", "2-3", "4-5"]
+    assert {d.environment["OMP_NUM_THREADS"] for d in made} == {"2"}
+
+
+def test_more_processes_than_cores_are_refused():
+    with pytest.raises(BadInput, match="--devices is 'cpu:3': this machine has 2 cores"):
+        listed("cpu:3", 2, 0)
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "cpu:", "cpu:0", "0,", "0,0", "-1", "0, 1", "auto,0"])
+def test_what_is_no_device_is_refused(text):
+    with pytest.raises(BadInput, match="expected auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"):
+        listed(text, 8, 8)
+
+
+def test_gpus_are_counted_by_what_the_driver_shows(tmp_path):
+    assert gpus(tmp_path) == 0
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev").mkdir(exist_ok=True)
+        (tmp_path / "dev" / name).touch()
+    assert gpus(tmp_path) == 2
+    for name in ("0000:01:00.0", "0000:02:00.0", "0000:03:00.0"):
+        (tmp_path / "proc/driver/nvidia/gpus" / name).mkdir(parents=True)
+    assert gpus(tmp_path) == 3

@@ -1,0 +1,74 @@
+"""The ledger: pooled candidates of all rounds, and the answers they vote for."""
+
+from __future__ import annotations
+
+import fakes
+import pytest
+from fakes import MIRROR, STACK
+
+from solver import augment
+from solver.answers import placeholders
+from solver.core import Candidate, Standing, same
+from solver.ledger import Ledger
+
+TASKS = (MIRROR, STACK)
+FALLBACKS = {task.id: placeholders(task.tests, task.demonstrations) for task in TASKS}
+GOOD, BAD, WORSE = fakes.grid([[0, 8, 7]]), fakes.grid([[1, 1, 1]]), fakes.grid([[2]])
+
+
+def votes(*grids):
+    """One candidate a grid, each from its own view."""
+    return [Candidate(g, augment.View(at % 8, order=(at,)), -1.0 - at) for at, g in enumerate(grids)]
+
+
+def ledger() -> Ledger:
+    return Ledger(TASKS, FALLBACKS, "flat")
+
+
+def test_without_a_candidate_a_task_stands_with_its_placeholders_and_needs_work():
+    standing = ledger().standing("mirror")
+    assert all(same(a, b) for a, b in zip(standing.attempts[0], FALLBACKS["mirror"][0], strict=True))
+    assert (standing.from_model, standing.votes, standing.need) == ((0,), ((0, 0),), 1.0)
+
+
+def test_candidates_of_all_rounds_are_pooled():
+    kept = ledger()
+    kept.add("mirror", 1, [votes(BAD, BAD, WORSE)])
+    standing = kept.add("mirror", 3, [votes(GOOD, GOOD, GOOD)])
+    assert same(standing.attempts[0][0], GOOD)
+    assert same(standing.attempts[0][1], BAD)
+    assert standing.votes == ((3, 6),)
+    assert kept.rounds("mirror") == (1, 3)
+
+
+def test_a_later_round_with_less_behind_it_does_not_replace_an_answer():
+    kept = ledger()
+    kept.add("mirror", 3, [votes(GOOD, GOOD, GOOD)])
+    standing = kept.add("mirror", 4, [votes(BAD)])
+    assert same(standing.attempts[0][0], GOOD)
+
+
+def test_a_round_that_comes_twice_counts_once():
+    kept = ledger()
+    for _ in range(2):
+        standing = kept.add("mirror", 3, [votes(GOOD, BAD)])
+    assert standing.votes == ((1, 2),)
+
+
+def test_the_order_in_which_rounds_come_makes_no_difference():
+    first, second = ledger(), ledger()
+    for number, found in ((1, votes(BAD, GOOD)), (3, votes(GOOD)), (4, votes(WORSE, WORSE))):
+        one = first.add("mirror", number, [found])
+    for number, found in ((4, votes(WORSE, WORSE)), (1, votes(BAD, GOOD)), (3, votes(GOOD))):
+        other = second.add("mirror", number, [found])
+    assert all(same(a, b) for a, b in zip(one.attempts[0], other.attempts[0], strict=True))
+
+
+def test_need_is_that_of_the_worst_test_input():
+    assert Standing((), (), ((8, 8), (6, 8))).need == pytest.approx(0.25)
+    assert Standing((), (), ((8, 8), (0, 0))).need == 1.0
+
+
+def test_candidates_for_another_number_of_test_inputs_are_refused():
+    with pytest.raises(ValueError, match="stack: candidates for 1 test inputs came, 2 were expected"):
+        ledger().add("stack", 3, [votes(GOOD)])
