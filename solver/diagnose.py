@@ -107,10 +107,13 @@ def solves(attempts: Attempts | None, right: Grid) -> bool:
     return attempts is not None and any(same(attempt, right) for attempt in attempts)
 
 
-def outputs(history: History, solutions: Mapping[str, Sequence[Grid]]) -> list[Output]:
-    """Every output of the solutions, in their order, whether the run knows its task or not."""
+def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str | None = None) -> list[Output]:
+    """Every output of the solutions, in their order, whether the run knows its task or not.
+
+    `rule`: ranks the candidates, the run's own where none is given; the attempts stay what they were.
+    """
     return [
-        _output(task_id, history.stories.get(task_id), test, right, history.rule)
+        _output(task_id, history.stories.get(task_id), test, right, rule or history.rule)
         for task_id, all_right in solutions.items()
         for test, right in enumerate(all_right)
     ]
@@ -206,9 +209,9 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         tasks=len(solutions),
         outputs=len(found),
         placeholders=sum(not output.from_model for output in found),
-        oracle=_by_task(found, [output.rank is not None for output in found]),
-        shape_right=_by_task(found, [output.shape for output in found]),
-        cell_accuracy=_by_task(found, [output.cells for output in found]),
+        oracle=by_task(found, [output.rank is not None for output in found]),
+        shape_right=by_task(found, [output.shape for output in found]),
+        cell_accuracy=by_task(found, [output.cells for output in found]),
         ranks={name: told[name] for name in names},
         reliability=bins,
         calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / answered if answered else 0.0,
@@ -247,8 +250,8 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(every) / len(every) if every else 0.0
 
 
-def _by_task(found: Sequence[Output], values: Sequence[float]) -> float:
-    """The mean over tasks of each task's mean over its outputs."""
+def by_task(found: Sequence[Output], values: Sequence[float]) -> float:
+    """Outputs' values averaged as Kaggle's rule does: over each task's outputs, then over tasks; 0 for none."""
     tasks: dict[str, list[float]] = {}
     for output, value in zip(found, values, strict=True):
         tasks.setdefault(output.task_id, []).append(value)

@@ -155,17 +155,14 @@ def _tile(label: str, value: str, note: str) -> dict[str, str]:
 
 
 def _scores(known: Solved, found: Sequence[Sequence[Output]]) -> Iterable[dict[str, str]]:
-    def share(hits: Sequence[Sequence[bool]]) -> float:
-        return math.fsum(sum(task) / len(task) for task in hits) / len(hits)
-
-    total = share([[o.solved for o in task] for task in found])
+    every = [output for task in found for output in task]
+    total = diagnose.by_task(every, [o.solved for o in every])
     low, high = wilson(total, len(known))
     whole = sum(all(o.solved for o in task) for task in found)
-    every = [output for task in found for output in task]
     yield _tile("Score (pass@2)", _percent(total), f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
     yield _tile("Tasks solved", f"{whole} of {len(known)}", f"{sum(o.solved for o in every)} of {len(every)} outputs")
-    yield _tile("First attempt alone", _percent(share([[o.first for o in task] for task in found])), "pass@1")
-    found_at_all = share([[o.rank is not None for o in task] for task in found])
+    yield _tile("First attempt alone", _percent(diagnose.by_task(every, [o.first for o in every])), "pass@1")
+    found_at_all = diagnose.by_task(every, [o.rank is not None for o in every])
     yield _tile("Oracle", _percent(found_at_all), "right answer among the candidates")
 
 
