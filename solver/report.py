@@ -125,10 +125,14 @@ def _warnings(run: History) -> list[str]:
     elif run.status:
         said.append(f"This run ended with exit status {run.status}.")
     if run.dropped:
-        said.append(f"{run.dropped} lines of the record were torn or not understood and are left out.")
+        said.append(f"Left out, as torn or not understood: {_count(run.dropped, 'line')} of the record.")
     if not run.start:
         said.append("The record's first line is missing: settings and data are unknown.")
     return said
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _percent(share: float) -> str:
@@ -140,13 +144,14 @@ def _tiles(run: History, known: Solved, found: Mapping[str, Sequence[Output]]) -
     stories = list(run.stories.values())
     answered = sum(not story.is_placeholder for story in stories)
     tiles = [*_scores(known, [found[i] for i in known])] if known else []
-    lost = f"{len(stories) - answered} placeholders"
-    lost += f", {len(run.failures)} failed turns" if run.failures else ""
+    lost = _count(len(stories) - answered, "placeholder")
+    lost += f", {_count(len(run.failures), 'failed turn')}" if run.failures else ""
     tiles.append(_tile("From the model", f"{answered} of {len(stories)}", lost))
     devices = {turn.device for story in stories for turn in story.turns}
     work = sum(diagnose.spent(run).values())
-    place = f"{len(devices)} device" + ("" if len(devices) == 1 else "s")
-    tiles.append(_tile("Time", duration(run.seconds), f"{duration(work)} of work on {place}"))
+    place = _count(len(devices), "device")
+    rough = duration(run.seconds) if run.seconds < 600 else duration(run.seconds).split(" min")[0] + " min"
+    tiles.append(_tile("Time", rough, f"{duration(work)} of work on {place}"))
     return tiles
 
 

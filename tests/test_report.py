@@ -158,7 +158,7 @@ def test_a_changed_line_is_left_out_and_counted(run: Path, tmp_path: Path) -> No
     changed = copy(run, tmp_path / "c.run")
     record = changed / "record.jsonl"
     record.write_bytes(record.read_bytes().replace(b'"round":3', b'"round":4', 1))
-    assert "1 lines of the record were torn or not understood" in told(page(changed))
+    assert "Left out, as torn or not understood: 1 line of the record." in told(page(changed))
 
 
 def test_without_solutions_tasks_are_told_by_their_votes(run: Path, tmp_path: Path) -> None:

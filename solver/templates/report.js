@@ -90,8 +90,9 @@
 
   function draw(node, series, options) {
     const width = node.clientWidth || 600;
+    if (!options.x.ticks) Object.assign(options.x, { type: Chartist.FixedScaleAxis, ticks: ticks(options.x.low, options.x.high, width) });
     const made = new Chartist.LineChart(node, { series: series.map(([name, points]) => ({ className: name, data: points })) }, {
-      axisX: { type: Chartist.AutoScaleAxis, onlyInteger: true, scaleMinSpace: width < 420 ? 60 : 80, showGrid: false, ...options.x },
+      axisX: { showGrid: false, ...options.x },
       axisY: { type: Chartist.AutoScaleAxis, scaleMinSpace: 34, offset: 48, ...options.y },
       chartPadding: { top: 12, right: 24, bottom: 0, left: 0 },
       lineSmooth: options.stepped ? Chartist.Interpolation.step({ postpone: true }) : Chartist.Interpolation.none(),
@@ -111,6 +112,13 @@
       node.append(make("span", {}, key, name));
     });
   }
+  /* Round numbers from `low` to `high`, few enough to be read at this width. */
+  function ticks(low, high, width) {
+    const rough = (high - low) / Math.max(2, Math.min(8, Math.floor(width / 90))), power = 10 ** Math.floor(Math.log10(rough));
+    const by = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough), found = [];
+    for (let n = Math.ceil(low / by); n * by <= high * 1.0001; n++) found.push(+(n * by).toPrecision(6));
+    return found;
+  }
   const xy = (points) => points.map(([x, y]) => ({ x, y }));
   const share = (value) => `${Math.round(100 * value * 10) / 10} %`;
   function overviewCharts() {
@@ -124,13 +132,13 @@
     const said = curves.map((c) => `${c.name}: ${share(c.points.at(-1)[1])}`).join(", ");
     draw($("score-chart"), curves.map((c, n) => [`s${n % 4}`, xy(c.points.map(([at, worth]) => [at / unit, worth]))]), {
       name: `Line chart over time, at the end ${said}`, stepped: true,
-      x: { low: 0, high: Math.max(1, end / unit), onlyInteger: false }, y: { low: 0, high, labelInterpolationFnc: share },
+      x: { low: 0, high: Math.max(1, end / unit) }, y: { low: 0, high, labelInterpolationFnc: share },
     });
     if ($("trust-chart")) {
       const points = data.reliability;
       draw($("trust-chart"), [["even", xy([[0, 0], [1, 1]])], ["s0 dots", xy(points)]], {
         name: `Reliability of the vote: ${points.map(([v, r]) => `${share(v)} of the votes, right ${share(r)}`).join("; ")}`,
-        x: { onlyInteger: false, low: 0, high: 1, type: Chartist.FixedScaleAxis, ticks: [0, .25, .5, .75, 1], labelInterpolationFnc: share },
+        x: { low: 0, high: 1, type: Chartist.FixedScaleAxis, ticks: [0, .25, .5, .75, 1], labelInterpolationFnc: share },
         y: { low: 0, high: 1, type: Chartist.FixedScaleAxis, ticks: [0, .25, .5, .75, 1], labelInterpolationFnc: share },
         more: { series: {}, showPoint: true },
       });
@@ -284,10 +292,6 @@
     const at = shown.indexOf(open), next = at < 0 ? (by > 0 ? 0 : shown.length - 1) : Math.min(shown.length - 1, Math.max(0, at + by));
     location.hash = items.find((item) => item.dataset.id === shown[next]).firstElementChild.hash;
   }
-  function overview() {
-    history.pushState(null, "", location.pathname + location.search);
-    route();
-  }
   function setDigits(on) {
     digits = $("digits").checked = on;
     try { localStorage.setItem("arc-digits", on ? "1" : "0"); } catch { /* not kept */ }
@@ -295,13 +299,11 @@
   }
 
   addEventListener("hashchange", route);
-  addEventListener("popstate", route);
   $("find").addEventListener("input", filter);
   $("sort").addEventListener("change", sort);
   $("digits").addEventListener("change", (event) => setDigits(event.target.checked));
   $("previous").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
-  for (const link of [$("home"), $("back")]) link.addEventListener("click", (event) => { event.preventDefault(); overview(); });
   for (const chip of document.querySelectorAll(".chip")) chip.addEventListener("click", () => {
     wanted = chip.dataset.status;
     for (const other of document.querySelectorAll(".chip")) other.setAttribute("aria-pressed", other === chip);
@@ -310,7 +312,7 @@
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.closest?.("input[type=search], select");
-    if (event.key === "Escape") { if (typing) event.target.blur(); else if (open) overview(); return; }
+    if (event.key === "Escape") { if (typing) event.target.blur(); else location.hash = ""; return; }
     if (typing) return;
     const act = { j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1), d: () => setDigits(!digits), "/": () => $("find").focus() }[event.key];
     if (act && !(event.key.startsWith("Arrow") && event.target.closest?.(".scroll"))) { event.preventDefault(); act(); }
