@@ -215,7 +215,7 @@
       legend(key, trained.map((turn) => turn.name));
       const lines = trained.map((turn, n) => [`s${n % 4}`, xy(turn.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null))]);
       const ends = trained.map((turn) => `${turn.name} from ${turn.losses[0]} to ${turn.losses.at(-1)} in ${count(turn.losses.length, "step")}`);
-      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 1, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
+      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 0, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
     };
     return [block, paint];
   }
