@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 from solver.clock import Deadline
 
@@ -10,8 +12,12 @@ if __name__ == "__main__":
     STARTED = Deadline.after(0)  # the moment the time limit counts from
 
 from solver.cli import parse, prepare
+from solver.record import directory_of
 from solver.run import Run
 from solver.tasks import BadInput
+
+RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set where nobody will look at a report
+REPORT_SECONDS = 3.0  # a report of 400 tasks takes about as long
 
 
 def main(argv: list[str], started: Deadline) -> int:
@@ -22,7 +28,24 @@ def main(argv: list[str], started: Deadline) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return Run(plan, Deadline(started.at + plan.config.time_limit - options.already_spent)).execute()
+    deadline = Deadline(started.at + plan.config.time_limit - options.already_spent)
+    status = Run(plan, deadline).execute()
+    if status == 0 and not options.no_report and RERUN not in os.environ:
+        report(directory_of(plan.output), deadline)
+    return status
+
+
+def report(run: Path, deadline: Deadline) -> None:
+    """Write the run's report where there is time for it, and say where; whatever fails, the answers are written."""
+    if deadline.remaining() < REPORT_SECONDS:
+        print(f"no time left for a report: python -m solver.report {run} writes it")
+        return
+    try:
+        from solver.report import write  # only now: it loads a template engine
+
+        print(f"{write(run)}: open it in a browser")
+    except (ImportError, OSError, ValueError) as error:
+        print(f"warning: no report: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

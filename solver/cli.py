@@ -72,6 +72,7 @@ def parser() -> OneLine:
     made.add_argument("--seed", type=int, help="the same seed and no hurry give the same file, byte for byte")
     made.add_argument("--preset", default="cpu", metavar="NAME", help=f"settings to start from: {', '.join(PRESETS)}")
     made.add_argument("--devices", default="auto", metavar="NAME", help=f"one worker each: {devices.EXPECTED}")
+    made.add_argument("--no-report", action="store_true", help="do not write the run's report when it ends")
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this directory (NAME.run)")
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
@@ -107,11 +108,11 @@ def _alone_with_resume(made: OneLine, options: argparse.Namespace) -> None:
     """Raise `BadInput` for flags that a resumed run takes from its directory."""
     if options.resume is None:
         return
-    ours = ("resume", "devices", "time_limit", "already_spent")
+    ours = ("resume", "devices", "time_limit", "already_spent", "no_report")
     for action in made._actions:
         name = action.dest
         if name not in (*ours, "help") and getattr(options, name, action.default) != action.default:
-            kept = "--time-limit, --already-spent and --devices"
+            kept = "--time-limit, --already-spent, --devices and --no-report"
             raise BadInput(f"{action.option_strings[0]} came with --resume: expected nothing beside it but {kept}")
 
 

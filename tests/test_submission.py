@@ -123,7 +123,7 @@ BAD_FLAGS = {
     "more processes than cores": (["--devices", "cpu:999"], "--devices is 'cpu:999': this machine has "),
     "a flag a resumed run has already": (
         ["--resume", "x", "--views", "3"],
-        "--views came with --resume: expected nothing beside it but --time-limit, --already-spent and --devices",
+        "--views came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices and ",
     ),
     "no run to resume": (["--resume", "/no/such.run"], "/no/such.run/record.jsonl cannot be read (No such file or dir"),
     "a limit of none": (["--limit", "0"], "--limit is 0: expected at least 1 task" + SEE_HELP),

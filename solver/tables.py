@@ -1,0 +1,48 @@
+"""Small tables for people: as rich draws them on a terminal, as aligned columns in files and pipes.
+
+Knows nothing of what stands in them. Law: the same cells are printed either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Section:
+    """A small table for people: a title, the columns' names, rows of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def print_sections(sections: Sequence[Section], stream: TextIO) -> None:
+    """As rich tables on a terminal that has rich; as aligned columns elsewhere."""
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        rich = False
+    else:
+        rich = stream.isatty()
+    if not rich:
+        print("\n".join(_plain(section) for section in sections), file=stream)
+        return
+    for section in sections:
+        made = Table(title=section.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for n, column in enumerate(section.columns):
+            made.add_column(column, justify="right" if n else "left")
+        for row in section.rows:
+            made.add_row(*row)
+        Console(file=stream).print(made)
+
+
+def _plain(section: Section) -> str:
+    rows = [section.columns, *section.rows]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(section.columns))]
+    padded = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return "\n".join(["", section.title, *("  " + "  ".join(cells).rstrip() for cells in padded)])
