@@ -142,15 +142,15 @@ def test_only_the_worker_brings_trainer_and_sampler_together() -> None:
 
 
 def test_nothing_that_answers_tasks_imports_what_looks_at_them_afterwards() -> None:
-    """`run` may score and report what it has written, and `ablate` compares runs; nobody else looks."""
+    """`run` may score what it has written, `submission` report it, `ablate` and `compare` set runs side by side."""
     looking = {p.stem for p in TOP if AFTERWARDS & {name for name, _ in parts(p)}}
-    assert looking <= AFTERWARDS | {"run", "ablate"}
+    assert looking <= AFTERWARDS | {"run", "submission", "ablate", "compare"}
 
 
 def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
     """Whatever runs in the worker has no name for a solution; the command line hands a reader to the score alone."""
     readers = {p.stem for p in TOP if any("solution" in name.lower() for name, _ in used(p))}
-    assert readers <= {"tasks", "cli", "run", "ablate"} | AFTERWARDS
+    assert readers <= {"tasks", "cli", "run", "ablate", "compare"} | AFTERWARDS
 
 
 def test_everything_but_the_models_loads_without_torch() -> None:
