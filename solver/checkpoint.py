@@ -20,11 +20,14 @@ SHIPPED = HOME / "grid-5m"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A directory of weights: where, in which token format, and the sha256 of its largest safetensors file."""
+    """A directory of weights: where, in which token format, the sha256 of its largest safetensors file, and the bytes of
+    all of them.
+    """
 
     path: Path
     format: str
     sha256: str
+    bytes: int
 
 
 def check(directory: Path) -> Checkpoint:
@@ -46,7 +49,8 @@ def check(directory: Path) -> Checkpoint:
             )
     tensors = [n for n in manifest["sha256"] if n.endswith(".safetensors")]
     largest = max(tensors, key=lambda n: (directory / n).stat().st_size)
-    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest])
+    size = sum((directory / n).stat().st_size for n in tensors)
+    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest], size)
 
 
 def _hash(path: Path) -> str:

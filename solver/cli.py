@@ -128,13 +128,14 @@ def prepare(options: argparse.Namespace) -> Plan:
         solutions = _of_split(name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
+    weights = checkpoint.check(options.weights)
     return Plan(
         task_set=task_set,
-        checkpoint=checkpoint.check(options.weights),
+        checkpoint=weights,
         config=configure(options),
         output=options.output,
         solutions=solutions,
-        devices=devices.here(options.devices),
+        devices=devices.here(options.devices, weights.bytes),
         scored_by={"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None},
     )
 
@@ -158,13 +159,14 @@ def _resumed(options: argparse.Namespace) -> Plan:
         config = replace(config, time_limit=options.time_limit)
     split, path = header["split"], header["solutions"]
     solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
+    weights = checkpoint.check(Path(header["weights"]["path"]))
     plan = Plan(
         task_set=task_set,
-        checkpoint=checkpoint.check(Path(header["weights"]["path"])),
+        checkpoint=weights,
         config=config,
         output=Path(header["output"]),
         solutions=solutions,
-        devices=devices.here(options.devices),
+        devices=devices.here(options.devices, weights.bytes),
         scored_by={"split": split, "solutions": path},
         resumed=kept,
     )

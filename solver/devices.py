@@ -5,6 +5,7 @@ Knows nothing of models. Law: a device that is not there is refused by name befo
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from solver.tasks import BadInput
 
+PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; times it may hold those
 EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"
 
 
@@ -38,15 +40,20 @@ def check(text: str) -> None:
         raise BadInput(f"--devices is {text!r}: expected {EXPECTED}")
 
 
-def listed(text: str, cores: int, shown: int, visible: str | None = None) -> tuple[Device, ...]:
+def listed(
+    text: str, cores: int, shown: int, visible: str | None = None, memory: float = math.inf, weights: int = 0
+) -> tuple[Device, ...]:
     """The devices a flag means on a machine of so many cores that shows so many GPUs.
 
-    `visible`: CUDA_VISIBLE_DEVICES, if it is set: `auto` keeps to it. Raises `BadInput` for a GPU that is not there.
+    `auto` is every GPU or, where there is none, a process a core, as far as `memory` (bytes free) suffices for the
+    `weights` (bytes): one thread a process gets more done than several threads in one. `visible`:
+    CUDA_VISIBLE_DEVICES, if it is set: `auto` keeps to it. Raises `BadInput` for a GPU that is not there.
     """
     check(text)
     if text == "auto":
         ids = [i for i in visible.split(",") if i.strip()] if visible is not None else [str(i) for i in range(shown)]
-        return tuple(map(_gpu, ids)) if shown and ids else (Device("cpu", {}),)
+        fitting = min(cores, max(1, int(min(memory, 1e15) // (PROCESS + COPIES * weights))))
+        return tuple(map(_gpu, ids)) if shown and ids else _processes(fitting, cores)
     if text.startswith("cpu"):
         return _processes(int(text[4:] or 1), cores)
     for number in text.split(","):
@@ -77,6 +84,16 @@ def _processes(count: int, cores: int) -> tuple[Device, ...]:
     )
 
 
-def here(text: str) -> tuple[Device, ...]:
-    """`listed` on this machine."""
-    return listed(text, os.cpu_count() or 1, gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+def free_memory(path: Path = Path("/proc/meminfo")) -> float:
+    """Bytes of memory that are free; infinite where the machine does not tell."""
+    try:
+        lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024.0
+    except (OSError, KeyError, ValueError):
+        return math.inf
+
+
+def here(text: str, weights: int) -> tuple[Device, ...]:
+    """`listed` on this machine, for weights of so many bytes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return listed(text, cores, gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"), free_memory(), weights)
