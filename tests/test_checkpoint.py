@@ -42,7 +42,9 @@ def refusal(directory: Path) -> str:
 
 
 def test_weights_that_are_what_they_say_are_accepted_under_the_hash_of_the_largest_file(weights: Path) -> None:
-    assert check(weights) == Checkpoint(weights, "grid", sha256(FILES["model.safetensors"]))
+    assert check(weights) == Checkpoint(
+        weights, "grid", sha256(FILES["model.safetensors"]), len(FILES["model.safetensors"])
+    )
 
 
 def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from solver.devices import gpus, listed
+from solver.devices import free_memory, gpus, listed
 from solver.tasks import BadInput
 
 
@@ -12,14 +14,28 @@ def names(*given, **more):
     return [(d.name, d.environment.get("CUDA_VISIBLE_DEVICES"), d.gpu) for d in listed(*given, **more)]
 
 
-def test_auto_takes_every_gpu_there_is_and_the_cpu_where_there_is_none():
+def test_auto_takes_every_gpu_there_is_and_a_process_a_core_where_there_is_none():
     assert names("auto", 8, 2) == [("gpu 0", "0", True), ("gpu 1", "1", True)]
-    assert names("auto", 8, 0) == [("cpu", None, False)]
+    assert names("auto", 1, 0) == [("cpu", "", False)]
+    assert names("auto", 2, 0) == [("cpu 0", "", False), ("cpu 1", "", False)]
+    assert {d.environment["OMP_NUM_THREADS"] for d in listed("auto", 8, 0)} == {"1"}
+
+
+@pytest.mark.parametrize(("memory", "weights", "expected"), [(24, 0, 6), (24, 8, 1), (1, 0, 1), (1000, 0, 8), (9, 0, 2)])
+def test_auto_starts_no_more_processes_than_there_is_memory_for(memory, weights, expected):
+    assert len(listed("auto", 8, 0, memory=memory * 2.0**30, weights=weights << 30)) == expected
+
+
+def test_free_memory_is_read_from_the_kernel_and_infinite_where_it_does_not_tell(tmp_path):
+    path = tmp_path / "meminfo"
+    assert free_memory(path) == math.inf
+    path.write_text("MemTotal:       100 kB\nMemAvailable:    64 kB\n")
+    assert free_memory(path) == 64 * 1024
 
 
 def test_auto_keeps_to_the_gpus_that_are_visible():
     assert names("auto", 8, 4, visible="1,3") == [("gpu 1", "1", True), ("gpu 3", "3", True)]
-    assert names("auto", 8, 4, visible="") == [("cpu", None, False)]
+    assert names("auto", 1, 4, visible="") == [("cpu", "", False)]
 
 
 def test_numbers_are_gpus_and_one_that_is_not_there_is_refused():

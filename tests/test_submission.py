@@ -58,7 +58,8 @@ def call(tmp_path, weights, output, monkeypatch):
     def run(*flags, **script):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
-        given = [*own, *map(str, flags)]
+        one = [] if "--devices" in flags else ["--devices", "cpu"]
+        given = [*own, *one, *map(str, flags)]
         try:
             return submission.main(given, Deadline.after(0))
         except SystemExit as left:
@@ -406,7 +407,7 @@ def test_a_set_without_solutions_is_not_scored(call, mixed, capsys):
 def test_the_devices_asked_for_are_the_ones_the_workers_see(flag, expected, call, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     monkeypatch.setattr(devices, "gpus", lambda: 8)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     eight = challenges(tmp_path, {str(n): GOOD for n in range(8)})
     assert call("--challenges", eight, "--devices", flag, pause=0.05) == 0
     assert sorted(fake_worker.heard(tmp_path, "gpus")) == expected
@@ -424,6 +425,20 @@ def test_a_complete_valid_file_is_there_before_any_worker_is_started(call, mixed
     monkeypatch.setattr(Run, "_serve", look)
     assert call("--challenges", mixed) == 0
     assert faults == [[]]
+
+
+def test_a_run_ends_by_writing_its_report_unless_it_is_told_not_to(call, tmp_path, output, capsys, monkeypatch):
+    page = record.directory_of(output) / "report.html"
+    path = challenges(tmp_path, {"a": GOOD})
+    assert call("--challenges", path, "--no-report") == 0
+    assert not page.exists()
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
+    assert call("--challenges", path) == 0
+    assert not page.exists()
+    monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN")
+    assert call("--challenges", path) == 0
+    assert f"{page}: open it in a browser" in capsys.readouterr().out
+    assert "<svg" in page.read_text() or "<script" in page.read_text()
 
 
 def test_two_runs_over_the_same_tasks_write_the_same_file(call, mixed, output):
@@ -578,7 +593,7 @@ sys.exit(submission.main(sys.argv[2:], Deadline.after(0)))
 def interrupt(tmp_path, weights, path, output, kind, **script):
     """Send SIGTERM to a run once its worker's log has an entry of that kind; (status, output, seconds to the end)."""
     worker = json.dumps(fake_worker.command(tmp_path, **script))
-    flags = ["--challenges", path, "--weights", weights, "--output", output]
+    flags = ["--challenges", path, "--weights", weights, "--output", output, "--devices", "cpu"]
     run = subprocess.Popen([sys.executable, "-c", LAUNCH, worker, *flags], cwd=ROOT, stdout=-1, stderr=-2, text=True)
     try:
         wait_until(lambda: fake_worker.heard(tmp_path, kind) or run.poll() is not None)
