@@ -20,9 +20,7 @@ SHIPPED = HOME / "grid-5m"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A directory of weights: where, in which token format, the sha256 of its largest safetensors file, and the bytes of
-    all of them.
-    """
+    """Weights: their directory, token format, the sha256 of the largest safetensors file, the bytes of all of them."""
 
     path: Path
     format: str

@@ -52,8 +52,8 @@ def hits(candidates: Candidates, right: Right) -> dict[str, list[bool]]:
     """Whether any candidate of each output is right."""
     return {
         task_id: [
-            any(same(c.grid, output) for c in them)
-            for output, them in zip(outputs, candidates.get(task_id) or [()] * len(outputs), strict=True)
+            any(same(c.grid, output) for them in rounds.values() for c in them)
+            for output, rounds in zip(outputs, candidates.get(task_id) or [{}] * len(outputs), strict=True)
         ]
         for task_id, outputs in right.items()
     }

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from solver import formats
+from solver.core import ADAPTER, BASE
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
@@ -203,7 +204,6 @@ class Config:
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
 
 
-BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
 HOUR = 3600.0
 PRESETS: Mapping[str, Config] = {
     "cpu": Config(),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
+BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""

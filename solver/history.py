@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from solver import record, vote
+from solver import ledger, record, vote
 from solver.core import Attempts, Candidate, Grid, Task
 from solver.record import Recorded
 from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
@@ -87,8 +87,11 @@ class Story:
         return tuple((t.round, c) for t in self.turns if test < len(t.candidates) for c in t.candidates[test])
 
     def ranked(self, test: int, rule: str) -> list[Ranked]:
-        """The distinct answers to a test input over all rounds, best first, by any rule."""
-        return vote.rank([candidate for _, candidate in self.found(test)], rule)
+        """The distinct answers to a test input over all rounds, best first, by any rule, as `ledger` pools them."""
+        rounds: dict[int, list[Candidate]] = {}
+        for number, candidate in self.found(test):
+            rounds.setdefault(number, []).append(candidate)
+        return ledger.ranked(rounds, rule)
 
     def from_model(self, test: int) -> int:
         """How many of a test input's two attempts the model gave."""

@@ -1,15 +1,34 @@
 """What is known of every task over all rounds: its candidates, and the best answers they vote for.
 
-Knows nothing of models, files or time. Laws: answers come from the pooled candidates of all rounds, so a later round
-replaces an answer only on better evidence; a round recorded twice counts once.
+Knows nothing of models, files or time. Laws: answers come from the pooled candidates of all rounds with adapters, so a
+later one replaces an answer only on better evidence; what the base model said counts only where no adapter said
+anything, and fills an attempt that is left (the paper votes over trained models' answers alone); a round recorded twice
+counts once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from solver import vote
-from solver.core import Attempts, Candidate, Standing, Task
+from solver.core import BASE, Attempts, Candidate, Standing, Task, key
+from solver.vote import Ranked
+
+Rounds: TypeAlias = Mapping[int, Sequence[Candidate]]
+"""One test input's candidates by round."""
+
+
+def ranked(rounds: Rounds, rule: str) -> list[Ranked]:
+    """Distinct answers, best first: the adapters' or, where they gave none, the base model's."""
+    adapted = [candidate for number in sorted(rounds) if number != BASE for candidate in rounds[number]]
+    return vote.rank(adapted or rounds.get(BASE, ()), rule)
+
+
+def attempts(rounds: Rounds, rule: str, placeholders: Attempts) -> Attempts:
+    """The two best answers; those of the base model, then placeholders, fill what is left."""
+    quick = vote.two_attempts(vote.rank(rounds.get(BASE, ()), rule), placeholders)
+    return vote.two_attempts(ranked(rounds, rule), quick)
 
 
 class Ledger:
@@ -30,18 +49,17 @@ class Ledger:
 
     def standing(self, task_id: str) -> Standing:
         """The best answers so far; placeholders where no candidate is."""
-        ranked = [vote.rank(list(self._pooled(task_id, test)), self._rule) for test in range(self._tests[task_id])]
-        pairs = zip(ranked, self._fallbacks[task_id], strict=True)
+        tests = [self._of_test(task_id, test) for test in range(self._tests[task_id])]
+        pairs = zip(tests, self._fallbacks[task_id], strict=True)
         return Standing(
-            attempts=tuple(vote.two_attempts(r, f) for r, f in pairs),
-            from_model=tuple(min(2, len(r)) for r in ranked),
-            votes=tuple(vote.agreement(r) for r in ranked),
+            attempts=tuple(attempts(rounds, self._rule, fallback) for rounds, fallback in pairs),
+            from_model=tuple(min(2, len({key(c.grid) for them in t.values() for c in them})) for t in tests),
+            votes=tuple(vote.agreement(ranked(rounds, self._rule)) for rounds in tests),
         )
 
     def rounds(self, task_id: str) -> tuple[int, ...]:
         """The rounds that found something for the task, or tried to."""
         return tuple(sorted(self._rounds[task_id]))
 
-    def _pooled(self, task_id: str, test: int) -> Iterator[Candidate]:
-        for number in self.rounds(task_id):
-            yield from self._rounds[task_id][number][test]
+    def _of_test(self, task_id: str, test: int) -> Rounds:
+        return {number: self._rounds[task_id][number][test] for number in self.rounds(task_id)}

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
-from solver.config import ADAPTER, BASE, Config
+from solver.config import Config
 from solver.core import (
+    ADAPTER,
+    BASE,
     Adapter,
     Candidate,
     Grid,

@@ -12,27 +12,24 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from solver import answers, record, tasks, vote
+from solver import answers, ledger, record, tasks, vote
 from solver.core import Attempts, Candidate
 from solver.tasks import BadInput, TaskSet
 
-Candidates: TypeAlias = Mapping[str, tuple[tuple[Candidate, ...], ...]]
-"""Task id → one entry a test input → that test's candidates, in the task's own frame."""
+Candidates: TypeAlias = Mapping[str, tuple[ledger.Rounds, ...]]
+"""Task id → one entry a test input → that test's candidates by round, in the task's own frame."""
 
 
 def candidates_of(recorded: record.Recorded) -> Candidates:
-    """Each task's candidates, pooled over its rounds as the run's own vote pools them; a repeated round counts once."""
-    rounds: dict[tuple[str, int], Sequence[Sequence[Any]]] = {}
+    """Each task's candidates by round; of a repeated round the last."""
+    found: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
     for message in recorded.of_kind("result"):
-        rounds[message["task_id"], message["round"]] = message["candidates"]
-    found: dict[str, tuple[tuple[Candidate, ...], ...]] = {}
-    for (task_id, _), tests in sorted(rounds.items()):
-        before = found.get(task_id, ((),) * len(tests))
-        found[task_id] = tuple(
-            (*known, *map(record.candidate_from_json, them)) for known, them in zip(before, tests, strict=True)
-        )
+        tests = message["candidates"]
+        known = found.setdefault(message["task_id"], tuple({} for _ in tests))
+        for rounds, them in zip(known, tests, strict=True):
+            rounds[message["round"]] = tuple(map(record.candidate_from_json, them))
     return found
 
 
@@ -42,9 +39,9 @@ def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tu
     return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
 
 
-def _voted(tests: Sequence[Sequence[Candidate]], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
-    padded = [*tests, *[()] * len(fallbacks)][: len(fallbacks)]
-    return tuple(vote.two_attempts(vote.rank(c, rule), f) for c, f in zip(padded, fallbacks, strict=True))
+def _voted(tests: Sequence[ledger.Rounds], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
+    padded: list[ledger.Rounds] = [*tests, *({} for _ in fallbacks)][: len(fallbacks)]
+    return tuple(ledger.attempts(rounds, rule, f) for rounds, f in zip(padded, fallbacks, strict=True))
 
 
 def replay(directory: Path, rule: str, output: Path) -> TaskSet:

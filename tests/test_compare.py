@@ -25,8 +25,8 @@ RIGHT = {"a": (ONE, TWO), "b": (THREE,)}
 
 def answered(name: str = "full", **answers: list[dict]) -> Answered:
     """Candidates: right for the first output of a, and for b; a's second output has a wrong one, b's two."""
-    found = {"a": ((Candidate(ONE, View(), -1.0),), (Candidate(WRONG, View(), -1.0),))}
-    found["b"] = ((Candidate(WRONG, View(), -1.0), Candidate(THREE, View(1), -2.0)),)
+    found = {"a": ({3: (Candidate(ONE, View(), -1.0),)}, {3: (Candidate(WRONG, View(), -1.0),)})}
+    found["b"] = ({1: (Candidate(WRONG, View(), -1.0),), 3: (Candidate(THREE, View(1), -2.0),)},)
     return Answered(name, answers, found, {"a": 3.0, "b": 1.0})
 
 

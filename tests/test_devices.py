@@ -21,7 +21,9 @@ def test_auto_takes_every_gpu_there_is_and_a_process_a_core_where_there_is_none(
     assert {d.environment["OMP_NUM_THREADS"] for d in listed("auto", 8, 0)} == {"1"}
 
 
-@pytest.mark.parametrize(("memory", "weights", "expected"), [(24, 0, 6), (24, 8, 1), (1, 0, 1), (1000, 0, 8), (9, 0, 2)])
+@pytest.mark.parametrize(
+    ("memory", "weights", "expected"), [(24, 0, 6), (24, 8, 1), (1, 0, 1), (1000, 0, 8), (9, 0, 2)]
+)
 def test_auto_starts_no_more_processes_than_there_is_memory_for(memory, weights, expected):
     assert len(listed("auto", 8, 0, memory=memory * 2.0**30, weights=weights << 30)) == expected
 

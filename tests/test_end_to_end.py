@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from solver import answers, formats, record, tasks
-from solver.config import ADAPTER, BASE, PRESETS
-from solver.core import Task
+from solver.config import PRESETS
+from solver.core import ADAPTER, BASE, Task
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parent.parent

@@ -31,14 +31,33 @@ def test_without_a_candidate_a_task_stands_with_its_placeholders_and_needs_work(
     assert (standing.from_model, standing.votes, standing.need) == ((0,), ((0, 0),), 1.0)
 
 
-def test_candidates_of_all_rounds_are_pooled():
+def test_candidates_of_all_rounds_with_adapters_are_pooled():
     kept = ledger()
-    kept.add("mirror", 1, [votes(BAD, BAD, WORSE)])
-    standing = kept.add("mirror", 3, [votes(GOOD, GOOD, GOOD)])
+    kept.add("mirror", 3, [votes(BAD, BAD, WORSE)])
+    standing = kept.add("mirror", 4, [votes(GOOD, GOOD, GOOD)])
     assert same(standing.attempts[0][0], GOOD)
     assert same(standing.attempts[0][1], BAD)
     assert standing.votes == ((3, 6),)
-    assert kept.rounds("mirror") == (1, 3)
+    assert kept.rounds("mirror") == (3, 4)
+
+
+def test_what_the_base_model_said_fills_an_attempt_and_outvotes_no_adapter():
+    kept = ledger()
+    quick = kept.add("mirror", 1, [votes(BAD, BAD, BAD, WORSE)])
+    assert same(quick.attempts[0][0], BAD)
+    assert quick.votes == ((3, 4),)
+    standing = kept.add("mirror", 3, [votes(GOOD)])
+    assert same(standing.attempts[0][0], GOOD)
+    assert same(standing.attempts[0][1], BAD)
+    assert (standing.votes, standing.from_model) == (((1, 1),), (2,))
+
+
+def test_where_an_adapter_said_nothing_the_base_model_s_answers_stay():
+    kept = ledger()
+    before = kept.add("mirror", 1, [votes(GOOD, BAD)])
+    after = kept.add("mirror", 3, [[]])
+    assert all(same(a, b) for a, b in zip(before.attempts[0], after.attempts[0], strict=True))
+    assert after.votes == ((1, 2),)
 
 
 def test_a_later_round_with_less_behind_it_does_not_replace_an_answer():

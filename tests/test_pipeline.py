@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from solver import augment, formats, pipeline
 from solver.answers import placeholders
 from solver.clock import Deadline
-from solver.config import ADAPTER, BASE, Config, EngineSettings, SearchSettings, TrainRecipe
-from solver.core import MAX_SIDE, Pair, Standing, Task, TaskResult, same
+from solver.config import Config, EngineSettings, SearchSettings, TrainRecipe
+from solver.core import ADAPTER, BASE, MAX_SIDE, Pair, Standing, Task, TaskResult, same
 from solver.ledger import Ledger
 
 CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))

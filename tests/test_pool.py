@@ -16,8 +16,8 @@ import pytest
 
 from solver import pool
 from solver.clock import Deadline
-from solver.config import ADAPTER, LADDER, Config, EngineSettings, stages
-from solver.core import Pair, Task
+from solver.config import LADDER, Config, EngineSettings, stages
+from solver.core import ADAPTER, Pair, Task
 from solver.devices import Device
 from solver.pool import Hooks, Pool
 from solver.scheduler import Cost, Job, Scheduler

@@ -58,14 +58,14 @@ def test_each_rule_gives_its_own_answers_to_the_same_candidates(tmp_path, capsys
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'none.json'}: 1 tasks, voted on by none"
 
 
-def test_the_candidates_of_all_rounds_are_pooled_and_a_repeated_round_counts_once(tmp_path):
+def test_a_repeated_round_counts_once_and_the_base_model_fills_what_the_adapters_leave(tmp_path):
     one, two = candidate(np.array([[1]], np.uint8)), candidate(np.array([[2]], np.uint8), 1)
     rounds = [("mirror", 1, [[one]]), ("mirror", 3, [[two]]), ("mirror", 3, [[two, two]]), ("mirror", 1, [[one]])]
     directory = run_directory(tmp_path / "run", [MIRROR], rounds)
     entry = voted(directory, "flat", tmp_path / "o.json")["mirror"][0]
     assert entry == {"attempt_1": [[2]], "attempt_2": [[1]]}
-    [[pooled]] = replay.candidates_of(record.read(directory)).values()
-    assert [c.grid.tolist() for c in pooled] == [[[1]], [[2]], [[2]]]
+    [[found]] = replay.candidates_of(record.read(directory)).values()
+    assert {n: [c.grid.tolist() for c in them] for n, them in found.items()} == {1: [[[1]]], 3: [[[2]], [[2]]]}
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -13,8 +13,8 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.config import ADAPTER, Config, EngineSettings, TrainRecipe
-from solver.core import Candidate, Pair, Task, TaskResult, View, key, same
+from solver.config import Config, EngineSettings, TrainRecipe
+from solver.core import ADAPTER, Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
 from solver.worker import result_to_json, serve, task_from_json, task_to_json
 
