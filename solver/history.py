@@ -91,7 +91,7 @@ class Story:
         rounds: dict[int, list[Candidate]] = {}
         for number, candidate in self.found(test):
             rounds.setdefault(number, []).append(candidate)
-        return ledger.ranked(rounds, rule)
+        return ledger.ordered(rounds, rule)
 
     def from_model(self, test: int) -> int:
         """How many of a test input's two attempts the model gave."""

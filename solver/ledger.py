@@ -8,7 +8,9 @@ counts once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from solver import vote
@@ -23,6 +25,15 @@ def ranked(rounds: Rounds, rule: str) -> list[Ranked]:
     """Distinct answers, best first: the adapters' or, where they gave none, the base model's."""
     adapted = [candidate for number in sorted(rounds) if number != BASE for candidate in rounds[number]]
     return vote.rank(adapted or rounds.get(BASE, ()), rule)
+
+
+def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
+    """`ranked`, and after it what the base model alone said. Votes: candidates of all rounds that gave the answer."""
+    first = ranked(rounds, rule)
+    known = {key(answer.grid) for answer in first}
+    every = first + [a for a in vote.rank(rounds.get(BASE, ()), rule) if key(a.grid) not in known]
+    said = Counter(key(candidate.grid) for them in rounds.values() for candidate in them)
+    return [replace(answer, votes=said[key(answer.grid)]) for answer in every]
 
 
 def attempts(rounds: Rounds, rule: str, placeholders: Attempts) -> Attempts:

@@ -286,9 +286,10 @@ def load_challenges(path: Path) -> TaskSet:
 def _load_file(path: Path) -> TaskSet:
     data = read_bytes(path)
     content = parse_json(data, str(path))
-    if isinstance(content, Members) and isinstance(content.get("train"), list):
+    holds_tasks = isinstance(content, Members) and any(map(_looks_like_task, content.values()))
+    if isinstance(content, Members) and isinstance(content.get("train"), list) and not holds_tasks:
         raise BadInput(f"{path} is a single task's file; expected {EXPECTED}; pass the folder it lies in")
-    if not isinstance(content, Members) or not any(map(_looks_like_task, content.values())):
+    if not isinstance(content, Members) or not holds_tasks:
         came = "an empty object" if content == {} else describe(content)
         came = f"{came} without a task" if content and isinstance(content, dict) else came
         raise BadInput(f"{path} holds {came}; expected {EXPECTED}; pass such a file")

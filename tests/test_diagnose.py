@@ -95,11 +95,11 @@ def test_the_reliability_table_counts_every_answer_once_and_in_its_bin(run: hist
     found = diagnose.outputs(run, SOLUTIONS)
     bins = diagnose.reliability(found)
     assert sum(b.outputs for b in bins) == sum(o.candidates > 0 for o in found)
-    assert [(b.low, b.high, b.outputs) for b in bins] == [(0.2, 0.4, 1), (0.4, 0.6, 2), (0.6, 0.8, 1)]
-    assert [b.vote for b in bins] == [0.4, 0.5, 0.75]
-    assert [b.right for b in bins] == [1.0, 0.0, 1.0]
+    assert [(b.low, b.high, b.outputs) for b in bins] == [(0.2, 0.4, 2), (0.4, 0.6, 1), (0.6, 0.8, 1)]
+    assert [b.vote for b in bins] == pytest.approx([(0.4 + 2 / 6) / 2, 0.5, 0.75])
+    assert [b.right for b in bins] == [0.5, 0.0, 1.0]
     told = diagnose.measure(run, SOLUTIONS).calibration_error
-    assert told == pytest.approx((0.6 + 2 * 0.5 + 0.25) / 4)
+    assert told == pytest.approx((2 * (0.5 - (0.4 + 2 / 6) / 2) + 0.5 + 0.25) / 4)
 
 
 def test_without_solutions_there_is_nothing_to_measure(run: history.History) -> None:

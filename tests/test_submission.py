@@ -512,7 +512,7 @@ def test_the_record_holds_a_line_for_every_task_and_round_that_was_answered(call
     assert pairs == [("first", 1), ("first", 3), ("last", 1), ("last", 3)]
     [line] = [m for m in made.of_kind("result") if (m["task_id"], m["round"]) == ("last", 3)]
     assert line["attempts"] == [[[[3, 4]], [[4, 4]]]]
-    assert (line["from_model"], line["votes"], line["steps"], line["losses"]) == ([2], [[18, 20]], 2, [1.0, 0.5])
+    assert (line["from_model"], line["votes"], line["steps"], line["losses"]) == ([2], [[9, 10]], 2, [1.0, 0.5])
     assert line["device"] == "cpu"
 
 
