@@ -283,7 +283,8 @@ def press(driver: Any, *keys: str) -> None:
 
 
 def shown(driver: Any) -> str:
-    """The id of the task that is open, '' on the overview."""
+    """The id of the task that is open, '' on the overview, once the page has answered what was done to it."""
+    driver.execute_async_script("const done = arguments[0]; setTimeout(() => requestAnimationFrame(done), 100)")
     return str(driver.execute_script("const h = document.querySelector('#task h1'); return h ? h.textContent : ''"))
 
 
