@@ -14,6 +14,7 @@ from typing import Any
 from solver.tasks import BadInput
 
 MANIFEST = "manifest.json"
+ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
 HOME = Path(__file__).resolve().parent.parent / "weights"
 SHIPPED = HOME / "grid-5m"
 
@@ -39,7 +40,7 @@ def check(directory: Path) -> Checkpoint:
     loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
     for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
-        found = _hash(path)
+        found = sha256(path)
         if found != expected:
             raise BadInput(
                 f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
@@ -51,7 +52,8 @@ def check(directory: Path) -> Checkpoint:
     return Checkpoint(directory, manifest["format"], manifest["sha256"][largest], size)
 
 
-def _hash(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """A file's hash; `no such file` where there is none. Raises `BadInput` where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:

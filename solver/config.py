@@ -86,9 +86,9 @@ class TrainRecipe:
     it is put on. `rate`: peak learning rate of AdamW; it warms up over the share `warmup` of the steps and falls as a
     cosine. `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no
     test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
-    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` by tasks is trained on the
-    examples of all of them, and adapters of tasks `shared-then-task` start from it. `shared_steps`: its steps at most,
-    for each task. `bits`: of the base weights in training.
+    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
+    examples of several tasks, and adapters of tasks `shared-then-task` start from it. `shared_steps`: its steps at
+    most, for each of its tasks. `bits`: of the base weights in training.
     """
 
     rank: int = 32
@@ -174,9 +174,9 @@ class Config:
     in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split another adapter and
     other views, at most. `settled`: a vote is split if more than this share of the views disagrees with the first
     attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
-    `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for training shared adapters, one a
-    device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below which
-    a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before any was
+    `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for shared adapters, one a
+    device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below which a turn
+    makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before any was
     timed. `time_limit`: seconds, start-up included.
     """
 

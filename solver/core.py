@@ -19,7 +19,7 @@ MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
 BASE, SHARED, ADAPTER = 1, 2, 3
-"""Rounds: the base model's quick answers; adapters shared by tasks; an adapter a task. Further ones count on from there."""
+"""Rounds: the base model's quick answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""

@@ -66,8 +66,8 @@ class Stage:
 
     `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
     seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
-    need it. `whole`: a turn a device, each with its part of all tasks, that end before the next stage begins. `weight`: of its
-    turns where seconds are shared.
+    need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage begins. `weight`:
+    of its turns where seconds are shared.
     """
 
     number: int
