@@ -136,7 +136,7 @@ class Run:
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
-        jobs = [Job(task.id, _size(task, config.engine.context)) for task in plan.task_set.tasks]
+        jobs = [Job(task.id, size_of(task, config.engine.context)) for task in plan.task_set.tasks]
         devices = plan.devices[: max(1, len(jobs))]
         rounds = stages(config, len(jobs), len(devices))
         self.scheduler = Scheduler(
@@ -261,7 +261,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _size(task: Task, context: int) -> int:
+def size_of(task: Task, context: int) -> int:
     """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
     shown = sum(map(formats.pair_length, task.demonstrations))
     longest = max(map(formats.encoded_length, task.tests))
