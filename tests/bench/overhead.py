@@ -40,7 +40,7 @@ def machinery(plan) -> None:
 
 
 def plain(plan) -> None:
-    """One process, one loop: every group of tasks, one after another; the answers are voted on and written at the end."""
+    """One process, one loop: every group of tasks, one after another; the vote and the file come at the end."""
     os.environ.update(plan.devices[0].environment)  # before torch is imported
     from solver import answers
     from solver.clock import Deadline
