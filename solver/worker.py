@@ -70,10 +70,12 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         traceback.print_exc()
         report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
 
+    from solver.families import load
     from solver.pipeline import solve
 
     started = now()
     try:
+        format = load(config.format, weights)
         trainer, sampler = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
@@ -83,7 +85,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop):
+            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop, format):
                 report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
@@ -92,10 +94,10 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
 
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
     """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
-    from solver.formats import END
+    from solver.families import load
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, END, config.seed)
+    sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed)
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler
