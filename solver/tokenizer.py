@@ -150,9 +150,9 @@ def _lines(
     between: tuple[int, ...],
     closed: bool,
 ) -> Lines:
-    cells = tuple(words.one(digit) for digit in DIGITS)
+    cells, newline = tuple(words.one(digit) for digit in DIGITS), words.one("newline")
     try:
-        return Lines(name, cells, words.one("newline"), opening, answer, end, between, closed)
+        return Lines(name, cells, newline, opening, answer, end, between, closed)
     except ValueError as error:
         raise BadInput(f"{words.directory / FILE}: {error}; give another --format") from None
 

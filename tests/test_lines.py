@@ -111,7 +111,9 @@ def spells(format: Lines, reply: list[int]) -> bool:
     rows = written[:-1].split("\n")
     if format.closed and rows.pop() != "":
         return False
-    sound = 1 <= len(rows) <= MAX_SIDE and 1 <= len(rows[0]) <= MAX_SIDE and {len(row) for row in rows} == {len(rows[0])}
+    sound = (
+        1 <= len(rows) <= MAX_SIDE and 1 <= len(rows[0]) <= MAX_SIDE and {len(row) for row in rows} == {len(rows[0])}
+    )
     return written.endswith(".") and sound and set("".join(rows)) <= set("0123456789")
 
 
@@ -139,7 +141,12 @@ def test_a_reply_with_a_token_changed_missing_or_added_is_another_grid_or_none(
     reply = list(format.encode_reply(cells))
     place, token = data.draw(st.integers(0, len(reply) - 1)), data.draw(near(format))
     before, after = reply[:place], reply[place + 1 :]
-    for spoiled in ([*before, token, *after], [*before, *after], [*before, token, reply[place], *after], [*reply, token]):
+    for spoiled in (
+        [*before, token, *after],
+        [*before, *after],
+        [*before, token, reply[place], *after],
+        [*reply, token],
+    ):
         found = format.decode(spoiled)
         assert (found is not None) == spells(format, spoiled)
         assert found is None or list(format.encode_reply(found)) == spoiled
