@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from solver import checkpoint, devices, record, tasks
+from solver import checkpoint, devices, families, record, tasks
 from solver.checkpoint import Checkpoint
 from solver.config import PRESETS, SCOPES, Config, require, seconds, unpack
 from solver.core import Grid
@@ -66,6 +66,7 @@ def parser() -> OneLine:
     made.add_argument("--task-ids", nargs="+", metavar="ID", help="only these tasks")
     made.add_argument("--limit", type=int, metavar="N", help="only the first N tasks")
     made.add_argument("--weights", type=Path, default=checkpoint.SHIPPED, metavar="DIR", help="the base model")
+    made.add_argument("--format", metavar="NAME", help=f"its tokens, if not recognised: {', '.join(families.NAMES)}")
     made.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=f"default: {OUTPUT}")
     made.add_argument("--time-limit", metavar="TIME", help="such as 90s, 10m or 11h30m, start-up included")
     made.add_argument("--already-spent", default=None, metavar="TIME", help="used before this start, off the limit")
@@ -129,11 +130,11 @@ def prepare(options: argparse.Namespace) -> Plan:
         solutions = _of_split(name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
-    weights = checkpoint.check(options.weights)
+    weights = checkpoint.check(options.weights, options.format)
     return Plan(
         task_set=task_set,
         checkpoint=weights,
-        config=configure(options),
+        config=suited(configure(options), weights),
         output=options.output,
         solutions=solutions,
         devices=devices.here(options.devices, weights.bytes),
@@ -160,7 +161,7 @@ def _resumed(options: argparse.Namespace) -> Plan:
         config = replace(config, time_limit=options.time_limit)
     split, path = header["split"], header["solutions"]
     solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
-    weights = checkpoint.check(Path(header["weights"]["path"]))
+    weights = checkpoint.check(Path(header["weights"]["path"]), config.format)
     plan = Plan(
         task_set=task_set,
         checkpoint=weights,
@@ -203,6 +204,12 @@ def configure(options: argparse.Namespace) -> Config:
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config
+
+
+def suited(config: Config, weights: Checkpoint) -> Config:
+    """The settings for these weights: their token format, and a context no longer than they know positions."""
+    context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
+    return replace(config, format=weights.format, engine=replace(config.engine, context=context))
 
 
 def fingerprint(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from solver import formats
+from solver import families, formats
 from solver.core import ADAPTER, BASE, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
@@ -27,7 +27,7 @@ TRANSFORMATIONS = (*MOVES, "chains", "colours", "order")
 SIDES = ("both", "input", "output")
 LOSSES = ("after-first", "all", "test")
 MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
-LONGEST_ANSWER = formats.longest_reply()  # tokens: a context shorter than this could not even answer
+LONGEST_ANSWER = formats.longest_reply()  # tokens, in every format: a shorter context could not even answer
 
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
     "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
@@ -173,11 +173,11 @@ class Config:
     `views`: views sampled for each test input under an adapter. `quick_views`: views of the base model's quick answers
     in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split another adapter and
     other views, at most. `settled`: a vote is split if more than this share of the views disagrees with the first
-    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
-    `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for shared adapters, one a
-    device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below which a turn
-    makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before any was
-    timed. `time_limit`: seconds, start-up included.
+    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch. `format`: the
+    weights' token format. `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for shared
+    adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below
+    which a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before
+    any was timed. `time_limit`: seconds, start-up included.
     """
 
     time_limit: float = 600.0
@@ -187,6 +187,7 @@ class Config:
     further: int = 2
     settled: float = 0.25
     rule: str = "hierarchical"
+    format: str = formats.GRID.name
     group: int = 4
     train_share: float = 0.65
     shared_share: float = 0.25
@@ -206,6 +207,7 @@ class Config:
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
         require("share of shared adapters", self.shared_share, 0 < self.shared_share < 1, "between 0 and 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
+        require("format", self.format, self.format in families.NAMES, f"one of {', '.join(families.NAMES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)

@@ -1,4 +1,4 @@
-"""The nouns every module shares, and the two seams (`Trainer`, `Sampler`) that hide the models.
+"""The nouns every module shares, and the seams (`Trainer`, `Sampler`, `Format`) that hide the models and their tokens.
 
 Knows nothing of files, models, clocks or the command line. Law: every value here is frozen.
 """
@@ -200,6 +200,65 @@ class Stop(Protocol):
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""
+        ...
+
+
+class Grammar(Protocol):
+    """What has been said of a reply so far, as far as it matters for what may follow."""
+
+    def then(self, token: int) -> Grammar | None:
+        """The same with one token more; None where it is certain that nothing wanted begins so."""
+        ...
+
+
+class Format(Protocol):
+    """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
+
+    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `--format` calls it."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The token that finishes a reply."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Every id it writes is below this."""
+        ...
+
+    @property
+    def written(self) -> Grammar:
+        """The grammar of a reply of which nothing is said yet: it allows what `decode` accepts, nothing else."""
+        ...
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
+        ...
+
+    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
+        """The demonstrations and a test input, up to where the reply begins, [length]."""
+        ...
+
+    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
+        """The reply that spells a grid, its end included."""
+        ...
+
+    def decode(self, reply: Sequence[int]) -> Grid | None:
+        """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
+        ...
+
+    def pairs_length(self, pairs: Sequence[Pair]) -> int:
+        """Tokens of `encode_pairs`."""
+        ...
+
+    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
+        """Tokens of `encode_prompt`."""
         ...
 
 

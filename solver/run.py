@@ -14,11 +14,11 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from solver import answers, evaluate, formats, record
+from solver import answers, evaluate, families, formats, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import pack, stages
-from solver.core import SHARED, Grid, Standing, Task, same
+from solver.core import SHARED, Format, Grid, Standing, Task, same
 from solver.ledger import Ledger
 from solver.pool import Hooks, Pool
 from solver.progress import Outcome, Progress, summary
@@ -136,7 +136,8 @@ class Run:
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
-        jobs = [Job(task.id, size_of(task, config.engine.context)) for task in plan.task_set.tasks]
+        format = families.load(config.format, plan.checkpoint.path)
+        jobs = [Job(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
         devices = plan.devices[: max(1, len(jobs))]
         rounds = stages(config, len(jobs), len(devices))
         self.scheduler = Scheduler(
@@ -261,8 +262,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def size_of(task: Task, context: int) -> int:
+def size_of(task: Task, context: int, format: Format) -> int:
     """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
-    shown = sum(map(formats.pair_length, task.demonstrations))
+    shown = format.pairs_length(task.demonstrations)
     longest = max(map(formats.encoded_length, task.tests))
     return min(context, shown + 2 * longest)

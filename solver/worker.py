@@ -66,10 +66,12 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         traceback.print_exc()
         report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
 
+    from solver.families import load
     from solver.pipeline import share, solve
 
     started = now()
     try:
+        format = load(config.format, weights)
         trainer, sampler = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
@@ -81,11 +83,11 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         try:
             if order["round"] == SHARED:
                 before = now()
-                made = kept(share(tasks, trainer, config, stop), Path(order["keep"]))
+                made = kept(share(tasks, trainer, config, stop, format), Path(order["keep"]))
                 report(kind="shared", seconds=round(now() - before, 3), **made)
             else:
-                shared, number = adapters_from_json(order.get("shared", {})), order["round"]
-                for result in solve(tasks, number, trainer, sampler, config, order["train_seconds"], stop, shared):
+                shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
+                for result in solve(tasks, number, trainer, sampler, config, seconds, stop, shared, format):
                     report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
@@ -113,10 +115,10 @@ def adapters_from_json(data: Mapping[str, Any]) -> dict[str, Adapter]:
 
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
     """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
-    from solver.formats import END
+    from solver.families import load
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, END, config.seed)
+    sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed)
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler

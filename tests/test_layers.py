@@ -16,7 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
+    {
+        "tasks",
+        "augment",
+        "formats",
+        "lines",
+        "tokenizer",
+        "families",
+        "transformations",
+        "vote",
+        "scheduler",
+        "progress",
+        "tables",
+    },
     {"answers", "checkpoint", "devices", "ledger", "record"},
     {"history"},
     {"solutions", "diagnose"},

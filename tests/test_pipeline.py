@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+import checkpoints
 import fakes
 import numpy as np
 import pytest
@@ -12,23 +14,25 @@ from fakes import MIRROR, RULES, SINGLE, STACK, TASKS, FakeClock, FakeSampler, F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver import augment, formats, pipeline
+from solver import augment, formats, pipeline, tokenizer
 from solver.answers import placeholders
 from solver.clock import Deadline
 from solver.config import Config, EngineSettings, SearchSettings, TrainRecipe
 from solver.core import ADAPTER, BASE, MAX_SIDE, Adapter, Pair, Standing, Task, TaskResult, same
 from solver.examples import build
 from solver.ledger import Ledger
+from solver.lines import NVARC
 
 CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
 SMALLEST = EngineSettings(context=formats.longest_reply() + 1)
 
 
-def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER):
+def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER, format=formats.GRID):
     clock = FakeClock()
-    trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler()
+    trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler(format=format)
     allowed = {task.id: seconds for task in tasks}
-    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, Deadline.after(seconds, clock))
+    stop = Deadline.after(seconds, clock)
+    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, stop, format=format)
     assert [result.task_id for result in results] == [task.id for task in tasks]
     assert all(result.round == number for result in results)
     return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
@@ -417,3 +421,52 @@ def test_a_task_whose_shared_adapter_is_missing_says_so_but_not_in_the_base_roun
         missing = [r.task_id for r in results if any("no shared adapter" in note for note in r.notes)]
         assert missing == ["stack", "single"]
         assert not any("no shared adapter" in n for r in sharing(scope, {}, BASE)[2] for n in r.notes)
+
+
+@pytest.fixture(params=["nvarc-16", "architects", "text"])
+def format(request, tmp_path):
+    """Each format there is beside the shipped weights' own."""
+    if request.param == "nvarc-16":
+        return NVARC
+    made = {"architects": checkpoints.architects_tokenizer, "text": checkpoints.chat_tokenizer}[request.param]
+    made(tmp_path)
+    return {"architects": tokenizer.architects, "text": tokenizer.text}[request.param](tokenizer.read(tmp_path))
+
+
+def test_a_model_that_speaks_another_format_is_trained_asked_and_understood_in_it(format):
+    trainer, sampler = FakeTrainer(), FakeSampler(format=format)
+    results = solve(trainer=trainer, sampler=sampler, format=format)
+    assert all(right(results[task.id], task) for task in TASKS)
+    assert all(results[task.id].rejected == 0 for task in TASKS)
+    asked = [prompt for prompt, _ in sampler.batches[0]]
+    assert max(max(prompt.tokens) for prompt in asked) < format.vocabulary
+    for _, examples, _ in trainer.calls:
+        for example in examples:
+            assert example.tokens.max() < format.vocabulary
+            said = example.tokens[example.loss].tolist()  # the loss is on replies, each with its end
+            ends = [place + 1 for place, token in enumerate(said) if token == format.end]
+            assert ends[-1] == len(said)
+            assert all(format.decode(said[a:b]) is not None for a, b in pairwise([0, *ends]))
+
+
+def test_the_search_and_the_reading_speak_the_models_format_too(format):
+    def torn(cells):
+        torn.asked += 1
+        return fakes.mirror(cells) if torn.asked % 2 else cells
+
+    torn.asked = 0
+    sampler = Reader(rules={**RULES, "mirror": torn}, format=format)
+    config = replace(CONFIG, rule="product_of_experts", search=SEARCH)
+    result = solve([MIRROR, STACK], sampler=sampler, config=config, format=format)
+    assert [len(c.scores) for c in result["mirror"].candidates[0]] == [4] * 8
+    assert right(result["stack"], STACK)
+    assert all(format.decode(reply) is not None for _, reply, _ in sampler.readings)
+
+
+def test_a_model_that_answers_in_another_format_than_it_was_asked_in_gives_no_candidate():
+    class Confused(FakeSampler):
+        def _answer(self, prompt):
+            return fakes.reply_of(fakes.grid([[1]]))
+
+    result = solve([MIRROR], sampler=Confused(format=NVARC), format=NVARC)["mirror"]
+    assert (result.candidates, result.rejected) == (((),), 8)

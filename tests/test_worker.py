@@ -101,6 +101,7 @@ def drive(monkeypatch, tmp_path):
             json.dumps(
                 {
                     "round": ADAPTER,
+                    "shared": {},
                     **more,
                     "tasks": [task_to_json(task) for task in tasks],
                     "seconds": seconds,

@@ -45,13 +45,14 @@ def plain(plan) -> None:
     from solver import answers
     from solver.clock import Deadline
     from solver.core import ADAPTER, BASE
+    from solver.formats import GRID
     from solver.ledger import Ledger
     from solver.pipeline import solve
     from solver.run import size_of
     from solver.worker import build
 
     config, tasks = plan.config, list(plan.task_set.tasks)
-    tasks.sort(key=lambda task: (size_of(task, config.engine.context), task.id))
+    tasks.sort(key=lambda task: (size_of(task, config.engine.context, GRID), task.id))
     groups = [tasks[at : at + config.group] for at in range(0, len(tasks), config.group)][::-1]
     placeholders = answers.placeholders_for(plan.task_set)
     ledger = Ledger(tasks, placeholders, config.rule)
