@@ -18,7 +18,7 @@ from solver import answers, evaluate, formats, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import pack, stages
-from solver.core import Grid, Standing, Task, same
+from solver.core import Grid, Standing, Task, solves
 from solver.ledger import Ledger
 from solver.pool import Hooks, Pool
 from solver.progress import Outcome, Progress, summary
@@ -208,7 +208,7 @@ class Run:
             return None
         self.solutions = self.solutions or self.plan.solutions()
         pairs = zip(standing.attempts, self.solutions[task_id], strict=True)
-        self.right[task_id] = all(any(same(a, grid) for a in pair) for pair, grid in pairs)
+        self.right[task_id] = all(solves(pair, grid) for pair, grid in pairs)
         return sum(self.right.values())
 
     def _outcomes(self) -> list[Outcome]:

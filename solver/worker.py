@@ -18,12 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from solver import config as settings
 from solver.clock import Deadline, now
 from solver.core import Pair, Task, TaskResult, out_of_memory
-from solver.record import candidate_to_json
+from solver.record import candidate_to_json, grid
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -36,8 +34,8 @@ def task_to_json(task: Task) -> dict[str, Any]:
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
     """The task that `task_to_json` wrote."""
-    pairs = tuple(Pair(_grid(p["input"]), _grid(p["output"])) for p in data["demonstrations"])
-    return Task(data["id"], pairs, tuple(_grid(t) for t in data["tests"]))
+    pairs = tuple(Pair(grid(p["input"]), grid(p["output"])) for p in data["demonstrations"])
+    return Task(data["id"], pairs, tuple(grid(t) for t in data["tests"]))
 
 
 def result_to_json(result: TaskResult) -> dict[str, Any]:
@@ -53,10 +51,6 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
         "notes": result.notes,
         "candidates": [[candidate_to_json(c) for c in one_test] for one_test in result.candidates],
     }
-
-
-def _grid(rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.array(rows, dtype=np.uint8)
 
 
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
