@@ -20,7 +20,8 @@ from solver.clock import Deadline
 from solver.config import pack, stages
 from solver.core import Grid, Standing, Task, solves
 from solver.ledger import Ledger
-from solver.pool import Hooks, Pool
+from solver.live import About, Answer, Worker
+from solver.pool import STARTS, Hooks, Pool, Seat
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
 from solver.scheduler import Job, Scheduler
@@ -66,17 +67,17 @@ class Run:
         log = self.directory / record.WORKER_LOG
         with (
             log.open("a" if self.plan.resumed else "w") as self.log,
-            Progress(len(self.plan.task_set.tasks), self._left, sys.stdout) as self.progress,
+            Progress(len(self.plan.task_set.tasks), self._left, sys.stdout, self._about(done)) as self.progress,
         ):
             try:
                 self._introduce(len(done))
                 self._serve(self.log, done)
             except KeyboardInterrupt:
-                self._note("interrupted: the answers so far are kept")
+                self._warn("interrupted: the answers so far are kept")
                 self.status = INTERRUPTED
             except Exception as error:  # whatever broke, the answers so far are worth concluding with
                 traceback.print_exc(file=self.log)
-                self._note(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
+                self._warn(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
                 self.status = 1
             self.status = self._conclude() or self.status
             self._write({"kind": "end", "status": self.status})
@@ -90,6 +91,20 @@ class Run:
         for (task_id, number), message in results.items():
             self._keep(task_id, number, message)
         return {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+
+    def _about(self, done: set[tuple[str, int]]) -> About:
+        """What the live view says of the run."""
+        plan, config = self.plan, self.plan.config
+        return About(
+            name=plan.task_set.name,
+            weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
+            seed=config.seed,
+            rounds=tuple(stage.number for stage in stages(config)),
+            done=frozenset(done),
+            split=frozenset(i for i, _ in done if self.ledger.standing(i).need > config.settled),
+            limit=self.limit,
+            deadline=self.deadline,
+        )
 
     def _introduce(self, done: int) -> None:
         plan = self.plan
@@ -112,7 +127,7 @@ class Run:
             try:
                 (self.directory / record.CHALLENGES).write_text(record.challenges(plan.task_set))
             except OSError as error:
-                self.progress.note(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
+                self.progress.warn(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
         self._write({"kind": "run", **header})
         self.progress.note(
             f"{len(plan.task_set.tests)} tasks of {plan.task_set.name}, seed {plan.config.seed}, weights "
@@ -120,7 +135,7 @@ class Run:
             f"{plan.output} holds placeholders"
         )
         for problem in plan.task_set.problems:
-            self._note(f"warning: {problem}")
+            self._warn(f"warning: {problem}")
         if plan.resumed is not None:
             torn = plan.resumed.dropped
             self._note(f"resumed: {done} turns of tasks were done, {torn} torn lines of the record were dropped")
@@ -138,7 +153,7 @@ class Run:
             jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
-        hooks = Hooks(self._result, self._lost, self._failure, self._note)
+        hooks = Hooks(self._result, self._lost, self._failure, self._note, self._warn, self._watch)
         Pool(plan.task_set.tasks, plan.checkpoint.path, config, devices, hooks, log).run(self.scheduler, self.deadline)
 
     def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
@@ -167,11 +182,11 @@ class Run:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                self.progress.note(f"warning: {error}: the record made room for the answers: this run can't be resumed")
+                self.progress.warn(f"warning: {error}: the record made room for the answers: this run can't be resumed")
                 self.recorder.make_room()
                 self.file.fill(task_id, standing.attempts)
         except OSError as error:
-            self._note(f"warning: {self.plan.output} could not be replaced: {error}")
+            self._warn(f"warning: {self.plan.output} could not be replaced: {error}")
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
         task_id = message["task_id"]
@@ -181,11 +196,25 @@ class Run:
         notes = "; ".join(message["notes"])
         first = len(self.ledger.rounds(task_id)) == 1
         text = f"{info}; {notes}" if notes else info
-        self.progress.task(task_id, text, self._count(task_id, standing), new=first)
+        solved = self._count(task_id, standing)
+        answer = Answer(
+            task_id=task_id,
+            round=number,
+            votes=standing.votes,
+            seconds=sum(message["seconds"].values()),
+            steps=message["steps"],
+            loss=message["losses"][-1] if message["losses"] else None,
+            right=self.right.get(task_id),
+            split=standing.need > self.plan.config.settled,
+        )
+        self.progress.task(task_id, text, solved, first, answer)
 
     def _lost(self, task_id: str, why: str) -> None:
         self.reasons[task_id] = why
         self.progress.task(task_id, f"placeholders stay: {why}")
+
+    def _watch(self, seats: Sequence[Seat]) -> None:
+        self.progress.watch([_worker(seat) for seat in seats])
 
     def _failure(self, number: int, task_ids: Sequence[str], why: str) -> None:
         self._write({"kind": "failure", "round": number, "task_ids": list(task_ids), "why": why})
@@ -194,13 +223,17 @@ class Run:
         self.progress.note(text)
         self._write({"kind": "event", "text": text})
 
+    def _warn(self, text: str) -> None:
+        self.progress.warn(text)
+        self._write({"kind": "event", "text": text})
+
     def _write(self, message: Mapping[str, Any], what: str = "a line") -> None:
         """Record a message; a full disk costs the record, not the run: the answers are worth more."""
         at = {"at": round(self.limit - self.deadline.remaining(), 2)}
         try:
             self.recorder.write({"kind": message["kind"]} | at | dict(message))
         except OSError as error:
-            self.progress.note(f"warning: the record lacks {what}: {error}")
+            self.progress.warn(f"warning: the record lacks {what}: {error}")
 
     def _count(self, task_id: str, standing: Standing) -> int | None:
         """Tasks solved so far, this one included, now that its answers are written; None without solutions."""
@@ -222,13 +255,13 @@ class Run:
         return outcomes
 
     def _conclude(self) -> int:
+        self.progress.close()
         try:
             self.file.flush()
             written = json.loads(self.plan.output.read_text())
         except OSError as error:
             print(f"error: {self.plan.output} could not be written: {error}", file=sys.stderr)
             return 1
-        self.progress.close()
         print(summary(self._outcomes()))
         faults = answers.validate(written, self.plan.task_set.tests)
         for fault in faults:
@@ -242,6 +275,27 @@ class Run:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _worker(seat: Seat) -> Worker:
+    """A seat as the live view shows it."""
+    name, grant = seat.device.name, seat.grant
+    if seat.child is None:
+        given_up = seat.starts >= STARTS
+        return Worker(name, "given up" if given_up else "to be started", busy=not given_up)
+    if grant is None:
+        return Worker(name, "waiting" if seat.ready else "starting", busy=not seat.ready)
+    last: Mapping[str, Any] = seat.trained[-1] if seat.trained else {"steps": 0, "loss": None}
+    return Worker(
+        name=name,
+        state="working",
+        round=grant.stage.number,
+        task_ids=grant.task_ids,
+        seconds=grant.seconds,
+        trained=len(seat.trained),
+        steps=last["steps"],
+        loss=last["loss"],
+    )
 
 
 def _size(task: Task, context: int) -> int:

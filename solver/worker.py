@@ -14,13 +14,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from solver import config as settings
 from solver.clock import Deadline, now
-from solver.core import Pair, Task, TaskResult, out_of_memory
+from solver.core import Adapter, Example, Pair, Stop, Task, TaskResult, Trainer, TrainReport, out_of_memory
 from solver.record import candidate_to_json, grid
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -53,6 +53,22 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
+class Telling:
+    """A trainer that reports each adapter as soon as it is trained, while the turn goes on."""
+
+    def __init__(self, trainer: Trainer, report: Callable[..., None]):
+        self._trainer, self._report = trainer, report
+
+    def train(
+        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+    ) -> TrainReport:
+        """As the trainer does."""
+        made = self._trainer.train(name, examples, seed, stop, start_from)
+        loss = round(made.losses[-1], 4) if made.losses else None
+        self._report(kind="trained", adapter=name, steps=made.steps, loss=loss)
+        return made
+
+
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
     """Build both halves, say so, then serve orders until there are no more."""
 
@@ -72,12 +88,13 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
+    telling = Telling(trainer, report)
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop):
+            for result in solve(tasks, order["round"], telling, sampler, config, order["train_seconds"], stop):
                 report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next

@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
+    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "live", "tables"},
+    {"screen"},
+    {"progress"},
     {"answers", "checkpoint", "devices", "ledger", "record"},
     {"history"},
     {"solutions", "diagnose"},
