@@ -84,11 +84,14 @@ class Row:
 
 
 class Live:
-    """The state of the view of `total` tasks. `expected`: gives the seconds to the expected end of the run."""
+    """The state of the view of `total` tasks. `expected`: gives the seconds to the expected end of the run.
+
+    `changes`: so often something other than the time was new.
+    """
 
     def __init__(self, about: About, total: int, expected: Callable[[], float]):
         self.about, self.total, self.expected = about, total, expected
-        self.warned = 0
+        self.changes, self.warned = 0, 0
         self.solved: int | None = None
         self.latest: deque[Answer] = deque(maxlen=LATEST)
         self.warnings: deque[str] = deque(maxlen=WARNINGS)
@@ -98,12 +101,14 @@ class Live:
 
     def answer(self, answer: Answer) -> None:
         """A task has been through a round."""
+        self.changes += 1
         self.latest.append(answer)
         self._done.add((answer.task_id, answer.round))
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
 
     def warn(self, text: str) -> None:
         """Something went wrong."""
+        self.changes += 1
         self.warnings.append(text)
         self.warned += 1
 
@@ -114,6 +119,7 @@ class Live:
             known = self._began.get(worker.name)
             if known is None or _occupation(known[0]) != _occupation(worker):
                 self._began[worker.name] = worker, now
+        self.changes += self.workers != tuple(workers)
         self.workers = tuple(workers)
 
     def since(self, worker: Worker) -> float:
@@ -132,11 +138,12 @@ class Live:
 
     @property
     def rounds(self) -> list[Row]:
-        """The rounds that every task gets, and the further one that was begun last, or would be the first."""
+        """The rounds that every task gets, and the further one that was begun last, or is due as the first."""
         fixed = [number for number in self.about.rounds if number <= ADAPTER]
         further = [number for number in self.about.rounds if number > ADAPTER]
         begun = [number for number in further if any(of == number for _, of in self._done)]
-        return [self._row(number) for number in (*fixed, *(begun[-1:] or further[:1]))]
+        latest = [row for row in map(self._row, begun[-1:] or further[:1]) if row.due]
+        return [*map(self._row, fixed), *latest]
 
     def _row(self, number: int) -> Row:
         done = {task_id for task_id, of in self._done if of == number}

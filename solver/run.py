@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from solver import answers, evaluate, formats, record
@@ -96,7 +97,7 @@ class Run:
         """What the live view says of the run."""
         plan, config = self.plan, self.plan.config
         return About(
-            name=plan.task_set.name,
+            name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
             weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
             seed=config.seed,
             rounds=tuple(stage.number for stage in stages(config)),
