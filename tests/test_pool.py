@@ -121,10 +121,11 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     assert turns(tmp_path) == ["ab", "cd"]
 
 
-def test_the_seats_can_be_watched_several_times_a_second_while_turns_go_on(serve):
-    heard = serve("abcd", pause=0.4)
-    assert heard.trained == CONFIG.group
-    assert heard.looks >= 1.6 / pool.TICK - 2
+def test_the_seats_can_be_watched_while_turns_go_on(serve, monkeypatch):
+    monkeypatch.setattr(pool, "TICK", 0.01)
+    heard = serve("ab", pause=0.5)
+    assert heard.trained >= 1  # the last one's report comes with the results
+    assert heard.looks >= 10  # about 100; the bound minds busy machines
 
 
 def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tmp_path, monkeypatch):
