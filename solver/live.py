@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from solver.clock import Deadline
-from solver.core import ADAPTER, round_name
+from solver.core import ADAPTER, Standing, round_name
 
 LATEST = 60  # answers kept: no terminal shows more
 WARNINGS = 20  # warnings kept; how many there were in all is counted
@@ -53,6 +54,20 @@ class Answer:
     loss: float | None = None
     right: bool | None = None
     split: bool = False
+
+
+def answered(message: Mapping[str, Any], standing: Standing, split: bool, right: bool | None) -> Answer:
+    """The answer that a worker's result, as JSON values, led to."""
+    return Answer(
+        task_id=message["task_id"],
+        round=message["round"],
+        votes=standing.votes,
+        seconds=sum(message["seconds"].values()),
+        steps=message["steps"],
+        loss=message["losses"][-1] if message["losses"] else None,
+        right=right,
+        split=split,
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from solver.clock import Deadline
 from solver.config import pack, stages
 from solver.core import Grid, Standing, Task, solves
 from solver.ledger import Ledger
-from solver.live import About, Answer, Worker
+from solver.live import About, Worker, answered
 from solver.pool import STARTS, Hooks, Pool, Seat
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
@@ -198,17 +198,8 @@ class Run:
         first = len(self.ledger.rounds(task_id)) == 1
         text = f"{info}; {notes}" if notes else info
         solved = self._count(task_id, standing)
-        answer = Answer(
-            task_id=task_id,
-            round=number,
-            votes=standing.votes,
-            seconds=sum(message["seconds"].values()),
-            steps=message["steps"],
-            loss=message["losses"][-1] if message["losses"] else None,
-            right=self.right.get(task_id),
-            split=standing.need > self.plan.config.settled,
-        )
-        self.progress.task(task_id, text, solved, first, answer)
+        split = standing.need > self.plan.config.settled
+        self.progress.task(task_id, text, solved, first, answered(message, standing, split, self.right.get(task_id)))
 
     def _lost(self, task_id: str, why: str) -> None:
         self.reasons[task_id] = why

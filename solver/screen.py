@@ -7,6 +7,7 @@ changes; nothing is told by colour alone; texts are shown as they are, never rea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -73,29 +74,39 @@ class Frame:
         yield picture(self._live, options.max_width, options.height or console.height)
 
 
+@dataclass(frozen=True)
+class Room:
+    """How the lines of a terminal are shared out: whether sections have titles, and rows of each section at most."""
+
+    titled: bool
+    warnings: int
+    workers: int
+    answers: int
+
+
+def shared_out(live: Live, height: int) -> Room:
+    """Header and rounds get what they need, then warnings and workers, both leaving a few lines; answers the rest."""
+    titled = height >= ROOMY
+    left = height - len(live.rounds) - 3 - (3 if titled else 0)  # header, clock and tally; the titles there always are
+    warnings = min(len(live.warnings), WARNED if titled else 1, max(1, left - FEWEST))
+    left -= warnings + (titled and warnings > 0)
+    workers = min(len(live.workers), max(2, left - FEWEST))  # one, and how many more there are
+    return Room(titled, warnings, workers, max(0, left - workers))
+
+
 def picture(live: Live, width: int, height: int) -> Group:
-    """Header and rounds at the top, then workers and warnings as far as they need, the latest answers in the rest."""
-    wide, titled = width >= WIDE, height >= ROOMY
-    rounds = live.rounds
-    parts: list[RenderableType] = [_header(live), _clock(live, wide), *([_title("Rounds")] if titled else [])]
-    parts += [_rounds(rounds, wide), _tally(live)]
-    room = height - len(rounds) - (4 if titled else 3) - (2 if titled else 0)
-    warnings = list(live.warnings)[-min(WARNED if titled else 1, max(1, room - FEWEST)) :]
-    room -= len(warnings) + (titled and bool(warnings))
-    workers = _fitting(live.workers, max(1, room - FEWEST))
-    room -= len(workers) + (len(workers) < len(live.workers))
-    if live.workers:
-        parts += [_title("Workers")] if titled else []
-        parts.append(_workers(live, workers, width))
-        if hidden := len(live.workers) - len(workers):
-            parts.append(_line(f"  and {hidden} more", "dim"))
-    if warnings:
-        parts += [_title(f"Warnings: {live.warned}", "yellow")] if titled else []
-        parts += [_line(f"! {text}", "yellow") for text in warnings]
-    if titled:
-        parts.append(_title("Latest answers"))
-    if room > 0:
-        parts.append(_answers(list(live.latest)[-room:][::-1], wide))
+    """All sections, one below the other."""
+    wide, room = width >= WIDE, shared_out(live, height)
+    latest = list(live.latest)[: -room.answers - 1 : -1]
+    sections: list[tuple[str, Sequence[RenderableType]]] = [
+        ("Rounds", [_rounds(live.rounds, wide), _tally(live)]),
+        ("Workers", _workers(live, room.workers, width)),
+        (f"Warnings: {live.warned}", [_line(f"! {text}", "yellow") for text in list(live.warnings)[-room.warnings :]]),
+        ("Latest answers", [_answers(latest, wide)]),
+    ]
+    parts: list[RenderableType] = [_header(live), _clock(live, wide)]
+    for title, rows in sections:
+        parts += [_title(title), *rows] if room.titled and rows else rows
     return Group(*parts)
 
 
@@ -132,24 +143,25 @@ def _tally(live: Live) -> Text:
     return _line(f"{live.answered} of {live.total} tasks answered{solved}", "bold")
 
 
-def _fitting(workers: Sequence[Worker], lines: int) -> list[Worker]:
-    """The workers there are lines for; where that is not all, one line goes to say how many more there are."""
-    return list(workers if len(workers) <= lines else workers[: max(1, lines - 1)])
-
-
-def _workers(live: Live, workers: Sequence[Worker], width: int) -> Table:
-    """A row a worker; of a turn its round, how many of its adapters are trained, its tasks, the seconds of it used."""
+def _workers(live: Live, lines: int, width: int) -> list[RenderableType]:
+    """A row a worker; where there are not enough lines for all, the last says how many more there are."""
+    shown = live.workers if len(live.workers) <= lines else live.workers[: lines - 1]
     table = _grid(None, None, 1, None, None, None)
-    for worker in workers:
-        name, used = Text(worker.name, "cyan"), live.since(worker)
-        if not worker.task_ids:
-            table.add_row(name, Text(worker.state, "dim"), "", "", "", span(used) if worker.busy else "")
-            continue
-        bar = _bar(used, worker.seconds, width=BAR, finished="yellow") if width >= WIDE else ""
-        loss = f"{worker.steps} steps, loss {worker.loss:.2f}" if worker.loss is not None and width >= WIDEST else ""
-        tasks, turn = Text(" ".join(worker.task_ids)), _turn(worker, width)
-        table.add_row(name, turn, tasks, Text(loss, "dim"), bar, _of(used, worker.seconds))
-    return table
+    for worker in shown:
+        table.add_row(*_worker(worker, live.since(worker), width))
+    hidden = len(live.workers) - len(shown)
+    return [*([table] if shown else []), *([_line(f"{hidden} workers more", "dim")] if hidden else [])]
+
+
+def _worker(worker: Worker, used: float, width: int) -> tuple[RenderableType, ...]:
+    """Its turn's round, how many of its adapters are trained, its tasks, and how much of its seconds is used."""
+    name = Text(worker.name, "cyan")
+    if not worker.task_ids:
+        return name, Text(worker.state, "dim"), "", "", "", span(used) if worker.busy else ""
+    bar = _bar(used, worker.seconds, width=BAR, finished="yellow") if width >= WIDE else ""
+    loss = f"{worker.steps} steps, loss {worker.loss:.2f}" if worker.loss is not None and width >= WIDEST else ""
+    tasks, spent = Text(" ".join(worker.task_ids)), _of(used, worker.seconds)
+    return name, _turn(worker, width), tasks, Text(loss, "dim"), bar, spent
 
 
 def _turn(worker: Worker, width: int) -> str:
@@ -210,5 +222,5 @@ def _line(text: str | Text, style: str = "") -> Text:
     return line
 
 
-def _title(text: str, style: str = "dim") -> Rule:
-    return Rule(Text(text, style), align="left", style="dim")
+def _title(text: str) -> Rule:
+    return Rule(Text(text, "dim"), align="left", style="dim")

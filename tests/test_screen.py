@@ -134,7 +134,7 @@ def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(hei
     drawn = picture(live, 80, height)
     assert f"! {KILLED}" in drawn
     assert "00000299 votes 1 of 8" in drawn
-    hidden = re.search(r"and (\d+) more", drawn)
+    hidden = re.search(r"(\d+) workers more", drawn)
     assert len(re.findall(r"^cpu \d+", drawn, re.MULTILINE)) + int(hidden[1] if hidden else 0) == 40
 
 
