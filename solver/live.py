@@ -176,3 +176,9 @@ def span(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
+    line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
+    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")

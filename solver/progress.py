@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from solver.live import About, Answer, Live, Worker, span
+from solver.live import About, Answer, Live, Worker, printable, span
 
 if TYPE_CHECKING:
     from solver.screen import Screen
@@ -73,7 +73,7 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Say what went wrong; the live view keeps it in sight."""
-        self._live.warn(printable(text, self._stream.encoding))
+        self._live.warn(text)
         self._say(text)
 
     def watch(self, workers: Sequence[Worker]) -> None:
@@ -81,7 +81,7 @@ class Progress:
         screen = self._screen
         if screen is not None:
             self._live.watch(workers)
-            self._guarded(screen.draw)
+            self._draw(screen)
 
     def close(self) -> None:
         """Close the live view, if there is one, and print the lines it stood in for."""
@@ -119,7 +119,14 @@ class Progress:
         if screen is None:
             return self._print(line)
         self._held.append(line)
-        self._guarded(screen.draw)
+        self._draw(screen)
+
+    def _draw(self, screen: Screen) -> None:
+        try:
+            self._guarded(screen.draw)
+        except Exception as error:  # whatever is wrong with the view, the run is not: plain lines from here on
+            self.close()
+            self.warn(f"warning: no live view any more: {type(error).__name__}: {error}")
 
     def _print(self, line: str) -> None:
         self._guarded(lambda: print(line, file=self._stream, flush=True))
@@ -136,12 +143,6 @@ class Progress:
 def left(seconds: float) -> str:
     """Seconds left as people read them: '45 s left', '12 min 05 s left', '3 h 07 min left'."""
     return "no time limit" if seconds == float("inf") else f"{span(seconds)} left"
-
-
-def printable(text: str, encoding: str | None) -> str:
-    """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
-    line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
-    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

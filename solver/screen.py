@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from solver.core import round_name
-from solver.live import Answer, Live, Row, Worker, span
+from solver.live import Answer, Live, Row, Worker, printable, span
 
+ENCODING = "utf-8"  # of the terminals it is shown on
 PAUSE = 0.2  # seconds between two pictures at least; one takes about 5 ms
 ROOMY = 18  # lines from which sections have titles
 WIDE = 64  # columns from which rows tell everything
@@ -33,7 +34,7 @@ SIGNS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}  # 
 
 def shows(stream: TextIO) -> bool:
     """Whether a live view can be drawn there: a terminal that knows UTF-8 and can move its cursor."""
-    return (stream.encoding or "utf-8").lower().replace("-", "") == "utf8" and Console(file=stream).is_interactive
+    return (stream.encoding or ENCODING).lower().replace("-", "") == "utf8" and Console(file=stream).is_interactive
 
 
 class Screen:
@@ -113,8 +114,8 @@ def picture(live: Live, width: int, height: int) -> Group:
 def _header(live: Live) -> Text:
     about = live.about
     told = [f"{live.total} tasks", *([f"seed {about.seed}"] if about.seed is not None else [])]
-    told += [f"weights {about.weights}"] if about.weights else []
-    name = [(about.name, "bold"), (" · ", "dim")] if about.name else []
+    told += [f"weights {printable(about.weights, ENCODING)}"] if about.weights else []
+    name = [(printable(about.name, ENCODING), "bold"), (" · ", "dim")] if about.name else []
     return _line(Text.assemble(*name, " · ".join(told)))
 
 
@@ -160,7 +161,7 @@ def _worker(worker: Worker, used: float, width: int) -> tuple[RenderableType, ..
         return name, Text(worker.state, "dim"), "", "", "", span(used) if worker.busy else ""
     bar = _bar(used, worker.seconds, width=BAR, finished="yellow") if width >= WIDE else ""
     loss = f"{worker.steps} steps, loss {worker.loss:.2f}" if worker.loss is not None and width >= WIDEST else ""
-    tasks, spent = Text(" ".join(worker.task_ids)), _of(used, worker.seconds)
+    tasks, spent = Text(printable(" ".join(worker.task_ids), ENCODING)), _of(used, worker.seconds)
     return name, _turn(worker, width), tasks, Text(loss, "dim"), bar, spent
 
 
@@ -188,7 +189,7 @@ def _answers(answers: Iterable[Answer], wide: bool) -> Table:
     for answer in answers:
         sign, style = SIGNS[answer.right]
         votes = " and ".join(f"{first} of {total}" for first, total in answer.votes)
-        row = [Text(sign, style), Text(answer.task_id)]
+        row = [Text(sign, style), Text(printable(answer.task_id, ENCODING))]
         if wide:
             loss = f", loss {answer.loss:.2f}" if answer.loss is not None else ""
             steps = f", {answer.steps} steps{loss}" if answer.steps else ""
@@ -217,7 +218,7 @@ def _bar(done: float, total: float, width: int | None = None, finished: str = "g
 
 
 def _line(text: str | Text, style: str = "") -> Text:
-    line = Text(text, style) if isinstance(text, str) else text
+    line = Text(printable(text, ENCODING), style) if isinstance(text, str) else text
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
 

@@ -138,6 +138,17 @@ def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(hei
     assert len(re.findall(r"^cpu \d+", drawn, re.MULTILINE)) + int(hidden[1] if hidden else 0) == 40
 
 
+def test_texts_that_would_spoil_the_screen_are_shown_escaped() -> None:
+    odd = "two\nlines, \x1b[2J and \udcff"
+    live = Live(About(odd, odd, 0), 1, lambda: 5.0)
+    live.answer(Answer(odd, BASE, ((1, 8),), 1.0))
+    live.watch([Worker("cpu", "working", True, BASE, (odd,), 5.0)])
+    live.warn(odd)
+    lines = picture(live, 120, 30).split("\n")
+    assert len(lines) == 30
+    assert sum("two lines, \\x1b[2J and \\xdcff" in line for line in lines) == 4
+
+
 def test_a_wide_terminal_tells_the_steps_and_loss_of_a_turn_s_last_adapter() -> None:
     row = next(line for line in picture(made(), 120, 24).splitlines() if line.startswith("cpu 0"))
     assert "adapter 2/4 trained 8ff34739 2e2ac0ea cc623a9b 6a99b44c" in row
@@ -239,6 +250,25 @@ def test_a_terminal_that_breaks_at_any_moment_never_stops_the_run(writes: int) -
             progress.task(str(n), "votes 1 of 2")
     assert progress.done == 6
     assert isinstance(progress.lost, OSError)
+
+
+def test_a_view_that_can_not_be_drawn_gives_way_to_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("no room")
+
+    stream = Terminal()
+    with Progress(2, lambda: 5.0, stream) as progress:
+        progress.note("before")
+        monkeypatch.setattr(Screen, "draw", broken)
+        progress.watch([Worker("cpu", "starting")])
+        progress.task("007bbfb7")
+        left = stream.getvalue().split("\x1b[?1049l")[1]
+    assert left.splitlines() == [
+        "before",
+        "warning: no live view any more: ZeroDivisionError: no room",
+        "[1/2] 007bbfb7, 5 s left",
+    ]
+    assert progress.lost is None
 
 
 @pytest.mark.parametrize(("term", "encoding"), [("dumb", "utf-8"), ("xterm", "ascii")])
