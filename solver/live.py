@@ -23,8 +23,8 @@ WARNINGS = 20  # warnings kept; how many there were in all is counted
 class About:
     """What the run set out to do.
 
-    `rounds`: their numbers, in order. `done`: the (task, round) pairs an earlier process had done, `split`: the tasks
-    whose vote it left split. `limit`: seconds of the whole run; `deadline`: when they are over.
+    `rounds`: their numbers, in order. `done`: the (task, round) pairs an earlier process had done; `answered`: those
+    it had answers to; `split`: those whose vote it left split. `limit`: seconds of the whole run; `deadline`: its end.
     """
 
     name: str = ""
@@ -32,6 +32,7 @@ class About:
     seed: int | None = None
     rounds: tuple[int, ...] = (ADAPTER,)
     done: frozenset[tuple[str, int]] = frozenset()
+    answered: frozenset[str] = frozenset()
     split: frozenset[str] = frozenset()
     limit: float = math.inf
     deadline: Deadline = field(default_factory=lambda: Deadline(math.inf))
@@ -112,13 +113,15 @@ class Live:
         self.warnings: deque[str] = deque(maxlen=WARNINGS)
         self.workers: tuple[Worker, ...] = ()
         self._began: dict[str, tuple[Worker, float]] = {}
-        self._done, self._split = set(about.done), set(about.split)
+        self._done, self._answered, self._split = set(about.done), set(about.answered), set(about.split)
 
     def answer(self, answer: Answer) -> None:
         """A task has been through a round."""
         self.changes += 1
         self.latest.append(answer)
         self._done.add((answer.task_id, answer.round))
+        if all(total for _, total in answer.votes):
+            self._answered.add(answer.task_id)
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
 
     def warn(self, text: str) -> None:
@@ -143,8 +146,8 @@ class Live:
 
     @property
     def answered(self) -> int:
-        """Tasks that have been through a round."""
-        return len({task_id for task_id, _ in self._done})
+        """Tasks with an answer from the model to each test input."""
+        return len(self._answered)
 
     @property
     def remaining(self) -> float:

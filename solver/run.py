@@ -96,13 +96,15 @@ class Run:
     def _about(self, done: set[tuple[str, int]]) -> About:
         """What the live view says of the run."""
         plan, config = self.plan, self.plan.config
+        need = {i: self.ledger.standing(i).need for i, _ in done}
         return About(
             name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
             weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
             seed=config.seed,
             rounds=tuple(stage.number for stage in stages(config)),
             done=frozenset(done),
-            split=frozenset(i for i, _ in done if self.ledger.standing(i).need > config.settled),
+            answered=frozenset(i for i in need if need[i] < 1),
+            split=frozenset(i for i in need if need[i] > config.settled),
             limit=self.limit,
             deadline=self.deadline,
         )

@@ -50,6 +50,14 @@ def test_of_the_further_rounds_the_one_begun_last_is_told() -> None:
     assert [row.name for row in live.rounds] == ["base model", "adapter", "further adapter 2"]
 
 
+def test_a_task_is_answered_once_each_of_its_test_inputs_has_a_candidate() -> None:
+    live = made()
+    live.answer(Answer("a", BASE, ((5, 8), (0, 0)), 2.0))
+    assert (live.answered, live.rounds[0].done) == (0, 1)
+    live.answer(Answer("a", ADAPTER, ((5, 8), (1, 8)), 2.0))
+    assert live.answered == 1
+
+
 def test_a_task_that_comes_twice_in_a_round_counts_once() -> None:
     live = made()
     live.answer(answer("a", BASE))
@@ -58,7 +66,9 @@ def test_a_task_that_comes_twice_in_a_round_counts_once() -> None:
 
 
 def test_what_an_earlier_process_had_done_is_counted() -> None:
-    live = made(done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset({"b"}))
+    live = made(
+        done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset({"b"}), answered=frozenset("ab")
+    )
     assert [(row.done, row.due) for row in live.rounds] == [(2, 8), (1, 8), (0, 1)]
     assert live.answered == 2
 
