@@ -17,6 +17,7 @@ from solver.formats import GRID
 from solver.tasks import BadInput
 
 MANIFEST = "manifest.json"
+ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
 HOME = Path(__file__).resolve().parent.parent / "weights"
 SHIPPED = HOME / "grid-5m"
 INDEX = "model.safetensors.index.json"  # says which shard holds what
@@ -62,7 +63,7 @@ def _without(directory: Path, format: str) -> Checkpoint:
         _manifest(directory / MANIFEST)
     tensors = _tensors(directory)
     files = [p for p in (*map(directory.joinpath, DECIDING), *tensors) if p.is_file()]
-    hashes = json.dumps({p.name: _hash(p) for p in files})
+    hashes = json.dumps({p.name: sha256(p) for p in files})
     return Checkpoint(directory, format, hashlib.sha256(hashes.encode()).hexdigest(), _bytes(tensors))
 
 
@@ -99,7 +100,7 @@ def _with_manifest(directory: Path) -> Checkpoint:
     loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
     for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
-        found = _hash(path)
+        found = sha256(path)
         if found != expected:
             raise BadInput(
                 f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
@@ -110,7 +111,8 @@ def _with_manifest(directory: Path) -> Checkpoint:
     return Checkpoint(directory, manifest["format"], manifest["sha256"][largest.name], _bytes(tensors))
 
 
-def _hash(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """A file's hash; `no such file` where there is none. Raises `BadInput` where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from solver import checkpoint, devices, families, record, tasks
 from solver.checkpoint import Checkpoint
-from solver.config import PRESETS, Config, require, seconds, unpack
+from solver.config import PRESETS, SCOPES, Config, require, seconds, unpack
 from solver.core import Grid
 from solver.devices import Device
 from solver.record import Recorded
@@ -77,6 +77,7 @@ def parser() -> OneLine:
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this directory (NAME.run)")
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
+    made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
     made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
     return made
 
@@ -200,8 +201,8 @@ def configure(options: argparse.Namespace) -> Config:
     config = PRESETS[options.preset]
     given = {n: getattr(options, n) for n in ("time_limit", "seed", "views", "rule")}
     config = replace(config, **{n: v for n, v in given.items() if v is not None})
-    if options.steps is not None:
-        config = replace(config, train=replace(config.train, steps=options.steps))
+    trained = {n: getattr(options, n) for n in ("steps", "scope") if getattr(options, n) is not None}
+    config = replace(config, train=replace(config.train, **trained))
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config

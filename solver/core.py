@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
-BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
+BASE, SHARED, ADAPTER = 1, 2, 3
+"""Rounds: the base model's quick answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
@@ -265,11 +266,18 @@ class Trainer(Protocol):
     """Trains one adapter on one task's examples."""
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
         """Train until the recipe ends or `stop` has no seconds left; keep what was learned.
 
-        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed.
+        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed. `steps`:
+        at most so many, in place of the recipe's.
         """
         ...
 

@@ -104,7 +104,8 @@ class FakeTrainer:
     """A `Trainer` that learns nothing: an adapter of the name asked for, `steps` of `planned` steps done.
 
     `fails`: names whose training raises. `learns_nothing`: names that get no adapter. With a `directory`, an adapter's
-    own directory is made in it. `calls`: (name, examples, seed) in order; `starts`: what each started from.
+    own directory is made in it. `calls`: (name, examples, seed) in order; `starts`, `limits`: what each
+    started from, and its steps.
     """
 
     directory: Path | None = None
@@ -114,11 +115,19 @@ class FakeTrainer:
     learns_nothing: frozenset[str] = frozenset()
     calls: list[tuple[str, tuple[Example, ...], int]] = field(default_factory=list)
     starts: list[Adapter | None] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
     notes: tuple[str, ...] = ("nothing is trained: this is a fake",)
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
+        self.limits.append(steps)
         self.calls.append((name, tuple(examples), seed))
         self.starts.append(start_from)
         if name in self.fails:
