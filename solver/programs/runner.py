@@ -133,8 +133,6 @@ def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Cal
     sys.stdin = sys.stdout = sys.stderr = Nowhere()
     os.environ.clear()
     sys.setrecursionlimit(RECURSION)
-    for name in [name for name in sys.modules if name == "solver" or name.startswith("solver.")]:
-        del sys.modules[name]
     random.seed(0)
     np.random.seed(0)
     write, dumps, leave = os.write, json.dumps, os._exit
@@ -243,6 +241,8 @@ def _load(modules: Sequence[str]) -> None:
         library = importlib.import_module(name)
         vars(common).update({public: vars(library)[public] for public in library.__all__})
     sys.modules["common"] = common
+    for name in [name for name in sys.modules if name.partition(".")[0] == "solver"]:
+        del sys.modules[name]  # programs have no name for this program's own parts
 
 
 def _used_address_space() -> int:
