@@ -1,7 +1,8 @@
 """Programs that try to do harm, for `test_sandbox`: name → text. One that succeeds returns [[7]].
 
 `{secret}`: a solutions file; `{folder}`: where it lies; `{host}`: the caller's process id; `{port}`, `{name}`: where the
-caller listens on TCP and on an abstract Unix socket. Programs in `SLOW` are ended by a limit of time.
+caller listens on TCP and on an abstract Unix socket. `{folder}` also holds a module `escape`. Programs
+in `FILTERED` are harmless in namespaces, but only the system-call filter forbids them.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def transform(grid):
 """,
     "evil length and equality": """
 class Cell(int):
-    def __eq__(self, other): 
+    def __eq__(self, *others):
         while True: pass
     __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = __array__ = __len__ = __hash__ = __eq__
 def transform(grid):
@@ -70,7 +71,8 @@ def transform(grid):
 """,
     # ---- memory and output
     "memory bomb, list": "def transform(grid):\n    a = [0]\n    while True:\n        a = a * 2\n",
-    "memory bomb, numpy": "import numpy as np\ndef transform(grid):\n    np.ones(1 << 37, dtype=np.uint8).sum()\n" + WON,
+    "memory bomb, numpy": "import numpy as np\ndef transform(grid):\n    np.ones(1 << 37, dtype=np.uint8).sum()\n"
+    + WON,
     "memory bomb, text": "def transform(grid):\n    a = 'x' * (1 << 40)\n" + WON,
     "memory bomb, mapping": "import mmap\ndef transform(grid):\n    m = mmap.mmap(-1, 1 << 36)\n" + WON,
     "huge integer": "def transform(grid):\n    return [[1 << 10 ** 8]]\n",
@@ -231,8 +233,13 @@ def transform(grid):
     "mounting": """
 import ctypes
 def transform(grid):
-    libc = ctypes.CDLL(None)
-    if libc.mount(b'proc', b'/', b'proc', 0, None) == 0 or libc.unshare(0x10000000) == 0:
+    if ctypes.CDLL(None).mount(b'proc', b'/', b'proc', 0, None) == 0:
+        return [[7]]
+""",
+    "namespaces of its own": """
+import ctypes
+def transform(grid):
+    if ctypes.CDLL(None).unshare(0x10000000 | 0x00020000) == 0:
         return [[7]]
 """,
     "pickle": """
@@ -248,19 +255,21 @@ def transform(grid):
         return [[7]]
     return Bomb()
 """,
-    "importing the solver": "import solver.tasks\ndef transform(grid):\n    solver.tasks.load_solutions('dry-run')\n" + WON,
+    "importing the solver": "import solver.tasks\ndef transform(grid):\n    solver.tasks.load_solutions('dry-run')\n"
+    + WON,
     "importing from elsewhere": """
 import importlib, sys
-sys.path[:] = [{folder!r}, '/usr/lib/python3', '/usr/lib/python3.11']
+sys.path[:] = [{folder!r}]
 def transform(grid):
     importlib.invalidate_caches()
-    importlib.import_module('antigravity')
+    importlib.import_module('escape')
     return [[7]]
 """,
     # ---- network and inherited things
     "TCP": "import socket\ndef transform(grid):\n    socket.create_connection(('127.0.0.1', {port}), 1)\n" + WON,
     "UDP": "import socket\ndef transform(grid):\n    socket.socket(2, 2).sendto(b'x', ('127.0.0.1', {port}))\n" + WON,
-    "Unix socket": "import socket\ndef transform(grid):\n    socket.socket(socket.AF_UNIX).connect('\\0{name}')\n" + WON,
+    "Unix socket": "import socket\ndef transform(grid):\n    socket.socket(socket.AF_UNIX).connect('\\0{name}')\n"
+    + WON,
     "inherited file descriptors": """
 import os
 def transform(grid):
@@ -359,9 +368,4 @@ def transform(grid):
 """,
 }
 
-SLOW = {
-    *("endless loop", "endless loop while loading", "endless loop in C, power", "endless loop in C, regular expression"),
-    *("endless loop in C, numpy", "endless loop that catches everything", "sleep", "ignored signals"),
-    *("endless generator", "endless answer", "evil length and equality", "message without end"),
-    *("flood of standard output", "deep recursion without a limit"),
-}
+FILTERED = {"namespaces of its own", "other system calls"}

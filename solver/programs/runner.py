@@ -20,8 +20,9 @@ import signal
 import struct
 import sys
 import types
+import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -31,9 +32,10 @@ from solver.programs import jail
 
 ENTRIES = ("transform", "main")  # the function a program must define: the first of these that is there
 RESULT = 3  # the only file descriptor a program can write to
+BROKEN = 70  # exit status where a program broke what would have told its outcome
 RECURSION = 5000  # frames: a recursive flood fill of the largest grid needs 900
 LONGEST_REASON = 300  # characters
-LIBRARIES = ("solver.programs.colours", "solver.programs.library")  # what `from common import *` gives
+LIBRARIES = tuple(f"solver.programs.{name}" for name in ("colours", "library", "symmetries"))  # `common`, for programs
 MODULES = (  # importable by programs, where installed
     *("abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions".split()),
     *("functools heapq inspect io itertools json math numbers operator queue random re statistics string".split()),
@@ -125,7 +127,7 @@ def _said(error: BaseException) -> str:
 
 
 def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> None:
-    """Give up what the runner has, then run the program. Does not return."""
+    """Give up what the runner has, then run the program."""
     gc.enable()
     os.setsid()
     jail.die_with_parent()
@@ -135,22 +137,23 @@ def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Cal
     sys.setrecursionlimit(RECURSION)
     random.seed(0)
     np.random.seed(0)
-    write, dumps, leave = os.write, json.dumps, os._exit
+    write, dumps = os.write, json.dumps
     lock()
     for line in _lines(request["source"], request["grids"]):
         write(RESULT, dumps(line).encode() + b"\n")
-    leave(0)
 
 
-def _child(result: int, request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> None:
+def _child(result: int, request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> NoReturn:
+    leave = os._exit
     try:
         for stream in (0, 1, 2):
             os.dup2(settings["nowhere"], stream)
         os.dup2(result, RESULT)
         os.closerange(RESULT + 1, 1024)
         _become_program(request, settings, lock)
+        leave(0)
     finally:
-        os._exit(70)
+        leave(BROKEN)
 
 
 # ---- around it -------------------------------------------------------------------------------------------------------
@@ -236,7 +239,8 @@ def _load(modules: Sequence[str]) -> None:
             importlib.import_module(name)
         except ImportError:
             continue
-    common = types.ModuleType("common", "Colours and objects, for programs.")
+    common = types.ModuleType("common", "Colours, objects and symmetries, for programs.")
+    vars(common).update({"np": np, "random": random} | {name: getattr(typing, name) for name in typing.__all__})
     for name in LIBRARIES:
         library = importlib.import_module(name)
         vars(common).update({public: vars(library)[public] for public in library.__all__})

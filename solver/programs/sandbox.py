@@ -98,7 +98,7 @@ class Sandbox:
                 **{"layers": list(wanted), "modules": list(modules)},
             }
         ).encode()
-        self._runner = self._start()
+        self._start()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -133,7 +133,7 @@ class Sandbox:
 
     # ---- the runner
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> None:
         self._runner = subprocess.Popen(
             [sys.executable, "-P", "-s", "-B", "-c", START, str(ROOT)],
             stdin=subprocess.PIPE,
@@ -156,11 +156,10 @@ class Sandbox:
         if self.layers[NAMESPACES] and self.layers[SECCOMP] and not self.unsafe:
             self.close()
             raise BadInput(refused(self.layers))
-        return self._runner
 
     def _replace(self) -> None:
         self.close()
-        self._runner = self._start()
+        self._start()
 
     def _ask(self, request: str) -> tuple[str, bytes]:
         self._send(request.encode())
