@@ -1,8 +1,8 @@
 """Programs that try to do harm, for `test_sandbox`: name → text. One that succeeds returns [[7]].
 
-`{secret}`: a solutions file; `{folder}`: where it lies; `{host}`: the caller's process id; `{port}`, `{name}`: where the
-caller listens on TCP and on an abstract Unix socket. `{folder}` also holds a module `escape`. Programs
-in `FILTERED` are harmless in namespaces, but only the system-call filter forbids them.
+`{secret}`: a solutions file; `{folder}`: where it lies; `{host}`: the caller's process id; `{port}`, `{name}`: where
+the caller listens on TCP and on an abstract Unix socket. `{folder}` also holds a module `escape`. Programs in
+`FILTERED` are harmless in namespaces, but only the system-call filter forbids them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PROGRAMS = {
     "endless loop": "def transform(grid):\n    while True:\n        pass\n",
     "endless loop while loading": "while True:\n    pass\n",
     "endless loop in C, power": "def transform(grid):\n    return [[9 ** 9 ** 9 % 10]]\n",
-    "endless loop in C, regular expression": "import re\ndef transform(grid):\n    re.match('(a+)+$', 'a' * 60 + 'b')\n",
+    "endless loop in C, expression": "import re\ndef transform(grid):\n    re.match('(a+)+$', 'a' * 60 + 'b')\n",
     "endless loop in C, numpy": """
 import numpy as np
 def transform(grid):
@@ -364,7 +364,8 @@ def transform(grid):
     "forged lines": """
 import os
 def transform(grid):
-    os.write(3, b'{{"grid": [[1, 2], [3]]}}\\n' + b'[' * 50000 + b'\\n' + b'{{"grid": ' + b'9' * 5000 + b'}}\\n\\xff\\n')
+    os.write(3, b'{{"grid": [[1, 2], [3]]}}\\n' + b'[' * 50000 + b'\\n')
+    os.write(3, b'{{"grid": ' + b'9' * 5000 + b'}}\\n\\xff\\n')
 """,
 }
 

@@ -134,7 +134,7 @@ def test_there_are_at_least_forty_hostile_programs():
 
 def test_without_a_layer_a_hostile_program_succeeds_so_that_programs_are_refused_there(host):
     """Shows that the programs' failures above are the layers' work, and what `unsafe` means."""
-    with pytest.raises(BadInput, match="cannot be contained here.*no namespaces.*no seccomp.*--unsafe-programs"):
+    with pytest.raises(BadInput, match=r"cannot be contained here.*no namespaces.*no seccomp.*--unsafe-programs"):
         Sandbox(LIMITS, wanted=())
     with Sandbox(LIMITS, unsafe=True, wanted=()) as sandbox:
         assert rotated(sandbox)

@@ -1,9 +1,9 @@
 """What a process can give up for good: its identity, its view of the machine, its rights, most system calls.
 
-Three layers, each of which contains a program by itself. `identity`: root becomes nobody. `namespaces`: user, mount,
-network, process, IPC and host-name namespaces of its own; the root directory is empty and read-only, no other process
-and no network device can be named (unshare(2), user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls
-that computing needs; everything else fails with EPERM (seccomp(2); x86-64 alone).
+Three layers. `identity`: root becomes nobody. `namespaces`: user, mount, network, process, IPC and host-name namespaces
+of its own; the root directory is empty and read-only, no other process and no network device can be named (unshare(2),
+user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls that computing needs; everything else fails
+with EPERM (seccomp(2); x86-64 alone). Each of the last two contains a program by itself.
 
 Knows nothing of programs or grids. Law: what a layer needs is tried in a child first, so that a process is never left
 with half a layer; a layer that cannot be had is named with the reason.
@@ -219,7 +219,7 @@ def _try_filter() -> None:
 
 
 def enclose(wanted: tuple[str, ...]) -> dict[str, str]:
-    """Enter `wanted` layers, in this process and in a child that goes on in its place; layer → why not, empty: it holds.
+    """Enter `wanted` layers, in this process and a child that goes on in its place; layer → why not, empty: it holds.
 
     Files and modules must have been opened before. The filter is only tried: `Filter.install` is each program's own.
     """

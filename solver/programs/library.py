@@ -59,6 +59,12 @@ def _grown(mask: Mask, connectivity: int) -> Mask:
     return grown
 
 
+def _both(object1: Array | None, object2: Array | None) -> tuple[Array, Array]:
+    if object1 is None or object2 is None:
+        raise TypeError("no object1 or object2 came, both were expected")
+    return object1, object2
+
+
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
@@ -210,7 +216,7 @@ def collision(
     background: int = BLACK,
 ) -> bool:
     """Whether two objects or sprites share a cell when they are moved by (x1, y1) and (x2, y2)."""
-    assert object1 is not None and object2 is not None, "object1 and object2 were expected"
+    object1, object2 = _both(object1, object2)
     return bool(_cells(object1, x1, y1, background) & _cells(object2, x2, y2, background))
 
 
@@ -226,7 +232,7 @@ def contact(
     connectivity: int = 4,
 ) -> bool:
     """Whether two objects or sprites, moved so, share a cell or touch along a side (8: or at a corner)."""
-    assert object1 is not None and object2 is not None, "object1 and object2 were expected"
+    object1, object2 = _both(object1, object2)
     first, second = _cells(object1, x1, y1, background), _cells(object2, x2, y2, background)
     near = {(x + dx, y + dy) for x, y in first for dx, dy in (*_steps(connectivity), (0, 0))}
     return bool(near & second)
@@ -287,7 +293,8 @@ def detect_objects(
     `connectivity` None: regions that touch at corners are tried first, then those that touch along sides. Unless
     `can_overlap`, an object that shares a cell with one found before it is left out.
     """
-    assert grid is not None, "a grid was expected"
+    if grid is None:
+        raise TypeError("no grid came, one was expected")
     found: list[Array] = []
     for kind in (8, 4) if connectivity is None else (connectivity,):
         for obj in find_connected_components(grid, background, kind, monochromatic):
@@ -321,5 +328,5 @@ def object_boundary(grid: Array, background: int = BLACK) -> Mask:
 
 def object_neighbors(grid: Array, background: int = BLACK, connectivity: int = 4) -> Mask:
     """True on the background cells beside the object."""
-    mask = grid != background
+    mask: Mask = grid != background
     return _grown(mask, connectivity) & ~mask

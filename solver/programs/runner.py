@@ -226,7 +226,7 @@ def run(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], No
     if not child:
         _child(write, request, settings, lock)
     os.close(write)
-    said, cut = collect(read, settings["wall"], settings["output"])
+    said, cut = collect(read, request["wall"], settings["output"])
     code = end(child)
     os.close(read)
     return cut or describe(code), said

@@ -6,8 +6,8 @@ cell: nothing a program says is believed, evaluated or unpickled.
 
 What holds on every Linux machine: limits of processor time, wall time, memory, output and files; a killed process.
 What the layers of `jail` add, each probed at the start (`Sandbox.layers` says which hold, and why not): no file can be
-opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor the system-call filter
-can be had, programs are refused unless the caller says `unsafe`.
+opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor the system-call
+filter can be had, programs are refused unless the caller says `unsafe`.
 
 What it does not protect against: faults of the kernel itself; programs that read the processor's caches (timing); a
 program that learns from its own input grids what it is asked; with `unsafe` and no layer, everything the user may do.
@@ -19,7 +19,7 @@ Law: whatever a program does, the next one meets the same world, and the caller 
 from __future__ import annotations
 
 import json
-import os
+import math
 import select
 import subprocess
 import sys
@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 
 from solver.clock import Deadline
-from solver.core import Grid
+from solver.core import Grid, Stop
 from solver.programs.jail import LAYERS, NAMESPACES, SECCOMP
 from solver.programs.runner import read_frame, write_frame
 from solver.tasks import BadInput, Fault, describe, parse_grid, parse_json
@@ -86,7 +86,7 @@ class Sandbox:
 
     def __init__(
         self,
-        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        limits: Limits = Limits(),
         unsafe: bool = False,
         wanted: Sequence[str] = LAYERS,
         modules: Sequence[str] = (),
@@ -94,7 +94,7 @@ class Sandbox:
         self.limits, self.unsafe, self.starts = limits, unsafe, 0
         self._settings = json.dumps(
             {
-                **{"wall": limits.wall, "seconds": limits.seconds, "memory": limits.memory, "output": limits.output},
+                **{"seconds": limits.seconds, "memory": limits.memory, "output": limits.output},
                 **{"layers": list(wanted), "modules": list(modules)},
             }
         ).encode()
@@ -116,15 +116,19 @@ class Sandbox:
                 pipe.close()
         self._runner.wait()
 
-    def run(self, source: str, grids: Sequence[Grid]) -> tuple[Outcome, ...]:
-        """What the program `source` makes of each grid, in order; state it keeps between grids is its own affair."""
+    def run(self, source: str, grids: Sequence[Grid], stop: Stop | None = None) -> tuple[Outcome, ...]:
+        """What the program `source` makes of each grid, in order; state it keeps between grids is its own affair.
+
+        It has `limits.wall` seconds, or what is left before `stop`.
+        """
         if len(source) > LONGEST_SOURCE:
             reason = f"the program has {len(source)} characters, at most {LONGEST_SOURCE} are run"
             return tuple(Outcome(None, reason) for _ in grids)
         if self._runner.poll() is not None:
             self._replace()
+        wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
         try:
-            reason, said = self._ask(json.dumps({"source": source, "grids": [grid.tolist() for grid in grids]}))
+            reason, said = self._ask({"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall})
         except RunnerLost as error:
             self._replace()
             reason, said = str(error), b""
@@ -161,8 +165,8 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _ask(self, request: str) -> tuple[str, bytes]:
-        self._send(request.encode())
+    def _ask(self, request: dict[str, object]) -> tuple[str, bytes]:
+        self._send(json.dumps(request).encode())
         deadline = Deadline.after(self.limits.wall + GRACE)
         return self._receive(deadline).decode(errors="replace"), self._receive(deadline)
 
