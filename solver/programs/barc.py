@@ -18,16 +18,16 @@ SYSTEM = (
     "programming. Your task is to analyze puzzles and provide Python solutions."
 )
 OPENING = (
-    "Given input-output grid pairs as reference examples, carefully observe the patterns to predict the output grid for "
-    "new test input. Each pair follows the same transformation rule. Grids are 2D arrays represented as strings, with "
-    "cells (colors) separated by spaces and rows by newlines.\n"
+    "Given input-output grid pairs as reference examples, carefully observe the patterns to predict the output grid "
+    "for new test input. Each pair follows the same transformation rule. Grids are 2D arrays represented as strings, "
+    "with cells (colors) separated by spaces and rows by newlines.\n"
     "Here are the input and output grids for the reference examples:\n"
 )
 CLOSING = (
-    "Write a Python function `transform` that can convert any given input grid to its corresponding output grid based on "
-    "the pattern observed in the reference examples."
+    "Write a Python function `transform` that can convert any given input grid to its corresponding output grid based "
+    "on the pattern observed in the reference examples."
 )
-FENCED = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+FENCED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
 DEFINES = re.compile(r"^def (?:transform|main)\(", re.MULTILINE)
 
 

@@ -1,7 +1,7 @@
 """Candidates from programs that a code model writes: sampled, run in the sandbox, kept if they fit every demonstration.
 
-Knows neither which model writes (`Writer`) nor how candidates of other sources are weighed against these. Law: an answer
-comes only from a program whose outputs equal every demonstration's, cell by cell, compared here and not in the
+Knows neither which model writes (`Writer`) nor how candidates of other sources are weighed against these. Law: an
+answer comes only from a program whose outputs equal every demonstration's, cell by cell, compared here and not in the
 program's process; with the same texts the result is the same. Programs never see an output of any kind.
 """
 

@@ -26,8 +26,8 @@ class WriterSettings:
     """How the engine is built and sampled from.
 
     `context`: tokens of the longest question with its reply. `reply`: tokens of a reply at most. `cache_bytes`: size of
-    the key-value cache. `sequences`: replies in flight. `threads`: of the CPU backend. `temperature`: 1 samples from the
-    model as it is. The defaults were not tuned.
+    the key-value cache. `sequences`: replies in flight. `threads`: of the CPU backend. `temperature`: 1 samples from
+    the model as it is. The defaults were not tuned.
     """
 
     context: int = 12288
