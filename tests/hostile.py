@@ -113,6 +113,23 @@ def transform(grid):
     finally:
         raise KeyboardInterrupt
 """,
+    "exit handlers": """
+import atexit
+class Last:
+    def __del__(self):
+        while True: pass
+last = Last()
+atexit.register(Last().__del__)
+def transform(grid):
+    return None
+""",
+    "odd signal": """
+import os, signal
+def transform(grid):
+    signal.pthread_kill(__import__('threading').get_ident(), 40)
+    os.kill(os.getpid(), 40)
+""",
+    "alarm": "import signal\ndef transform(grid):\n    signal.setitimer(0, 0.001, 0.001)\n    while True: pass\n",
     "abort": "import os\ndef transform(grid):\n    os.abort()\n",
     "segmentation fault": "import ctypes\ndef transform(grid):\n    ctypes.string_at(0)\n",
     "broken interpreter": """

@@ -198,7 +198,7 @@ def test_the_host_is_as_fast_after_hostile_programs_as_before(sandboxes, host):
 
 
 def test_a_runner_that_is_killed_is_replaced():
-    with Sandbox(LIMITS) as sandbox:
+    with Sandbox(LIMITS, unsafe=True) as sandbox:
         sandbox._runner.kill()
         sandbox._runner.wait()
         assert rotated(sandbox)
@@ -207,7 +207,7 @@ def test_a_runner_that_is_killed_is_replaced():
 
 def test_a_runner_that_hangs_is_replaced_and_its_program_has_no_outcome(monkeypatch):
     monkeypatch.setattr("solver.programs.sandbox.GRACE", -0.2)  # as if the runner had not ended the program in time
-    with Sandbox(LIMITS) as sandbox:
+    with Sandbox(LIMITS, unsafe=True) as sandbox:
         outcomes = sandbox.run("while True: pass", GRIDS)
         assert [o.reason for o in outcomes] == ["the runner hung while the program ran"] * 2
         assert sandbox.starts == 2

@@ -91,7 +91,8 @@ def plain(value: Any) -> list[list[int]]:
         raise ValueError(f"a grid of {array.shape[0]} × {array.shape[1]} came, 1 to {MAX_SIDE} each were expected")
     if not ((array >= 0) & (array < COLOURS) & (array == np.floor(array))).all():
         raise ValueError("a cell that is no colour came, integers 0 to 9 were expected")
-    return [[int(cell) for cell in row] for row in array]
+    rows: list[list[int]] = array.astype(np.int64).tolist()
+    return rows
 
 
 def _entry(source: str) -> Callable[[Any], Any]:
@@ -128,15 +129,11 @@ def _said(error: BaseException) -> str:
 
 def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> None:
     """Give up what the runner has, then run the program."""
-    gc.enable()
     os.setsid()
     jail.die_with_parent()
     jail.limit(settings["seconds"], settings["address_space"])
-    sys.stdin = sys.stdout = sys.stderr = Nowhere()
-    os.environ.clear()
-    sys.setrecursionlimit(RECURSION)
-    random.seed(0)
-    np.random.seed(0)
+    sys.stderr = sys.stdout
+    random.seed(0)  # which every fork seeds anew
     write, dumps = os.write, json.dumps
     lock()
     for line in _lines(request["source"], request["grids"]):
@@ -215,7 +212,7 @@ def describe(code: int) -> str:
     if code == -signal.SIGXCPU:
         return "used more processor time than allowed"
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by signal {-code} ({signal.strsignal(-code) or 'unknown'})"
     return f"ended by itself with status {code}"
 
 
@@ -249,6 +246,18 @@ def _load(modules: Sequence[str]) -> None:
         del sys.modules[name]  # programs have no name for this program's own parts
 
 
+def _prepare() -> None:
+    """Make the interpreter what programs are to find; their processes inherit it."""
+    sys.stdin = sys.stdout = Nowhere()
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    sys.setrecursionlimit(RECURSION)
+    os.environ.clear()
+    np.random.seed(0)
+    gc.collect()
+    gc.freeze()
+
+
 def _used_address_space() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -279,9 +288,6 @@ def main() -> None:
     found = jail.enclose(tuple(wanted))
     jail.tie_to_parent()
     lock = jail.Filter(RESULT).install if not found[jail.SECCOMP] else (lambda: None)
-    sys.path.clear()
-    sys.path_importer_cache.clear()
-    gc.collect()
-    gc.freeze()
+    _prepare()
     write_frame(1, json.dumps(found).encode())
     _serve(settings, lock)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import select
 import subprocess
 import sys
@@ -36,11 +37,12 @@ from solver.tasks import BadInput, Fault, describe, parse_grid, parse_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START = "import sys; sys.path.insert(0, sys.argv[1]); from solver.programs.runner import main; main()"
-ENVIRONMENT = {  # all a runner sees of the environment
+ENVIRONMENT = {  # all a runner sees of the environment; programs see nothing
     "PYTHONHASHSEED": "0",  # sets of strings have one order on every run
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "LC_ALL": "C.UTF-8",
 }
+NEEDED = ("LD_LIBRARY_PATH",)  # without it some interpreters do not start
 START_SECONDS = 60.0  # for imports on a busy machine
 GRACE = 5.0  # seconds beyond a program's own after which its runner counts as hung
 LONGEST_SOURCE = 100_000  # characters
@@ -78,8 +80,9 @@ class RunnerLost(Exception):
 
 
 class Sandbox:
-    """One runner, for one thread at a time; a context manager. `layers`: layer → why it does not hold, empty: it does.
+    """One runner, for one core and one thread at a time; a context manager.
 
+    `layers`: layer → why it does not hold, empty: it does. `starts`: how often a runner was started.
     `wanted`: layers to enter where possible. `modules`: what programs may import beside `runner.MODULES`. Raises
     `BadInput` where neither namespaces nor a system-call filter can be had and `unsafe` was not said.
     """
@@ -144,7 +147,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {name: os.environ[name] for name in NEEDED if name in os.environ},
             cwd="/",
             start_new_session=True,  # the terminal's signals are not for it
         )
