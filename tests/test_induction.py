@@ -12,7 +12,7 @@ from solver import tasks
 from solver.clock import Deadline
 from solver.core import Pair, Task
 from solver.programs import barc, induction
-from solver.programs.sandbox import Limits, Sandbox
+from solver.programs.sandbox import Limits, Outcome, Sandbox
 from tests.hostile import PROGRAMS
 
 
@@ -209,6 +209,24 @@ def transform(input_grid: np.ndarray) -> np.ndarray:
     found = induce(sandbox, source)
     assert found.fitting == 1, found.failures
     assert [a.grid.tolist() for a in found.answers[0]] == [[[9], [8]]]
+
+
+@dataclass
+class Recorder:
+    """In the sandbox's place: remembers what programs were given."""
+
+    given: list[np.ndarray] = field(default_factory=list)
+
+    def run(self, source, grids, stop=None):
+        self.given += grids
+        return tuple(Outcome(g, "") for g in grids)
+
+
+def test_programs_are_given_inputs_and_never_an_output():
+    recorder = Recorder()
+    induction.induce(TWO, FakeWriter([RIGHT, WRONG]), recorder, 2, 0, soon())
+    inputs = [*(pair.input for pair in TWO.demonstrations), *TWO.tests]
+    assert [g.tolist() for g in recorder.given] == [g.tolist() for g in inputs] * 2
 
 
 # ---- settings

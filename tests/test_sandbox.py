@@ -128,6 +128,44 @@ def test_each_layer_by_itself_keeps_processes_files_network_and_rights_from_prog
             contained(sandboxes("identity", layer), host, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("endless loop", "ran longer than 0.6 s"),
+        ("memory bomb, text", "MemoryError: "),
+        ("giant answer", "MemoryError: Unable to allocate"),
+        ("flood of the answer", "said more than 65536 bytes"),
+        ("os._exit", "ended by itself with status 0"),
+        ("segmentation fault", "killed by signal 11 (Segmentation fault)"),
+        ("deep recursion", "RecursionError: maximum recursion depth exceeded"),
+        ("reading the solutions", "Error: "),
+        ("ragged rows", "ValueError: setting an array element with a sequence"),
+    ],
+)
+def test_what_ended_a_program_is_named(sandboxes, host, name, reason):
+    outcome = sandboxes(*LAYERS).run(host.fill(PROGRAMS[name]), GRIDS)[0]
+    assert reason.strip() in outcome.reason
+
+
+def test_memory_is_limited_beyond_what_the_interpreter_takes(sandboxes):
+    source = "def transform(grid):\n    return [[len(bytearray(int(grid[0, 0]) << 20)) >> 20]]\n"
+    few, many = (np.array([[mib]]) for mib in (9, 200))  # the limit is 128 MiB
+    served, refused = sandboxes(*LAYERS).run(source, (few, many))
+    assert served.grid.tolist() == [[9]]
+    assert refused.reason == "MemoryError:"
+
+
+def test_processor_time_is_limited_beside_wall_time():
+    with Sandbox(Limits(wall=60.0, seconds=1), unsafe=True) as sandbox:
+        [outcome] = sandbox.run("while True: pass", GRIDS[:1])
+    assert outcome.reason == "used more processor time than allowed"
+
+
+def test_a_stop_ends_a_program_before_its_own_time_is_over(sandboxes):
+    [outcome] = sandboxes(*LAYERS).run("while True: pass", GRIDS[:1], clock.Deadline.after(0.05))
+    assert outcome.reason.startswith("ran longer than 0.0")
+
+
 def test_there_are_at_least_forty_hostile_programs():
     assert len(PROGRAMS) >= 40
 
