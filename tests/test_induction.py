@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,8 +234,9 @@ def test_programs_are_given_inputs_and_never_an_output():
 
 
 def test_without_a_model_induction_is_off_and_says_so():
-    assert induction.InductionSettings().model is None
-    assert induction.OFF == "program induction is off: no code model was given"
+    assert induction.InductionSettings().line() == "program induction is off: no code model was given"
+    settings = induction.InductionSettings(model=Path("/models/barc"), samples=8)
+    assert settings.line() == "program induction: 8 programs a task from /models/barc"
 
 
 def test_settings_make_the_sandbox_they_describe():

@@ -190,6 +190,7 @@ def test_mirror_lines_are_found_between_cells_and_on_them():
     assert symmetries.MirrorSymmetry(mirror_x=1.5, mirror_y=1.0).apply(0, 2) == (3, 0)
     assert symmetries.MirrorSymmetry(mirror_x=1.5).apply(0, 2, iters=2) == (0, 2)
     assert symmetries.detect_mirror_symmetry(np.array([[1, 2, 3]]), ignore_colors=[]) == []
+    assert symmetries.detect_mirror_symmetry(np.array([[1, 1, 2, 3, 4]])) == []  # two cells are no evidence
 
 
 def test_a_covered_part_does_not_hide_a_mirror_line():

@@ -19,7 +19,7 @@ from solver.programs.sandbox import Limits, Outcome, Sandbox
 from solver.tasks import BadInput
 
 PURPOSE = "induction"
-OFF = "program induction is off: no code model was given"
+OFF = "program induction is off: no code model was given"  # none is shipped
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class InductionSettings:
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise BadInput(f"{self.samples} samples a task came; expected at least 1; raise it, or give no code model")
+
+    def line(self) -> str:
+        """What is going to happen, in words."""
+        return OFF if self.model is None else f"program induction: {self.samples} programs a task from {self.model}"
 
     def sandbox(self) -> Sandbox:
         """The place to run programs in, with these limits. Raises `BadInput` where there is none."""

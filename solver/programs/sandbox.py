@@ -1,17 +1,19 @@
 """Runs model-written programs on grids where they can do no harm: a process of their own, enclosed in layers.
 
-A small runner is started once; it forks for every program, so that a program costs a few milliseconds. Programs get
-input grids alone, never an output. What comes back is bytes of limited length, read here as JSON and checked cell by
-cell: nothing a program says is believed, evaluated or unpickled.
+A small runner is started once; it forks for every program, which costs about 6 ms of processor time (measured on a busy
+2-core machine: 120 small programs a second). Programs get input grids alone, never an output. What comes back is bytes
+of limited length, read here as JSON and checked cell by cell: nothing a program says is believed, evaluated or
+unpickled.
 
-What holds on every Linux machine: limits of processor time, wall time, memory, output and files; a killed process.
-What the layers of `jail` add, each probed at the start (`Sandbox.layers` says which hold, and why not): no file can be
-opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor the system-call
-filter can be had, programs are refused unless the caller says `unsafe`.
+What holds on every Linux machine: limits of processor time, wall time, memory, output and files; when its time is over
+a program is killed. What the layers of `jail` add, each probed at the start (`Sandbox.layers` says which hold, and why
+not): no file can be opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor
+the system-call filter can be had, programs are refused unless the caller says `unsafe`.
 
-What it does not protect against: faults of the kernel itself; programs that read the processor's caches (timing); a
-program that learns from its own input grids what it is asked; with `unsafe` and no layer, everything the user may do.
-A program can still lie about its own outputs, which is what comparing them with the demonstrations is for.
+What it does not protect against: faults of the kernel itself, of which namespaces without the filter leave far more in
+reach; programs that read the processor's caches (timing); with `unsafe` and no layer, everything the user may do, and
+processes that outlive their program's where the kernel does not name children in /proc. A program can still lie about
+its own outputs, which is what comparing them with the demonstrations is for.
 
 Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid.
 """

@@ -99,11 +99,11 @@ def _evidence(grid: Array, symmetry: Symmetry, ignore: Sequence[int], background
 def _best(
     grid: Array, candidates: Iterable[Symmetry], ignore: Sequence[int], background: int | None
 ) -> Symmetry | None:
-    """The candidate that most pairs of cells speak for, and under which the fewest cells leave the grid."""
+    """The candidate that most cells speak for, less those that leave the grid; None where more leave than speak."""
     best, most = None, 0
     for candidate in candidates:
         equal, lost = _evidence(grid, candidate, ignore, background)
-        if equal and (best is None or equal - lost > most):
+        if equal - lost > most:
             best, most = candidate, equal - lost
     return best
 
