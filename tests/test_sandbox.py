@@ -294,6 +294,30 @@ def test_a_program_that_changes_its_input_does_not_change_the_caller_s(sandboxes
     assert GRIDS[0].tolist() == [[1, 2], [3, 4]]
 
 
+def test_programs_find_what_puzzles_need_although_no_file_can_be_opened(sandboxes):
+    source = """
+import bisect, collections, copy, dataclasses, enum, fractions, functools, heapq, itertools, json, math, operator, re
+import numpy as np
+from collections import Counter, defaultdict, deque
+from numpy.lib.stride_tricks import sliding_window_view
+from typing import Dict, List, Optional, Tuple
+
+@dataclasses.dataclass
+class Thing:
+    cells: List[Tuple[int, int]]
+
+def transform(grid):
+    things = copy.deepcopy([Thing([(0, 0)])])
+    windows = np.median(sliding_window_view(np.pad(grid, 1, mode="reflect"), (1, 1)))
+    common = Counter(grid.ravel().tolist()).most_common(1), heapq.nsmallest(1, grid.ravel()), re.sub("a", "b", "a")
+    print(things, windows, common, json.dumps([1]), "x".encode("ascii"), np.unique(grid, return_counts=True))
+    return np.einsum("ij->ji", grid)
+"""
+    [outcome] = sandboxes(*LAYERS).run(source, GRIDS[:1])
+    assert outcome.reason == ""
+    assert outcome.grid.tolist() == [[1, 3], [2, 4]]
+
+
 def test_random_programs_draw_the_same_numbers_every_time(sandboxes):
     source = """
 import random, numpy as np
