@@ -16,7 +16,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets", "colours", "jail", "library", "symmetries"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables", "barc", "runner"},
+    {
+        "tasks",
+        "augment",
+        "formats",
+        "lines",
+        "tokenizer",
+        "families",
+        "transformations",
+        "vote",
+        "scheduler",
+        "progress",
+        "tables",
+        "barc",
+        "runner",
+    },
     {"answers", "checkpoint", "devices", "ledger", "record", "sandbox"},
     {"history", "induction"},
     {"solutions", "diagnose"},
