@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
-    {"answers", "checkpoint", "devices", "ledger", "record"},
-    {"history"},
+    {"answers", "checkpoint", "devices", "ledger", "record", "wheelhouse"},
+    {"history", "kaggle"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
