@@ -138,7 +138,7 @@ def wheelhouse(root: Path) -> Path:
 
 def checkpoint(root: Path, code: Path) -> Path | None:
     """Attached weights beside the shipped ones, None where there are none. Raises `Stop` where there are several."""
-    folders = {path.parent for path in found(root, "manifest.json") if code not in path.parents}
+    folders = {path.parent for path in found(root, "manifest.json") if code not in path.resolve().parents}
     folders = {folder for folder in folders if (folder / "config.json").exists()}
     return _one(folders, "folders of weights", "detach the others, or name one with --weights") if folders else None
 
@@ -151,7 +151,7 @@ def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
     started, code = now(), Path(__file__).resolve().parent.parent
     test = tests(root)
     rerun, why = is_rerun(test, os.environ if environment is None else environment)
-    weights = checkpoint(root.resolve(), code)
+    weights = checkpoint(root, code)
     place = Path(tempfile.mkdtemp(prefix="arc-ttt-"))
     session = Session(root / "working", code, test, wheelhouse(root), weights, rerun, place, started)
     print(f"{'rerun' if rerun else 'rehearsal'}: {why}")
@@ -196,9 +196,13 @@ def spent(session: Session) -> float:
     return now() - session.started
 
 
+def _already(session: Session) -> list[str]:
+    return ["--already-spent", f"{max(1, round(spent(session)))}s"]
+
+
 def command(session: Session, *flags: str) -> list[str]:
     """How `submission.py` is called: its flags for this session, then those given, which win."""
-    own = ["--already-spent", f"{max(1, round(spent(session)))}s"]
+    own = _already(session)
     if session.weights is not None:
         own += ["--weights", str(session.weights)]
     own += ["--challenges", str(session.test), "--no-report"] if session.rerun else _rehearsed(session)
@@ -221,8 +225,8 @@ def solve(session: Session, *flags: str) -> int:
     status = _stream(whole)
     if status < 0:
         print(f"the run was ended by signal {-status}: it is resumed")
-        again = ["--resume", str(session.run), "--already-spent", f"{max(1, round(spent(session)))}s"]
-        status = _stream([*whole[:2], *again, *(["--no-report"] if session.rerun else [])])
+        again = ["--resume", str(session.run), *_already(session), *(["--no-report"] if session.rerun else [])]
+        status = _stream([*whole[:2], *again])
     return status
 
 
