@@ -295,7 +295,9 @@ def summary(session: Session) -> None:
     """Print how the run ended; a rehearsal with its score."""
     what = "rerun" if session.rerun else "rehearsal"
     minutes = spent(session) / 60
-    print(f"{what}: {answered(session.run)} tasks answered by the model, {minutes:.1f} minutes since the start")
+    count = answered(session.run)
+    tasks = "1 task" if count == 1 else f"{count} tasks"
+    print(f"{what}: {tasks} answered by the model, {minutes:.1f} minutes since the start")
     if not session.rerun:
         score = ["-m", "solver.evaluate", "--run", str(session.run), "--only-submitted"]
         _stream([str(session.python), *score], {"PYTHONPATH": str(session.code)})
