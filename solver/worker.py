@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -20,10 +21,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from solver import architecture, base_model, cards, devices, formats, memory
 from solver import config as settings
 from solver.clock import Deadline, now
 from solver.core import Pair, Task, TaskResult, out_of_memory
 from solver.record import candidate_to_json
+from solver.rounds import InTurns
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -74,7 +77,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
 
     started = now()
     try:
-        trainer, sampler = build(weights, config, scratch)
+        trainer, sampler, config = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
@@ -90,15 +93,56 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
             failed(error)
 
 
-def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
-    """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
-    from solver.formats import END
+def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
+    """(trainer, sampler, the settings they were built with): the engine first, whose environment comes before torch."""
+    if on_gpu():
+        return build_on_gpu(weights, config, scratch)
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, END, config.seed)
+    sampler = VllmSampler(weights, config.engine, formats.END, config.seed)
     from solver.trainer import LoraTrainer
 
-    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler
+    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
+
+
+def on_gpu() -> bool:
+    """Whether this process was given a GPU, seen without asking a library."""
+    return bool(os.environ.get("CUDA_VISIBLE_DEVICES", "none")) and devices.gpus() > 0
+
+
+def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
+    """`build` by the card's memory plan: environment, then Unsloth where it trains, then the engine, then the trainer.
+
+    Unsloth comes before transformers, which the engine imports. `BadInput`: no layout fits the card.
+    """
+    from solver.sampler import VllmSampler, prepare
+
+    prepare(config.engine.threads)
+    context = config.engine.context
+    how = base_model.setup(weights, config.train, context, cuda=True)
+    if how.library == base_model.UNSLOTH:
+        os.environ.update(base_model.environment(scratch))
+        importlib.import_module(base_model.UNSLOTH)
+    made = memory.plan(architecture.read(weights), this_card(), config)
+    planned = made.settings(config)
+    how = base_model.setup(weights, config.train, made.context, True, made.card.dtype, made.checkpointing)
+    sampler = VllmSampler(weights, planned.engine, formats.END, config.seed)
+    sampler.notes = (made.line, *sampler.notes)
+    if planned.engine.sleeps:
+        sampler.rest()
+    from solver.trainer import LoraTrainer
+
+    trainer = LoraTrainer(weights, planned.train, scratch, made.context, how)
+    return (InTurns(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
+
+
+def this_card() -> cards.Card:
+    """The GPU this process sees first, with the memory that is free on it now."""
+    import torch
+
+    shown = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    return cards.Shown(shown.name, total, free, (shown.major, shown.minor), "").card
 
 
 def die_with(parent: int) -> None:

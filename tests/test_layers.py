@@ -17,11 +17,12 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
-    {"answers", "checkpoint", "devices", "ledger", "record"},
+    {"answers", "architecture", "cards", "checkpoint", "devices", "ledger", "record", "rounds"},
     {"history"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
+    {"base_model", "memory", "nearby", "preflight"},
     {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
     {"worker"},

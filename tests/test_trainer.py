@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_model
 
 from solver import trainer as module
+from solver.base_model import choose
 from solver.clock import Deadline
 from solver.config import TARGETS, TrainRecipe
 from solver.core import Adapter, Example, Task
 from solver.examples import leave_one_out
 from solver.tasks import BadInput
-from solver.trainer import LoraTrainer, Pace, batches, choose
+from solver.trainer import LoraTrainer, Pace, batches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
