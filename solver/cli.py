@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from solver import checkpoint, devices, record, tasks
+from solver import checkpoint, devices, memory, record, tasks
+from solver.architecture import DESCRIBED, described, read
+from solver.cards import CARDS, named, shown
 from solver.checkpoint import Checkpoint
 from solver.config import PRESETS, Config, require, seconds, unpack
 from solver.core import Grid
@@ -76,6 +78,11 @@ def parser() -> OneLine:
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this directory (NAME.run)")
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
+    made.add_argument(
+        "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
+    )
+    made.add_argument("--plan-model", metavar="NAME", help=f"plan for {', '.join(DESCRIBED)}, not for --weights")
+    made.add_argument("--preflight", action="store_true", help="print what would keep the GPUs from working, no run")
     made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
     return made
 
@@ -98,6 +105,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         alone = options.solutions is not None and options.challenges is None
         require("--solutions", str(options.solutions), not alone, "to come with --challenges; splits have their own")
         devices.check(options.devices)
+        lone = options.plan_model is not None and options.plan is None
+        require("--plan-model", options.plan_model, not lone, "to come with --plan")
         _alone_with_resume(made, options)
     except BadInput as error:
         made.error(str(error))
@@ -202,6 +211,23 @@ def configure(options: argparse.Namespace) -> Config:
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config
+
+
+def planned(options: argparse.Namespace) -> str:
+    """The memory plan that `--plan` asks for, as text: for the named card, or for each GPU found. Raises `BadInput`.
+
+    A named card is planned with the preset meant for it, unless `--preset` names another than the default.
+    """
+    model = described(options.plan_model) if options.plan_model else read(options.weights)
+    if options.plan:
+        card = named(options.plan)
+        if options.preset == "cpu":
+            options.preset = memory.PRESET_OF[card.name]
+        return "\n".join(memory.lines(memory.plan(model, card, configure(options))))
+    found = [gpu.card for gpu in shown()]
+    if not found:
+        raise BadInput(f"--plan names no card and nvidia-smi shows none: expected one of {', '.join(CARDS)}")
+    return "\n".join(line for card in found for line in memory.lines(memory.plan(model, card, configure(options))))
 
 
 def fingerprint(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solver.cards import GIB
+from solver.checkpoint import MANIFEST
 
 WORTH = GIB // 4  # bytes of weights below which reading them from afar costs no more than copying them
 LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"})  # kinds of a local disk
@@ -60,12 +62,12 @@ def worth_copying(weights: Path, size: int, table: tuple[Mount, ...]) -> bool:
 
 @contextlib.contextmanager
 def local(
-    weights: Path, size: int, hashes: Mapping[str, str], scratch: Path | None = None, table: tuple[Mount, ...] = ()
+    weights: Path, size: int, scratch: Path | None = None, table: tuple[Mount, ...] = ()
 ) -> Iterator[tuple[Path, str]]:
     """(where to load the weights from, what was done): a copy that goes in the end, or the weights themselves.
 
-    `size`: bytes of the tensors. `hashes`: sha256 of each file that has one, which its copy must have. `scratch`: the
-    folder for the copy, the system's for temporary files by default. `table`: mounts, this machine's by default.
+    `size`: bytes of the tensors. `scratch`: the folder for the copy, the system's for temporary files by default.
+    `table`: mounts, this machine's by default.
     """
     known = table or mounts(_mounted())
     if not worth_copying(weights, size, known):
@@ -75,31 +77,41 @@ def local(
     if room < size + ROOM:
         yield weights, f"{weights} is read where it lies: {room / GIB:.1f} GiB are free for a copy of {size / GIB:.1f}"
         return
-    with tempfile.TemporaryDirectory(prefix="arc-ttt-weights-", dir=scratch) as folder:
-        yield _copied(weights, Path(folder) / weights.name, hashes)
+    with tempfile.TemporaryDirectory(prefix="arc-ttt-weights-", dir=scratch, ignore_cleanup_errors=True) as folder:
+        yield _copied(weights, Path(folder) / weights.name)
 
 
-def _copied(weights: Path, to: Path, hashes: Mapping[str, str]) -> tuple[Path, str]:
+def _copied(weights: Path, to: Path) -> tuple[Path, str]:
     """The whole copy and a word on it; where a file can't be copied or came out different, the weights themselves."""
     to.mkdir()
+    expected = _expected(weights)
     try:
         for path in sorted(p for p in weights.iterdir() if p.is_file()):
-            found = copy(path, to / path.name)
-            if found != hashes.get(path.name, found):
-                return weights, f"warning: the copy of {path} is not what its manifest says: read where it lies"
+            read, written = copy(path, to / path.name)
+            if written != expected.get(path.name, read):
+                return weights, f"warning: the copy of {path} is not what was expected: read where it lies"
     except OSError as error:
         return weights, f"warning: {weights} could not be copied ({error.strerror}): read where it lies"
-    return to, f"{weights} was copied to {to} once, its hashes compared"
+    return to, f"{weights} was copied to {to}, its hashes compared: all workers read it there"
 
 
-def copy(path: Path, to: Path) -> str:
-    """Copy a file and return the sha256 of what the copy holds, read back from it."""
-    shutil.copyfile(path, to)
-    digest = hashlib.sha256()
-    with to.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+def _expected(weights: Path) -> Mapping[str, str]:
+    """File → sha256 as the weights' manifest has them; none where they have no such manifest."""
+    try:
+        return dict(json.loads((weights / MANIFEST).read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def copy(path: Path, to: Path) -> tuple[str, str]:
+    """Copy a file in one pass; the sha256 of what was read, and of what the copy holds, read back."""
+    read = hashlib.sha256()
+    with path.open("rb") as source, to.open("wb") as target:
+        while piece := source.read(PIECE):
+            read.update(piece)
+            target.write(piece)
+    with to.open("rb") as written:
+        return read.hexdigest(), hashlib.file_digest(written, "sha256").hexdigest()
 
 
 def _mounted(path: Path = Path("/proc/mounts")) -> str:

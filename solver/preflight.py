@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from solver import architecture, cards, checkpoint, memory
@@ -75,8 +74,8 @@ class Finding:
 
 def judge(facts: Facts, config: Config) -> tuple[Finding, ...]:
     """All findings on a machine that is to run these settings on its GPUs, in the order of the checks."""
-    checks = (_devices, _kernels, _driver, _memory, _disks, _packages, _weights)
-    return tuple(finding for check in checks for finding in check(facts, config))
+    machine = (*_devices(facts), *_kernels(facts), *_driver(facts), *_memory(facts, config), *_disks(facts))
+    return (*machine, *_packages(facts, config), *_weights(facts))
 
 
 def possible(findings: Sequence[Finding]) -> bool:
@@ -84,7 +83,7 @@ def possible(findings: Sequence[Finding]) -> bool:
     return all(finding.level != FAULT for finding in findings)
 
 
-def _devices(facts: Facts, config: Config) -> Iterator[Finding]:
+def _devices(facts: Facts) -> Iterator[Finding]:
     if not facts.gpus:
         yield Finding(FAULT, "nvidia-smi names no GPU: expected a driver that is loaded; or run with --devices cpu")
     for number, gpu in enumerate(facts.gpus):
@@ -92,7 +91,7 @@ def _devices(facts: Facts, config: Config) -> Iterator[Finding]:
         yield Finding(OK, f"GPU {number}: {gpu.name}, {gpu.total / GIB:.1f} GiB, capability {major}.{minor}")
 
 
-def _kernels(facts: Facts, config: Config) -> Iterator[Finding]:
+def _kernels(facts: Facts) -> Iterator[Finding]:
     if facts.torch is None:
         yield Finding(FAULT, "torch could not be asked for its build: its import fails or takes over a minute")
         return
@@ -122,7 +121,7 @@ def serves(kernels: Sequence[str], capability: tuple[int, int]) -> bool:
     return False
 
 
-def _driver(facts: Facts, config: Config) -> Iterator[Finding]:
+def _driver(facts: Facts) -> Iterator[Finding]:
     built = facts.torch.cuda if facts.torch is not None else None
     oldest = OLDEST_DRIVER.get(built.split(".")[0]) if built else None
     if not facts.gpus or oldest is None:
@@ -160,7 +159,7 @@ def _distinct(gpus: Sequence[Shown]) -> list[Shown]:
     return list(by_name.values())
 
 
-def _disks(facts: Facts, config: Config) -> Iterator[Finding]:
+def _disks(facts: Facts) -> Iterator[Finding]:
     for what, free, needed in (
         ("the output", facts.output_free, OUTPUT_ROOM),
         ("temporary files", facts.scratch_free, SCRATCH_ROOM),
@@ -180,12 +179,12 @@ def _packages(facts: Facts, config: Config) -> Iterator[Finding]:
     for name, version in facts.packages.items():
         pin = facts.pins.get(name)
         if version is not None and pin is not None and version.split("+")[0] != pin:
-            yield Finding(WARNING, f"{name} is {version}: requirements.txt pins {pin}")
+            yield Finding(WARNING, f"{name} is of version {version}: requirements.txt pins {pin}")
     if not missing and not lacking:
         yield Finding(OK, f"importable: {', '.join((*NEEDED, *WANTED))}")
 
 
-def _weights(facts: Facts, config: Config) -> Iterator[Finding]:
+def _weights(facts: Facts) -> Iterator[Finding]:
     if facts.weights:
         yield Finding(FAULT, facts.weights)
     elif facts.model is not None:
@@ -225,6 +224,8 @@ def installed(name: str) -> str | None:
     """The version of a package that could be imported, found without importing it; None where it could not."""
     if importlib.util.find_spec(name) is None:
         return None
+    from importlib import metadata  # only here: a run on a CPU need not wait for it
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
