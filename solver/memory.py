@@ -166,9 +166,9 @@ def layer_activations(model: Model, rank: int) -> int:
 def activations(model: Model, tokens: int, rank: int, checkpointing: bool) -> int:
     """Bytes kept of a training step's tokens for the way back: all layers', or each layer's input and one layer's."""
     layer = layer_activations(model, rank)
-    ends = 2 * model.head_dim + 2 * model.hidden  # rotary tables, the last norm in float32
-    kept = model.layers * model.hidden + layer if checkpointing else model.layers * layer
-    return HALF * tokens * (kept + ends)
+    every = model.layers * layer + 2 * model.head_dim  # with the rotary tables
+    kept = model.layers * model.hidden + layer if checkpointing else every
+    return HALF * tokens * (kept + 2 * model.hidden)  # with the last norm's float32 copy
 
 
 def trainer_work(model: Model, tokens: int, rank: int, checkpointing: bool) -> int:
