@@ -20,12 +20,14 @@ ASKED_SECONDS = 20.0  # nvidia-smi may take a few on a machine with many cards
 @dataclass(frozen=True)
 class Card:
     """A GPU. `usable`: bytes a program may have. `capability`: its architecture's number. `flops`: peak of dense
-    16-bit matrix products a second by the vendor's datasheet, 0 where it is not known."""
+    16-bit matrix products, operations a second, and `bandwidth`: bytes a second, by the vendor's datasheet; 0 where
+    not known."""
 
     name: str
     usable: int
     capability: tuple[int, int]
     flops: float = 0.0
+    bandwidth: float = 0.0
 
     @property
     def dtype(self) -> str:
@@ -35,13 +37,13 @@ class Card:
 
 CARDS: Mapping[str, Card] = {
     # 16 GB with 15,360 MiB behind the driver, of which CUDA shows 14.6 GiB; Turing has no bfloat16
-    "t4": Card("t4", int(14.5 * GIB), (7, 5), 65e12),
+    "t4": Card("t4", int(14.5 * GIB), (7, 5), 65e12, 320e9),
     # 24 GB with 23,034 MiB behind the driver; a contest's machine leaves 22 GiB; 121 of the 242 TFLOP/s are dense
-    "l4": Card("l4", 22 * GIB, (8, 9), 121e12),
+    "l4": Card("l4", 22 * GIB, (8, 9), 121e12, 300e9),
     # the 80 GB SXM part: CUDA shows 79.2 GiB
-    "h100": Card("h100", 79 * GIB, (9, 0), 989e12),
+    "h100": Card("h100", 79 * GIB, (9, 0), 989e12, 3350e9),
     # 141 GB, of which CUDA shows 139.8 GiB; the processor is the H100's
-    "h200": Card("h200", 139 * GIB, (9, 0), 989e12),
+    "h200": Card("h200", 139 * GIB, (9, 0), 989e12, 4800e9),
 }
 
 
@@ -65,8 +67,9 @@ class Shown:
     @property
     def card(self) -> Card:
         """The card as a plan takes it: what is free now, with the arithmetic of the one in the table that it is."""
-        known = next((c.flops for key, c in CARDS.items() if key in self.name.lower().split()), 0.0)
-        return Card(self.name, self.free, self.capability, known)
+        known = next((c for key, c in CARDS.items() if key in self.name.lower().split()), None)
+        speeds = (known.flops, known.bandwidth) if known else (0.0, 0.0)
+        return Card(self.name, self.free, self.capability, *speeds)
 
 
 def parse(text: str) -> tuple[Shown, ...]:

@@ -20,7 +20,7 @@ from solver.tasks import BadInput
 L4 = PRESETS["kaggle-l4x4"]
 H200 = PRESETS["h200"]
 every_card = pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
-every_model = pytest.mark.parametrize("model", (read(SHIPPED), *DESCRIBED.values()), ids=lambda model: model.name)
+every_model = pytest.mark.parametrize("model", [read(SHIPPED), *DESCRIBED.values()], ids=lambda model: model.name)
 
 
 def saved_bytes(model, tokens: int) -> int:
@@ -35,7 +35,8 @@ def saved_bytes(model, tokens: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model.base_model.model.model(torch.zeros(1, tokens, dtype=torch.long)).last_hidden_state
+        output = model.base_model.model.model(torch.zeros(1, tokens, dtype=torch.long))
+    assert output.last_hidden_state.requires_grad
     return sum(kept.values())
 
 
@@ -87,11 +88,11 @@ def test_the_whole_vocabulary_costs_the_engine_a_row_a_sequence_and_a_whole_repl
 @every_model
 def test_a_plan_stays_within_the_card_and_holds_what_its_engine_must(model, card):
     preset = PRESETS[memory.PRESET_OF[card.name]]
-    try:
-        made = plan(model, card, preset)
-    except BadInput as error:
-        assert (model.name, card.name) == ("llama-3-8b", "t4"), error  # 15 GiB of weights on a card with 14.5
+    if (model.name, card.name) == ("llama-3-8b", "t4"):  # 15 GiB of weights on a card with 14.5
+        with pytest.raises(BadInput, match="does not fit on t4"):
+            plan(model, card, preset)
         return
+    made = plan(model, card, preset)
     p = made.parts
     assert made.peak == max(made.training, made.sampling) <= card.usable * (1 - memory.SPARE)
     assert made.cache_bytes >= min(2, made.sequences) * made.context * model.cache_bytes

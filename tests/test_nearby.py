@@ -1,4 +1,4 @@
-"""Weights from afar: which are copied, what a copy must hold, and that whatever goes wrong leaves the weights usable."""
+"""Weights from afar: which are copied, what a copy must hold, and that the weights stay usable whatever goes wrong."""
 
 from __future__ import annotations
 

@@ -139,14 +139,15 @@ def test_weights_that_are_not_whole_are_a_fault_in_their_own_words():
 
 
 def test_pins_are_those_that_hold_for_the_python_version():
-    text = '# a comment\nvllm==0.32.0  # why\nunsloth==1 ; python_version < "3.12"\nunsloth==2 ; python_version >= "3.12"\nA_b==3\n'
+    unsloth = 'unsloth==1 ; python_version < "3.12"\nunsloth==2 ; python_version >= "3.12"\n'
+    text = f"# a comment\nvllm==0.32.0  # why\n{unsloth}A_b==3\n"
     assert pins(text, (3, 11)) == {"vllm": "0.32.0", "unsloth": "1", "a-b": "3"}
     assert pins(text, (3, 12))["unsloth"] == "2"
 
 
 def test_the_requirements_pin_every_package_that_is_looked_for():
     found = pins(preflight.REQUIREMENTS.read_text(), (3, 11))
-    assert set((*NEEDED, *WANTED)) <= set(found)
+    assert {*NEEDED, *WANTED} <= set(found)
 
 
 def test_this_machines_facts_are_gathered_and_what_can_not_be_imported_is_none(tmp_path, monkeypatch):

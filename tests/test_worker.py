@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import fakes
 import numpy as np
@@ -13,9 +14,15 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.config import Config, EngineSettings, TrainRecipe
+from solver import worker
+from solver.architecture import DESCRIBED
+from solver.cards import CARDS
+from solver.config import PRESETS, Config, EngineSettings, TrainRecipe
 from solver.core import ADAPTER, Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
+from solver.memory import plan
+from solver.rounds import InTurns
+from solver.tasks import BadInput
 from solver.worker import result_to_json, serve, task_from_json, task_to_json
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
@@ -186,3 +193,91 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
     [report] = map(json.loads, reports.getvalue().splitlines())
     assert (report["kind"], report["memory"]) == ("failed", True)
     assert orders.read() == "never read"
+
+
+class Parts(list):
+    """What a worker on a GPU loads, in its order, and with what."""
+
+    def sampler(self, weights, engine, end, seed):
+        self.append(("engine", engine))
+        return SimpleNamespace(notes=("engine",), rest=lambda: self.append(("rest", None)), before_waking=None)
+
+    def trainer(self, weights, recipe, scratch, context, how):
+        self.append(("trainer", (recipe, context, how)))
+        return SimpleNamespace(notes=("trainer",), rest=lambda: None)
+
+    def names(self):
+        return [name for name, _ in self]
+
+
+@pytest.fixture
+def on_a(monkeypatch, tmp_path):
+    """Build a worker for a described model on a named card, with Unsloth installed or not; nothing is loaded."""
+
+    def run(card, model=DESCRIBED["qwen3-4b-16"], unsloth=True, config=PRESETS["kaggle-l4x4"], tokenizer=True):
+        parts = Parts()
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model.kind}))
+        if tokenizer:
+            (tmp_path / "tokenizer.json").write_text("{}")
+        monkeypatch.setattr(worker.architecture, "read", lambda weights: model)
+        monkeypatch.setattr(worker, "on_gpu", lambda: True)
+        monkeypatch.setattr(worker, "this_card", lambda: CARDS[card])
+        monkeypatch.setattr(worker.os, "environ", {})
+        installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
+        monkeypatch.setattr(worker.base_model, "importlib", SimpleNamespace(util=installed))
+        monkeypatch.setattr("solver.sampler.prepare", lambda threads: parts.append(("prepare", threads)))
+        imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(worker.os.environ))))
+        monkeypatch.setattr(worker, "importlib", imported)
+        monkeypatch.setattr("solver.sampler.VllmSampler", parts.sampler)
+        monkeypatch.setattr("solver.trainer.LoraTrainer", parts.trainer)
+        return parts, *worker.build(tmp_path, config, tmp_path / "scratch")
+
+    return run
+
+
+def test_on_a_gpu_unsloth_is_imported_before_the_engine_with_its_environment_set(on_a, tmp_path):
+    parts, trainer, sampler, _ = on_a("h100")
+    assert parts.names() == ["prepare", "unsloth", "engine", "trainer"]
+    environment = dict(parts)["unsloth"]
+    assert environment["UNSLOTH_COMPILE_LOCATION"] == str(tmp_path / "scratch" / "unsloth_compiled")
+    assert environment["UNSLOTH_DISABLE_STATISTICS"] == "1"
+    assert trainer.notes == ("trainer",)
+    assert sampler.notes[0].startswith("memory plan for h100: resident")
+
+
+def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
+    parts, _, _, config = on_a("t4", config=PRESETS["kaggle-t4x2"])
+    made = plan(DESCRIBED["qwen3-4b-16"], CARDS["t4"], PRESETS["kaggle-t4x2"])
+    recipe, context, how = dict(parts)["trainer"]
+    assert config == made.settings(PRESETS["kaggle-t4x2"])  # what tasks are solved with, too
+    assert dict(parts)["engine"] == config.engine
+    assert (recipe, context) == (config.train, made.context)
+    assert (how.dtype, how.checkpointing, how.library) == ("float16", made.checkpointing, "unsloth")
+
+
+def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
+    parts, trainer, sampler, _ = on_a("l4")
+    assert parts.names()[-3:] == ["engine", "rest", "trainer"]
+    assert isinstance(trainer, InTurns)
+    assert sampler.before_waking == trainer.trainer.rest
+
+
+@pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])
+def test_without_unsloth_or_a_tokenizer_nothing_but_the_engine_comes_before_the_trainer(on_a, unsloth, tokenizer):
+    parts, *_ = on_a("h200", unsloth=unsloth, tokenizer=tokenizer)
+    assert parts.names() == ["prepare", "engine", "trainer"]
+    assert dict(parts)["trainer"][2].library == "peft"
+
+
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_loaded(on_a):
+    with pytest.raises(BadInput, match="llama-3-8b does not fit on t4"):
+        on_a("t4", model=DESCRIBED["llama-3-8b"])
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown", "found"), [("0", 2, True), (None, 1, True), ("", 2, False), ("0", 0, False), (None, 0, False)]
+)
+def test_a_worker_knows_its_gpu_without_asking_a_library(monkeypatch, visible, shown, found):
+    monkeypatch.setattr(worker.os, "environ", {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    monkeypatch.setattr(worker.devices, "gpus", lambda: shown)
+    assert worker.on_gpu() == found
