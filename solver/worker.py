@@ -95,7 +95,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
 
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
     """(trainer, sampler, the settings they were built with): the engine first, whose environment comes before torch."""
-    if on_gpu():
+    if on_gpu(config.engine.threads):
         return build_on_gpu(weights, config, scratch)
     from solver.sampler import VllmSampler
 
@@ -105,21 +105,26 @@ def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, A
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
 
 
-def on_gpu() -> bool:
-    """Whether this process was given a GPU, seen without asking a library."""
-    return bool(os.environ.get("CUDA_VISIBLE_DEVICES", "none")) and devices.gpus() > 0
+def on_gpu(threads: int) -> bool:
+    """Whether this process was given a GPU that its torch can use; torch is asked only where there is one."""
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "any") or devices.gpus() == 0:
+        return False
+    from solver.sampler import prepare
+
+    prepare(threads)  # before torch is imported
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
-    """`build` by the card's memory plan: environment, then Unsloth where it trains, then the engine, then the trainer.
+    """`build` by the card's memory plan: Unsloth first where it trains, then the engine, then the trainer.
 
     Unsloth comes before transformers, which the engine imports. `BadInput`: no layout fits the card.
     """
-    from solver.sampler import VllmSampler, prepare
+    from solver.sampler import VllmSampler
 
-    prepare(config.engine.threads)
-    context = config.engine.context
-    how = base_model.setup(weights, config.train, context, cuda=True)
+    how = base_model.setup(weights, config.train, config.engine.context, cuda=True)
     if how.library == base_model.UNSLOTH:
         os.environ.update(base_model.environment(scratch))
         importlib.import_module(base_model.UNSLOTH)

@@ -220,12 +220,11 @@ def on_a(monkeypatch, tmp_path):
         if tokenizer:
             (tmp_path / "tokenizer.json").write_text("{}")
         monkeypatch.setattr(worker.architecture, "read", lambda weights: model)
-        monkeypatch.setattr(worker, "on_gpu", lambda: True)
+        monkeypatch.setattr(worker, "on_gpu", lambda threads: True)
         monkeypatch.setattr(worker, "this_card", lambda: CARDS[card])
         monkeypatch.setattr(worker.os, "environ", {})
         installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
         monkeypatch.setattr(worker.base_model, "importlib", SimpleNamespace(util=installed))
-        monkeypatch.setattr("solver.sampler.prepare", lambda threads: parts.append(("prepare", threads)))
         imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(worker.os.environ))))
         monkeypatch.setattr(worker, "importlib", imported)
         monkeypatch.setattr("solver.sampler.VllmSampler", parts.sampler)
@@ -237,7 +236,7 @@ def on_a(monkeypatch, tmp_path):
 
 def test_on_a_gpu_unsloth_is_imported_before_the_engine_with_its_environment_set(on_a, tmp_path):
     parts, trainer, sampler, _ = on_a("h100")
-    assert parts.names() == ["prepare", "unsloth", "engine", "trainer"]
+    assert parts.names() == ["unsloth", "engine", "trainer"]
     environment = dict(parts)["unsloth"]
     assert environment["UNSLOTH_COMPILE_LOCATION"] == str(tmp_path / "scratch" / "unsloth_compiled")
     assert environment["UNSLOTH_DISABLE_STATISTICS"] == "1"
@@ -265,7 +264,7 @@ def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_
 @pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])
 def test_without_unsloth_or_a_tokenizer_nothing_but_the_engine_comes_before_the_trainer(on_a, unsloth, tokenizer):
     parts, *_ = on_a("h200", unsloth=unsloth, tokenizer=tokenizer)
-    assert parts.names() == ["prepare", "engine", "trainer"]
+    assert parts.names() == ["engine", "trainer"]
     assert dict(parts)["trainer"][2].library == "peft"
 
 
@@ -275,9 +274,21 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_loaded(on_a):
 
 
 @pytest.mark.parametrize(
-    ("visible", "shown", "found"), [("0", 2, True), (None, 1, True), ("", 2, False), ("0", 0, False), (None, 0, False)]
+    ("visible", "shown", "usable", "found"),
+    [
+        ("0", 2, True, True),
+        (None, 1, True, True),
+        ("0", 1, False, False),  # a CPU build of torch on a machine that has a GPU
+        ("", 2, True, False),
+        ("0", 0, True, False),
+        (None, 0, True, False),
+    ],
 )
-def test_a_worker_knows_its_gpu_without_asking_a_library(monkeypatch, visible, shown, found):
+def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monkeypatch, visible, shown, usable, found):
+    prepared = []
     monkeypatch.setattr(worker.os, "environ", {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     monkeypatch.setattr(worker.devices, "gpus", lambda: shown)
-    assert worker.on_gpu() == found
+    monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
+    monkeypatch.setattr("solver.sampler.prepare", prepared.append)
+    assert worker.on_gpu(2) == found
+    assert prepared == ([2] if shown and visible != "" else [])  # torch is not even imported for nothing
