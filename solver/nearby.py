@@ -50,8 +50,8 @@ def mounts(text: str) -> tuple[Mount, ...]:
 def mount_of(path: Path, table: tuple[Mount, ...]) -> Mount | None:
     """The mount a path lies on: the last of those with the longest part of the path; None where the table has none."""
     whole = path.resolve()
-    holding = [m for m in table if whole.is_relative_to(m.point)]
-    return max(holding, key=lambda m: len(Path(m.point).parts), default=None) if holding else None
+    holding = [m for m in reversed(table) if whole.is_relative_to(m.point)]
+    return max(holding, key=lambda m: len(Path(m.point).parts), default=None)
 
 
 def worth_copying(weights: Path, size: int, table: tuple[Mount, ...]) -> bool:

@@ -42,6 +42,12 @@ def test_what_is_read_only_or_no_local_disk_is_far(path, far):
     assert mount.far == far
 
 
+def test_of_two_mounts_on_one_point_the_later_one_holds():
+    over = (Mount("/input", "ext4", False), Mount("/input", "nfs", True))
+    assert mount_of(Path("/input/qwen"), over) == over[1]
+    assert mount_of(Path("/elsewhere"), over) is None
+
+
 def test_small_weights_and_those_on_an_unknown_mount_stay_where_they_are():
     table = mounts(TABLE)
     assert worth_copying(Path("/kaggle/input/qwen"), WORTH, table)

@@ -121,7 +121,8 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
             f"{name}: replies of {tokens:,} tokens", "all", f"{replies} of {config.views}", replies == config.views
         )
         if timed and tokens == LONGEST and card.flops:
-            used = utilisation(model, report.steps * tokens, train, card)
+            each = max(1, config.train.tokens // tokens) * tokens  # of a step: whole examples
+            used = utilisation(model, report.steps * each, train, card)
             yield Row(f"{name}: training MFU at {tokens:,} tokens", "", f"{used:.1%}")
     if timed:
         yield from told(name, seconds, card)
@@ -248,7 +249,7 @@ def random_weights(folder: Path, model: Model) -> Path:
         dtype="bfloat16",
     )
     torch.manual_seed(0)
-    with torch.device("cuda"):
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
     words = Tokenizer(models.WordLevel({str(n): n for n in range(model.vocabulary)}, unk_token="0"))
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0", eos_token=str(formats.END)).save_pretrained(path)
