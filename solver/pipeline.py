@@ -17,6 +17,7 @@ from solver.core import (
     BASE,
     Adapter,
     Candidate,
+    Format,
     Grid,
     Pair,
     Prompt,
@@ -26,20 +27,24 @@ from solver.core import (
     Task,
     TaskResult,
     Trainer,
+    TrainReport,
     out_of_memory,
     seed_for,
 )
-from solver.examples import build, fallback
+from solver.examples import build, fallback, joint
+from solver.formats import GRID
 
+NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
 
 
 @dataclass
 class Work:
-    """What becomes of one task in one round. `seed`: of everything random in it."""
+    """What becomes of one task in one round. `seed`: of everything random in it. `format`: how the model reads."""
 
     task: Task
     seed: int
+    format: Format = GRID
     adapter: Adapter | None = None
     steps: int = 0
     planned: int = 0
@@ -59,23 +64,31 @@ def solve(
     config: Config,
     train_seconds: Mapping[str, float],
     stop: Deadline,
+    shared: Mapping[str, Adapter] = NO_ADAPTERS,
+    format: Format = GRID,
 ) -> list[TaskResult]:
     """One round of these tasks: an adapter for each, then all their views in one batch, read back into candidates.
 
     `number`: of the round; `BASE` trains nothing, and rounds after `ADAPTER` draw other examples, adapters and views.
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
+    `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
     """
-    work = [Work(task, round_seed(config.seed, task.id, number)) for task in tasks]
+    work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work:
-        if number != BASE and config.train.steps:
-            learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]))
+        start = shared.get(item.task.id)
+        if number != BASE and config.train.scope != "task" and start is None:
+            item.notes.append("no shared adapter: the base weights in its place")
+        if config.train.scope == "shared" and number != BASE:
+            item.adapter = start
+        elif number != BASE and config.train.steps:
+            learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]), start)
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop)
     else:
         (find if config.search.p_min else ask)(work, config.views, sampler, config, stop)
         if config.search.views and isinstance(sampler, Scorer):
             reread(work, sampler, config, stop)
-    sampler.forget([item.adapter for item in work if item.adapter])
+    sampler.forget([item.adapter for item in work if item.adapter and item.adapter != shared.get(item.task.id)])
     return [report(item, number) for item in work]
 
 
@@ -84,7 +97,19 @@ def round_seed(seed: int, task_id: str, number: int) -> int:
     return seed if number <= ADAPTER else seed_for(seed, task_id, f"round {number}")
 
 
-def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadline) -> None:
+def share(
+    tasks: Sequence[Task], trainer: Trainer, config: Config, stop: Deadline, format: Format = GRID
+) -> TrainReport:
+    """One adapter for these tasks, trained on the examples of all of them (arXiv 2411.07279's shared adapter)."""
+    ids = " ".join(task.id for task in tasks)
+    name = f"shared-{seed_for(config.seed, ids, 'shared adapter'):08x}"
+    examples = joint(tasks, config.train, config.seed, config.engine.context, format)
+    return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
+
+
+def learn(
+    item: Work, number: int, trainer: Trainer, config: Config, stop: Deadline, start: Adapter | None = None
+) -> None:
     """Train the task's adapter; where that fails the base model answers, and the notes say so.
 
     Running out of memory is no fault of the task's: it is passed on to whoever can give more of it.
@@ -92,10 +117,10 @@ def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadl
     started = now()
     name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
     try:
-        examples = build(item.task, config.train, item.seed, config.engine.context)
+        examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
         if why := fallback(item.task, config.train):
             item.notes.append(why)
-        made = trainer.train(name, examples, item.seed, stop)
+        made = trainer.train(name, examples, item.seed, stop, start_from=start)
         item.adapter, item.steps, item.planned, item.losses = made.adapter, made.steps, made.planned, made.losses
         if made.steps < made.planned:
             item.notes.append(f"training stopped after {made.steps} of {made.planned} steps")
@@ -134,6 +159,7 @@ def find(work: Sequence[Work], views: int, sampler: Sampler, config: Config, sto
         stop.within(share * stop.remaining()),
         config.search.p_min,
         config.search.nodes,
+        work[0].format,
     )
     missed: dict[str, list[float]] = {}
     for (item, (_, prompt)), found in zip(asked, answers, strict=True):
@@ -160,7 +186,7 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
         for item, test in asked
     ]
     worth = vote.VOTE_WORTH.get(config.rule, 0.0)
-    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth)
+    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth, format=work[0].format)
     for (item, test), result in zip(asked, scored, strict=True):
         item.candidates[test] = list(result.candidates)
         if result.cut:
@@ -175,7 +201,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
-        kept, dropped = formats.fit(task.demonstrations, grid, context)
+        kept, dropped = formats.fit(task.demonstrations, grid, context, item.format)
         if dropped:
             item.notes.append(
                 f"test {test}: the prompt was too long for {context} tokens: "
@@ -185,7 +211,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
         full = 0
         for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}")):
             seen = augment.apply_task(view, shown)
-            tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+            tokens = tuple(item.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))
             if room > 0:
                 made.append((number, Prompt(task.id, test, view, tokens, room)))
@@ -212,7 +238,7 @@ def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
     """Decode a reply into a candidate in the task's own frame; count what is no grid."""
     if reply is None:
         return
-    grid = formats.decode(reply.tokens) if reply.finished else None
+    grid = item.format.decode(reply.tokens) if reply.finished else None
     if grid is None:
         item.rejected += 1
         return

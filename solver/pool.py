@@ -44,12 +44,14 @@ CPU_ONLY = {"CUDA_VISIBLE_DEVICES": ""}  # the environment of a child that must 
 class Hooks:
     """What the run wants to hear.
 
-    `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `lost`: a task
+    `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `shared`: an
+    adapter that tasks share, as JSON values with their ids; `Pool.share` takes it up. `lost`: a task
     left without a turn it was due, and why. `failure`: round, tasks and cause of a turn that failed. `note`: a line
     for people.
     """
 
     result: Callable[[str, dict[str, Any]], float]
+    shared: Callable[[str, dict[str, Any]], None]
     lost: Callable[[str, str], None]
     failure: Callable[[int, Sequence[str], str], None]
     note: Callable[[str], None]
@@ -166,11 +168,20 @@ class Pool:
         devices: Sequence[Device],
         hooks: Hooks,
         log: TextIO,
+        keep: Path,
     ):
+        """`keep`: the folder for adapters that tasks share."""
+        self.keep, self.shared = keep, dict[str, Mapping[str, Any]]()
         self.tasks = {task.id: task for task in tasks}
         self.weights, self.config, self.hooks, self.log = weights, config, hooks, log
         self.seats = [Seat(device, Deadline.after(APART * n * device.gpu)) for n, device in enumerate(devices)]
         self.answered: set[str] = set()
+
+    def share(self, message: Mapping[str, Any]) -> None:
+        """Have the tasks a message names start from the adapter it names, if there is one."""
+        if message["adapter"] is not None:
+            known = {name: message[name] for name in ("adapter", "path", "sha256")}
+            self.shared |= dict.fromkeys(message["task_ids"], known)
 
     def run(self, scheduler: Scheduler, deadline: Deadline) -> None:
         """Serve turns until every task had its turns or the budget is spent."""
@@ -222,7 +233,9 @@ class Pool:
         seat.until = Deadline(min(self.last.at, now() + grant.seconds + GRACE), self.last.read)
         seat.measured, seat.need = {}, {}
         tasks = [task_to_json(self.tasks[i]) for i in grant.task_ids]
+        shared = {i: self.shared[i] for i in grant.task_ids if i in self.shared}
         order = {"round": grant.stage.number, "tasks": tasks, "seconds": grant.seconds}
+        order |= {"shared": shared, "keep": str(self.keep.resolve())}
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             child.order(order | {"train_seconds": dict(grant.train_seconds)})
 
@@ -261,7 +274,7 @@ class Pool:
         return "start-up took longer than it was given" if seat.grant is None else "it took longer than it was given"
 
     def _take(self, seat: Seat, message: dict[str, Any]) -> None:
-        """One report: ready, a result, done, or failed."""
+        """One report: ready, a result, a shared adapter, done, or failed."""
         if message["kind"] == "ready":
             seat.ready, seat.starts = True, 0
             name, notes = seat.device.name, "; ".join(message["notes"])
@@ -272,6 +285,12 @@ class Pool:
             self.answered.add(message["task_id"])
             seat.measured[message["task_id"]] = sum(message["seconds"].values())
             seat.need[message["task_id"]] = self.hooks.result(seat.device.name, message)
+        elif message["kind"] == "shared":
+            assert seat.grant is not None
+            message["task_ids"] = seat.grant.task_ids
+            seat.measured |= dict.fromkeys(seat.grant.task_ids, message["seconds"] / len(seat.grant.task_ids))
+            self.share(message)
+            self.hooks.shared(seat.device.name, message)
         elif message["kind"] == "failed":
             self._failed(seat, message["why"], message.get("memory", False))
         elif seat.grant is not None:

@@ -47,9 +47,15 @@ class InTurns:
         sampler.before_waking = trainer.rest
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
         """Train with the engine at rest; the trainer keeps the card until the engine is asked for something."""
         self.sampler.rest()
         self.trainer.wake()
-        return self.trainer.train(name, examples, seed, stop, start_from)
+        return self.trainer.train(name, examples, seed, stop, start_from, steps)

@@ -16,17 +16,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from solver import answers, evaluate, formats, nearby, preflight, record
+from solver import answers, evaluate, families, formats, nearby, preflight, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import pack, stages
-from solver.core import Grid, Standing, Task, same
+from solver.core import SHARED, Format, Grid, Standing, Task, same
 from solver.ledger import Ledger
 from solver.pool import Hooks, Pool
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
 from solver.scheduler import Job, Scheduler
 from solver.tasks import BadInput
+from solver.worker import adapters_from_json
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
@@ -44,6 +45,7 @@ class Run:
             i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in plan.task_set.tests
         }
         self.notes: dict[str, tuple[str, ...]] = {}
+        self.shared: list[dict[str, Any]] = []  # adapters of the run that is resumed
         self.solutions: Mapping[str, tuple[Grid, ...]] = {}
         self.right: dict[str, bool] = {}
         self.status = 0
@@ -91,7 +93,9 @@ class Run:
         results = {(m["task_id"], m["round"]): m for m in self.plan.resumed.of_kind("result")}
         for (task_id, number), message in results.items():
             self._keep(task_id, number, message)
-        return {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+        done = {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+        self.shared = [m for m in self.plan.resumed.of_kind("shared") if adapters_from_json({"": m})]
+        return done | {(i, SHARED) for m in self.shared for i in m["task_ids"]}
 
     def _introduce(self, done: int) -> None:
         plan = self.plan
@@ -134,15 +138,21 @@ class Run:
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
-        jobs = [Job(task.id, _size(task, config.engine.context)) for task in plan.task_set.tasks]
+        format = families.load(config.format, plan.checkpoint.path)
+        jobs = [Job(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
         devices = plan.devices[: max(1, len(jobs))]
+        rounds = stages(config, len(jobs), len(devices))
         self.scheduler = Scheduler(
-            jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
+            jobs, rounds, config.group, config.reserve, devices=len(devices), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
-        hooks = Hooks(self._result, self._lost, self._failure, self._note)
+        hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note)
+        keep = self.directory / record.ADAPTERS
         with self._weights() as weights:
-            Pool(plan.task_set.tasks, weights, config, devices, hooks, log).run(self.scheduler, self.deadline)
+            pool = Pool(plan.task_set.tasks, weights, config, devices, hooks, log, keep)
+            for message in self.shared:
+                pool.share(message)
+            pool.run(self.scheduler, self.deadline)
 
     @contextlib.contextmanager
     def _weights(self) -> Iterator[Path]:
@@ -178,6 +188,14 @@ class Run:
         self._write(message | known | {"kind": "result", "device": device}, task_id)
         self._tell(number, message, standing)
         return standing.need
+
+    def _shared(self, device: str, message: dict[str, Any]) -> None:
+        self._write(message | {"device": device})
+        count, losses = len(message["task_ids"]), message["losses"] or [float("nan")]
+        self._note(
+            f"{device}: an adapter shared by {count} tasks: {message['steps']} of {message['planned']} steps, "
+            f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {message['seconds']:.1f} s"
+        )
 
     def _fill(self, task_id: str, standing: Standing) -> None:
         """Write the answers. A full disk costs the record first; what it still refuses is kept for the next write."""
@@ -270,8 +288,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _size(task: Task, context: int) -> int:
+def size_of(task: Task, context: int, format: Format) -> int:
     """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
-    shown = sum(map(formats.pair_length, task.demonstrations))
+    shown = format.pairs_length(task.demonstrations)
     longest = max(map(formats.encoded_length, task.tests))
     return min(context, shown + 2 * longest)

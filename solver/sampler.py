@@ -83,6 +83,7 @@ class VllmSampler:
         self.asleep = False
         self.before_waking: Callable[[], None] = lambda: None  # what must happen to make room
         self.end, self.next_id = end, 1
+        self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
         self.ids: dict[str, int] = {}
         self.asked = 0
 
@@ -189,7 +190,7 @@ class VllmSampler:
         settings = SamplingParams(
             temperature=0.0,
             max_tokens=prompt.max_reply,
-            logprobs=prompt.alternatives + 1 if prompt.alternatives else 0,
+            logprobs=min(prompt.alternatives + 1, self.vocabulary) if prompt.alternatives else 0,
             stop_token_ids=[self.end],
             detokenize=False,
             output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,

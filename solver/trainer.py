@@ -10,6 +10,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from solver.base_model import PEFT, UNSLOTH, Setup, lora_settings, quantization, setup, unsloth_lora, unsloth_model
+from solver.checkpoint import ADAPTER_FILE
 from solver.clock import now
 from solver.config import TrainRecipe, require_machine
 from solver.core import Adapter, Example, Stop, TrainReport, seed_for
 
-TENSORS = "adapter_model.safetensors"  # what peft calls an adapter's file
-PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`memory.LOSS_PIECE`)
+PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
 FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients overflow, which costs a step
 MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
@@ -102,18 +103,25 @@ class LoraTrainer:
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
-        """Train until the recipe ends or `stop` has no seconds left; save what was learned.
+        """Train until the recipe's steps, or so many `steps`, are done or `stop` has no seconds left; save the adapter.
 
         The start is the base weights, or `start_from`, which stays as it is on disk and must be of this recipe's
         shape; ValueError: it is not.
         """
+        recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
         masters = self._reset(seed_for(seed, name, "adapter"))
         if start_from is not None:
             masters = self._load(start_from)
         optimizer = torch.optim.AdamW(masters.values(), lr=self.recipe.rate, weight_decay=0.0)
-        pace = Pace(self.recipe, stop)
+        pace = Pace(recipe, stop)
         losses: list[float] = []
         for batch in batches(examples, self.recipe.tokens, seed_for(seed, name, "batches")):
             share = pace.next_share()
@@ -122,10 +130,10 @@ class LoraTrainer:
             optimizer.param_groups[0]["lr"] = self.recipe.rate * share
             losses.append(self._step(batch, masters, optimizer))
         if not losses:
-            return TrainReport(None, 0, self.recipe.steps)
+            return TrainReport(None, 0, recipe.steps)
         path = self.directory / name
         self.model.save_pretrained(path, safe_serialization=True)
-        return TrainReport(Adapter(name, path), len(losses), self.recipe.steps, tuple(losses))
+        return TrainReport(Adapter(name, path), len(losses), recipe.steps, tuple(losses))
 
     def _reset(self, seed: int) -> dict[str, Tensor]:
         """The LoRA back to its start (A random, B zero); returns float32 masters of its matrices."""
@@ -141,7 +149,7 @@ class LoraTrainer:
 
     def _load(self, adapter: Adapter) -> dict[str, Tensor]:
         """A saved adapter put in the LoRA's place; returns float32 masters of its matrices."""
-        path = adapter.path / TENSORS
+        path = adapter.path / ADAPTER_FILE
         same_shape(json.loads((adapter.path / "adapter_config.json").read_text()), self.recipe, adapter.path)
         tensors = load_file(path)
         own = {name.replace(".default.", "."): parameter for name, parameter in self.parameters.items()}

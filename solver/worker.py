@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -19,13 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
-from solver import architecture, base_model, cards, devices, formats, memory
+from solver import architecture, base_model, cards, devices, memory
 from solver import config as settings
+from solver.checkpoint import ADAPTER_FILE, sha256
 from solver.clock import Deadline, now
-from solver.core import Pair, Task, TaskResult, out_of_memory
-from solver.record import candidate_to_json
+from solver.core import SHARED, Adapter, Pair, Task, TaskResult, TrainReport, out_of_memory
+from solver.record import candidate_to_json, grid
 from solver.rounds import InTurns
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -39,8 +39,8 @@ def task_to_json(task: Task) -> dict[str, Any]:
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
     """The task that `task_to_json` wrote."""
-    pairs = tuple(Pair(_grid(p["input"]), _grid(p["output"])) for p in data["demonstrations"])
-    return Task(data["id"], pairs, tuple(_grid(t) for t in data["tests"]))
+    pairs = tuple(Pair(grid(p["input"]), grid(p["output"])) for p in data["demonstrations"])
+    return Task(data["id"], pairs, tuple(grid(t) for t in data["tests"]))
 
 
 def result_to_json(result: TaskResult) -> dict[str, Any]:
@@ -58,10 +58,6 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
-def _grid(rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.array(rows, dtype=np.uint8)
-
-
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
     """Build both halves, say so, then serve orders until there are no more."""
 
@@ -73,10 +69,12 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         traceback.print_exc()
         report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
 
-    from solver.pipeline import solve
+    from solver.families import load
+    from solver.pipeline import share, solve
 
     started = now()
     try:
+        format = load(config.format, weights)
         trainer, sampler, config = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
@@ -86,20 +84,46 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop):
-                report(kind="result", **result_to_json(result))
+            if order["round"] == SHARED:
+                before = now()
+                made = kept(share(tasks, trainer, config, stop, format), Path(order["keep"]))
+                report(kind="shared", seconds=round(now() - before, 3), **made)
+            else:
+                shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
+                for result in solve(tasks, number, trainer, sampler, config, seconds, stop, shared, format):
+                    report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
             failed(error)
+
+
+def kept(made: TrainReport, folder: Path) -> dict[str, Any]:
+    """What a training made, as plain values, its adapter moved to a folder that outlives this process."""
+    known: dict[str, Any] = {"adapter": None}
+    if made.adapter is not None:
+        path = folder / made.adapter.name
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.move(made.adapter.path, path)
+        known = {"adapter": made.adapter.name, "path": str(path.resolve()), "sha256": sha256(path / ADAPTER_FILE)}
+    losses = [round(loss, 4) for loss in made.losses]
+    return known | {"steps": made.steps, "planned": made.planned, "losses": losses}
+
+
+def adapters_from_json(data: Mapping[str, Any]) -> dict[str, Adapter]:
+    """The shared adapters an order names, by task; one that is no longer what was trained is left out."""
+    paths = {task_id: Path(known["path"]) for task_id, known in data.items()}
+    whole = {i: sha256(path / ADAPTER_FILE) == data[i]["sha256"] for i, path in paths.items()}
+    return {i: Adapter(data[i]["adapter"], path) for i, path in paths.items() if whole[i]}
 
 
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
     """(trainer, sampler, the settings they were built with): the engine first, whose environment comes before torch."""
     if on_gpu(config.engine.threads):
         return build_on_gpu(weights, config, scratch)
+    from solver.families import load
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, formats.END, config.seed)
+    sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed)
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
@@ -122,6 +146,7 @@ def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple
 
     Unsloth comes before transformers, which the engine imports. `BadInput`: no layout fits the card.
     """
+    from solver.families import load
     from solver.sampler import VllmSampler
 
     how = base_model.setup(weights, config.train, config.engine.context, cuda=True)
@@ -131,7 +156,7 @@ def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple
     made = memory.plan(architecture.read(weights), this_card(), config)
     planned = made.settings(config)
     how = base_model.setup(weights, config.train, made.context, True, made.card.dtype, made.checkpointing)
-    sampler = VllmSampler(weights, planned.engine, formats.END, config.seed)
+    sampler = VllmSampler(weights, planned.engine, load(config.format, weights).end, config.seed)
     sampler.notes = (made.line, *sampler.notes)
     if planned.engine.sleeps:
         sampler.rest()

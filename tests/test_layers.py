@@ -16,8 +16,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
-    {"answers", "architecture", "cards", "checkpoint", "devices", "ledger", "record", "rounds"},
+    {
+        "tasks",
+        "augment",
+        "formats",
+        "lines",
+        "tokenizer",
+        "families",
+        "transformations",
+        "vote",
+        "scheduler",
+        "progress",
+        "tables",
+    },
+    {"answers", "architecture", "cards", "checkpoint", "devices", "footprint", "ledger", "record", "rounds"},
     {"history"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},

@@ -9,12 +9,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
-from solver import cli, memory
+from solver import cli, footprint, memory
 from solver.architecture import DESCRIBED, LLAMA_3_8B, QWEN3_4B, from_config, read
 from solver.cards import CARDS, GIB, Card
 from solver.checkpoint import SHIPPED
 from solver.config import PRESETS, TARGETS, SearchSettings
-from solver.memory import RESIDENT, ROUNDS, activations, contexts, engine_work, lines, plan, steps, trainer_work
+from solver.footprint import activations, engine_work, trainer_work
+from solver.memory import RESIDENT, ROUNDS, contexts, lines, plan, steps
 from solver.tasks import BadInput
 
 L4 = PRESETS["kaggle-l4x4"]
@@ -60,13 +61,13 @@ def test_activations_are_what_transformers_and_peft_keep(config, hidden, inner, 
     counted = from_config("tiny", made.to_dict())
     assert activations(counted, 256, 8, False) == pytest.approx(saved_bytes(model, 256), rel=0.08)
     base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    one_layer = 2 * 256 * memory.layer_activations(counted, 8)  # made again one at a time, so not among those kept
+    one_layer = 2 * 256 * footprint.layer_activations(counted, 8)  # made again one at a time, so not among those kept
     assert activations(counted, 256, 8, True) - one_layer == pytest.approx(saved_bytes(model, 256), rel=0.1)
 
 
 def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_hand():
     """8,192 tokens: a layer keeps 6 × 2560 + 4 × 9728 + 4 × 5120 + 7 × 32 = 74,976 numbers a token."""
-    assert memory.layer_activations(QWEN3_4B, 32) == 74_976
+    assert footprint.layer_activations(QWEN3_4B, 32) == 74_976
     again = 2 * 8192 * (36 * 2560 + 74_976 + 2 * 2560)
     assert activations(QWEN3_4B, 8192, 32, True) == again
     assert activations(QWEN3_4B, 8192, 32, False) == 2 * 8192 * (36 * 74_976 + 2 * 128 + 2 * 2560)

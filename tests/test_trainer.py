@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from solver import formats, memory
+from solver import footprint, formats
 from solver import trainer as module
 from solver.base_model import Setup, setup
 from solver.clock import Deadline
@@ -460,4 +460,4 @@ def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_
 
 
 def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
-    assert module.PIECE == memory.LOSS_PIECE
+    assert module.PIECE == footprint.LOSS_PIECE

@@ -14,16 +14,17 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver import worker
+from solver import checkpoint, worker
 from solver.architecture import DESCRIBED
 from solver.cards import CARDS
+from solver.checkpoint import ADAPTER_FILE
 from solver.config import PRESETS, Config, EngineSettings, TrainRecipe
-from solver.core import ADAPTER, Candidate, Pair, Task, TaskResult, View, key, same
+from solver.core import ADAPTER, SHARED, Adapter, Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
 from solver.memory import plan
 from solver.rounds import InTurns
 from solver.tasks import BadInput
-from solver.worker import result_to_json, serve, task_from_json, task_to_json
+from solver.worker import adapters_from_json, result_to_json, serve, task_from_json, task_to_json
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
 
@@ -89,7 +90,7 @@ def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
 def drive(monkeypatch, tmp_path):
     """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with."""
 
-    def run(*orders, sampler=None, trainer=None, seconds=600.0):
+    def run(*orders, sampler=None, trainer=None, seconds=600.0, **more):
         built = {}
 
         def make_sampler(*given):
@@ -106,6 +107,8 @@ def drive(monkeypatch, tmp_path):
             json.dumps(
                 {
                     "round": ADAPTER,
+                    "shared": {},
+                    **more,
                     "tasks": [task_to_json(task) for task in tasks],
                     "seconds": seconds,
                     "train_seconds": {task.id: seconds for task in tasks},
@@ -193,6 +196,37 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
     [report] = map(json.loads, reports.getvalue().splitlines())
     assert (report["kind"], report["memory"]) == ("failed", True)
     assert orders.read() == "never read"
+
+
+def test_a_shared_adapter_is_kept_outside_the_scratch_folder_and_named_with_its_hash(drive, tmp_path):
+    class Writing(FakeTrainer):
+        def train(self, name, *given, **more):
+            made = super().train(name, *given, **more)
+            (made.adapter.path / ADAPTER_FILE).write_text("matrices")
+            return made
+
+    keep = tmp_path / "kept"
+    reports = drive([MIRROR, STACK], trainer=Writing(directory=tmp_path / "scratch"), round=SHARED, keep=str(keep))
+    assert kinds(reports) == ["ready", "shared", "done"]
+    made = reports[1]
+    assert (keep / made["adapter"] / ADAPTER_FILE).read_text() == "matrices"
+    assert not list((tmp_path / "scratch").iterdir())
+    assert (made["steps"], made["losses"]) == (3, [1.0, 0.5, 0.3333])
+    assert adapters_from_json({"mirror": made}) == {"mirror": Adapter(made["adapter"], keep / made["adapter"])}
+
+
+def test_a_training_that_learned_nothing_shares_nothing(drive, tmp_path):
+    reports = drive([MIRROR], seconds=0.0, round=SHARED, keep=str(tmp_path / "kept"))
+    assert reports[1]["adapter"] is None
+
+
+def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ADAPTER_FILE).write_text("matrices")
+    known = {"adapter": "a", "path": str(tmp_path / "a"), "sha256": checkpoint.sha256(tmp_path / "a" / ADAPTER_FILE)}
+    assert set(adapters_from_json({"x": known})) == {"x"}
+    (tmp_path / "a" / ADAPTER_FILE).write_text("matr")
+    assert adapters_from_json({"x": known, "y": known | {"path": str(tmp_path / "gone")}}) == {}
 
 
 class Parts(list):

@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from solver import formats, grid_qwen3
 from solver.config import TrainRecipe
-from solver.core import Adapter, Example, Prompt, Reading, Reply
-from solver.search import ROUNDING, Grammar
+from solver.core import Adapter, Example, Grammar, Prompt, Reading, Reply
+from solver.search import ROUNDING
 from solver.trainer import lora_settings
 
 Found = dict[tuple[int, ...], float]

@@ -21,13 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from solver import augment, base_model, checkpoint, formats, memory, preflight, tasks, worker
+from solver import augment, base_model, checkpoint, families, memory, preflight, tasks, worker
 from solver.architecture import DESCRIBED, Model, read
 from solver.cards import CARDS, GIB, Card
 from solver.clock import Deadline, now
-from solver.config import PRESETS, Config
-from solver.core import Adapter, Example, Prompt, View
+from solver.config import PRESETS
+from solver.core import Adapter, Example, Format, Prompt, Task
 from solver.examples import build
+from solver.formats import GRID
+from solver.lines import NVARC
 from tests.gpu.measures import Row, projected, save, share_of_limit, utilisation
 
 CLOSE = 0.02  # nats a token: what served and trained log-probabilities may differ by in 16 bits
@@ -35,6 +37,7 @@ CONTEXT = 8192
 MEDIAN, LONGEST = 2600, CONTEXT - 512  # tokens of an ARC prompt with its reply: the middle one, and the longest here
 RUN_SECONDS, RUN_TASKS = 240, 40  # a run within five minutes, its start and end included
 CONFIG = replace(PRESETS["h200"], engine=replace(PRESETS["h200"].engine, adapters=4, sequences=128), group=4)
+WORDS = (*"0123456789", "\n", "user", "assistant", "<|endoftext|>", "<|im_start|>", "<|im_end|>")  # of NVARC's format
 SMALL = DESCRIBED["qwen3-4b-16"]
 
 
@@ -82,7 +85,7 @@ def shipped(folder: Path) -> Iterator[Row]:
 
     how = base_model.setup(checkpoint.SHIPPED, CONFIG.train, CONTEXT, True, "float16")
     trainer = LoraTrainer(checkpoint.SHIPPED, replace(CONFIG.train, steps=16), folder, CONTEXT, how)
-    losses = trainer.train("half", examples(read(checkpoint.SHIPPED), MEDIAN), 0, Deadline.after(60)).losses
+    losses = trainer.train("half", examples(MEDIAN, GRID), 0, Deadline.after(60)).losses
     yield Row("float16 training", "the loss falls", f"{losses[0]:.3f} to {losses[-1]:.3f}", losses[-1] < losses[0])
 
 
@@ -109,13 +112,15 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
     name = f"{model.name}, {made.layout}"
     watch = Watch(torch.cuda.mem_get_info)
     worker.this_card = lambda: card
-    trainer, sampler, config = worker.build_on_gpu(weights, CONFIG, folder)
+    asked = replace(CONFIG, format=families.recognise(weights))
+    trainer, sampler, config = worker.build_on_gpu(weights, asked, folder)
+    format = families.load(config.format, weights)
     inner = getattr(trainer, "trainer", trainer)
     yield Row(f"{name}: library", library, inner.how.library, inner.how.library == library)
     seconds: dict[int, tuple[float, float]] = {}
     for tokens in (MEDIAN, LONGEST):
-        report, train = train_once(trainer, f"of-{tokens}", model, tokens)
-        replies, sample = sample_once(sampler, report.adapter, model, tokens, config)
+        report, train = train_once(trainer, f"of-{tokens}", examples(tokens, format))
+        replies, sample = sample_once(sampler, report.adapter, [prompt(tokens, n, format) for n in range(config.views)])
         seconds[tokens] = (train, sample)
         yield Row(
             f"{name}: replies of {tokens:,} tokens", "all", f"{replies} of {config.views}", replies == config.views
@@ -129,7 +134,7 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
     taken = watch.taken()
     within = f"{memory.gib(made.peak)} GiB planned, of {memory.gib(card.usable)}"
     yield Row(f"{name}: memory at its peak", within, f"{taken / GIB:.1f} GiB", taken <= made.peak * 1.1)
-    yield compare(name, inner, sampler, report.adapter, model)
+    yield compare(name, inner, sampler, report.adapter, prompt(600, 0, format))
 
 
 class Watch:
@@ -160,28 +165,25 @@ def told(name: str, seconds: dict[int, tuple[float, float]], card: Card) -> Iter
             yield Row(f"{name}: 240 such tasks on 4 L4, projected", "", share)
 
 
-def train_once(trainer: Any, name: str, model: Model, tokens: int) -> tuple[Any, float]:
-    """A training of the recipe's steps on examples of so many tokens, and its seconds; kernels are warm before."""
-    made = examples(model, tokens)
+def train_once(trainer: Any, name: str, made: list[Example]) -> tuple[Any, float]:
+    """A training of the recipe's steps on a task's examples, and its seconds; kernels are warm before."""
     trainer.train(f"{name}-warm", made, 0, Deadline.after(6))
     started = now()
     report = trainer.train(name, made, 0, Deadline.after(90))
     return report, now() - started
 
 
-def sample_once(sampler: Any, adapter: Adapter, model: Model, tokens: int, config: Config) -> tuple[int, float]:
+def sample_once(sampler: Any, adapter: Adapter, asked: list[Prompt]) -> tuple[int, float]:
     """How many of a test input's views were answered, and the seconds."""
-    asked = [prompt(model, tokens - 300, number) for number in range(config.views)]
     started = now()
     replies = sampler.sample([(one, adapter) for one in asked], Deadline.after(120))
     return sum(reply is not None for reply in replies), now() - started
 
 
-def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, model: Model) -> Row:
+def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, asked: Prompt) -> Row:
     """Log-probabilities of a reply with the adapter as it is served, and as the trainer's model gives them."""
     import torch
 
-    asked = prompt(model, 600, 0)
     [reply] = sampler.sample([(asked, adapter)], Deadline.after(60))
     if name.endswith(memory.ROUNDS):
         sampler.rest()
@@ -201,27 +203,24 @@ def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, model: Mode
     return Row(f"{name}: served and trained", f"{CLOSE} nats a token apart", seen, bool(apart.mean() <= CLOSE))
 
 
-def examples(model: Model, tokens: int) -> list[Example]:
-    """Sequences of about so many tokens: of real tasks in the shipped weights' format, random ids for other models."""
-    if model.kind == "grid_qwen3":
-        size = {t.id: sum(map(formats.pair_length, t.demonstrations)) for t in tasks.load_split("arc1-training").tasks}
-        chosen = min(tasks.load_split("arc1-training").tasks, key=lambda t: abs(size[t.id] - tokens))
-        return build(chosen, CONFIG.train, 0, CONTEXT)
-    rng = np.random.default_rng(0)
-    drawn = [rng.integers(0, 10, tokens).astype(np.int32) for _ in range(16)]
-    return [Example(ids, np.arange(tokens) > tokens // 2) for ids in drawn]
+def of_length(tokens: int, format: Format) -> Task:
+    """The ARC-AGI-1 training task whose demonstrations come nearest to so many tokens in a format."""
+    known = tasks.load_split("arc1-training").tasks
+    return min(known, key=lambda task: (abs(format.pairs_length(task.demonstrations) - tokens), task.id))
 
 
-def prompt(model: Model, tokens: int, number: int) -> Prompt:
-    """A prompt of about so many tokens that asks for up to 256 more."""
-    if model.kind == "grid_qwen3":
-        found = tasks.load_split("arc1-training").tasks
-        chosen = min(found, key=lambda t: abs(sum(map(formats.pair_length, t.demonstrations)) - tokens))
-        seen = augment.apply_task(augment.views(chosen, number + 1, 0, "test")[number], chosen)
-        ids = formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
-    else:
-        ids = np.random.default_rng(number).integers(0, 10, tokens).tolist()
-    return Prompt("task", 0, View(), tuple(ids), 256)
+def examples(tokens: int, format: Format) -> list[Example]:
+    """A task's training sequences, of about so many tokens each."""
+    return build(of_length(tokens, format), CONFIG.train, 0, CONTEXT, format)
+
+
+def prompt(tokens: int, number: int, format: Format) -> Prompt:
+    """A prompt of about so many tokens, another view for each number, that asks for up to 256 more."""
+    task = of_length(tokens, format)
+    view = augment.views(task, number + 1, 0, "test")[number]
+    seen = augment.apply_task(view, task)
+    ids = format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
+    return Prompt("task", 0, view, tuple(ids[-(CONTEXT - 300) :]), 256)
 
 
 def random_weights(folder: Path, model: Model) -> Path:
@@ -243,16 +242,17 @@ def random_weights(folder: Path, model: Model) -> Path:
         head_dim=model.head_dim,
         max_position_embeddings=40960,
         tie_word_embeddings=model.tied,
-        eos_token_id=formats.END,
-        pad_token_id=0,
+        eos_token_id=NVARC.end,
+        pad_token_id=WORDS.index("<|endoftext|>"),
         bos_token_id=None,
         dtype="bfloat16",
     )
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
-    words = Tokenizer(models.WordLevel({str(n): n for n in range(model.vocabulary)}, unk_token="0"))
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0", eos_token=str(formats.END)).save_pretrained(path)
+    words = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="0"))
+    made = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<|endoftext|>", eos_token="<|im_end|>")
+    made.save_pretrained(path)
     torch.cuda.empty_cache()
     return path
 
