@@ -384,7 +384,7 @@ def watched(child, started):
 def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_can_not_start(
     serve, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pool, "APART", 3.0)
+    monkeypatch.setattr(pool, "APART", 2.0)
     gpus = tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(2))
     heard = serve("ab", devices=gpus, start=["exit", "exit", "exit", "exit", ""])
     assert sorted(heard.results) == ["a", "b"]
