@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solver import record, replay, tasks
+from solver import history, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, tables
@@ -153,12 +153,7 @@ def read(plan: Plan) -> Answered:
 
 def minutes(plan: Plan) -> float:
     """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
-    starts: list[float] = []
-    for message in record.read(record.directory_of(plan.output)).messages:
-        if message["kind"] == "run" or not starts:
-            starts.append(0.0)
-        starts[-1] = message["at"]
-    return math.fsum(starts) / 60
+    return history.load(record.directory_of(plan.output)).seconds / 60
 
 
 def voted(full: Answered, plan: Plan, rule: str) -> Answered:

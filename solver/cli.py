@@ -101,6 +101,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         options.already_spent = seconds(options.already_spent, "--already-spent") if options.already_spent else 0.0
         options.time_limit = seconds(options.time_limit, "--time-limit") if options.time_limit else None
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
+        formats = f"one of {', '.join(families.NAMES)}"
+        require("--format", options.format, options.format in (None, *families.NAMES), formats)
         require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
         seeds = options.seed is None or 0 <= options.seed <= LARGEST_SEED
         require("--seed", options.seed, seeds, f"0 to {LARGEST_SEED}")

@@ -15,7 +15,7 @@ from solver.core import ADAPTER, BASE, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
-from solver.vote import RULES
+from solver.vote import DEFAULT, RULES
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
@@ -190,7 +190,7 @@ class Config:
     quick_views: int = 8
     further: int = 2
     settled: float = 0.25
-    rule: str = "hierarchical"
+    rule: str = DEFAULT
     format: str = formats.GRID.name
     group: int = 4
     train_share: float = 0.65

@@ -30,9 +30,20 @@ def same(a: Grid, b: Grid) -> bool:
     return a.shape == b.shape and bool((a == b).all())
 
 
+def solves(attempts: Attempts | None, right: Grid) -> bool:
+    """Whether either attempt is the right answer; None, no attempts at all, is not."""
+    return attempts is not None and any(same(attempt, right) for attempt in attempts)
+
+
 def key(grid: Grid) -> tuple[int, int, bytes]:
     """A hashable stand-in for a grid: (rows, columns, cells row by row). Equal exactly when `same` says so."""
     return grid.shape[0], grid.shape[1], np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
+
+
+def round_name(number: int) -> str:
+    """A round in words people know; 0 is what stands before the first one."""
+    named = {0: "placeholders", BASE: "base model", SHARED: "shared adapter", ADAPTER: "adapter"}
+    return named.get(number, f"further adapter {number - ADAPTER}")
 
 
 def seed_for(seed: int, task_id: str, purpose: str) -> int:

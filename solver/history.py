@@ -18,15 +18,7 @@ from solver.record import Recorded
 from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
 from solver.vote import Ranked
 
-RULE = "hierarchical"  # how a run voted whose record does not say
-FIRST_FURTHER = 4  # rounds from this one on give split votes another adapter and other views
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
-
-
-def round_name(number: int) -> str:
-    """A round in words people know."""
-    named = {0: "placeholders", 1: "base model", 3: "adapter"}
-    return named.get(number, f"further adapter {number - FIRST_FURTHER + 1}" if number >= FIRST_FURTHER else "round 2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +123,10 @@ class History:
 
     @property
     def rule(self) -> str:
-        """The voting rule the run used."""
+        """The voting rule the run used; the default one where its record does not say."""
         config = self.start.get("config")
         given = config.get("rule") if isinstance(config, dict) else None
-        return given if isinstance(given, str) and given in vote.RULES else RULE
+        return given if isinstance(given, str) and given in vote.RULES else vote.DEFAULT
 
     @cached_property
     def rounds(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,7 +24,18 @@ from solver import architecture, base_model, cards, devices, memory
 from solver import config as settings
 from solver.checkpoint import ADAPTER_FILE, sha256
 from solver.clock import Deadline, now
-from solver.core import SHARED, Adapter, Pair, Task, TaskResult, TrainReport, out_of_memory
+from solver.core import (
+    SHARED,
+    Adapter,
+    Example,
+    Pair,
+    Stop,
+    Task,
+    TaskResult,
+    Trainer,
+    TrainReport,
+    out_of_memory,
+)
 from solver.record import candidate_to_json, grid
 from solver.rounds import InTurns
 
@@ -58,6 +69,28 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
+class Telling:
+    """A trainer that reports each adapter as soon as it is trained, while the turn goes on."""
+
+    def __init__(self, trainer: Trainer, report: Callable[..., None]):
+        self._trainer, self._report = trainer, report
+
+    def train(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
+    ) -> TrainReport:
+        """As the trainer does."""
+        made = self._trainer.train(name, examples, seed, stop, start_from, steps)
+        loss = round(made.losses[-1], 4) if made.losses else None
+        self._report(kind="trained", adapter=name, steps=made.steps, loss=loss)
+        return made
+
+
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
     """Build both halves, say so, then serve orders until there are no more."""
 
@@ -79,6 +112,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
+    telling = Telling(trainer, report)
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
@@ -86,11 +120,11 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         try:
             if order["round"] == SHARED:
                 before = now()
-                made = kept(share(tasks, trainer, config, stop, format), Path(order["keep"]))
+                made = kept(share(tasks, telling, config, stop, format), Path(order["keep"]))
                 report(kind="shared", seconds=round(now() - before, 3), **made)
             else:
                 shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
-                for result in solve(tasks, number, trainer, sampler, config, seconds, stop, shared, format):
+                for result in solve(tasks, number, telling, sampler, config, seconds, stop, shared, format):
                     report(kind="result", **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from solver import history
+from solver.core import round_name
 from solver.record import Recorder
 from solver.tasks import BadInput
 from tests import runs
@@ -135,7 +136,7 @@ def test_what_is_no_run_directory_is_refused(results: bool, tmp_path: Path) -> N
 
 
 def test_rounds_have_names_people_know() -> None:
-    assert [history.round_name(n) for n in (0, 1, 3, 4, 6)] == [
-        *("placeholders", "base model", "adapter"),
+    assert [round_name(n) for n in (0, 1, 2, 3, 4, 6)] == [
+        *("placeholders", "base model", "shared adapter", "adapter"),
         *("further adapter 1", "further adapter 3"),
     ]

@@ -463,6 +463,16 @@ def test_the_search_and_the_reading_speak_the_models_format_too(format):
     assert all(format.decode(reply) is not None for _, reply, _ in sampler.readings)
 
 
+def test_an_adapter_shared_by_tasks_is_trained_in_the_models_format(format):
+    trainer = FakeTrainer()
+    pipeline.share(TASKS, trainer, CONFIG, Deadline.after(1e6, FakeClock()), format)
+    [(_, examples, _)] = trainer.calls
+    assert examples
+    for example in examples:
+        assert example.tokens[: len(format.opening)].tolist() == list(format.opening)
+        assert example.tokens[-1] == format.end
+
+
 def test_a_model_that_answers_in_another_format_than_it_was_asked_in_gives_no_candidate():
     class Confused(FakeSampler):
         def _answer(self, prompt):

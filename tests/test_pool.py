@@ -45,6 +45,8 @@ class Heard:
     failures: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    trained: int = 0  # adapters of one turn, at most, that the seats told of while it went on
+    looks: int = 0
 
     @property
     def hooks(self) -> Hooks:
@@ -54,7 +56,13 @@ class Heard:
             lambda task_id, why: self.lost.append((task_id, why)),
             lambda number, ids, why: self.failures.append((number, "".join(ids), why)),
             self.notes.append,
+            self.notes.append,
+            self.watched,
         )
+
+    def watched(self, seats):
+        self.trained = max(self.trained, *(len(seat.trained) for seat in seats))
+        self.looks += 1
 
     def result(self, device, message):
         self.devices.add(device)
@@ -118,6 +126,13 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
     assert starts(tmp_path) == 1
     assert turns(tmp_path) == ["ab", "cd"]
+
+
+def test_the_seats_can_be_watched_while_turns_go_on(serve, monkeypatch):
+    monkeypatch.setattr(pool, "TICK", 0.01)
+    heard = serve("ab", pause=0.5)
+    assert heard.trained >= 1  # the last one's report comes with the results
+    assert heard.looks >= 10  # about 100; the bound minds busy machines
 
 
 def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tmp_path, monkeypatch):
@@ -269,7 +284,7 @@ def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with (tmp_path / "log").open("w") as log:
-        hooks = Hooks(interrupt, lambda *_: None, lambda *_: None, lambda *_: None, lambda text: None)
+        hooks = Hooks(interrupt, *[lambda *_: None] * 5)
         served = Pool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log, tmp_path)
         with pytest.raises(KeyboardInterrupt):
             served.run(Scheduler([Job("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))

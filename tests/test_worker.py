@@ -88,9 +88,12 @@ def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
 
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
-    """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with."""
+    """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with.
 
-    def run(*orders, sampler=None, trainer=None, seconds=600.0, **more):
+    Those on adapters that are trained are left out unless `all_reports` are wanted.
+    """
+
+    def run(*orders, sampler=None, trainer=None, seconds=600.0, all_reports=False, **more):
         built = {}
 
         def make_sampler(*given):
@@ -120,7 +123,8 @@ def drive(monkeypatch, tmp_path):
         serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
         assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed)
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
-        return [json.loads(line) for line in reports.getvalue().splitlines()]
+        said = [json.loads(line) for line in reports.getvalue().splitlines()]
+        return [report for report in said if all_reports or report["kind"] != "trained"]
 
     return run
 
@@ -134,6 +138,12 @@ def test_a_worker_first_says_that_it_is_ready_and_what_there_is_to_say_of_both_m
     assert ready["kind"] == "ready"
     assert ready["seconds"] >= 0
     assert ready["notes"] == ["nothing is sampled: this is a fake", "nothing is trained: this is a fake"]
+
+
+def test_each_adapter_is_told_of_as_soon_as_it_is_trained(drive):
+    reports = drive([MIRROR, STACK], trainer=FakeTrainer(fails=frozenset({"stack"})), all_reports=True)
+    assert kinds(reports) == ["ready", "trained", "result", "result", "done"]
+    assert reports[1] == {"kind": "trained", "adapter": "mirror", "steps": 3, "loss": 0.3333}
 
 
 def test_every_order_gets_a_result_for_each_of_its_tasks_and_then_a_word_that_it_is_done(drive):

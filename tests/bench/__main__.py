@@ -1,7 +1,8 @@
-"""`python -m tests.bench`: the ratios of the engine's work to the usual ways, medians of paired runs, in one table.
+"""`python -m tests.bench`: the engine's work against the usual ways, medians of paired runs; and the `gauges`.
 
     python -m tests.bench                                    # everything, as it is meant to be reported
     python -m tests.bench --runs 1 --tasks 2 --views 2 --prompts 2 --steps 2 --limit 400     # a quick look
+    python -m tests.bench --only votes report                # the gauges alone: no model, half a minute
     python -m tests.bench --only parity --prompts 30         # the same replies as the recursion's, in float32
 
 Run it with nothing else on the machine. Ours starts every run with an empty prefix cache.
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from solver.clock import Deadline, now
 from solver.config import EngineSettings, TrainRecipe
 from solver.core import Adapter, Prompt, Task
 from solver.examples import leave_one_out
+from tests.bench import gauges
 
-WHAT = ("parity", "search", "greedy", "scoring", "training")
+WHAT = ("parity", "search", "greedy", "scoring", "training", *gauges.GAUGES)
 FAR = 24 * 3600.0  # seconds: no deadline
 EDGE = 1e-3  # nats around p_min within which two arithmetics may disagree on what is found
 
@@ -291,7 +293,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Run the comparisons and print the table."""
+    """Run the comparisons and the gauges, and print their tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=WHAT, default=list(WHAT[1:]), help="parity alone is in float32")
     parser.add_argument("--runs", type=int, default=5, help="paired runs a comparison")
@@ -310,14 +312,27 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON instead")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(options, Path(directory))
-        rows = [row for name in options.only for row in PARTS[name](bench)]
+        compared = [PARTS[name] for name in options.only if name in PARTS]
+        bench = Bench(options, Path(directory)) if compared else None
+        rows = [row for part in compared for row in part(bench)]
+        wanted = [gauges.GAUGES[name] for name in options.only if name in gauges.GAUGES]
+        measured = [gauge for part in wanted for gauge in part(Path(directory))]
     if options.json:
-        print(json.dumps([{"name": r.name, "usual": r.usual, "ours": r.ours, "note": r.note} for r in rows]))
-        return 0
-    print("| what | usual, s | ours, s | times faster (lowest to highest) | goal | |\n|---|---|---|---|---|---|")
-    print("\n".join(row.line() for row in rows))
+        values = [{"name": r.name, "usual": r.usual, "ours": r.ours, "note": r.note} for r in rows]
+        print(json.dumps(values + [asdict(gauge) for gauge in measured]))
+    else:
+        told(rows, measured)
     return 0
+
+
+def told(rows: Sequence[Row], measured: Sequence[gauges.Gauge]) -> None:
+    """Print a table of each kind that has rows."""
+    if rows:
+        print("| what | usual, s | ours, s | times faster (lowest to highest) | goal | |\n|---|---|---|---|---|---|")
+        print("\n".join(row.line() for row in rows))
+    if measured:
+        print("| what | measured | goal | |\n|---|---|---|---|")
+        print("\n".join(gauge.line() for gauge in measured))
 
 
 if __name__ == "__main__":
