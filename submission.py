@@ -11,23 +11,31 @@ from solver.clock import Deadline
 if __name__ == "__main__":
     STARTED = Deadline.after(0)  # the moment the time limit counts from
 
-from solver.cli import parse, prepare
+from solver import preflight
+from solver.cli import parse, planned, prepare
 from solver.kaggle import RERUN  # where nobody will look at a report
 from solver.record import directory_of
-from solver.run import Run
+from solver.run import Run, check_gpus
 from solver.tasks import BadInput
 
 REPORT_SECONDS = 3.0  # a report of 400 tasks takes about as long
 
 
 def main(argv: list[str], started: Deadline) -> int:
-    """Run a submission; returns the exit status: 0 done, 2 bad input (one line says what to do)."""
+    """Run a submission; returns the exit status: 0 done, 1 broken, 2 bad input (one line)."""
     options = parse(argv)
     try:
+        if options.plan is not None:
+            print(planned(options))
+            return 0
         plan = prepare(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if options.preflight:
+        findings = check_gpus(plan)
+        print("\n".join(map(str, findings)))
+        return 0 if preflight.possible(findings) else 1
     deadline = Deadline(started.at + plan.config.time_limit - options.already_spent)
     status = Run(plan, deadline).execute()
     if status == 0 and not options.no_report and RERUN not in os.environ:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from solver import checkpoint, devices, families, record, tasks
+from solver import checkpoint, devices, families, memory, record, tasks
+from solver.architecture import DESCRIBED, described, read
+from solver.cards import CARDS, named, shown
 from solver.checkpoint import Checkpoint
 from solver.config import PRESETS, SCOPES, Config, require, seconds, unpack
 from solver.core import Grid
@@ -78,6 +80,11 @@ def parser() -> OneLine:
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
+    made.add_argument(
+        "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
+    )
+    made.add_argument("--plan-model", metavar="NAME", help=f"plan for {', '.join(DESCRIBED)}, not for --weights")
+    made.add_argument("--preflight", action="store_true", help="print what would keep the GPUs from working, no run")
     made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
     return made
 
@@ -102,6 +109,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         alone = options.solutions is not None and options.challenges is None
         require("--solutions", str(options.solutions), not alone, "to come with --challenges; splits have their own")
         devices.check(options.devices)
+        lone = options.plan_model is not None and options.plan is None
+        require("--plan-model", options.plan_model, not lone, "to come with --plan")
         _alone_with_resume(made, options)
     except BadInput as error:
         made.error(str(error))
@@ -212,6 +221,23 @@ def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, and a context no longer than they know positions."""
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     return replace(config, format=weights.format, engine=replace(config.engine, context=context))
+
+
+def planned(options: argparse.Namespace) -> str:
+    """The memory plan that `--plan` asks for, as text: for the named card, or for each GPU found. Raises `BadInput`.
+
+    A named card is planned with the preset meant for it, unless `--preset` names another than the default.
+    """
+    model = described(options.plan_model) if options.plan_model else read(options.weights)
+    if options.plan:
+        card = named(options.plan)
+        if options.preset == "cpu":
+            options.preset = memory.PRESET_OF[card.name]
+        return "\n".join(memory.lines(memory.plan(model, card, configure(options))))
+    found = [gpu.card for gpu in shown()]
+    if not found:
+        raise BadInput(f"--plan names no card and nvidia-smi shows none: expected one of {', '.join(CARDS)}")
+    return "\n".join(line for card in found for line in memory.lines(memory.plan(model, card, configure(options))))
 
 
 def fingerprint(plan: Plan) -> str:

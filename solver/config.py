@@ -127,9 +127,10 @@ class TrainRecipe:
 class EngineSettings:
     """How the engine is built.
 
-    `context`: tokens of the longest prompt with its reply. `cache_bytes`: size of the key-value cache. `adapters`:
-    distinct adapters in one batch. `rank`: the LoRA rank served. `sequences`: prompts in flight. `threads`: of the
-    CPU backend.
+    `context`: tokens of the longest prompt with its reply. `cache_bytes`: size of the key-value cache; on a GPU at
+    most so much, `memory.plan` says how much. `adapters`: distinct adapters in one batch. `rank`: the LoRA rank
+    served. `sequences`: prompts in flight. `threads`: of the CPU backend. `gpu_share`: of a GPU's memory for the
+    engine. `sleeps`: on a GPU, whether the engine gives its memory up while adapters are trained.
     """
 
     context: int = 6144
@@ -139,9 +140,12 @@ class EngineSettings:
     sequences: int = 128
     dtype: str = "bfloat16"
     threads: int = 2
+    gpu_share: float = 0.9
+    sleeps: bool = False
 
     def __post_init__(self) -> None:
         require("context", self.context, self.context > LONGEST_ANSWER, f"more than {LONGEST_ANSWER} tokens")
+        require("gpu_share", self.gpu_share, 0 < self.gpu_share < 1, "a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,7 @@ PRESETS: Mapping[str, Config] = {
         group=16,
         reserve=120.0,
         train=TrainRecipe(steps=64, tokens=16384),
-        engine=EngineSettings(context=8192, cache_bytes=32 << 30, adapters=16, sequences=512),
+        engine=EngineSettings(context=8192, cache_bytes=96 << 30, adapters=16, sequences=512),
     ),
     "kaggle-l4x4": Config(
         time_limit=10.5 * HOUR,
@@ -231,7 +235,7 @@ PRESETS: Mapping[str, Config] = {
         group=8,
         reserve=600.0,
         train=TrainRecipe(steps=64, tokens=8192),
-        engine=EngineSettings(context=8192, cache_bytes=8 << 30, adapters=8, sequences=256),
+        engine=EngineSettings(context=8192, cache_bytes=16 << 30, adapters=8, sequences=256),
     ),
     "kaggle-t4x2": Config(
         time_limit=10.5 * HOUR,
@@ -239,7 +243,7 @@ PRESETS: Mapping[str, Config] = {
         group=8,
         reserve=600.0,
         train=TrainRecipe(steps=64, tokens=8192),
-        engine=EngineSettings(context=8192, cache_bytes=4 << 30, adapters=8, sequences=128, dtype="float16"),
+        engine=EngineSettings(context=8192, cache_bytes=8 << 30, adapters=8, sequences=128, dtype="float16"),
     ),
 }
 

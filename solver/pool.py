@@ -30,6 +30,7 @@ from solver.worker import task_to_json
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
 GRACE = 10.0  # seconds past its grant before a child counts as stuck and is killed
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
+APART = 4.0  # seconds between the starts of workers on GPUs: their first imports compile, and read the same files
 START_MOST = 300.0  # seconds a child may take to start, however much time is left
 KILLED = 2.0  # seconds to wait for a killed child; less than LAST
 MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
@@ -141,7 +142,7 @@ def _memory() -> str | None:
 
 @dataclass
 class Seat:
-    """A device with whoever sits there.
+    """A device with whoever sits there, from the moment `from_then` on.
 
     `until`: when the child must be ready, or its turn over. `starts`: children since one was last ready. `level`:
     steps down the ladder of memory. `measured`, `need`: of the tasks the running turn has answered; `trained`: what
@@ -149,6 +150,7 @@ class Seat:
     """
 
     device: Device
+    from_then: Deadline = field(default_factory=lambda: Deadline.after(0))
     child: Child | None = None
     ready: bool = False
     starts: int = 0
@@ -177,7 +179,7 @@ class Pool:
         self.keep, self.shared = keep, dict[str, Mapping[str, Any]]()
         self.tasks = {task.id: task for task in tasks}
         self.weights, self.config, self.hooks, self.log = weights, config, hooks, log
-        self.seats = [Seat(device) for device in devices]
+        self.seats = [Seat(device, Deadline.after(APART * n * device.gpu)) for n, device in enumerate(devices)]
         self.answered: set[str] = set()
 
     def share(self, message: Mapping[str, Any]) -> None:
@@ -195,10 +197,11 @@ class Pool:
                 for seat in self.seats:
                     self._employ(seat)
                 working = [seat for seat in self.seats if seat.child is not None and (seat.grant or not seat.ready)]
-                if not working:
+                due = [seat for seat in self.seats if seat.from_then.remaining() > 0]
+                if not working and not due:
                     break
                 self.hooks.watch(self.seats)
-                self._wait(working)
+                self._wait(working, due)
                 for seat in working:
                     self._listen(seat)
             started = any(seat.child for seat in self.seats) or self.last.remaining() <= 0
@@ -215,7 +218,7 @@ class Pool:
 
     def _employ(self, seat: Seat) -> None:
         """Start a child where there is none and one may help; hand a turn to one that is idle."""
-        if seat.child is None and seat.starts < STARTS:
+        if seat.child is None and seat.starts < STARTS and seat.from_then.remaining() <= 0:
             seat.starts, seat.ready = seat.starts + 1, False
             seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining()))
             try:
@@ -242,15 +245,19 @@ class Pool:
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             child.order(order | {"train_seconds": dict(grant.train_seconds)})
 
-    def _wait(self, working: Sequence[Seat]) -> None:
-        """Sleep until a child says something, can take more of its order, or its time is over; `TICK` at most."""
+    def _wait(self, working: Sequence[Seat], due: Sequence[Seat]) -> None:
+        """Sleep until a child says something, takes more of its order, is late, or is to start; `TICK` at most."""
         with selectors.DefaultSelector() as selector:
             for seat in working:
                 assert seat.child is not None
                 selector.register(seat.child.reports, selectors.EVENT_READ)
                 if seat.child.unsent:
                     selector.register(seat.child.orders, selectors.EVENT_WRITE)
-            selector.select(min(TICK, *(seat.until.remaining() for seat in working)))
+            selector.select(
+                min(
+                    [TICK, *(seat.from_then.remaining() for seat in due), *(seat.until.remaining() for seat in working)]
+                )
+            )
 
     def _listen(self, seat: Seat) -> None:
         """Take in what a child said; see whether it is gone or late."""

@@ -6,16 +6,17 @@ solutions are looked at only for tasks whose answers are already written.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from solver import answers, evaluate, families, formats, record
+from solver import answers, evaluate, families, formats, nearby, preflight, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import pack, stages
@@ -164,10 +165,28 @@ class Run:
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
         hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch)
         keep = self.directory / record.ADAPTERS
-        pool = Pool(plan.task_set.tasks, plan.checkpoint.path, config, devices, hooks, log, keep)
-        for message in self.shared:
-            pool.share(message)
-        pool.run(self.scheduler, self.deadline)
+        with self._weights() as weights:
+            pool = Pool(plan.task_set.tasks, weights, config, devices, hooks, log, keep)
+            for message in self.shared:
+                pool.share(message)
+            pool.run(self.scheduler, self.deadline)
+
+    @contextlib.contextmanager
+    def _weights(self) -> Iterator[Path]:
+        """Where the workers load the weights from. On GPUs, what might keep those from working is said first.
+
+        A fault is no reason to stop: the file is complete, and the workers find out for themselves.
+        """
+        plan = self.plan
+        if not any(device.gpu for device in plan.devices):
+            yield plan.checkpoint.path
+            return
+        for finding in check_gpus(plan):
+            (self._note if finding.level == preflight.OK else self._warn)(f"preflight: {finding}")
+        with nearby.local(plan.checkpoint.path, plan.checkpoint.bytes) as (weights, said):
+            if said:
+                self._note(said)
+            yield weights
 
     def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
         self.notes[task_id] = (*message["notes"],)
@@ -284,6 +303,12 @@ class Run:
             print(evaluate.table(evaluate.score(written, {i: known[i] for i in self.plan.task_set.tests})))
         print(f"{self.plan.output}: {'NOT VALID' if faults else 'complete and valid'}; its record is {self.directory}")
         return 1 if faults else 0
+
+
+def check_gpus(plan: Plan) -> tuple[preflight.Finding, ...]:
+    """What the machine says of a plan's GPUs, before any of them is used."""
+    numbers = [d.environment["CUDA_VISIBLE_DEVICES"] for d in plan.devices if d.gpu]
+    return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
 
 
 def _interrupt(*_: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def on_a_gpu(settings: EngineSettings) -> dict[str, Any]:
+    """Arguments of vLLM's `LLM` for a GPU alone: what it may take when it starts, and whether it can sleep."""
+    return {"gpu_memory_utilization": settings.gpu_share, "enable_sleep_mode": settings.sleeps}
 
 
 class VllmSampler:
@@ -65,6 +70,7 @@ class VllmSampler:
             enable_prefix_caching=True,
             block_size=16 if on_gpu else 32,
             enforce_eager=not on_gpu,
+            **(on_a_gpu(settings) if on_gpu else {}),
             enable_lora=True,
             max_loras=settings.adapters,
             max_cpu_loras=2 * settings.adapters,
@@ -74,6 +80,8 @@ class VllmSampler:
             seed=seed,
             disable_log_stats=True,
         )
+        self.asleep = False
+        self.before_waking: Callable[[], None] = lambda: None  # what must happen to make room
         self.end, self.next_id = end, 1
         self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
         self.ids: dict[str, int] = {}
@@ -193,6 +201,7 @@ class VllmSampler:
         """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
         from vllm.lora.request import LoRARequest
 
+        self.wake()
         self.asked += 1
         name = str(self.asked)
         lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path)) if adapter else None
@@ -206,11 +215,28 @@ class VllmSampler:
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """Free the memory and the files of adapters that will not be asked for again."""
+        self.wake()
         for adapter in adapters:
             shutil.rmtree(adapter.path, ignore_errors=True)
             number = self.ids.get(adapter.name)
             if number is not None and number in self.llm.llm_engine.list_loras():
                 self.llm.llm_engine.remove_lora(number)
+
+    def rest(self) -> None:
+        """Give the card up until something is asked: weights to the machine's memory, the cache's contents away.
+
+        Level 1 of vLLM's two: on level 2 it forgets the weights, and its LoRA matrices with them.
+        """
+        if not self.asleep:
+            self.llm.sleep(level=1)
+            self.asleep = True
+
+    def wake(self) -> None:
+        """Take the card again, where it was given up."""
+        if self.asleep:
+            self.before_waking()
+            self.llm.wake_up()
+            self.asleep = False
 
 
 class Growing:

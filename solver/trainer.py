@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,72 +16,60 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 from safetensors.torch import load_file
 from torch import Tensor
 
+from solver.base_model import PEFT, UNSLOTH, Setup, lora_settings, quantization, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import now
 from solver.config import TrainRecipe, require_machine
 from solver.core import Adapter, Example, Stop, TrainReport, seed_for
 
-UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
+PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
+FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients overflow, which costs a step
 MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
 
-def choose(architecture: str, cuda: bool, installed: bool) -> tuple[str, str]:
-    """(`unsloth` or `peft`, why), decided by what the machine can do and nothing else."""
-    if not cuda:
-        return "peft", "there is no CUDA GPU"
-    if not installed:
-        return "peft", "unsloth is not installed"
-    if architecture not in UNSLOTH_SERVES:
-        return "peft", f"unsloth does not serve {architecture}"
-    return "unsloth", f"a GPU that serves {architecture}"
-
-
-def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:
-    """The LoRA as both libraries spell it."""
-    return {
-        "r": recipe.rank,
-        "lora_alpha": recipe.alpha,
-        "target_modules": list(recipe.targets),
-        "use_rslora": recipe.rslora,
-        "lora_dropout": 0.0,
-        "bias": "none",
-    }
-
-
-def with_peft(weights: Path, recipe: TrainRecipe) -> Any:
+def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
     """The base model under a LoRA, through transformers and peft."""
     import peft
     from transformers import AutoModelForCausalLM
 
+    dtype = getattr(torch, how.dtype)
     base = AutoModelForCausalLM.from_pretrained(
         weights,
-        dtype=torch.bfloat16,
+        dtype=dtype,
         local_files_only=True,
-        quantization_config=four_bits() if recipe.bits == 4 else None,
+        quantization_config=four_bits(dtype) if how.bits == 4 else None,
     )
     lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
-    return peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+    made = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+    if how.checkpointing:
+        recompute(made)
+    return made
 
 
-def four_bits() -> Any:
+def recompute(model: Any) -> None:
+    """Have each layer's activations computed again on the way back; transformers does so in training mode alone,
+    which changes nothing else where dropout is 0."""
+    model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+
+
+def four_bits(dtype: torch.dtype) -> Any:
     """How the base weights are held for QLoRA (arXiv 2305.14314, section 3); needs bitsandbytes and a CUDA GPU."""
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    return BitsAndBytesConfig(**quantization(), bnb_4bit_compute_dtype=dtype)
 
 
-def with_unsloth(weights: Path, recipe: TrainRecipe, context: int) -> Any:
-    """The base model under a LoRA, through Unsloth, which cuts inputs at 2,048 tokens unless told the context."""
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+def with_unsloth(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
+    """The base model under a LoRA, through Unsloth, whose environment and import come first (`worker.build`)."""
     from unsloth import FastLanguageModel
 
-    base, _ = FastLanguageModel.from_pretrained(
-        str(weights), max_seq_length=context, load_in_4bit=recipe.bits == 4, local_files_only=True
-    )
-    return FastLanguageModel.get_peft_model(base, **lora_settings(recipe))
+    base, _ = FastLanguageModel.from_pretrained(**unsloth_model(weights, how), dtype=getattr(torch, how.dtype))
+    return FastLanguageModel.get_peft_model(base, **unsloth_lora(recipe, how))
 
 
 def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> None:
@@ -101,18 +88,17 @@ def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> Non
 class LoraTrainer:
     """One base model with one LoRA, set back to its start for every training. The model comes from Unsloth or peft."""
 
-    def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int):
+    def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int, planned: Setup | None = None):
         from solver import grid_qwen3
 
         grid_qwen3.register()
         self.recipe, self.directory = recipe, directory
         cuda = torch.cuda.is_available()
         require_machine(recipe, cuda, importlib.util.find_spec("bitsandbytes") is not None)
-        architecture = json.loads((weights / "config.json").read_text())["model_type"]
-        library, why = choose(architecture, cuda, importlib.util.find_spec("unsloth") is not None)
-        self.notes = (f"adapters are trained with {library}: {why}",)
+        self.how = planned or setup(weights, recipe, context, cuda)
+        self.notes = (self.how.note,)
         self.device = "cuda" if cuda else "cpu"
-        made = with_peft(weights, recipe) if library == "peft" else with_unsloth(weights, recipe, context)
+        made = (with_peft if self.how.library == PEFT else with_unsloth)(weights, recipe, self.how)
         self.model: Any = made.to(self.device)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
@@ -152,6 +138,7 @@ class LoraTrainer:
     def _reset(self, seed: int) -> dict[str, Tensor]:
         """The LoRA back to its start (A random, B zero); returns float32 masters of its matrices."""
         generator = torch.Generator().manual_seed(seed)
+        self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 bound = 1 / math.sqrt(parameter.shape[1]) if "lora_A" in name else 0.0
@@ -177,13 +164,15 @@ class LoraTrainer:
         loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
-        loss.backward()
+        self.scaler.scale(loss).backward()
         for name, parameter in self.parameters.items():
             assert parameter.grad is not None
             masters[name].grad = parameter.grad.float()
             parameter.grad = None
+        self.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(masters.values(), self.recipe.clip)
-        optimizer.step()
+        self.scaler.step(optimizer)  # in float16 it leaves a step out whose gradients overflowed
+        self.scaler.update()
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(masters[name])
@@ -202,8 +191,51 @@ class LoraTrainer:
         if hasattr(model, "loss"):  # the factored head's, without vocabulary-wide logits
             factored: Tensor = model.loss(tokens, wanted)
             return factored
-        logits = self.model(input_ids=tokens[:, :-1]).logits[wanted[:, 1:]]
-        return torch.nn.functional.cross_entropy(logits.float(), tokens[:, 1:][wanted[:, 1:]])
+        chosen, targets = wanted[:, 1:], tokens[:, 1:][wanted[:, 1:]]
+        if self.how.pieces:
+            return piecewise_loss(model.get_output_embeddings(), self._hidden(tokens[:, :-1])[chosen], targets)
+        logits = self.model(input_ids=tokens[:, :-1]).logits[chosen]
+        return torch.nn.functional.cross_entropy(logits.float(), targets)
+
+    def _hidden(self, tokens: Tensor) -> Tensor:
+        """The last hidden states, [batch, length, hidden]; Unsloth gives them in the logits' place (`base_model`)."""
+        if self.how.library == UNSLOTH:
+            with torch.autocast(self.device, getattr(torch, self.how.dtype)):  # its LoRA matrices are float32
+                hidden: Tensor = self.model(input_ids=tokens).logits
+            return hidden
+        inner: Tensor = self.model.base_model.model.model(input_ids=tokens).last_hidden_state
+        return inner
+
+    def rest(self) -> None:
+        """Leave the card to the engine: the weights wait in the machine's memory."""
+        self._move("cpu")
+
+    def wake(self) -> None:
+        """Take the card again."""
+        self._move(self.device)
+
+    def _move(self, device: str) -> None:
+        if next(iter(self.parameters.values())).device.type != torch.device(device).type:
+            self.model.to(device)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def piecewise_loss(head: Any, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Mean nats a token over `targets` [n] from `hidden` [n, width], `PIECE` tokens' logits at a time.
+
+    The logits of a piece are computed again on the way back, so that never more than one piece's are held.
+    """
+
+    def piece(states: Tensor, wanted: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(head(states).float(), wanted, reduction="sum")
+
+    hidden = hidden.to(head.weight.dtype)
+    sums = [
+        torch.utils.checkpoint.checkpoint(piece, hidden[at : at + PIECE], targets[at : at + PIECE], use_reentrant=False)
+        for at in range(0, len(targets), PIECE)
+    ]
+    return torch.stack(sums).sum() / len(targets)
 
 
 class Pace:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from solver import architecture, base_model, cards, devices, memory
 from solver import config as settings
 from solver.checkpoint import ADAPTER_FILE, sha256
 from solver.clock import Deadline, now
@@ -35,6 +37,7 @@ from solver.core import (
     out_of_memory,
 )
 from solver.record import candidate_to_json, grid
+from solver.rounds import InTurns
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -105,7 +108,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     started = now()
     try:
         format = load(config.format, weights)
-        trainer, sampler = build(weights, config, scratch)
+        trainer, sampler, config = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
@@ -147,15 +150,63 @@ def adapters_from_json(data: Mapping[str, Any]) -> dict[str, Adapter]:
     return {i: Adapter(data[i]["adapter"], path) for i, path in paths.items() if whole[i]}
 
 
-def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
-    """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
+def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
+    """(trainer, sampler, the settings they were built with): the engine first, whose environment comes before torch."""
+    if on_gpu(config.engine.threads):
+        return build_on_gpu(weights, config, scratch)
     from solver.families import load
     from solver.sampler import VllmSampler
 
     sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed)
     from solver.trainer import LoraTrainer
 
-    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler
+    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
+
+
+def on_gpu(threads: int) -> bool:
+    """Whether this process was given a GPU that its torch can use; torch is asked only where there is one."""
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "any") or devices.gpus() == 0:
+        return False
+    from solver.sampler import prepare
+
+    prepare(threads)  # before torch is imported
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:
+    """`build` by the card's memory plan: Unsloth first where it trains, then the engine, then the trainer.
+
+    Unsloth comes before transformers, which the engine imports. `BadInput`: no layout fits the card.
+    """
+    from solver.families import load
+    from solver.sampler import VllmSampler
+
+    how = base_model.setup(weights, config.train, config.engine.context, cuda=True)
+    if how.library == base_model.UNSLOTH:
+        os.environ.update(base_model.environment(scratch))
+        importlib.import_module(base_model.UNSLOTH)
+    made = memory.plan(architecture.read(weights), this_card(), config)
+    planned = made.settings(config)
+    how = base_model.setup(weights, config.train, made.context, True, made.card.dtype, made.checkpointing)
+    sampler = VllmSampler(weights, planned.engine, load(config.format, weights).end, config.seed)
+    sampler.notes = (made.line, *sampler.notes)
+    if planned.engine.sleeps:
+        sampler.rest()
+    from solver.trainer import LoraTrainer
+
+    trainer = LoraTrainer(weights, planned.train, scratch, made.context, how)
+    return (InTurns(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
+
+
+def this_card() -> cards.Card:
+    """The GPU this process sees first, with the memory that is free on it now."""
+    import torch
+
+    shown = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    return cards.Shown(shown.name, total, free, (shown.major, shown.minor), "").card
 
 
 def die_with(parent: int) -> None:

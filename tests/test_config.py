@@ -70,6 +70,7 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
             lambda: Config(train=TrainRecipe(rank=64)),
             "LoRA rank is 64: expected at most the engine's, 32; lower it, or raise the engine's to 64",
         ),
+        (lambda: EngineSettings(gpu_share=1.0), "gpu_share is 1.0: expected a share between 0 and 1"),
         (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),
         (
             lambda: TrainRecipe(targets=("q_proj", "lm_head")),

@@ -368,3 +368,39 @@ def test_tasks_are_ordered_with_the_adapter_they_share_and_with_none_where_its_t
     given = {i: known["adapter"] for o in orders if o["round"] == 3 for i, known in o["shared"].items()}
     assert given == dict.fromkeys("ac", "shared-c-a")
     assert (2, "db") in [(number, ids) for number, ids, _ in heard.failures]
+
+
+def test_workers_on_gpus_start_one_after_another_and_those_on_a_cpu_at_once(serve, tmp_path, monkeypatch):
+    """The later one of two waits its seconds even where the first never gets ready, and then does all the work."""
+    monkeypatch.setattr(pool, "APART", 0.4)
+    started = []
+    monkeypatch.setattr(pool, "Child", watched(pool.Child, started))
+    gpus = tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(3))
+    heard = serve("abcdef", devices=gpus, pause=0.5)
+    assert len(heard.results) == 6
+    first, second, third = started
+    assert second - first == pytest.approx(0.4, abs=0.25)
+    assert third - second == pytest.approx(0.4, abs=0.25)
+    started.clear()
+    serve("abcdef", devices=tuple(Device(f"cpu {n}", {}) for n in range(3)), pause=0.5)
+    assert started[2] - started[0] < 0.4
+
+
+def watched(child, started):
+    """`Child`, noting when each is made."""
+
+    def made(*given):
+        started.append(time.monotonic())
+        return child(*given)
+
+    return made
+
+
+def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_can_not_start(
+    serve, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pool, "APART", 2.0)
+    gpus = tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(2))
+    heard = serve("ab", devices=gpus, start=["exit", "exit", "exit", "exit", ""])
+    assert sorted(heard.results) == ["a", "b"]
+    assert heard.devices == {"gpu 1"}

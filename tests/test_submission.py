@@ -409,6 +409,8 @@ def test_a_set_without_solutions_is_not_scored(call, mixed, capsys):
 def test_the_devices_asked_for_are_the_ones_the_workers_see(flag, expected, call, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     monkeypatch.setattr(devices, "gpus", lambda: 8)
+    monkeypatch.setattr(pool, "APART", 0.0)
+    monkeypatch.setattr("solver.run.check_gpus", lambda plan: ())
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     eight = challenges(tmp_path, {str(n): GOOD for n in range(8)})
     assert call("--challenges", eight, "--devices", flag, pause=0.05) == 0

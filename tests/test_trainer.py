@@ -16,14 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import tiny_model
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from solver import footprint, formats
 from solver import trainer as module
+from solver.base_model import Setup, setup
 from solver.clock import Deadline
 from solver.config import TARGETS, TrainRecipe
 from solver.core import Adapter, Example, Task
 from solver.examples import leave_one_out
 from solver.tasks import BadInput
-from solver.trainer import LoraTrainer, Pace, batches, choose
+from solver.trainer import LoraTrainer, Pace, batches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -352,19 +355,109 @@ def test_there_are_no_batches_of_no_examples() -> None:
     assert list(batches([], 100, 0)) == []
 
 
-@pytest.mark.parametrize(
-    ("architecture", "cuda", "installed", "library", "why"),
-    [
-        ("qwen3", False, True, "peft", "no CUDA GPU"),
-        ("qwen3", True, False, "peft", "not installed"),
-        ("grid_qwen3", True, True, "peft", "does not serve grid_qwen3"),
-        ("qwen3", True, True, "unsloth", "serves qwen3"),
-        ("llama", True, True, "unsloth", "serves llama"),
-    ],
-)
-def test_unsloth_is_chosen_where_a_gpu_the_package_and_the_architecture_are_there(
-    architecture, cuda, installed, library, why
+def gpu_like(weights: Path, **how) -> Setup:
+    """How a GPU would train these weights, but for the library, which is peft's on every machine here."""
+    return replace(setup(weights, RECIPE, 2048, cuda=False), **how)
+
+
+def gradients(trainer: LoraTrainer, batch: list[Example]) -> tuple[float, dict[str, torch.Tensor]]:
+    """The loss of a batch and its gradients with a LoRA whose B is not zero."""
+    trainer._reset(1)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in trainer.parameters.items():
+        if "lora_B" in name:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    loss = trainer.loss(batch)
+    loss.backward()
+    return float(loss.detach()), {n: p.grad.float() for n, p in trainer.parameters.items() if p.grad is not None}
+
+
+def test_activations_computed_again_give_the_same_gradients(trainer: LoraTrainer, weights: Path, tmp_path: Path):
+    """Bit by bit: the second pass through a layer is the first one again; and there is such a pass for each layer."""
+    again = LoraTrainer(weights, RECIPE, tmp_path, 2048, gpu_like(weights, checkpointing=True))
+    passes: list[int] = []
+    for layer in again.model.base_model.model.model.layers:
+        layer.mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    kept, repeated = gradients(trainer, examples()), gradients(again, examples())
+    assert kept[0] == repeated[0]
+    assert kept[1].keys() == repeated[1].keys()
+    assert all(torch.equal(kept[1][name], repeated[1][name]) for name in kept[1])
+    assert len(passes) == 2 * 2  # layers, each forwards twice
+    assert not any(p.requires_grad for n, p in again.model.named_parameters() if n not in again.parameters)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3 as transformers has it, with as many ids as the examples use."""
+    path = tmp_path_factory.mktemp("qwen3")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    config = Qwen3Config(vocab_size=formats.VOCABULARY, **sizes, **heads, tie_word_embeddings=False)
+    Qwen3ForCausalLM(config).to(torch.float32).save_pretrained(path)
+    return path
+
+
+def test_the_loss_in_pieces_is_the_loss_over_the_whole_vocabulary(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    chosen, reason = choose(architecture, cuda, installed)
-    assert chosen == library
-    assert why in reason
+    """In float32, with pieces that do not divide the tokens."""
+    monkeypatch.setattr(module, "PIECE", 7)
+    trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain, dtype="float32"))
+    whole = gradients(trainer, examples())
+    trainer.how = replace(trainer.how, pieces=True)
+    pieces = gradients(trainer, examples())
+    assert pieces[0] == pytest.approx(whole[0], rel=1e-5)
+    for name, gradient in whole[1].items():
+        assert torch.allclose(pieces[1][name], gradient, atol=1e-5)
+
+
+def test_in_float16_a_training_learns_as_in_bfloat16(plain: Path, tmp_path: Path):
+    losses = {}
+    for dtype in ("float16", "bfloat16"):
+        trainer = LoraTrainer(plain, RECIPE, tmp_path / dtype, 2048, gpu_like(plain, dtype=dtype, pieces=True))
+        report = trainer.train("one", examples(cap=2), 0, FakeStop())
+        assert trainer.scaler.is_enabled() == (dtype == "float16")
+        losses[dtype] = report.losses
+    assert losses["float16"][-1] < losses["float16"][0]
+    assert losses["float16"] == pytest.approx(losses["bfloat16"], rel=0.02)
+
+
+def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_halved(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain, dtype="float16"))
+    masters = trainer._reset(0)
+    before = {name: master.clone() for name, master in masters.items()}
+    optimizer = torch.optim.AdamW(masters.values(), lr=0.1, weight_decay=0.0)
+
+    def overflowing(batch: list[Example]) -> torch.Tensor:
+        return torch.stack([p.float().sum() for p in trainer.parameters.values()]).sum() * 1000.0
+
+    monkeypatch.setattr(trainer, "loss", overflowing)
+    trainer._step(examples(), masters, optimizer)
+    assert all(torch.equal(masters[name], before[name]) for name in masters)
+    assert trainer.scaler.get_scale() == module.FIRST_SCALE / 2
+    assert trainer._reset(0).keys() == masters.keys()
+    assert trainer.scaler.get_scale() == module.FIRST_SCALE  # the next task's training starts as this one did
+
+
+def test_the_arguments_for_four_bits_are_those_bitsandbytes_knows():
+    made = module.four_bits(torch.float16)
+    assert made.load_in_4bit
+    assert (made.bnb_4bit_quant_type, made.bnb_4bit_compute_dtype) == ("nf4", torch.float16)
+
+
+def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_path: Path):
+    """To a device without storage, which stands for the machine's memory: there is no other one here."""
+    trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain))
+    parameters = dict(trainer.parameters)
+    trainer.rest()
+    trainer.wake()
+    assert all(trainer.parameters[name] is parameters[name] for name in parameters)
+    trainer._move("meta")
+    assert {p.device.type for p in trainer.model.parameters()} == {"meta"}
+
+
+def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
+    assert module.PIECE == footprint.LOSS_PIECE

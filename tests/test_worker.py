@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import fakes
 import numpy as np
@@ -13,11 +14,16 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver import checkpoint
+from solver import checkpoint, worker
+from solver.architecture import DESCRIBED
+from solver.cards import CARDS
 from solver.checkpoint import ADAPTER_FILE
-from solver.config import Config, EngineSettings, TrainRecipe
+from solver.config import PRESETS, Config, EngineSettings, TrainRecipe
 from solver.core import ADAPTER, SHARED, Adapter, Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
+from solver.memory import plan
+from solver.rounds import InTurns
+from solver.tasks import BadInput
 from solver.worker import adapters_from_json, result_to_json, serve, task_from_json, task_to_json
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
@@ -231,3 +237,102 @@ def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
     assert set(adapters_from_json({"x": known})) == {"x"}
     (tmp_path / "a" / ADAPTER_FILE).write_text("matr")
     assert adapters_from_json({"x": known, "y": known | {"path": str(tmp_path / "gone")}}) == {}
+
+
+class Parts(list):
+    """What a worker on a GPU loads, in its order, and with what."""
+
+    def sampler(self, weights, engine, end, seed):
+        self.append(("engine", engine))
+        return SimpleNamespace(notes=("engine",), rest=lambda: self.append(("rest", None)), before_waking=None)
+
+    def trainer(self, weights, recipe, scratch, context, how):
+        self.append(("trainer", (recipe, context, how)))
+        return SimpleNamespace(notes=("trainer",), rest=lambda: None)
+
+    def names(self):
+        return [name for name, _ in self]
+
+
+@pytest.fixture
+def on_a(monkeypatch, tmp_path):
+    """Build a worker for a described model on a named card, with Unsloth installed or not; nothing is loaded."""
+
+    def run(card, model=DESCRIBED["qwen3-4b-16"], unsloth=True, config=PRESETS["kaggle-l4x4"], tokenizer=True):
+        parts = Parts()
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model.kind}))
+        if tokenizer:
+            (tmp_path / "tokenizer.json").write_text("{}")
+        monkeypatch.setattr(worker.architecture, "read", lambda weights: model)
+        monkeypatch.setattr(worker, "on_gpu", lambda threads: True)
+        monkeypatch.setattr(worker, "this_card", lambda: CARDS[card])
+        monkeypatch.setattr(worker.os, "environ", {})
+        installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
+        monkeypatch.setattr(worker.base_model, "importlib", SimpleNamespace(util=installed))
+        imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(worker.os.environ))))
+        monkeypatch.setattr(worker, "importlib", imported)
+        monkeypatch.setattr("solver.sampler.VllmSampler", parts.sampler)
+        monkeypatch.setattr("solver.trainer.LoraTrainer", parts.trainer)
+        return parts, *worker.build(tmp_path, config, tmp_path / "scratch")
+
+    return run
+
+
+def test_on_a_gpu_unsloth_is_imported_before_the_engine_with_its_environment_set(on_a, tmp_path):
+    parts, trainer, sampler, _ = on_a("h100")
+    assert parts.names() == ["unsloth", "engine", "trainer"]
+    environment = dict(parts)["unsloth"]
+    assert environment["UNSLOTH_COMPILE_LOCATION"] == str(tmp_path / "scratch" / "unsloth_compiled")
+    assert environment["UNSLOTH_DISABLE_STATISTICS"] == "1"
+    assert trainer.notes == ("trainer",)
+    assert sampler.notes[0].startswith("memory plan for h100: resident")
+
+
+def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
+    parts, _, _, config = on_a("t4", config=PRESETS["kaggle-t4x2"])
+    made = plan(DESCRIBED["qwen3-4b-16"], CARDS["t4"], PRESETS["kaggle-t4x2"])
+    recipe, context, how = dict(parts)["trainer"]
+    assert config == made.settings(PRESETS["kaggle-t4x2"])  # what tasks are solved with, too
+    assert dict(parts)["engine"] == config.engine
+    assert (recipe, context) == (config.train, made.context)
+    assert (how.dtype, how.checkpointing, how.library) == ("float16", made.checkpointing, "unsloth")
+
+
+def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
+    parts, trainer, sampler, _ = on_a("l4")
+    assert parts.names()[-3:] == ["engine", "rest", "trainer"]
+    assert isinstance(trainer, InTurns)
+    assert sampler.before_waking == trainer.trainer.rest
+
+
+@pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])
+def test_without_unsloth_or_a_tokenizer_nothing_but_the_engine_comes_before_the_trainer(on_a, unsloth, tokenizer):
+    parts, *_ = on_a("h200", unsloth=unsloth, tokenizer=tokenizer)
+    assert parts.names() == ["engine", "trainer"]
+    assert dict(parts)["trainer"][2].library == "peft"
+
+
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_loaded(on_a):
+    with pytest.raises(BadInput, match="llama-3-8b does not fit on t4"):
+        on_a("t4", model=DESCRIBED["llama-3-8b"])
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown", "usable", "found"),
+    [
+        ("0", 2, True, True),
+        (None, 1, True, True),
+        ("0", 1, False, False),  # a CPU build of torch on a machine that has a GPU
+        ("", 2, True, False),
+        ("0", 0, True, False),
+        (None, 0, True, False),
+    ],
+)
+def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monkeypatch, visible, shown, usable, found):
+    prepared = []
+    monkeypatch.setattr(worker.os, "environ", {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    monkeypatch.setattr(worker.devices, "gpus", lambda: shown)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
+    monkeypatch.setattr("solver.sampler.prepare", prepared.append)
+    assert worker.on_gpu(2) == found
+    assert prepared == ([2] if shown and visible != "" else [])  # torch is not even imported for nothing

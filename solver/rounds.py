@@ -1,0 +1,61 @@
+"""A trainer and an engine that share a card neither leaves room on for the other: each rests while the other works.
+
+Knows nothing of models: whatever can rest and wake will do. Law: never do both hold the card at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from solver.core import Adapter, Example, Stop, Trainer, TrainReport
+
+
+class Resting(Protocol):
+    """What can give the card up and take it again; either may be said twice."""
+
+    def rest(self) -> None:
+        """Give the card up."""
+        ...
+
+    def wake(self) -> None:
+        """Take the card."""
+        ...
+
+
+class RestingTrainer(Trainer, Resting, Protocol):
+    """A trainer that can rest."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of it."""
+        ...
+
+
+class RestingSampler(Resting, Protocol):
+    """An engine that can rest, and wakes by itself when it is asked; `before_waking` makes room for it."""
+
+    before_waking: Callable[[], None]
+
+
+class InTurns:
+    """The trainer as the algorithm sees it. The engine is resting already when this is built."""
+
+    def __init__(self, trainer: RestingTrainer, sampler: RestingSampler):
+        self.trainer, self.sampler = trainer, sampler
+        self.notes = trainer.notes
+        sampler.before_waking = trainer.rest
+
+    def train(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
+    ) -> TrainReport:
+        """Train with the engine at rest; the trainer keeps the card until the engine is asked for something."""
+        self.sampler.rest()
+        self.trainer.wake()
+        return self.trainer.train(name, examples, seed, stop, start_from, steps)

@@ -1,0 +1,1 @@
+"""What only a GPU can show: `tests/gpu/run` prints it as one table; without a GPU it is skipped, loudly."""

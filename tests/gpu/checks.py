@@ -1,0 +1,286 @@
+"""The GPU checks themselves, each in a process of its own: an engine a process, and the card free for the next.
+
+    python -m tests.gpu.checks NAME ROWS.json FOLDER        # NAME: a function below
+
+Each writes its rows as they are known, so that a check that dies half-way still says what it saw.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver import augment, base_model, checkpoint, families, memory, preflight, tasks, worker
+from solver.architecture import DESCRIBED, Model, read
+from solver.cards import CARDS, GIB, Card
+from solver.clock import Deadline, now
+from solver.config import PRESETS
+from solver.core import Adapter, Example, Format, Prompt, Task
+from solver.examples import build
+from solver.formats import GRID
+from solver.lines import NVARC
+from tests.gpu.measures import Row, projected, save, share_of_limit, utilisation
+
+CLOSE = 0.02  # nats a token: what served and trained log-probabilities may differ by in 16 bits
+CONTEXT = 8192
+MEDIAN, LONGEST = 2600, CONTEXT - 512  # tokens of an ARC prompt with its reply: the middle one, and the longest here
+RUN_SECONDS, RUN_TASKS = 240, 40  # a run within five minutes, its start and end included
+CONFIG = replace(PRESETS["h200"], engine=replace(PRESETS["h200"].engine, adapters=4, sequences=128), group=4)
+WORDS = (*"0123456789", "\n", "user", "assistant", "<|endoftext|>", "<|im_start|>", "<|im_end|>")  # of NVARC's format
+SMALL = DESCRIBED["qwen3-4b-16"]
+
+
+def preflight_says(folder: Path) -> Iterator[Row]:
+    """Nothing keeps a run from working here."""
+    findings = preflight.judge(preflight.gather(checkpoint.SHIPPED, folder / "o.json"), PRESETS["h200"])
+    for finding in findings:
+        yield Row("preflight", "no fault", str(finding).replace("|", "/"), finding.level != preflight.FAULT)
+
+
+def unsloth_takes_our_arguments(folder: Path) -> Iterator[Row]:
+    """Every argument the trainer hands to Unsloth is one it names, or passes on by `**kwargs` on purpose."""
+    if importlib.util.find_spec("unsloth") is None:
+        yield Row("unsloth's arguments", "unsloth installed", "it is not", False)
+        return
+    made = random_weights(folder, replace(SMALL, layers=1))
+    how = base_model.setup(made, CONFIG.train, CONTEXT, cuda=True)
+    prepare_unsloth(folder)
+    from unsloth import FastLanguageModel
+
+    passed_on = {"local_files_only"}
+    for call, given in (
+        (FastLanguageModel.from_pretrained, base_model.unsloth_model(made, how)),
+        (FastLanguageModel.get_peft_model, base_model.unsloth_lora(CONFIG.train, how)),
+    ):
+        unknown = set(given) - set(inspect.signature(call).parameters) - passed_on
+        yield Row(f"arguments of {call.__name__}", "none unknown", ", ".join(sorted(unknown)) or "none", not unknown)
+
+
+def qwen3_4b(folder: Path) -> Iterator[Row]:
+    """A random-weight Qwen3-4B with 16 tokens: Unsloth and the engine side by side, timed, and compared."""
+    yield from both(random_weights(folder, SMALL), folder, worker.this_card(), "unsloth")
+
+
+def qwen3_4b_on_22_gib(folder: Path) -> Iterator[Row]:
+    """The same in rounds, as a plan for a card of 22 GiB has it, on whatever card this is."""
+    card = replace(worker.this_card(), usable=22 * GIB)
+    yield from both(random_weights(folder, SMALL), folder, card, "unsloth", timed=False)
+
+
+def shipped(folder: Path) -> Iterator[Row]:
+    """The shipped weights, which peft trains: the same again, and once in float16, as on a T4."""
+    yield from both(checkpoint.SHIPPED, folder, worker.this_card(), "peft")
+    from solver.trainer import LoraTrainer
+
+    how = base_model.setup(checkpoint.SHIPPED, CONFIG.train, CONTEXT, True, "float16")
+    trainer = LoraTrainer(checkpoint.SHIPPED, replace(CONFIG.train, steps=16), folder, CONTEXT, how)
+    losses = trainer.train("half", examples(MEDIAN, GRID), 0, Deadline.after(60)).losses
+    yield Row("float16 training", "the loss falls", f"{losses[0]:.3f} to {losses[-1]:.3f}", losses[-1] < losses[0])
+
+
+def run(folder: Path) -> Iterator[Row]:
+    """submission.py on 40 evaluation tasks: in time, complete, valid, and the model's own answers."""
+    output = folder / "submission.json"
+    command = [sys.executable, "submission.py", "--split", "arc1-evaluation", "--limit", str(RUN_TASKS)]
+    command += ["--preset", "h200", "--devices", "0", "--time-limit", f"{RUN_SECONDS}s", "--output", str(output)]
+    started = now()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS + 60, check=False)
+    seconds = now() - started
+    yield Row(f"run of {RUN_TASKS} tasks", "exit 0 within 300 s", f"{done.returncode}, {seconds:.0f} s", seconds < 300)
+    lines = [line for line in done.stdout.splitlines() if "from the model" in line or "pass@2" in line]
+    yield Row("its answers", "valid", "; ".join(lines).replace("|", "/")[:200], "complete and valid" in done.stdout)
+
+
+def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = True) -> Iterator[Row]:
+    """Trainer and engine of these weights as a worker builds them for a card, trained, timed, served and compared."""
+    import torch
+
+    torch.cuda.init()  # the context is there before memory is watched
+    model = read(weights)
+    made = memory.plan(model, card, CONFIG)
+    name = f"{model.name}, {made.layout}"
+    watch = Watch(torch.cuda.mem_get_info)
+    worker.this_card = lambda: card
+    asked = replace(CONFIG, format=families.recognise(weights))
+    trainer, sampler, config = worker.build_on_gpu(weights, asked, folder)
+    format = families.load(config.format, weights)
+    inner = getattr(trainer, "trainer", trainer)
+    yield Row(f"{name}: library", library, inner.how.library, inner.how.library == library)
+    seconds: dict[int, tuple[float, float]] = {}
+    for tokens in (MEDIAN, LONGEST):
+        report, train = train_once(trainer, f"of-{tokens}", examples(tokens, format))
+        replies, sample = sample_once(sampler, report.adapter, [prompt(tokens, n, format) for n in range(config.views)])
+        seconds[tokens] = (train, sample)
+        yield Row(
+            f"{name}: replies of {tokens:,} tokens", "all", f"{replies} of {config.views}", replies == config.views
+        )
+        if timed and tokens == LONGEST and card.flops:
+            each = max(1, config.train.tokens // tokens) * tokens  # of a step: whole examples
+            used = utilisation(model, report.steps * each, train, card)
+            yield Row(f"{name}: training MFU at {tokens:,} tokens", "", f"{used:.1%}")
+    if timed:
+        yield from told(name, seconds, card)
+    taken = watch.taken()
+    within = f"{memory.gib(made.peak)} GiB planned, of {memory.gib(card.usable)}"
+    yield Row(f"{name}: memory at its peak", within, f"{taken / GIB:.1f} GiB", taken <= made.peak * 1.1)
+    yield compare(name, inner, sampler, report.adapter, prompt(600, 0, format))
+
+
+class Watch:
+    """The least memory that was free since it was made, looked at every 20 ms."""
+
+    def __init__(self, ask: Callable[[], tuple[int, int]]):
+        self.ask, self.ended = ask, threading.Event()
+        self.before = self.least = ask()[0]
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while not self.ended.wait(0.02):
+            self.least = min(self.least, self.ask()[0])
+
+    def taken(self) -> int:
+        """Bytes taken at the worst moment, beside what was taken before; the watch ends."""
+        self.ended.set()
+        return self.before - self.least
+
+
+def told(name: str, seconds: dict[int, tuple[float, float]], card: Card) -> Iterator[Row]:
+    """Seconds a task by stage, and what they make of 240 tasks in 12 hours on four L4."""
+    for tokens, (train, sample) in seconds.items():
+        yield Row(f"{name}: a task of {tokens:,} tokens", "", f"training {train:.1f} s, sampling {sample:.1f} s")
+        if card.flops and card.bandwidth:
+            there = projected(train, sample, card, CARDS["l4"])
+            share = f"{there:.0f} s a task, {share_of_limit(there):.0%} of 12 h"
+            yield Row(f"{name}: 240 such tasks on 4 L4, projected", "", share)
+
+
+def train_once(trainer: Any, name: str, made: list[Example]) -> tuple[Any, float]:
+    """A training of the recipe's steps on a task's examples, and its seconds; kernels are warm before."""
+    trainer.train(f"{name}-warm", made, 0, Deadline.after(6))
+    started = now()
+    report = trainer.train(name, made, 0, Deadline.after(90))
+    return report, now() - started
+
+
+def sample_once(sampler: Any, adapter: Adapter, asked: list[Prompt]) -> tuple[int, float]:
+    """How many of a test input's views were answered, and the seconds."""
+    started = now()
+    replies = sampler.sample([(one, adapter) for one in asked], Deadline.after(120))
+    return sum(reply is not None for reply in replies), now() - started
+
+
+def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, asked: Prompt) -> Row:
+    """Log-probabilities of a reply with the adapter as it is served, and as the trainer's model gives them."""
+    import torch
+
+    [reply] = sampler.sample([(asked, adapter)], Deadline.after(60))
+    if name.endswith(memory.ROUNDS):
+        sampler.rest()
+        trainer.wake()
+    trainer._load(adapter)
+    ids = torch.tensor([[*asked.tokens, *reply.tokens]], device=trainer.device)
+    with torch.no_grad():
+        if trainer.how.pieces:
+            head = trainer.model.base_model.model.get_output_embeddings()
+            logits = head(trainer._hidden(ids).to(head.weight.dtype))
+        else:
+            logits = trainer.model(input_ids=ids).logits
+    nats = logits[0, len(asked.tokens) - 1 : -1].float().log_softmax(-1)
+    own = nats.gather(-1, ids[0, len(asked.tokens) :, None])[:, 0].cpu().numpy()
+    apart = np.abs(own - np.array(reply.logprobs))
+    seen = f"{apart.mean():.4f}, {apart.max():.4f} at most, over {len(apart)} tokens"
+    return Row(f"{name}: served and trained", f"{CLOSE} nats a token apart", seen, bool(apart.mean() <= CLOSE))
+
+
+def of_length(tokens: int, format: Format) -> Task:
+    """The ARC-AGI-1 training task whose demonstrations come nearest to so many tokens in a format."""
+    known = tasks.load_split("arc1-training").tasks
+    return min(known, key=lambda task: (abs(format.pairs_length(task.demonstrations) - tokens), task.id))
+
+
+def examples(tokens: int, format: Format) -> list[Example]:
+    """A task's training sequences, of about so many tokens each."""
+    return build(of_length(tokens, format), CONFIG.train, 0, CONTEXT, format)
+
+
+def prompt(tokens: int, number: int, format: Format) -> Prompt:
+    """A prompt of about so many tokens, another view for each number, that asks for up to 256 more."""
+    task = of_length(tokens, format)
+    view = augment.views(task, number + 1, 0, "test")[number]
+    seen = augment.apply_task(view, task)
+    ids = format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
+    return Prompt("task", 0, view, tuple(ids[-(CONTEXT - 300) :]), 256)
+
+
+def random_weights(folder: Path, model: Model) -> Path:
+    """A Qwen3 of these numbers with random weights and a tokenizer of as many words, made once and kept."""
+    path = Path(tempfile.gettempdir()) / f"arc-ttt-random-{model.name}-{model.layers}"
+    if (path / "tokenizer.json").is_file():
+        return path
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=model.vocabulary,
+        hidden_size=model.hidden,
+        intermediate_size=model.intermediate,
+        num_hidden_layers=model.layers,
+        num_attention_heads=model.heads,
+        num_key_value_heads=model.key_heads,
+        head_dim=model.head_dim,
+        max_position_embeddings=40960,
+        tie_word_embeddings=model.tied,
+        eos_token_id=NVARC.end,
+        pad_token_id=WORDS.index("<|endoftext|>"),
+        bos_token_id=None,
+        dtype="bfloat16",
+    )
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    words = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="0"))
+    made = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<|endoftext|>", eos_token="<|im_end|>")
+    made.save_pretrained(path)
+    torch.cuda.empty_cache()
+    return path
+
+
+def prepare_unsloth(folder: Path) -> None:
+    """Environment and import as the worker does them."""
+    import os
+
+    os.environ.update(base_model.environment(folder))
+    importlib.import_module(base_model.UNSLOTH)
+
+
+CHECKS = {
+    check.__name__: check
+    for check in (preflight_says, unsloth_takes_our_arguments, qwen3_4b, qwen3_4b_on_22_gib, shipped, run)
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run one check; 1 where a row is not good."""
+    name, path, folder = argv
+    rows: list[Row] = []
+    for row in CHECKS[name](Path(folder)):
+        rows.append(row)
+        save(rows, Path(path))
+        print(json.dumps(row.__dict__), flush=True)
+    return 1 if any(row.good is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
