@@ -22,7 +22,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
-    {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
+    {"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"cli", "pipeline"},
     {"worker"},
     {"pool"},
@@ -32,7 +32,9 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-MODELS = {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker"}  # may import torch
+MODELS = {  # may import torch
+    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker"}
+}
 AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")
 NETWORK = {"socket", "ssl", "requests", "urllib", "urllib3", "http", "httpx", "aiohttp", "ftplib", "huggingface_hub"}
