@@ -83,8 +83,11 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            for result in solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop):
-                report(kind="result", **result_to_json(result))
+            results = solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop)
+            counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
+            engine = counters.take() if counters else {}
+            for result in results:
+                report(kind="result", engine=engine, **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
             failed(error)
