@@ -77,7 +77,7 @@ class Bench:
         self.dtype = "float32" if exact else options.dtype
         self.recipe = TrainRecipe(steps=options.steps)
         self.tasks = chosen(options.split, self.count, options.limit)
-        if set(options.only) != {"training"}:
+        if set(options.only) - {"training", "side-by-side"} or options.linearity or options.memory:
             self.sampler.counters.take()
 
     @cached_property
