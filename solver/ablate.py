@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solver import record, replay, tasks
+from solver import history, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, tables
@@ -61,17 +61,18 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "search-flat": lambda c: replace(searching(c, 0), rule="flat"),
     "search-poe": lambda c: replace(searching(c, SCORING_VIEWS), rule="product_of_experts"),
     "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
+    "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
+    "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
-"""Whole runs. One adapter shared by all tasks is not among them, as no run can train one yet; nor is leave-two-out, as
-under random colours leave-one-out has at least 217 distinct ones among its 250 examples in each of 150 tasks looked at
-(`held-out` and `comparison`, seed 0), and all 250 in 117."""
+"""Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones
+among its 250 examples in each of 150 tasks looked at (`held-out` and `comparison`, seed 0), and all 250 in 117."""
 
 REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
 """Votes over the candidates of `full` → their rule."""
 
 PAPER = (
-    *("full", "no-ttt", "end-to-end", "no-transformations", "no-demonstration-loss"),
+    *("full", "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss"),
     *("vote-none", "vote-flat", "vote-hierarchical", ORACLE),
 )  # arXiv 2411.07279, sections 3 and 4
 
@@ -141,6 +142,9 @@ def read(plan: Plan) -> Answered:
     recorded = record.read(record.directory_of(plan.output))
     spent = {(m["task_id"], m["round"]): math.fsum(m["seconds"].values()) for m in recorded.of_kind("result")}
     seconds = dict.fromkeys(plan.task_set.tests, 0.0)
+    for message in recorded.of_kind("shared"):
+        for task_id in message["task_ids"]:
+            seconds[task_id] += message["seconds"] / len(message["task_ids"])
     for (task_id, _), of_round in spent.items():
         seconds[task_id] += of_round
     written = json.loads(plan.output.read_text())
@@ -149,12 +153,7 @@ def read(plan: Plan) -> Answered:
 
 def minutes(plan: Plan) -> float:
     """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
-    starts: list[float] = []
-    for message in record.read(record.directory_of(plan.output)).messages:
-        if message["kind"] == "run" or not starts:
-            starts.append(0.0)
-        starts[-1] = message["at"]
-    return math.fsum(starts) / 60
+    return history.load(record.directory_of(plan.output)).seconds / 60
 
 
 def voted(full: Answered, plan: Plan, rule: str) -> Answered:

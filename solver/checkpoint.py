@@ -1,6 +1,7 @@
 """What a directory of weights says of itself, checked before anything heavy is imported.
 
-Knows nothing of torch. Law: weights whose bytes differ from their manifest are refused.
+Knows nothing of torch. Laws: weights whose bytes differ from their manifest are refused; weights without one, which
+others made, are hashed as they are; pickled ones are never loaded.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from solver import families
+from solver.formats import GRID
 from solver.tasks import BadInput
 
 MANIFEST = "manifest.json"
+ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
 HOME = Path(__file__).resolve().parent.parent / "weights"
 SHIPPED = HOME / "grid-5m"
+INDEX = "model.safetensors.index.json"  # says which shard holds what
+DECIDING = ("config.json", INDEX, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # beside tensors
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights: their directory, token format, the sha256 of the largest safetensors file, the bytes of all of them."""
+    """Weights: their directory, token format, sha256, and the bytes of all safetensors files.
+
+    `sha256`: of the largest safetensors file or, for weights without a manifest, of the hashes of all their files.
+    """
 
     path: Path
     format: str
@@ -28,32 +38,84 @@ class Checkpoint:
     bytes: int
 
 
-def check(directory: Path) -> Checkpoint:
-    """The checkpoint in a directory, its files compared with its manifest.
+def check(directory: Path, format: str | None = None) -> Checkpoint:
+    """The checkpoint in a directory; its files are compared with its manifest, if it has one.
 
-    Raises `BadInput` where the directory, its configuration or manifest is missing, or a file's hash differs.
+    `format`: the token format by name; None: the manifest's, or what `families` recognises. Raises `BadInput` where
+    the directory or its configuration is missing, the weights are pickled or incomplete, a file's hash differs, the
+    manifest is missing in a directory of the grid format, or the format does not fit the checkpoint.
     """
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
+    if (directory / MANIFEST).exists():
+        found = _with_manifest(directory)
+    else:
+        found = _without(directory, format or families.recognise(directory))
+    if format not in (None, found.format):
+        raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {found.format!r}; leave the flag out")
+    families.load(found.format, directory)
+    return found
+
+
+def _without(directory: Path, format: str) -> Checkpoint:
+    """Weights that others made, hashed as they are; none of those in the grid format, which this project makes."""
+    if format == GRID.name or families.is_own(directory):
+        _manifest(directory / MANIFEST)
+    tensors = _tensors(directory)
+    files = [p for p in (*map(directory.joinpath, DECIDING), *tensors) if p.is_file()]
+    hashes = json.dumps({p.name: sha256(p) for p in files})
+    return Checkpoint(directory, format, hashlib.sha256(hashes.encode()).hexdigest(), _bytes(tensors))
+
+
+def _tensors(directory: Path) -> list[Path]:
+    """The safetensors files, in order. Raises `BadInput` where there are none, or a shard is missing."""
+    found = sorted(directory.glob("*.safetensors"))
+    pickled = sorted(path.name for kind in PICKLES for path in directory.glob(kind))
+    if not found and pickled:
+        raise BadInput(
+            f"{directory / pickled[0]} is pickled, and reading it can run any program: expected safetensors; save the "
+            "weights again with transformers' save_pretrained"
+        )
+    if not found:
+        raise BadInput(f"no weights in {directory}: expected config.json and model.safetensors, or its shards")
+    if missing := sorted(_shards(directory / INDEX) - {path.name for path in found}):
+        raise BadInput(f"{directory / missing[0]} is missing, but {INDEX} names it: copy the weights again")
+    return found
+
+
+def _shards(index: Path) -> set[str]:
+    """The files an index of shards names; none where there is no index."""
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise BadInput(f"{index}: expected an index of shards with a weight_map: copy the weights again") from None
+
+
+def _bytes(tensors: list[Path]) -> int:
+    return sum(path.stat().st_size for path in tensors)
+
+
+def _with_manifest(directory: Path) -> Checkpoint:
     manifest = _manifest(directory / MANIFEST)
     loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
     for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
-        found = _hash(path)
+        found = sha256(path)
         if found != expected:
             raise BadInput(
                 f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
                 "the file was changed or cut short; copy the weights again"
             )
-    tensors = [n for n in manifest["sha256"] if n.endswith(".safetensors")]
-    largest = max(tensors, key=lambda n: (directory / n).stat().st_size)
-    size = sum((directory / n).stat().st_size for n in tensors)
-    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest], size)
+    tensors = [directory / n for n in manifest["sha256"] if n.endswith(".safetensors")]
+    largest = max(tensors, key=lambda path: path.stat().st_size)
+    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest.name], _bytes(tensors))
 
 
-def _hash(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """A file's hash; `no such file` where there is none. Raises `BadInput` where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return "no such file"
     except OSError as error:
@@ -63,13 +125,13 @@ def _hash(path: Path) -> str:
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        sound = found["format"] == "grid" and isinstance(found["sha256"], dict)
+        sound = found["format"] in families.NAMES and isinstance(found["sha256"], dict)
         sound = sound and any(n.endswith(".safetensors") for n in found["sha256"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
         raise BadInput(
-            f"{path}: no manifest of weights in the grid format: expected "
+            f"{path}: no manifest of weights in a known format ({', '.join(families.NAMES)}): expected "
             '{"format": "grid", "sha256": {file: hash}} with a .safetensors file in it; use the shipped weights'
         )
     return dict(found)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from solver import checkpoint, devices, record, tasks
+from solver import checkpoint, devices, families, record, tasks
 from solver.checkpoint import Checkpoint
-from solver.config import PRESETS, Config, require, seconds, unpack
+from solver.config import PRESETS, SCOPES, Config, require, seconds, unpack
 from solver.core import Grid
 from solver.devices import Device
 from solver.record import Recorded
@@ -66,6 +66,7 @@ def parser() -> OneLine:
     made.add_argument("--task-ids", nargs="+", metavar="ID", help="only these tasks")
     made.add_argument("--limit", type=int, metavar="N", help="only the first N tasks")
     made.add_argument("--weights", type=Path, default=checkpoint.SHIPPED, metavar="DIR", help="the base model")
+    made.add_argument("--format", metavar="NAME", help=f"its tokens, if not recognised: {', '.join(families.NAMES)}")
     made.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=f"default: {OUTPUT}")
     made.add_argument("--time-limit", metavar="TIME", help="such as 90s, 10m or 11h30m, start-up included")
     made.add_argument("--already-spent", default=None, metavar="TIME", help="used before this start, off the limit")
@@ -76,6 +77,7 @@ def parser() -> OneLine:
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this directory (NAME.run)")
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
+    made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
     made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
     return made
 
@@ -92,6 +94,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         options.already_spent = seconds(options.already_spent, "--already-spent") if options.already_spent else 0.0
         options.time_limit = seconds(options.time_limit, "--time-limit") if options.time_limit else None
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
+        formats = f"one of {', '.join(families.NAMES)}"
+        require("--format", options.format, options.format in (None, *families.NAMES), formats)
         require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
         seeds = options.seed is None or 0 <= options.seed <= LARGEST_SEED
         require("--seed", options.seed, seeds, f"0 to {LARGEST_SEED}")
@@ -128,11 +132,11 @@ def prepare(options: argparse.Namespace) -> Plan:
         solutions = _of_split(name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
-    weights = checkpoint.check(options.weights)
+    weights = checkpoint.check(options.weights, options.format)
     return Plan(
         task_set=task_set,
         checkpoint=weights,
-        config=configure(options),
+        config=suited(configure(options), weights),
         output=options.output,
         solutions=solutions,
         devices=devices.here(options.devices, weights.bytes),
@@ -159,7 +163,7 @@ def _resumed(options: argparse.Namespace) -> Plan:
         config = replace(config, time_limit=options.time_limit)
     split, path = header["split"], header["solutions"]
     solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
-    weights = checkpoint.check(Path(header["weights"]["path"]))
+    weights = checkpoint.check(Path(header["weights"]["path"]), config.format)
     plan = Plan(
         task_set=task_set,
         checkpoint=weights,
@@ -197,11 +201,17 @@ def configure(options: argparse.Namespace) -> Config:
     config = PRESETS[options.preset]
     given = {n: getattr(options, n) for n in ("time_limit", "seed", "views", "rule")}
     config = replace(config, **{n: v for n, v in given.items() if v is not None})
-    if options.steps is not None:
-        config = replace(config, train=replace(config.train, steps=options.steps))
+    trained = {n: getattr(options, n) for n in ("steps", "scope") if getattr(options, n) is not None}
+    config = replace(config, train=replace(config.train, **trained))
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config
+
+
+def suited(config: Config, weights: Checkpoint) -> Config:
+    """The settings for these weights: their token format, and a context no longer than they know positions."""
+    context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
+    return replace(config, format=weights.format, engine=replace(config.engine, context=context))
 
 
 def fingerprint(plan: Plan) -> str:

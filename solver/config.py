@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from solver import formats
-from solver.core import ADAPTER, BASE
+from solver import families, formats
+from solver.core import ADAPTER, BASE, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
-from solver.vote import RULES
+from solver.vote import DEFAULT, RULES
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
-SCOPES = ("task",)  # whose an adapter is
+SCOPES = ("task", "shared", "shared-then-task")  # whose an adapter is
 BITS = (4, 16)  # bits a base weight has while adapters are trained; 4 is QLoRA
 FORMS = ("leave-one-out", "end-to-end", "shuffled")  # how pairs become training sequences
 MOVES = ("dihedral", *VARIANTS)  # transformations that move cells; `sides` says of which grids
@@ -27,7 +27,7 @@ TRANSFORMATIONS = (*MOVES, "chains", "colours", "order")
 SIDES = ("both", "input", "output")
 LOSSES = ("after-first", "all", "test")
 MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
-LONGEST_ANSWER = formats.longest_reply()  # tokens: a context shorter than this could not even answer
+LONGEST_ANSWER = formats.longest_reply()  # tokens, in every format: a shorter context could not even answer
 
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
     "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
@@ -86,8 +86,10 @@ class TrainRecipe:
     it is put on. `rate`: peak learning rate of AdamW; it warms up over the share `warmup` of the steps and falls as a
     cosine. `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no
     test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
-    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`. `bits`: of the base weights in training.
-    `side_by_side`: tasks whose adapters are trained in one batch, each on its own `tokens` a step.
+    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
+    examples of several tasks, and adapters of tasks `shared-then-task` start from it. `shared_steps`: its steps at
+    most, for each of its tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are
+    trained in one batch, each on its own `tokens` a step.
     """
 
     rank: int = 32
@@ -101,6 +103,7 @@ class TrainRecipe:
     clip: float = 1.0
     examples: int = 250
     scope: str = "task"
+    shared_steps: int = 8
     bits: int = 16
     side_by_side: int = 1
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -118,6 +121,7 @@ class TrainRecipe:
         require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
         require("adapters side by side", self.side_by_side, self.side_by_side >= 1, "at least 1")
         require("training steps", self.steps, self.steps >= 0, "0 (no test-time training) or more")
+        require("steps of a shared adapter", self.shared_steps, self.shared_steps >= 1, "at least 1 for each task")
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
         require("examples a task", self.examples, self.examples >= 1, "at least 1")
 
@@ -172,10 +176,11 @@ class Config:
     `views`: views sampled for each test input under an adapter. `quick_views`: views of the base model's quick answers
     in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split another adapter and
     other views, at most. `settled`: a vote is split if more than this share of the views disagrees with the first
-    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
-    `train_share`: of a turn's seconds for training. `reserve`: seconds kept for the end. `minimum`: seconds below which
-    a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before any was
-    timed. `time_limit`: seconds, start-up included.
+    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch. `format`: the
+    weights' token format. `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for shared
+    adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below
+    which a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before
+    any was timed. `time_limit`: seconds, start-up included.
     """
 
     time_limit: float = 600.0
@@ -184,9 +189,11 @@ class Config:
     quick_views: int = 8
     further: int = 2
     settled: float = 0.25
-    rule: str = "hierarchical"
+    rule: str = DEFAULT
+    format: str = formats.GRID.name
     group: int = 4
     train_share: float = 0.65
+    shared_share: float = 0.25
     reserve: float = 8.0
     minimum: float = 6.0
     cost: Cost = field(default_factory=lambda: Cost(3.0, 0.012))
@@ -201,7 +208,9 @@ class Config:
         require("quick views", self.quick_views, self.quick_views >= 0, "0 (no quick answers) or more")
         require("further rounds", self.further, self.further >= 0, "0 or more")
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
+        require("share of shared adapters", self.shared_share, 0 < self.shared_share < 1, "between 0 and 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
+        require("format", self.format, self.format in families.NAMES, f"one of {', '.join(families.NAMES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
@@ -238,14 +247,22 @@ PRESETS: Mapping[str, Config] = {
 }
 
 QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
+QUICK_WEIGHT = 8.0  # of quick answers where seconds are short: a second spent on them solves more than one of training
 
 
-def stages(config: Config) -> tuple[Stage, ...]:
-    """The rounds of a run. Without training the base model's views are sampled in its place."""
+def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
+    """The rounds of a run over so many tasks. Without training the base model's views are sampled in its place."""
     adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum)
-    base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum))
+    if config.train.scope == "shared":  # sampled as the base model is, only under more views
+        scale = config.views / max(1, config.quick_views)
+        cost = Cost(scale * config.quick_cost.fixed, scale * config.quick_cost.per_token)
+        adapter = replace(adapter, prior=cost, train_share=0.0)
+    base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum), weight=QUICK_WEIGHT)
+    each = Cost(config.shared_share * config.time_limit * devices / max(1, tasks), 0.0)
+    shared = Stage(SHARED, each, 1.0, config.minimum, whole=True)
     more = tuple(replace(adapter, number=ADAPTER + n, further=True) for n in range(1, config.further + 1))
-    return ((base,) if config.quick_views and config.train.steps else ()) + (adapter, *more)
+    first = (base,) if config.quick_views and config.train.steps else ()
+    return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)
 
 
 LADDER = ("smaller batches", "a shorter context", "fewer views", "an engine with less memory")

@@ -1,4 +1,4 @@
-"""The nouns every module shares, and the two seams (`Trainer`, `Sampler`) that hide the models.
+"""The nouns every module shares, and the seams (`Trainer`, `Sampler`, `Format`) that hide the models and their tokens.
 
 Knows nothing of files, models, clocks or the command line. Law: every value here is frozen.
 """
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
-BASE, ADAPTER = 1, 3  # rounds: the base model's quick answers; an adapter a task. Further rounds count on from there
+BASE, SHARED, ADAPTER = 1, 2, 3
+"""Rounds: the base model's quick answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
@@ -29,9 +30,20 @@ def same(a: Grid, b: Grid) -> bool:
     return a.shape == b.shape and bool((a == b).all())
 
 
+def solves(attempts: Attempts | None, right: Grid) -> bool:
+    """Whether either attempt is the right answer; None, no attempts at all, is not."""
+    return attempts is not None and any(same(attempt, right) for attempt in attempts)
+
+
 def key(grid: Grid) -> tuple[int, int, bytes]:
     """A hashable stand-in for a grid: (rows, columns, cells row by row). Equal exactly when `same` says so."""
     return grid.shape[0], grid.shape[1], np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
+
+
+def round_name(number: int) -> str:
+    """A round in words people know; 0 is what stands before the first one."""
+    named = {0: "placeholders", BASE: "base model", SHARED: "shared adapter", ADAPTER: "adapter"}
+    return named.get(number, f"further adapter {number - ADAPTER}")
 
 
 def seed_for(seed: int, task_id: str, purpose: str) -> int:
@@ -212,15 +224,81 @@ class Stop(Protocol):
         ...
 
 
+class Grammar(Protocol):
+    """What has been said of a reply so far, as far as it matters for what may follow."""
+
+    def then(self, token: int) -> Grammar | None:
+        """The same with one token more; None where it is certain that nothing wanted begins so."""
+        ...
+
+
+class Format(Protocol):
+    """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
+
+    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `--format` calls it."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The token that finishes a reply."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Every id it writes is below this."""
+        ...
+
+    @property
+    def written(self) -> Grammar:
+        """The grammar of a reply of which nothing is said yet: it allows what `decode` accepts, nothing else."""
+        ...
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
+        ...
+
+    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
+        """The demonstrations and a test input, up to where the reply begins, [length]."""
+        ...
+
+    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
+        """The reply that spells a grid, its end included."""
+        ...
+
+    def decode(self, reply: Sequence[int]) -> Grid | None:
+        """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
+        ...
+
+    def pairs_length(self, pairs: Sequence[Pair]) -> int:
+        """Tokens of `encode_pairs`."""
+        ...
+
+    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
+        """Tokens of `encode_prompt`."""
+        ...
+
+
 class Trainer(Protocol):
     """Trains one adapter on one task's examples."""
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
         """Train until the recipe ends or `stop` has no seconds left; keep what was learned.
 
-        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed.
+        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed. `steps`:
+        at most so many, in place of the recipe's.
         """
         ...
 

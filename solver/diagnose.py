@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from solver.core import Attempts, Grid, same
-from solver.history import History, Story, round_name
+from solver.core import Attempts, Grid, round_name, same, solves
+from solver.history import History, Story
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
@@ -100,11 +100,6 @@ class Measures:
 def cells(attempt: Grid, right: Grid) -> float:
     """Share of cells that are right; 0 where the shape is not."""
     return float((attempt == right).mean()) if attempt.shape == right.shape else 0.0
-
-
-def solves(attempts: Attempts | None, right: Grid) -> bool:
-    """Whether either attempt is the right answer."""
-    return attempts is not None and any(same(attempt, right) for attempt in attempts)
 
 
 def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str | None = None) -> list[Output]:

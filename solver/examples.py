@@ -11,32 +11,33 @@ from itertools import zip_longest
 
 import numpy as np
 
-from solver import augment, formats, transformations
+from solver import augment, transformations
 from solver.augment import DIHEDRALS, IDENTITY
 from solver.config import DataRecipe, TrainRecipe
-from solver.core import Example, Grid, Pair, Task, View, seed_for
+from solver.core import Example, Format, Grid, Pair, Task, View, seed_for
+from solver.formats import GRID, pair_length
 
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
 LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
 
 
-def build(task: Task, recipe: TrainRecipe, seed: int, room: int) -> list[Example]:
+def build(task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
     """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on."""
     data, cap = recipe.data, recipe.examples
-    examples = _drawn(task, data, data.form, cap, seed, room)
+    examples = _drawn(task, data, data.form, cap, seed, room, format)
     if not data.leave_two_out:
         return list(examples)
     distinct = {e.tokens.tobytes(): e for e in examples}
-    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room):
+    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room, format):
         if len(distinct) == cap:
             break
         distinct.setdefault(example.tokens.tobytes(), example)
     return list(distinct.values())
 
 
-def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int) -> list[Example]:
+def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
     """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
-    rounds = zip_longest(*(build(task, recipe, seed, room) for task in tasks))
+    rounds = zip_longest(*(build(task, recipe, seed, room, format) for task in tasks))
     return [example for one_each in rounds for example in one_each if example is not None]
 
 
@@ -48,7 +49,7 @@ def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
     with a single demonstration is trained on that pair alone, end to end, as is any pair whose context does not fit.
     """
     data = DataRecipe()
-    return list(_drawn(task, data, data.form, cap, seed, room))
+    return list(_drawn(task, data, data.form, cap, seed, room, GRID))
 
 
 def fallback(task: Task, recipe: TrainRecipe) -> str | None:
@@ -61,7 +62,9 @@ def fallback(task: Task, recipe: TrainRecipe) -> str | None:
     return None
 
 
-def _drawn(task: Task, data: DataRecipe, form: str, cap: int, seed: int, room: int) -> Iterator[Example]:
+def _drawn(
+    task: Task, data: DataRecipe, form: str, cap: int, seed: int, room: int, format: Format
+) -> Iterator[Example]:
     """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none."""
     rng = np.random.default_rng(seed_for(seed, task.id, form.replace("-", " ")))
     count = len(task.demonstrations)
@@ -71,8 +74,8 @@ def _drawn(task: Task, data: DataRecipe, form: str, cap: int, seed: int, room: i
             turns = rng.permutation(DIHEDRALS)
         view = _view(data, int(turns[turn]), rng)
         shown = [task.demonstrations[i] for i in _order(form, data, count, left_out, rng)]
-        if pairs := _fitting(_seen(shown, view, data, rng), room):
-            yield to_example(pairs, data.loss)
+        if pairs := _fitting(_seen(shown, view, data, rng), room, format):
+            yield to_example(pairs, data.loss, format)
 
 
 def _view(data: DataRecipe, dihedral: int, rng: np.random.Generator) -> View:
@@ -115,19 +118,18 @@ def _all(steps: Sequence[transformations.Step], grids: Sequence[Grid]) -> list[G
     return [transformations.apply(steps, grid) for grid in grids]
 
 
-def _fitting(pairs: Sequence[Pair], room: int) -> list[Pair]:
+def _fitting(pairs: Sequence[Pair], room: int, format: Format) -> list[Pair]:
     """The pairs without the longest of those before the last, until all fit; [] where the last alone does not."""
     *context, asked = pairs
-    spare = room - formats.pair_length(asked)
-    if spare < 0:
-        return []
-    while sum(map(formats.pair_length, context)) > spare:
-        context.remove(max(context, key=formats.pair_length))
+    while format.pairs_length([*context, asked]) > room:
+        if not context:
+            return []
+        context.remove(max(context, key=pair_length))
     return [*context, asked]
 
 
-def to_example(pairs: Sequence[Pair], loss: str = "after-first") -> Example:
+def to_example(pairs: Sequence[Pair], loss: str = "after-first", format: Format = GRID) -> Example:
     """Pairs in one sequence; the loss is on the outputs `config.LOSSES` names, and always on an only one."""
-    tokens, owner = formats.encode_pairs(pairs)
+    tokens, owner = format.encode_pairs(pairs)
     last = len(pairs) - 1
     return Example(tokens, owner >= {"all": 0, "after-first": min(1, last), "test": last}[loss])

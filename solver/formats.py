@@ -1,4 +1,4 @@
-"""Grids as token ids and back, in the shipped weights' own format.
+"""Grids as token ids and back, in the shipped weights' own format; lengths, and what fits, in any format.
 
 Knows nothing of files or models. Laws: `decode(encode(grid)) == grid`; a decoder never repairs: what is not a
 rectangle of 1–30 by 1–30 colours, written exactly as `encode` writes it, is rejected.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import COLOURS, MAX_SIDE, Grid, Pair
+from solver.core import COLOURS, MAX_SIDE, Format, Grid, Pair
 
 SPECIALS = 16  # ids 0–15; the ones not named here are free
 PAD, IN, OUT, END = 0, 1, 2, 3
@@ -40,7 +40,7 @@ def encode(grid: Grid, role: int) -> NDArray[np.int32]:
 
 
 def encoded_length(grid: Grid) -> int:
-    """Tokens that `encode` makes of a grid."""
+    """Tokens that `encode` makes of a grid; in other formats one fewer where its last row has no token of its own."""
     return int(grid.shape[0] * (grid.shape[1] + 1))
 
 
@@ -120,16 +120,54 @@ def longest_reply(side_rows: int = MAX_SIDE, side_columns: int = MAX_SIDE) -> in
     return side_rows * (side_columns + 1) + 1
 
 
-def fit(demonstrations: Sequence[Pair], test: Grid, room: int) -> tuple[tuple[Pair, ...], int]:
+@dataclass(frozen=True)
+class GridFormat:
+    """The functions above as a `core.Format`."""
+
+    name: str = "grid"
+    end: int = END
+    vocabulary: int = VOCABULARY
+    written: Written = NOTHING_WRITTEN
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        return encode_pairs(pairs)
+
+    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
+        return encode_prompt(demonstrations, test)
+
+    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
+        return (*encode(grid, OUTPUT).tolist(), END)
+
+    def decode(self, reply: Sequence[int]) -> Grid | None:
+        return decode(reply)
+
+    def pairs_length(self, pairs: Sequence[Pair]) -> int:
+        return sum(map(pair_length, pairs))
+
+    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
+        return self.pairs_length(demonstrations) + encoded_length(test) + 2
+
+
+GRID = GridFormat()
+
+
+def fit(demonstrations: Sequence[Pair], test: Grid, room: int, format: Format = GRID) -> tuple[tuple[Pair, ...], int]:
     """The demonstrations that leave prompt and reply within `room` tokens, and how many were dropped, longest first.
 
-    The room kept for the reply is that of the longest demonstration output or of the test input, whichever is larger.
+    The room kept for the reply is that of the longest demonstration output or of the test input, whichever is larger;
+    every grid is counted as its longest turn.
     """
     kept = list(demonstrations)
     reply = max([_turned(p.output) for p in kept] + [_turned(test)]) + 1
-    while kept and sum(_turned(p.input) + _turned(p.output) + 3 for p in kept) + _turned(test) + 2 + reply > room:
+    while kept and format.prompt_length(kept, test) + _spare(kept, test) + reply > room:
         kept.remove(max(kept, key=pair_length))
     return tuple(kept), len(demonstrations) - len(kept)
+
+
+def _spare(pairs: Sequence[Pair], test: Grid) -> int:
+    """Tokens that turning the grids of a prompt can add to it."""
+    grids = [grid for pair in pairs for grid in (pair.input, pair.output)]
+    return sum(_turned(grid) - encoded_length(grid) for grid in [*grids, test])
 
 
 def coordinates() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -18,15 +18,7 @@ from solver.record import Recorded
 from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
 from solver.vote import Ranked
 
-RULE = "hierarchical"  # how a run voted whose record does not say
-FIRST_FURTHER = 4  # rounds from this one on give split votes another adapter and other views
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
-
-
-def round_name(number: int) -> str:
-    """A round in words people know."""
-    named = {0: "placeholders", 1: "base model", 3: "adapter"}
-    return named.get(number, f"further adapter {number - FIRST_FURTHER + 1}" if number >= FIRST_FURTHER else "round 2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +59,8 @@ class Story:
     """One task of a run.
 
     `tests`: its test inputs. `task`: None where it was malformed. `turns`: in the order they came, a round that was
-    done twice by its last. `answers`: two attempts a test input, None where none is known.
+    done twice by its last. `answers`: two attempts a test input, None where none is known. `shared`: seconds, its part
+    of training adapters that it shares with others.
     """
 
     id: str
@@ -76,6 +69,7 @@ class Story:
     turns: tuple[Turn, ...] = ()
     failures: tuple[Failure, ...] = ()
     answers: tuple[Attempts | None, ...] = ()
+    shared: float = 0.0
 
     @property
     def last(self) -> Turn | None:
@@ -106,7 +100,8 @@ class Story:
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, over all rounds."""
         stages = dict.fromkeys(stage for turn in self.turns for stage in turn.seconds)
-        return {stage: sum(turn.seconds.get(stage, 0.0) for turn in self.turns) for stage in stages}
+        spent = {stage: sum(turn.seconds.get(stage, 0.0) for turn in self.turns) for stage in stages}
+        return spent | ({"shared": self.shared} if self.shared else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +123,10 @@ class History:
 
     @property
     def rule(self) -> str:
-        """The voting rule the run used."""
+        """The voting rule the run used; the default one where its record does not say."""
         config = self.start.get("config")
         given = config.get("rule") if isinstance(config, dict) else None
-        return given if isinstance(given, str) and given in vote.RULES else RULE
+        return given if isinstance(given, str) and given in vote.RULES else vote.DEFAULT
 
     @cached_property
     def rounds(self) -> tuple[int, ...]:
@@ -151,6 +146,7 @@ def load(directory: Path, results: bool = True) -> History:
     start: Mapping[str, Any] = {}
     turns: list[tuple[str, Turn]] = []
     failures: list[Failure] = []
+    shared: list[tuple[str, float]] = []
     events: list[tuple[float, str]] = []
     status: int | None = None
     seconds, unread = 0.0, 0
@@ -161,6 +157,10 @@ def load(directory: Path, results: bool = True) -> History:
                     start, status = start or message, None  # written again where a run was resumed
                 case "result":
                     turns.append((str(message["task_id"]), _turn(message, at)))
+                case "shared":
+                    ids = tuple(map(str, message["task_ids"]))
+                    each = float(message["seconds"]) / len(ids)
+                    shared += [(i, each) for i in ids]
                 case "failure":
                     failures.append(_failure(message, at))
                 case "event":
@@ -174,6 +174,9 @@ def load(directory: Path, results: bool = True) -> History:
         seconds = max(seconds, at)
     counts = _counts(start, tasks, turns)
     stories = _stories(counts, tasks, turns, failures, _answers(answers_of(directory)))
+    for task_id, spent in shared:
+        if task_id in stories:
+            stories[task_id] = replace(stories[task_id], shared=stories[task_id].shared + spent)
     dropped = recorded.dropped + unread
     return History(directory, start, stories, tuple(failures), tuple(events), status, seconds, dropped)
 

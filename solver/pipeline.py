@@ -18,6 +18,7 @@ from solver.core import (
     BASE,
     Adapter,
     Candidate,
+    Format,
     Grid,
     GroupTrainer,
     Lesson,
@@ -33,17 +34,21 @@ from solver.core import (
     out_of_memory,
     seed_for,
 )
-from solver.examples import build, fallback
+from solver.examples import build, fallback, joint
+from solver.formats import GRID
 
+NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
 
 
 @dataclass
 class Work:
-    """What becomes of one task in one round. `seed`: of everything random in it."""
+    """What becomes of one task in one round. `seed`: of everything random in it. `format`: how the model reads."""
 
     task: Task
     seed: int
+    format: Format = GRID
+    start: Adapter | None = None
     adapter: Adapter | None = None
     steps: int = 0
     planned: int = 0
@@ -63,14 +68,23 @@ def solve(
     config: Config,
     train_seconds: Mapping[str, float],
     stop: Deadline,
+    shared: Mapping[str, Adapter] = NO_ADAPTERS,
+    format: Format = GRID,
 ) -> list[TaskResult]:
     """One round of these tasks: an adapter for each, then all their views in one batch, read back into candidates.
 
     `number`: of the round; `BASE` trains nothing, and rounds after `ADAPTER` draw other examples, adapters and views.
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
+    `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
     """
-    work = [Work(task, round_seed(config.seed, task.id, number)) for task in tasks]
-    if number != BASE and config.train.steps:
+    work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
+    for item in work if number != BASE and config.train.scope != "task" else ():
+        item.start = shared.get(item.task.id)
+        if item.start is None:
+            item.notes.append("no shared adapter: the base weights in its place")
+        if config.train.scope == "shared":
+            item.adapter = item.start
+    if number != BASE and config.train.steps and config.train.scope != "shared":
         teach(work, number, trainer, config, train_seconds, stop)
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop)
@@ -78,13 +92,23 @@ def solve(
         (find if config.search.p_min else ask)(work, config.views, sampler, config, stop)
         if config.search.views and isinstance(sampler, Scorer):
             reread(work, sampler, config, stop)
-    sampler.forget([item.adapter for item in work if item.adapter])
+    sampler.forget([item.adapter for item in work if item.adapter and item.adapter != shared.get(item.task.id)])
     return [report(item, number) for item in work]
 
 
 def round_seed(seed: int, task_id: str, number: int) -> int:
     """The run's own seed up to `ADAPTER`; rounds after it have each their own."""
     return seed if number <= ADAPTER else seed_for(seed, task_id, f"round {number}")
+
+
+def share(
+    tasks: Sequence[Task], trainer: Trainer, config: Config, stop: Deadline, format: Format = GRID
+) -> TrainReport:
+    """One adapter for these tasks, trained on the examples of all of them (arXiv 2411.07279's shared adapter)."""
+    ids = " ".join(task.id for task in tasks)
+    name = f"shared-{seed_for(config.seed, ids, 'shared adapter'):08x}"
+    examples = joint(tasks, config.train, config.seed, config.engine.context, format)
+    return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
 
 
 def teach(
@@ -116,7 +140,7 @@ def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadl
         task = lesson(item, number, config)
         if why := fallback(item.task, config.train):
             item.notes.append(why)
-        keep(item, trainer.train(task.name, task.examples, task.seed, stop))
+        keep(item, trainer.train(task.name, task.examples, task.seed, stop, start_from=task.start_from))
     except Exception as error:  # one task's failure is its own: the base model still answers it
         if out_of_memory(error):
             raise
@@ -147,7 +171,8 @@ def learn_together(group: Sequence[Work], number: int, trainer: Any, config: Con
 def lesson(item: Work, number: int, config: Config) -> Lesson:
     """What the task's adapter is trained on. Building it takes less than a hundredth of what training on it does."""
     name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
-    return Lesson(name, build(item.task, config.train, item.seed, config.engine.context), item.seed)
+    examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
+    return Lesson(name, examples, item.seed, item.start)
 
 
 def keep(item: Work, made: TrainReport) -> None:
@@ -185,6 +210,7 @@ def find(work: Sequence[Work], views: int, sampler: Sampler, config: Config, sto
         stop.within(share * stop.remaining()),
         config.search.p_min,
         config.search.nodes,
+        work[0].format,
     )
     missed: dict[str, list[float]] = {}
     for (item, (_, prompt)), found in zip(asked, answers, strict=True):
@@ -211,7 +237,7 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
         for item, test in asked
     ]
     worth = vote.VOTE_WORTH.get(config.rule, 0.0)
-    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth)
+    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth, format=work[0].format)
     for (item, test), result in zip(asked, scored, strict=True):
         item.candidates[test] = list(result.candidates)
         if result.cut:
@@ -226,7 +252,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
-        kept, dropped = formats.fit(task.demonstrations, grid, context)
+        kept, dropped = formats.fit(task.demonstrations, grid, context, item.format)
         if dropped:
             item.notes.append(
                 f"test {test}: the prompt was too long for {context} tokens: "
@@ -236,7 +262,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
         full = 0
         for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}")):
             seen = augment.apply_task(view, shown)
-            tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+            tokens = tuple(item.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))
             if room > 0:
                 made.append((number, Prompt(task.id, test, view, tokens, room)))
@@ -263,7 +289,7 @@ def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
     """Decode a reply into a candidate in the task's own frame; count what is no grid."""
     if reply is None:
         return
-    grid = formats.decode(reply.tokens) if reply.finished else None
+    grid = item.format.decode(reply.tokens) if reply.finished else None
     if grid is None:
         item.rejected += 1
         return

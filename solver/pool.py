@@ -35,6 +35,7 @@ KILLED = 2.0  # seconds to wait for a killed child; less than LAST
 MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
+TICK = 0.25  # seconds between two looks at the children at most
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": ""}  # the environment of a child that must not use a GPU
 
@@ -43,15 +44,19 @@ CPU_ONLY = {"CUDA_VISIBLE_DEVICES": ""}  # the environment of a child that must 
 class Hooks:
     """What the run wants to hear.
 
-    `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `lost`: a task
+    `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `shared`: an
+    adapter that tasks share, as JSON values with their ids; `Pool.share` takes it up. `lost`: a task
     left without a turn it was due, and why. `failure`: round, tasks and cause of a turn that failed. `note`: a line
-    for people.
+    for people; `warn`: one on what went wrong. `watch`: how the seats stand, every `TICK` seconds or sooner.
     """
 
     result: Callable[[str, dict[str, Any]], float]
+    shared: Callable[[str, dict[str, Any]], None]
     lost: Callable[[str, str], None]
     failure: Callable[[int, Sequence[str], str], None]
     note: Callable[[str], None]
+    warn: Callable[[str], None]
+    watch: Callable[[Sequence[Seat]], None] = lambda _: None
 
 
 class Child:
@@ -139,7 +144,8 @@ class Seat:
     """A device with whoever sits there.
 
     `until`: when the child must be ready, or its turn over. `starts`: children since one was last ready. `level`:
-    steps down the ladder of memory. `measured`, `need`: of the tasks the running turn has answered.
+    steps down the ladder of memory. `measured`, `need`: of the tasks the running turn has answered; `trained`: what
+    its workers said of each of its adapters.
     """
 
     device: Device
@@ -151,6 +157,7 @@ class Seat:
     grant: Grant | None = None
     measured: dict[str, float] = field(default_factory=dict)
     need: dict[str, float] = field(default_factory=dict)
+    trained: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Pool:
@@ -164,11 +171,20 @@ class Pool:
         devices: Sequence[Device],
         hooks: Hooks,
         log: TextIO,
+        keep: Path,
     ):
+        """`keep`: the folder for adapters that tasks share."""
+        self.keep, self.shared = keep, dict[str, Mapping[str, Any]]()
         self.tasks = {task.id: task for task in tasks}
         self.weights, self.config, self.hooks, self.log = weights, config, hooks, log
         self.seats = [Seat(device) for device in devices]
         self.answered: set[str] = set()
+
+    def share(self, message: Mapping[str, Any]) -> None:
+        """Have the tasks a message names start from the adapter it names, if there is one."""
+        if message["adapter"] is not None:
+            known = {name: message[name] for name in ("adapter", "path", "sha256")}
+            self.shared |= dict.fromkeys(message["task_ids"], known)
 
     def run(self, scheduler: Scheduler, deadline: Deadline) -> None:
         """Serve turns until every task had its turns or the budget is spent."""
@@ -181,6 +197,7 @@ class Pool:
                 working = [seat for seat in self.seats if seat.child is not None and (seat.grant or not seat.ready)]
                 if not working:
                     break
+                self.hooks.watch(self.seats)
                 self._wait(working)
                 for seat in working:
                     self._listen(seat)
@@ -205,7 +222,7 @@ class Pool:
                 config = settings.lighter(self.config, seat.level)
                 seat.child = Child(self.weights, config, self._environment(seat), self.log)
             except OSError as error:
-                self.hooks.note(f"{error} while starting a worker on {seat.device.name}")
+                self.hooks.warn(f"{error} while starting a worker on {seat.device.name}")
         if seat.child is not None and seat.ready and seat.grant is None:
             seat.grant = self.scheduler.next(seat.device.name, self.deadline.remaining())
             if seat.grant is not None:
@@ -217,21 +234,23 @@ class Pool:
 
     def _hand_over(self, seat: Seat, child: Child, grant: Grant) -> None:
         seat.until = Deadline(min(self.last.at, now() + grant.seconds + GRACE), self.last.read)
-        seat.measured, seat.need = {}, {}
+        seat.measured, seat.need, seat.trained = {}, {}, []
         tasks = [task_to_json(self.tasks[i]) for i in grant.task_ids]
+        shared = {i: self.shared[i] for i in grant.task_ids if i in self.shared}
         order = {"round": grant.stage.number, "tasks": tasks, "seconds": grant.seconds}
+        order |= {"shared": shared, "keep": str(self.keep.resolve())}
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             child.order(order | {"train_seconds": dict(grant.train_seconds)})
 
     def _wait(self, working: Sequence[Seat]) -> None:
-        """Sleep until a child says something, can take more of its order, or its time is over; a second at most."""
+        """Sleep until a child says something, can take more of its order, or its time is over; `TICK` at most."""
         with selectors.DefaultSelector() as selector:
             for seat in working:
                 assert seat.child is not None
                 selector.register(seat.child.reports, selectors.EVENT_READ)
                 if seat.child.unsent:
                     selector.register(seat.child.orders, selectors.EVENT_WRITE)
-            selector.select(min(1.0, *(seat.until.remaining() for seat in working)))
+            selector.select(min(TICK, *(seat.until.remaining() for seat in working)))
 
     def _listen(self, seat: Seat) -> None:
         """Take in what a child said; see whether it is gone or late."""
@@ -256,17 +275,25 @@ class Pool:
         return "start-up took longer than it was given" if seat.grant is None else "it took longer than it was given"
 
     def _take(self, seat: Seat, message: dict[str, Any]) -> None:
-        """One report: ready, a result, done, or failed."""
+        """One report: ready, an adapter trained, a result, a shared adapter, done, or failed."""
         if message["kind"] == "ready":
             seat.ready, seat.starts = True, 0
             name, notes = seat.device.name, "; ".join(message["notes"])
             self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
+        elif message["kind"] == "trained":
+            seat.trained.append(message)
         elif message["kind"] == "result":
             assert seat.grant is not None
             message["turn"] = seat.grant.task_ids
             self.answered.add(message["task_id"])
             seat.measured[message["task_id"]] = sum(message["seconds"].values())
             seat.need[message["task_id"]] = self.hooks.result(seat.device.name, message)
+        elif message["kind"] == "shared":
+            assert seat.grant is not None
+            message["task_ids"] = seat.grant.task_ids
+            seat.measured |= dict.fromkeys(seat.grant.task_ids, message["seconds"] / len(seat.grant.task_ids))
+            self.share(message)
+            self.hooks.shared(seat.device.name, message)
         elif message["kind"] == "failed":
             self._failed(seat, message["why"], message.get("memory", False))
         elif seat.grant is not None:
@@ -279,12 +306,12 @@ class Pool:
         self._end(seat)
         if seat.grant is None:
             where = "" if seat.ready else " while starting"
-            self.hooks.note(f"{seat.device.name}: {why}{where}; its log says more{step}")
+            self.hooks.warn(f"{seat.device.name}: {why}{where}; its log says more{step}")
             able = [s for s in self.seats if s.child is not None or s.starts < STARTS]
             self.scheduler.devices = max(1, len(able))  # those given up are not planned with
             return
         grant, seat.grant = seat.grant, None
-        self.hooks.note(f"{seat.device.name}: {why}, in the turn of {', '.join(grant.task_ids)}{step}")
+        self.hooks.warn(f"{seat.device.name}: {why}, in the turn of {', '.join(grant.task_ids)}{step}")
         self.hooks.failure(grant.stage.number, grant.task_ids, why + step)
         retired = set(self.scheduler.retired)
         self.scheduler.returned(grant, seat.measured, False, seat.need, excused=bool(step))

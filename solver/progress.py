@@ -1,8 +1,8 @@
-"""The run's progress for people: a bar on a terminal, one plain line a task elsewhere, and the closing summary.
+"""The run's progress for people: a live view on a terminal, one plain line an event elsewhere, and the closing summary.
 
 Knows nothing of tasks' contents, solutions, clocks or what is written to disk: numbers and texts are passed in.
-Law: one event is one line, whatever its text holds; a stream that can no longer be written to never stops a run
-(`Progress.lost` holds the error then).
+Laws: one event is one line, whatever its text holds; the lines a live view stands in for are printed when it closes;
+a stream that can no longer be written to never stops a run (`Progress.lost` holds the error then).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from solver.live import About, Answer, Live, Worker, printable, span
+
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import ProgressColumn
+    from solver.screen import Screen
 
 NAMED = 5  # task ids a reason names in the summary before it says how many more there are
 
@@ -36,36 +37,65 @@ class Outcome:
 class Progress:
     """Tells people how far the run is. Usable as a context manager; `close` may be called twice."""
 
-    def __init__(self, total: int, deadline_remaining: Callable[[], float], stream: TextIO) -> None:
+    def __init__(
+        self, total: int, deadline_remaining: Callable[[], float], stream: TextIO, about: About | None = None
+    ) -> None:
         """Start telling of `total` tasks on `stream`; `deadline_remaining` gives the seconds left.
 
-        The bar needs a terminal and `rich`; without either there are plain lines.
+        The live view needs a terminal that knows UTF-8 and can move its cursor, and `rich`; else there are plain lines.
         """
         self.total, self.done = total, 0
         self.solved: int | None = None
         self.lost: OSError | None = None
         self._remaining, self._stream = deadline_remaining, stream
-        self._bar = self._open() if stream.isatty() else None
+        self._live = Live(about or About(), total, deadline_remaining)
+        self._held: list[str] = []  # lines that wait for the live view to close
+        self._screen = self._open() if stream.isatty() else None
 
-    def task(self, task_id: str, info: str = "", solved: int | None = None, new: bool = True) -> None:
-        """A task has answers, `new`: its first. `info`: what is to be said of it. `solved`: so far, where known."""
+    def task(
+        self, task_id: str, info: str = "", solved: int | None = None, new: bool = True, answer: Answer | None = None
+    ) -> None:
+        """A task has answers, `new`: its first. `info`: what is to be said of it. `solved`: so far, where known.
+
+        `answer`: the same for the live view.
+        """
         self.done += new
         self.solved = self.solved if solved is None else solved
+        self._live.solved = self.solved
+        if answer is not None:
+            self._live.answer(answer)
         parts = [f"[{self.done:>{len(str(self.total))}}/{self.total}] {task_id}", info]
-        if self._bar is None:
-            parts += [*self._solved(), left(self._remaining())]
-        self._say(", ".join(part for part in parts if part))
-        self._advance(new)
+        self._say(", ".join(part for part in [*parts, *self._solved(), left(self._remaining())] if part))
 
     def note(self, text: str) -> None:
-        """Say something that is not about one task being done: a warning, a stage of the run."""
+        """Say something that is not about one task being done: a stage of the run."""
         self._say(text)
 
+    def warn(self, text: str) -> None:
+        """Say what went wrong; the live view keeps it in sight."""
+        self._live.warn(text)
+        self._say(text)
+
+    def shared(self, task_ids: Sequence[str], text: str) -> None:
+        """Tasks have got an adapter that they share; what is to be said of it."""
+        self._live.shared(task_ids)
+        self._say(text)
+
+    def watch(self, workers: Sequence[Worker]) -> None:
+        """Show what the workers do now, on a live view; to be called a few times a second, it is quickly done."""
+        screen = self._screen
+        if screen is not None:
+            self._live.watch(workers)
+            self._draw(screen)
+
     def close(self) -> None:
-        """Stop the bar, if there is one, and leave the cursor on a line of its own."""
-        if self._bar is not None:
-            self._guarded(self._bar.stop)
-        self._bar = None
+        """Close the live view, if there is one, and print the lines it stood in for."""
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            self._guarded(screen.close)
+        held, self._held = self._held, []
+        for line in held:
+            self._print(line)
 
     def __enter__(self) -> Progress:
         return self
@@ -78,50 +108,46 @@ class Progress:
     def _solved(self) -> list[str]:
         return [] if self.solved is None else [f"solved {self.solved}"]
 
-    def _open(self) -> Bar | None:
+    def _open(self) -> Screen | None:
         try:
-            bar = _bar(self._stream, self._remaining)
+            from solver.screen import Screen, shows
         except ImportError:
             return None
-        bar.add_task("tasks", total=self.total, solved="")
-        return bar if self._guarded(bar.start) else None
-
-    def _advance(self, new: bool) -> None:
-        bar = self._bar
-        if bar is not None:
-            self._guarded(lambda: bar.update(bar.task_ids[0], advance=int(new), solved=", ".join(self._solved())))
+        try:
+            return Screen(self._live, self._stream) if shows(self._stream) else None
+        except OSError as error:
+            self.lost = error
+            return None
 
     def _say(self, text: str) -> None:
-        line, bar = printable(text, self._stream.encoding), self._bar
-        if bar is not None:
-            self._guarded(lambda: bar.console.print(line, markup=False, highlight=False, soft_wrap=True))
-        else:
-            self._guarded(lambda: print(line, file=self._stream, flush=True))
+        line, screen = printable(text, self._stream.encoding), self._screen
+        if screen is None:
+            return self._print(line)
+        self._held.append(line)
+        self._draw(screen)
 
-    def _guarded(self, write: Callable[[], object]) -> bool:
-        """Write, unless the stream was lost before; whether that worked."""
+    def _draw(self, screen: Screen) -> None:
+        try:
+            self._guarded(screen.draw)
+        except Exception as error:  # whatever is wrong with the view, the run is not: plain lines from here on
+            self.close()
+            self.warn(f"warning: no live view any more: {type(error).__name__}: {error}")
+
+    def _print(self, line: str) -> None:
+        self._guarded(lambda: print(line, file=self._stream, flush=True))
+
+    def _guarded(self, write: Callable[[], object]) -> None:
+        """Write, unless the stream was lost before."""
         if self.lost is None:
             try:
                 write()
             except OSError as error:  # a closed pipe, a full disk: the run is worth more than its progress
                 self.lost = error
-        return self.lost is None
 
 
 def left(seconds: float) -> str:
     """Seconds left as people read them: '45 s left', '12 min 05 s left', '3 h 07 min left'."""
-    if seconds == float("inf"):
-        return "no time limit"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min left"
-    return f"{minutes} min {rest:02} s left" if minutes else f"{rest} s left"
-
-
-def printable(text: str, encoding: str | None) -> str:
-    """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
-    line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
-    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+    return "no time limit" if seconds == float("inf") else f"{span(seconds)} left"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -151,33 +177,3 @@ def _named(task_ids: Sequence[str]) -> str:
     ids = list(dict.fromkeys(task_ids))
     more = [f"and {len(ids) - NAMED} more"] if len(ids) > NAMED else []
     return ", ".join([*ids[:NAMED], *more])
-
-
-def _bar(stream: TextIO, remaining: Callable[[], float]) -> Bar:
-    """A rich bar, not yet started. ImportError: rich is not installed."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[solved]}", markup=False),
-        _seconds_left(remaining),
-        console=Console(file=stream),
-    )
-
-
-def _seconds_left(remaining: Callable[[], float]) -> ProgressColumn:
-    """A column that asks for the seconds left each time it is drawn."""
-    from rich.progress import ProgressColumn
-    from rich.progress import Task as Row
-    from rich.text import Text
-
-    class SecondsLeft(ProgressColumn):
-        """The seconds left to the deadline."""
-
-        def render(self, task: Row) -> Text:  # noqa: ARG002 - the signature is rich's
-            return Text(left(remaining()))
-
-    return SecondsLeft()

@@ -8,13 +8,14 @@ afterwards is dropped and counted, never believed; one process at a time writes 
       challenges.json      the run's tasks, in Kaggle's format, without any test output
       record.jsonl         one JSON object a line, its last member `crc` over the bytes before it
       worker.log           what the workers' libraries printed
+      adapters/            those that tasks share
       lock                 held while a process works on the directory
 
-Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `failure` (a turn
-that failed, and why), `event` (a line for people), `end` (exit status). `at` is seconds since the process's start.
-A result's `engine` is what the engine did in its turn, for all tasks of the turn together (`counters`).
-Rounds: 1 the base model's quick answers, 3 an adapter a task, 4 and on another adapter and other views for tasks whose
-vote is split.
+Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `shared` (an
+adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
+`at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
+turn together (`counters`). Rounds: 1 the base model's quick answers, 2 shared adapters, 3 an adapter a
+task, 4 and on another adapter and other views for tasks whose vote is split.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from solver.core import Candidate, Grid, View
 from solver.tasks import BadInput, TaskSet
 
 RECORD, CHALLENGES, WORKER_LOG, LOCK = "record.jsonl", "challenges.json", "worker.log", "lock"
+ADAPTERS = "adapters"
 
 
 def directory_of(output: Path) -> Path:

@@ -57,7 +57,7 @@ def replay(directory: Path, rule: str, output: Path) -> TaskSet:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m solver.replay", description="Vote again on a run's candidates.")
     parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
-    parser.add_argument("--rule", default="hierarchical", metavar="NAME", help=f"one of {', '.join(vote.RULES)}")
+    parser.add_argument("--rule", default=vote.DEFAULT, metavar="NAME", help=f"one of {', '.join(vote.RULES)}")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json")
     return parser.parse_args(argv)
 

@@ -19,10 +19,10 @@ import jinja2
 
 from solver import diagnose, history, record, show
 from solver import solutions as right
-from solver.core import Attempts, Grid, key, same
+from solver.core import Attempts, Grid, key, round_name, same, solves
 from solver.diagnose import Output
 from solver.evaluate import wilson
-from solver.history import History, Story, Turn, round_name
+from solver.history import History, Story, Turn
 from solver.tasks import BadInput
 from solver.vote import Ranked
 
@@ -255,7 +255,7 @@ def _worth(turn: Turn, known: Solved, task_id: str) -> float:
     if not known:
         return sum(n > 0 for n in turn.from_model) / max(1, len(turn.from_model))
     outputs = known.get(task_id, ())
-    hits = sum(diagnose.solves(a, grid) for a, grid in zip(turn.attempts, outputs, strict=False))
+    hits = sum(solves(a, grid) for a, grid in zip(turn.attempts, outputs, strict=False))
     return hits / len(outputs) if outputs else 0.0
 
 

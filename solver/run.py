@@ -12,19 +12,22 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
-from solver import answers, evaluate, formats, record
+from solver import answers, evaluate, families, formats, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
 from solver.config import pack, stages
-from solver.core import Grid, Standing, Task, same
+from solver.core import SHARED, Format, Grid, Standing, Task, solves
 from solver.ledger import Ledger
-from solver.pool import Hooks, Pool
+from solver.live import About, Worker, answered
+from solver.pool import STARTS, Hooks, Pool, Seat
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
 from solver.scheduler import Job, Scheduler
 from solver.tasks import BadInput
+from solver.worker import adapters_from_json
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
@@ -42,6 +45,7 @@ class Run:
             i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in plan.task_set.tests
         }
         self.notes: dict[str, tuple[str, ...]] = {}
+        self.shared: list[dict[str, Any]] = []  # adapters of the run that is resumed
         self.solutions: Mapping[str, tuple[Grid, ...]] = {}
         self.right: dict[str, bool] = {}
         self.status = 0
@@ -66,17 +70,17 @@ class Run:
         log = self.directory / record.WORKER_LOG
         with (
             log.open("a" if self.plan.resumed else "w") as self.log,
-            Progress(len(self.plan.task_set.tasks), self._left, sys.stdout) as self.progress,
+            Progress(len(self.plan.task_set.tasks), self._left, sys.stdout, self._about(done)) as self.progress,
         ):
             try:
                 self._introduce(len(done))
                 self._serve(self.log, done)
             except KeyboardInterrupt:
-                self._note("interrupted: the answers so far are kept")
+                self._warn("interrupted: the answers so far are kept")
                 self.status = INTERRUPTED
             except Exception as error:  # whatever broke, the answers so far are worth concluding with
                 traceback.print_exc(file=self.log)
-                self._note(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
+                self._warn(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {log}")
                 self.status = 1
             self.status = self._conclude() or self.status
             self._write({"kind": "end", "status": self.status})
@@ -89,7 +93,25 @@ class Run:
         results = {(m["task_id"], m["round"]): m for m in self.plan.resumed.of_kind("result")}
         for (task_id, number), message in results.items():
             self._keep(task_id, number, message)
-        return {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+        done = {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
+        self.shared = [m for m in self.plan.resumed.of_kind("shared") if adapters_from_json({"": m})]
+        return done | {(i, SHARED) for m in self.shared for i in m["task_ids"]}
+
+    def _about(self, done: set[tuple[str, int]]) -> About:
+        """What the live view says of the run."""
+        plan, config = self.plan, self.plan.config
+        need = {i: self.ledger.standing(i).need for i, _ in done}
+        return About(
+            name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
+            weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
+            seed=config.seed,
+            rounds=tuple(stage.number for stage in stages(config)),
+            done=frozenset(done),
+            answered=frozenset(i for i in need if need[i] < 1),
+            split=frozenset(i for i in need if need[i] > config.settled),
+            limit=self.limit,
+            deadline=self.deadline,
+        )
 
     def _introduce(self, done: int) -> None:
         plan = self.plan
@@ -112,7 +134,7 @@ class Run:
             try:
                 (self.directory / record.CHALLENGES).write_text(record.challenges(plan.task_set))
             except OSError as error:
-                self.progress.note(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
+                self.progress.warn(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
         self._write({"kind": "run", **header})
         self.progress.note(
             f"{len(plan.task_set.tests)} tasks of {plan.task_set.name}, seed {plan.config.seed}, weights "
@@ -120,7 +142,7 @@ class Run:
             f"{plan.output} holds placeholders"
         )
         for problem in plan.task_set.problems:
-            self._note(f"warning: {problem}")
+            self._warn(f"warning: {problem}")
         if plan.resumed is not None:
             torn = plan.resumed.dropped
             self._note(f"resumed: {done} turns of tasks were done, {torn} torn lines of the record were dropped")
@@ -132,14 +154,20 @@ class Run:
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
-        jobs = [Job(task.id, _size(task, config.engine.context)) for task in plan.task_set.tasks]
+        format = families.load(config.format, plan.checkpoint.path)
+        jobs = [Job(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
         devices = plan.devices[: max(1, len(jobs))]
+        rounds = stages(config, len(jobs), len(devices))
         self.scheduler = Scheduler(
-            jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
+            jobs, rounds, config.group, config.reserve, devices=len(devices), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
-        hooks = Hooks(self._result, self._lost, self._failure, self._note)
-        Pool(plan.task_set.tasks, plan.checkpoint.path, config, devices, hooks, log).run(self.scheduler, self.deadline)
+        hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch)
+        keep = self.directory / record.ADAPTERS
+        pool = Pool(plan.task_set.tasks, plan.checkpoint.path, config, devices, hooks, log, keep)
+        for message in self.shared:
+            pool.share(message)
+        pool.run(self.scheduler, self.deadline)
 
     def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
         self.notes[task_id] = (*message["notes"],)
@@ -159,6 +187,15 @@ class Run:
         self._tell(number, message, standing)
         return standing.need
 
+    def _shared(self, device: str, message: dict[str, Any]) -> None:
+        self._write(message | {"device": device})
+        count, losses = len(message["task_ids"]), message["losses"] or [float("nan")]
+        self.progress.shared(
+            message["task_ids"],
+            f"{device}: an adapter shared by {count} tasks: {message['steps']} of {message['planned']} steps, "
+            f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {message['seconds']:.1f} s",
+        )
+
     def _fill(self, task_id: str, standing: Standing) -> None:
         """Write the answers. A full disk costs the record first; what it still refuses is kept for the next write."""
         try:
@@ -167,11 +204,11 @@ class Run:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                self.progress.note(f"warning: {error}: the record made room for the answers: this run can't be resumed")
+                self.progress.warn(f"warning: {error}: the record made room for the answers: this run can't be resumed")
                 self.recorder.make_room()
                 self.file.fill(task_id, standing.attempts)
         except OSError as error:
-            self._note(f"warning: {self.plan.output} could not be replaced: {error}")
+            self._warn(f"warning: {self.plan.output} could not be replaced: {error}")
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
         task_id = message["task_id"]
@@ -181,11 +218,16 @@ class Run:
         notes = "; ".join(message["notes"])
         first = len(self.ledger.rounds(task_id)) == 1
         text = f"{info}; {notes}" if notes else info
-        self.progress.task(task_id, text, self._count(task_id, standing), new=first)
+        solved = self._count(task_id, standing)
+        split = standing.need > self.plan.config.settled
+        self.progress.task(task_id, text, solved, first, answered(message, standing, split, self.right.get(task_id)))
 
     def _lost(self, task_id: str, why: str) -> None:
         self.reasons[task_id] = why
         self.progress.task(task_id, f"placeholders stay: {why}")
+
+    def _watch(self, seats: Sequence[Seat]) -> None:
+        self.progress.watch([_worker(seat) for seat in seats])
 
     def _failure(self, number: int, task_ids: Sequence[str], why: str) -> None:
         self._write({"kind": "failure", "round": number, "task_ids": list(task_ids), "why": why})
@@ -194,13 +236,17 @@ class Run:
         self.progress.note(text)
         self._write({"kind": "event", "text": text})
 
+    def _warn(self, text: str) -> None:
+        self.progress.warn(text)
+        self._write({"kind": "event", "text": text})
+
     def _write(self, message: Mapping[str, Any], what: str = "a line") -> None:
         """Record a message; a full disk costs the record, not the run: the answers are worth more."""
         at = {"at": round(self.limit - self.deadline.remaining(), 2)}
         try:
             self.recorder.write({"kind": message["kind"]} | at | dict(message))
         except OSError as error:
-            self.progress.note(f"warning: the record lacks {what}: {error}")
+            self.progress.warn(f"warning: the record lacks {what}: {error}")
 
     def _count(self, task_id: str, standing: Standing) -> int | None:
         """Tasks solved so far, this one included, now that its answers are written; None without solutions."""
@@ -208,7 +254,7 @@ class Run:
             return None
         self.solutions = self.solutions or self.plan.solutions()
         pairs = zip(standing.attempts, self.solutions[task_id], strict=True)
-        self.right[task_id] = all(any(same(a, grid) for a in pair) for pair, grid in pairs)
+        self.right[task_id] = all(solves(pair, grid) for pair, grid in pairs)
         return sum(self.right.values())
 
     def _outcomes(self) -> list[Outcome]:
@@ -222,13 +268,13 @@ class Run:
         return outcomes
 
     def _conclude(self) -> int:
+        self.progress.close()
         try:
             self.file.flush()
             written = json.loads(self.plan.output.read_text())
         except OSError as error:
             print(f"error: {self.plan.output} could not be written: {error}", file=sys.stderr)
             return 1
-        self.progress.close()
         print(summary(self._outcomes()))
         faults = answers.validate(written, self.plan.task_set.tests)
         for fault in faults:
@@ -244,8 +290,29 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _size(task: Task, context: int) -> int:
+def _worker(seat: Seat) -> Worker:
+    """A seat as the live view shows it."""
+    name, grant = seat.device.name, seat.grant
+    if seat.child is None:
+        given_up = seat.starts >= STARTS
+        return Worker(name, "given up" if given_up else "to be started", busy=not given_up)
+    if grant is None:
+        return Worker(name, "waiting" if seat.ready else "starting", busy=not seat.ready)
+    last: Mapping[str, Any] = seat.trained[-1] if seat.trained else {"steps": 0, "loss": None}
+    return Worker(
+        name=name,
+        state="working",
+        round=grant.stage.number,
+        task_ids=grant.task_ids,
+        seconds=grant.seconds,
+        trained=len(seat.trained),
+        steps=last["steps"],
+        loss=last["loss"],
+    )
+
+
+def size_of(task: Task, context: int, format: Format) -> int:
     """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
-    shown = sum(map(formats.pair_length, task.demonstrations))
+    shown = format.pairs_length(task.demonstrations)
     longest = max(map(formats.encoded_length, task.tests))
     return min(context, shown + 2 * longest)

@@ -77,6 +77,7 @@ class VllmSampler:
             disable_log_stats=True,
         )
         self.end, self.next_id = end, 1
+        self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
         self.ids: dict[str, int] = {}
         self.asked, self.resident = 0, 2 * settings.adapters
         self.counters = Counters()
@@ -184,7 +185,7 @@ class VllmSampler:
         settings = SamplingParams(
             temperature=0.0,
             max_tokens=prompt.max_reply,
-            logprobs=prompt.alternatives + 1 if prompt.alternatives else 0,
+            logprobs=min(prompt.alternatives + 1, self.vocabulary) if prompt.alternatives else 0,
             stop_token_ids=[self.end],
             detokenize=False,
             output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,

@@ -6,9 +6,11 @@ next one; a task gets at most two turns in a round, so every run ends.
 
 Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, `further`, for
 those whose vote is split, the most split first. Further stages use the time that the others leave; who takes part is
-decided when no turn is out, so that it depends on votes alone and not on which device was faster.
+decided when no turn is out, so that it depends on votes alone and not on which device was faster. A further turn that
+would get less than `ENOUGH` of its predicted cost is not begun: it would train and have no time to answer.
 
-Shares. A turn gets the part of the usable device seconds that its predicted cost is of all pending predicted cost.
+Shares. A turn gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
+pending ones.
 Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
 less than its stage's minimum, and none so much that a later first turn of its stage would get less.
 
@@ -27,7 +29,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations
 from statistics import median
 
 WINDOW = 24  # tasks: the fit looks at the latest ones, so it follows a machine that slows down and stays cheap
@@ -35,6 +37,7 @@ PRIOR_POINTS = 5  # tasks' worth of trust in the prior's shape, spread over the 
 USED_UP = 0.95  # of its seconds: a turn that used more was probably cut short, so its costs are lower bounds
 LEAST_COST = 0.01  # of the prior: a fit never predicts less, so that no share is zero
 STRETCH = 1.5  # a further turn may take so many times what is predicted for it
+ENOUGH = 0.6  # of what is predicted for it: a further turn is not begun with less
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Stage:
 
     `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
     seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
-    need it.
+    need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage begins. `weight`:
+    of its turns where seconds are shared.
     """
 
     number: int
@@ -71,6 +75,8 @@ class Stage:
     train_share: float
     minimum: float
     further: bool = False
+    whole: bool = False
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,8 @@ class Scheduler:
         self._stages = tuple(s for s in stages if not s.further)
         self._further = tuple(s for s in stages if s.further)
         whole = self._grouped(self._by_size(self._tokens))
-        self._queue = {stage.number: list(whole) for stage in self._stages}
+        parts = self._parts(self._by_size(self._tokens), devices)
+        self._queue = {stage.number: list(parts if stage.whole else whole) for stage in self._stages}
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
         self._planned: dict[int, list[tuple[str, ...]]] = {}  # the groups of each further stage that has begun
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
@@ -170,9 +177,7 @@ class Scheduler:
 
     def predicted(self) -> float:
         """Predicted device seconds of all pending turns that every task gets."""
-        waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
-        waiting += [(s, i) for s in (*self._stages, *self._further) for i in self._again[s.number]]
-        return math.fsum(self._predict(stage, task_id) for stage, task_id in waiting)
+        return math.fsum(self._predict(stage, task_id) for stage, task_id in self._waiting())
 
     def expected(self, remaining: float) -> float:
         """Seconds from now to the expected end of the run: further turns included, never past the limit."""
@@ -229,6 +234,8 @@ class Scheduler:
         unanswered = [i for i in grant.task_ids if i not in measured]
         if ok:
             self._learn(grant, measured)
+        elif grant.stage.whole and not excused:
+            pass  # later stages do without it
         elif excused or not retry:
             self._take_back(grant, unanswered, excused and not retry)
         else:
@@ -238,21 +245,37 @@ class Scheduler:
         """(stage, tasks, seconds, whether it is a retry) of the next turn; the tasks are no longer pending then."""
         for stage in self._stages:
             if self._queue[stage.number] or self._again[stage.number]:
-                if not usable >= stage.minimum:
+                if not usable >= stage.minimum or self._held_up(stage):
                     return None
-                total = self.predicted()
-                task_ids, turns, retry = self._take(stage, small_end=total > usable * self.devices)
-                share = math.fsum(self._predict(stage, i) for i in task_ids) / total
+                total = math.fsum(s.weight * self._predict(s, i) for s, i in self._waiting())
+                task_ids, turns, retry = self._take(stage, small_end=self.predicted() > usable * self.devices)
+                share = stage.weight * math.fsum(self._predict(stage, i) for i in task_ids) / total
                 return stage, task_ids, self._seconds(stage, usable, self._free(remaining) * share, turns), retry
         for stage in self._further:
             if self._again[stage.number] and usable >= stage.minimum:
                 task_ids, _, retry = self._take(stage, small_end=True)
                 return stage, task_ids, self._stretched(stage, task_ids, usable), retry
         further = self._next_further()
-        if further is None or not usable >= further[0].minimum:
-            return None
-        self._planned[further[0].number].pop(0)
-        return *further, self._stretched(*further, usable), False
+        return None if further is None else self._begin_further(further, usable)
+
+    def _begin_further(self, stage: Stage, usable: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
+        """As many first tasks of the first planned group as there are enough seconds for; the others stay planned."""
+        planned = self._planned[stage.number]
+        for at, task_ids in enumerate(planned):
+            costs = accumulate(self._predict(stage, i) for i in task_ids)
+            if count := sum(usable >= max(stage.minimum, ENOUGH * cost) for cost in costs):
+                planned[at : at + 1] = [task_ids[count:]] if task_ids[count:] else []
+                return stage, task_ids[:count], self._stretched(stage, task_ids[:count], usable), False
+        return None
+
+    def _waiting(self) -> list[tuple[Stage, str]]:
+        """The tasks of all pending turns that every task gets, with their stages."""
+        waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
+        return waiting + [(s, i) for s in (*self._stages, *self._further) for i in self._again[s.number]]
+
+    def _held_up(self, stage: Stage) -> bool:
+        """Whether a turn is out that must end before this stage begins."""
+        return any(grant.stage.whole and grant.stage is not stage for grant in self._out.values())
 
     def _free(self, remaining: float) -> float:
         """Device seconds that are left, less what running turns may still use."""
@@ -266,15 +289,15 @@ class Scheduler:
             return (again.pop(0),), len(again) + 1, True
         return groups.pop(0 if small_end else -1), len(groups) + 1, False
 
-    def _next_further(self) -> tuple[Stage, tuple[str, ...]] | None:
-        """The stage and tasks of the next further turn, still pending."""
+    def _next_further(self) -> Stage | None:
+        """The stage of the next further turn."""
         for at, stage in enumerate(self._further, len(self._stages)):
             if stage.number not in self._planned:
                 if self._out or any(self._again.values()):
                     return None  # a vote may still change
                 self._planned[stage.number] = self._grouped(self._split(at))
             if self._planned[stage.number]:
-                return stage, self._planned[stage.number][0]
+                return stage
         return None
 
     def _split(self, at: int) -> list[str]:
@@ -320,6 +343,10 @@ class Scheduler:
         """Groups of similar size, smallest first; whichever end is taken, the same tasks share a turn."""
         return [tuple(task_ids[at : at + self._group]) for at in range(0, len(task_ids), self._group)]
 
+    def _parts(self, task_ids: Sequence[str], devices: int) -> list[tuple[str, ...]]:
+        """As many parts as devices, alike in size and number of tasks."""
+        return [part for at in range(devices) if (part := tuple(task_ids[at::devices]))]
+
     def _predict(self, stage: Stage, task_id: str) -> float:
         tokens = self._tokens[task_id]
         return max(self._costs[stage.prior].seconds(tokens), LEAST_COST * stage.prior.seconds(tokens))
@@ -349,6 +376,7 @@ def _check(
     _refuse(f"settled is {settled}: expected 0 to 1", not 0 <= settled <= 1)
     for stage in stages:
         _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
+        _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
         _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
         least = min(stage.prior.fixed, stage.prior.per_token)
         free = least < 0 or stage.prior == Cost(0, 0)

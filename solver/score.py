@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from solver import augment, formats
-from solver.core import ATTEMPTS, Adapter, Candidate, Grid, Prompt, Reading, Scorer, Stop, key
+from solver import augment
+from solver.core import ATTEMPTS, Adapter, Candidate, Format, Grid, Prompt, Reading, Scorer, Stop, key
+from solver.formats import GRID
 
 FIRST = 2  # views under which every candidate is read before any is given up
 STRIDE = 2  # views more between two looks at who is beaten
@@ -48,13 +49,14 @@ def rescore(
     context: int,
     worth: float = 0.0,
     winners: int = ATTEMPTS,
+    format: Format = GRID,
 ) -> list[Rescored]:
     """Re-read each question's candidates, those of all questions together, round after round.
 
     `context`: tokens that prompt and reply may have together; a view in which some candidate does not fit is left out
     for all. `worth`: nats a vote counts beside the mean over views, see `vote.VOTE_WORTH`.
     """
-    contests = [Contest(question, context, worth, winners) for question in questions]
+    contests = [Contest(question, context, worth, winners, format) for question in questions]
     while wanted := [(contest, *step) for contest in contests for step in contest.wanted()]:
         wanted.sort(key=lambda step: step[2])  # view by view: the seconds may end between two
         nats = scorer.score([contest.reading(answer, view) for contest, answer, view in wanted], stop)
@@ -75,8 +77,8 @@ class Answer:
 class Contest:
     """The distinct candidates of one test input, who of them is to be read next, and who is beaten."""
 
-    def __init__(self, question: Question, context: int, worth: float, winners: int):
-        self.question, self.worth, self.winners = question, worth, winners
+    def __init__(self, question: Question, context: int, worth: float, winners: int, format: Format = GRID):
+        self.question, self.worth, self.winners, self.format = question, worth, winners, format
         votes = Counter(key(c.grid) for c in question.candidates)
         grids = {key(c.grid): c.grid for c in question.candidates}
         self.answers = {k: Answer(grids[k], count, []) for k, count in votes.items()}
@@ -117,8 +119,8 @@ class Contest:
     def reading(self, answer: Answer, view: int) -> Reading:
         """What to ask the scorer for an answer under a view."""
         prompt = self.prompts[view]
-        shown = formats.encode(augment.apply(prompt.view, answer.grid), formats.OUTPUT)
-        return prompt.tokens, (*shown.tolist(), formats.END), self.question.adapter
+        reply = self.format.encode_reply(augment.apply(prompt.view, answer.grid))
+        return prompt.tokens, reply, self.question.adapter
 
     def take(self, answer: Answer, view: int, nats: float | None) -> None:
         """An answer's nats under a view; None where the seconds ran out, and then none of its later views count."""
@@ -140,5 +142,5 @@ class Contest:
 
 
 def _turned(grid: Grid) -> int:
-    """Tokens of a reply that spells the grid, whichever way a view turns it."""
+    """Tokens at most of a reply that spells the grid, whichever way a view turns it."""
     return int(grid.size + max(grid.shape)) + 1

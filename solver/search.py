@@ -17,21 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from solver import augment, formats
-from solver.core import Adapter, Candidate, Prompt, Reply, Sampler, Stop, Streamer
+from solver import augment
+from solver.core import Adapter, Candidate, Format, Grammar, Prompt, Reply, Sampler, Stop, Streamer
+from solver.formats import GRID
 
 NODES = 256  # requests a prompt may cost: some 1 / p_min suffice unless the model hardly knows what to say
 ROUNDING = 1e-9  # nats: a reply whose probability is p_min but for the rounding of its sum is found
-
-
-class Grammar(Protocol):
-    """What has been said so far, as far as it matters for what may follow."""
-
-    def then(self, token: int) -> Grammar | None:
-        """The same with one token more; None where it is certain that nothing wanted begins so."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -70,20 +62,22 @@ def candidates(
     stop: Stop,
     p_min: float,
     nodes: int = NODES,
+    format: Format = GRID,
 ) -> list[Answers]:
     """For each request, in order: every grid whose probability under its view is at least p_min.
 
     Where there is none, the greedy reply stands for its view, so that a model that is sure of nothing still answers.
     """
-    everything = search(requests, sampler, stop, p_min, nodes, greedy=True)
+    everything = search(requests, sampler, stop, p_min, nodes, format.written, format.end, greedy=True)
     return [
-        Answers(tuple(_decoded(prompt, found)), found) for (prompt, _), found in zip(requests, everything, strict=True)
+        Answers(tuple(_decoded(prompt, found, format)), found)
+        for (prompt, _), found in zip(requests, everything, strict=True)
     ]
 
 
-def _decoded(prompt: Prompt, found: Found) -> Iterator[Candidate]:
+def _decoded(prompt: Prompt, found: Found, format: Format) -> Iterator[Candidate]:
     for reply in found.replies or ([found.greedy] if found.greedy else []):
-        grid = formats.decode(reply.tokens)
+        grid = format.decode(reply.tokens)
         if grid is not None:
             yield Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob)
 
@@ -94,8 +88,8 @@ def search(
     stop: Stop,
     p_min: float,
     nodes: int = NODES,
-    grammar: Grammar = formats.NOTHING_WRITTEN,
-    end: int = formats.END,
+    grammar: Grammar = GRID.written,
+    end: int = GRID.end,
     greedy: bool = False,
 ) -> list[Found]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.

@@ -28,6 +28,22 @@ COMPARISON = tuple(
     """.split()
 )
 
+# The 100 of all 400 ARC-AGI-1 evaluation tasks whose "sample " + id has the lowest crc32: of every size, for a score.
+SAMPLE = tuple(
+    """
+    00576224 0692e18c 08573cc6 0a1d4ef5 0a2355a6 0e671a1a 0f63c0b9 103eff5b 12997ef3 12eac192
+    13713586 137f0df0 140c817e 15113be4 1d0a4b61 20818e16 2546ccf6 256b0a75 2753e76c 3391f8c0
+    3979b1a8 3f23242b 42918530 42a15761 4364c1c4 456873bc 48f8583b 4acc7107 4ff4c9da 505fff84
+    50a16a69 5207a7b5 5289ad53 551d5bf1 5833af48 5b526a93 5b6cbef5 626c0bcc 62ab2642 64a7c07e
+    66f2d22f 67b4a34d 68b67ca3 69889d6e 6df30ad6 759f3fd3 79369cc6 7953d61e 79fb03f4 7c8af763
+    7c9b52a0 833dafe3 845d6e51 84db8fc4 8597cfd7 85fa5666 891232d6 8cb8642d 8fbca751 903d1b4a
+    917bccba 94133066 94be5b80 9772c176 9a4bb226 9b365c51 9bebae7a 9caba7c3 a680ac02 a934301b
+    aa300dc3 b0f4d537 b7999b51 bbb1b8b6 bc4146bd bf32578f c074846d c663677b c92b942c ca8f78db
+    ccd554ac d304284e d492a647 d4c90558 d56f2372 d5c634a2 d931c21c dc2e9a9d e5790162 e681b708
+    e7639916 e9b4f6fc e9bb6954 ed74f2f2 f21745ec f3e62deb f45f5ca7 f5c89df1 fafd9572 fd4b2b02
+    """.split()
+)
+
 # The ARC-AGI-1 training tasks no shipped weights were pretrained on (`solver.pretrain.split`): for choosing settings.
 HELD_OUT = tuple(
     """
@@ -61,6 +77,7 @@ SPLITS = {
     "arc2-evaluation": Split("arcagi2_f3283f7.json", "eval"),
     "dry-run": Split("arcagi_aa922be.json", "eval", DRY_RUN),
     "comparison": Split("arcagi_aa922be.json", "eval", COMPARISON),
+    "sample": Split("arcagi_aa922be.json", "eval", SAMPLE),
     "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
 }
 

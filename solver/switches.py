@@ -45,6 +45,7 @@ _EXAMPLES, _STEPS, _TRAINER = "test_examples.py::test_", "test_transformations.p
 _HAND = f"{_STEPS}a_step_does_to_a_grid_what_was_worked_out_by_hand"
 _LOSS = f"{_EXAMPLES}the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
 _REFUSED = "test_config.py::test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected"
+_SHARED = "test_pipeline.py::test_"
 _GOLDEN = "test_vote.py::test_golden_case_gives_the_attempts_written_by_hand"
 _FEW = f"{_TRAINER}an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
 _RATE = f"{_TRAINER}the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
@@ -127,12 +128,34 @@ SWITCHES: tuple[Switch, ...] = (
         f"{PAPER}, section 3",
         f"{_EXAMPLES}every_recipe_makes_250_examples_of_a_large_task_in_half_a_second",
     ),
-    Switch(
+    *_rows(
         "train.scope",
-        "task",
-        "an adapter for each task; a trained head and all weights are refused, with why",
         f"{PAPER}, section 3",
-        _REFUSED,
+        ("task", "an adapter for each task; a trained head and all weights are refused, with why", _REFUSED),
+        (
+            "shared",
+            "one adapter for all tasks of a device",
+            f"{_SHARED}tasks_that_share_an_adapter_are_all_sampled_with_it",
+        ),
+        (
+            "shared-then-task",
+            "an adapter for each task that starts from the shared one",
+            f"{_SHARED}adapters_of_tasks_start_from_the_shared_one_which_is_kept",
+        ),
+    ),
+    Switch(
+        "train.shared_steps",
+        None,
+        "training steps of a shared adapter at most, for each of its tasks",
+        "this project",
+        f"{_SHARED}a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn",
+    ),
+    Switch(
+        "shared_share",
+        None,
+        "of the time limit for shared adapters, where `train.scope` has them",
+        "this project",
+        "test_config.py::test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks",
     ),
     Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
     Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),

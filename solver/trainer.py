@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from torch import Tensor
 
 from solver import packed
 from solver.adapters import Adapters, fuse
+from solver.checkpoint import ADAPTER_FILE
 from solver.clock import now
 from solver.config import TrainRecipe, require_machine
 from solver.core import Adapter, Example, Lesson, Stop, TrainReport, seed_for
 
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
-TENSORS = "adapter_model.safetensors"  # what peft calls an adapter's file
 MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
 
@@ -127,23 +128,30 @@ class LoraTrainer:
             fuse(self.model, self.adapters)
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
-        """Train until the recipe ends or `stop` has no seconds left; save what was learned.
+        """Train until the recipe's steps, or so many `steps`, are done or `stop` has no seconds left; save the adapter.
 
         The start is the base weights, or `start_from`, which stays as it is on disk and must be of this recipe's
         shape; ValueError: it is not.
         """
-        return self.train_together([Lesson(name, examples, seed, start_from)], stop)[0]
+        return self.train_together([Lesson(name, examples, seed, start_from)], stop, steps)[0]
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop, steps: int | None = None) -> list[TrainReport]:
         """`train` for several adapters, which share the seconds: as many in one batch as the trainer has room for."""
+        recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
         room, reports = len(self.adapters.masters), list[TrainReport]()
         while left := lessons[len(reports) :]:
-            reports += self._train(left[:room], Share(stop, room / len(left)) if room < len(left) else stop)
+            reports += self._train(left[:room], recipe, Share(stop, room / len(left)) if room < len(left) else stop)
         return reports
 
-    def _train(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def _train(self, lessons: Sequence[Lesson], recipe: TrainRecipe, stop: Stop) -> list[TrainReport]:
         """`train` for as many adapters as fit one batch; those without examples have no part in it."""
         present = [lesson for lesson in lessons if lesson.examples]
         self.adapters.start()
@@ -152,26 +160,28 @@ class LoraTrainer:
             if lesson.start_from is not None:
                 self._load(place, lesson.start_from)
         streams = [
-            batches(x.examples, self.recipe.tokens, seed_for(x.seed, x.name, "batches"), padded=not self.packed)
+            batches(x.examples, recipe.tokens, seed_for(x.seed, x.name, "batches"), padded=not self.packed)
             for x in present
         ]
-        pace, losses = Pace(self.recipe, stop), list[list[float]]()
+        pace, losses = Pace(recipe, stop), list[list[float]]()
         while present and (share := pace.next_share()) is not None:
-            losses.append(self._step([next(stream) for stream in streams], self.recipe.rate * share))
-        made = iter([self._report(x.name, place, [row[place] for row in losses]) for place, x in enumerate(present)])
-        return [next(made) if x.examples else TrainReport(None, 0, self.recipe.steps) for x in lessons]
+            losses.append(self._step([next(stream) for stream in streams], recipe.rate * share))
+        made = iter(
+            self._report(x.name, place, [row[place] for row in losses], recipe.steps) for place, x in enumerate(present)
+        )
+        return [next(made) if x.examples else TrainReport(None, 0, recipe.steps) for x in lessons]
 
-    def _report(self, name: str, place: int, losses: list[float]) -> TrainReport:
+    def _report(self, name: str, place: int, losses: list[float], planned: int) -> TrainReport:
         """What was learned, saved; nothing where there was no step."""
         if not losses:
-            return TrainReport(None, 0, self.recipe.steps)
+            return TrainReport(None, 0, planned)
         path = self.directory / name
         self.adapters.save(place, self.model, path)
-        return TrainReport(Adapter(name, path), len(losses), self.recipe.steps, tuple(losses))
+        return TrainReport(Adapter(name, path), len(losses), planned, tuple(losses))
 
     def _load(self, place: int, adapter: Adapter) -> None:
         """A saved adapter put in a place of the batch's."""
-        path = adapter.path / TENSORS
+        path = adapter.path / ADAPTER_FILE
         same_shape(json.loads((adapter.path / "adapter_config.json").read_text()), self.recipe, adapter.path)
         tensors = load_file(path)
         own = {name.replace(".default.", "."): name for name in self.parameters}

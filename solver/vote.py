@@ -165,6 +165,9 @@ RULES: Mapping[str, Rule] = {
 """Every voting rule by the name it has in a config."""
 
 
+DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
+
+
 def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:
     """Distinct answers of one test input, best first; [] for no candidates.
 

@@ -11,19 +11,32 @@ import argparse
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from solver import config as settings
+from solver.checkpoint import ADAPTER_FILE, sha256
 from solver.clock import Deadline, now
-from solver.core import Pair, Task, TaskResult, out_of_memory
-from solver.record import candidate_to_json
+from solver.core import (
+    SHARED,
+    Adapter,
+    Example,
+    GroupTrainer,
+    Lesson,
+    Pair,
+    Stop,
+    Task,
+    TaskResult,
+    Trainer,
+    TrainReport,
+    out_of_memory,
+)
+from solver.record import candidate_to_json, grid
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -36,8 +49,8 @@ def task_to_json(task: Task) -> dict[str, Any]:
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
     """The task that `task_to_json` wrote."""
-    pairs = tuple(Pair(_grid(p["input"]), _grid(p["output"])) for p in data["demonstrations"])
-    return Task(data["id"], pairs, tuple(_grid(t) for t in data["tests"]))
+    pairs = tuple(Pair(grid(p["input"]), grid(p["output"])) for p in data["demonstrations"])
+    return Task(data["id"], pairs, tuple(grid(t) for t in data["tests"]))
 
 
 def result_to_json(result: TaskResult) -> dict[str, Any]:
@@ -55,8 +68,39 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
-def _grid(rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.array(rows, dtype=np.uint8)
+class Telling:
+    """A trainer that reports each adapter as soon as it is trained, while the turn goes on."""
+
+    def __init__(self, trainer: Trainer, report: Callable[..., None]):
+        self._trainer, self._report = trainer, report
+
+    def train(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
+    ) -> TrainReport:
+        """As the trainer does."""
+        return self._told(name, self._trainer.train(name, examples, seed, stop, start_from, steps))
+
+    def _told(self, name: str, made: TrainReport) -> TrainReport:
+        loss = round(made.losses[-1], 4) if made.losses else None
+        self._report(kind="trained", adapter=name, steps=made.steps, loss=loss)
+        return made
+
+
+class TellingGroup(Telling):
+    """The same for a trainer of several adapters at once."""
+
+    _trainer: Any
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """As the trainer does."""
+        made = self._trainer.train_together(lessons, stop)
+        return [self._told(lesson.name, report) for lesson, report in zip(lessons, made, strict=True)]
 
 
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
@@ -70,35 +114,63 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         traceback.print_exc()
         report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
 
-    from solver.pipeline import solve
+    from solver.families import load
+    from solver.pipeline import share, solve
 
     started = now()
     try:
+        format = load(config.format, weights)
         trainer, sampler = build(weights, config, scratch)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
+    telling = (TellingGroup if isinstance(trainer, GroupTrainer) else Telling)(trainer, report)
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
         stop = Deadline.after(order["seconds"])
         try:
-            results = solve(tasks, order["round"], trainer, sampler, config, order["train_seconds"], stop)
-            counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
-            engine = counters.take() if counters else {}
-            for result in results:
-                report(kind="result", engine=engine, **result_to_json(result))
+            if order["round"] == SHARED:
+                before = now()
+                made = kept(share(tasks, telling, config, stop, format), Path(order["keep"]))
+                report(kind="shared", seconds=round(now() - before, 3), **made)
+            else:
+                shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
+                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format)
+                counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
+                engine = counters.take() if counters else {}
+                for result in results:
+                    report(kind="result", engine=engine, **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
             failed(error)
 
 
+def kept(made: TrainReport, folder: Path) -> dict[str, Any]:
+    """What a training made, as plain values, its adapter moved to a folder that outlives this process."""
+    known: dict[str, Any] = {"adapter": None}
+    if made.adapter is not None:
+        path = folder / made.adapter.name
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.move(made.adapter.path, path)
+        known = {"adapter": made.adapter.name, "path": str(path.resolve()), "sha256": sha256(path / ADAPTER_FILE)}
+    losses = [round(loss, 4) for loss in made.losses]
+    return known | {"steps": made.steps, "planned": made.planned, "losses": losses}
+
+
+def adapters_from_json(data: Mapping[str, Any]) -> dict[str, Adapter]:
+    """The shared adapters an order names, by task; one that is no longer what was trained is left out."""
+    paths = {task_id: Path(known["path"]) for task_id, known in data.items()}
+    whole = {i: sha256(path / ADAPTER_FILE) == data[i]["sha256"] for i, path in paths.items()}
+    return {i: Adapter(data[i]["adapter"], path) for i, path in paths.items() if whole[i]}
+
+
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any]:
     """(trainer, sampler): the engine first, which must set up its environment before torch is imported."""
-    from solver.formats import END
+    from solver.families import load
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, END, config.seed)
+    sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed)
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler

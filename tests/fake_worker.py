@@ -18,6 +18,7 @@ test input with itself, under as many views as agree, and with its first cell ch
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -44,6 +45,7 @@ def heard(folder: Path, kind: str) -> list[Any]:
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
 
 
+BASE = 1  # the round that trains nothing
 VIEWS = 10  # candidates for every test input
 
 
@@ -101,14 +103,29 @@ class Worker:
         for line in sys.stdin:
             self.serve(json.loads(line))
 
+    def shared(self, order: dict[str, Any]) -> None:
+        """An adapter shared by the order's tasks: a folder with a file, as `solver.worker.kept` leaves it."""
+        name = "shared-" + "-".join(task["id"] for task in order["tasks"])
+        path = Path(order["keep"]) / name
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "adapter_model.safetensors").write_text(name)
+        known = {"adapter": name, "path": str(path), "sha256": hashlib.sha256(name.encode()).hexdigest()}
+        self.report(kind="shared", seconds=0.01, steps=2, planned=2, losses=[1.0, 0.5], **known)
+        self.report(kind="done")
+
     def serve(self, order: dict[str, Any]) -> None:
         self.keep(order=order)
         what = next(filter(None, (self.planned(task["id"]) for task in order["tasks"])), "")
         self.misbehave(what)
         if what in ("fail", "memory"):
             return self.report(kind="failed", why="RuntimeError: told to fail", memory=what == "memory")
+        if order["round"] == 2:
+            return self.shared(order)
         for task in order["tasks"]:
             time.sleep(self.script.get("pause", 0.0))
+            if order["round"] != BASE:
+                self.report(kind="trained", adapter=task["id"], steps=2, loss=0.5)
+        for task in order["tasks"]:
             self.report(**result(task, order["round"], self.script.get("votes", {}).get(task["id"], 0.9)))
             if what == "late":
                 self.misbehave("kill")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from solver import augment, formats
-from solver.core import COLOURS, MAX_SIDE, Adapter, Example, Grid, Pair, Prompt, Reply, Stop, Task, TrainReport
+from solver.core import COLOURS, MAX_SIDE, Adapter, Example, Format, Grid, Pair, Prompt, Reply, Stop, Task, TrainReport
+from solver.lines import Lines
 
 CERTAIN = -0.01  # nats: log-probability of every token of a fake reply
 GARBAGE = (formats.OUT, formats.IN, formats.END)  # ends as a reply should, and is no grid
@@ -103,7 +104,8 @@ class FakeTrainer:
     """A `Trainer` that learns nothing: an adapter of the name asked for, `steps` of `planned` steps done.
 
     `fails`: names whose training raises. `learns_nothing`: names that get no adapter. With a `directory`, an adapter's
-    own directory is made in it. `calls`: (name, examples, seed) in order; `starts`: what each started from.
+    own directory is made in it. `calls`: (name, examples, seed) in order; `starts`, `limits`: what each
+    started from, and its steps.
     """
 
     directory: Path | None = None
@@ -113,11 +115,19 @@ class FakeTrainer:
     learns_nothing: frozenset[str] = frozenset()
     calls: list[tuple[str, tuple[Example, ...], int]] = field(default_factory=list)
     starts: list[Adapter | None] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
     notes: tuple[str, ...] = ("nothing is trained: this is a fake",)
 
     def train(
-        self, name: str, examples: Sequence[Example], seed: int, stop: Stop, start_from: Adapter | None = None
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
     ) -> TrainReport:
+        self.limits.append(steps)
         self.calls.append((name, tuple(examples), seed))
         self.starts.append(start_from)
         if name in self.fails:
@@ -138,7 +148,8 @@ class FakeSampler:
 
     `rules`: by task id; a task without one is answered with its own test input. `fails`: ids for which the whole call
     raises, as an engine would. `silent`: ids answered with None. `garbage`: ids answered with what is no grid.
-    `endless`: ids whose replies are cut off before their end. `batches`, `forgotten`: what was asked, in order.
+    `endless`: ids whose replies are cut off before their end. `format`: what it reads and writes. `batches`,
+    `forgotten`: what was asked, in order.
     """
 
     rules: dict[str, Rule] = field(default_factory=lambda: dict(RULES))
@@ -146,6 +157,7 @@ class FakeSampler:
     silent: frozenset[str] = frozenset()
     garbage: frozenset[str] = frozenset()
     endless: frozenset[str] = frozenset()
+    format: Format = formats.GRID
     batches: list[list[tuple[Prompt, Adapter | None]]] = field(default_factory=list)
     forgotten: list[Adapter] = field(default_factory=list)
     notes: tuple[str, ...] = ("nothing is sampled: this is a fake",)
@@ -167,9 +179,9 @@ class FakeSampler:
         return Reply(tokens, (CERTAIN,) * len(tokens), finished, alternatives)
 
     def _answer(self, prompt: Prompt) -> tuple[int, ...]:
-        own = augment.invert(prompt.view, question(prompt.tokens))
+        own = augment.invert(prompt.view, question(prompt.tokens, self.format))
         answer = self.rules.get(prompt.task_id, lambda cells: cells)(own)
-        return reply_of(augment.apply(prompt.view, answer))
+        return self.format.encode_reply(augment.apply(prompt.view, answer))
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         self.forgotten.extend(adapters)
@@ -180,13 +192,26 @@ def reply_of(answer: Grid) -> tuple[int, ...]:
     return (*formats.encode(answer, formats.OUTPUT).tolist(), formats.END)
 
 
-def question(tokens: Sequence[int]) -> Grid:
+def question(tokens: Sequence[int], format: Format = formats.GRID) -> Grid:
     """The test input that a prompt ends with, as its view shows it."""
+    if isinstance(format, Lines):
+        return question_of_lines(tokens, format)
     start = max(i for i, token in enumerate(tokens) if token == formats.IN) + 1
     as_output = [token + formats.ROLE_SPAN for token in tokens[start:-1]]
     found = formats.decode([*as_output, formats.END])
     assert found is not None, "the prompt does not end with IN, a test input and OUT"
     return found
+
+
+def question_of_lines(tokens: Sequence[int], format: Lines) -> Grid:
+    """The same in a format of rows: the longest end of the prompt, without what asks for the answer, that is a grid."""
+    assert tuple(tokens[-len(format.answer) :]) == format.answer, "the prompt does not end with what asks for an answer"
+    shown = tokens[: -len(format.answer)]
+    for start in range(len(shown)):
+        found = format.decode([*shown[start:], format.end])
+        if found is not None:
+            return found
+    raise AssertionError("the prompt does not end with a test input")
 
 
 def pairs_of(tokens: Sequence[int]) -> list[Pair]:

@@ -24,6 +24,7 @@ from solver.vote import RULES, VOTE_WORTH
 WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 
+SHARING = ("shared", "shared-then-task")
 DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
 
 
@@ -35,7 +36,7 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *DECODING}))
+@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *SHARING, *DECODING}))
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data
@@ -44,6 +45,13 @@ def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, p
     assert [(e.tokens.tolist(), e.loss.tolist()) for e in before] != [
         (e.tokens.tolist(), e.loss.tolist()) for e in after
     ]
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_a_variant_of_the_scope_changes_nothing_but_the_scope(name):
+    other = ablate.VARIANTS[name](PRESETS["cpu"])
+    assert other.train.scope == name
+    assert replace(other, train=replace(other.train, scope="task")) == PRESETS["cpu"]
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():

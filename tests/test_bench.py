@@ -16,7 +16,9 @@ from solver.core import Adapter, Prompt, Reply
 from solver.examples import leave_one_out
 from solver.search import Found
 from solver.trainer import LoraTrainer
-from tests.bench import baselines, growth, ratios, setting
+from solver.vote import RULES
+from tests.bench import __main__ as bench
+from tests.bench import baselines, gauges, growth, ratios, setting
 from tests.bench.__main__ import parse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +66,24 @@ def test_fours_share_an_adapter_and_a_length():
     assert sorted(at for four in fours for at in four) == list(range(24))
     assert all(1 <= len(four) <= 4 for four in fours)
     assert all(len({(len(requests[at][0].tokens), requests[at][1].name) for at in four}) == 1 for four in fours)
+
+
+def test_a_gauge_says_what_was_measured_what_it_must_be_below_and_why_it_was_not_measured():
+    assert gauges.Gauge("votes", 0.123, 1.0, "s", "n").line() == "| votes | 0.12 s | under 1 s | n |"
+    missing = gauges.Gauge("time to interactive", None, 2.0, "s", "no chromium").line()
+    assert missing == "| time to interactive | not measured | under 2 s | no chromium |"
+
+
+def test_the_gauges_are_measured_without_a_model(capsys):
+    assert bench.main(["--only", "votes"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(",")[0] for row in rows] == [f"| vote by {rule}" for rule in RULES]
+
+
+def test_a_command_is_timed_by_the_processor_seconds_of_its_own_process():
+    gauge = gauges.command("sleep", 1.0, "-S", "-c", "import time; time.sleep(0.5)")
+    assert gauge.value is not None
+    assert gauge.value < float(gauge.note.split()[0]) - 0.3
 
 
 def test_the_ratio_of_a_row_is_the_median_of_its_runs():

@@ -9,6 +9,7 @@ import pytest
 
 from solver.config import (
     PRESETS,
+    SCOPES,
     TRANSFORMATIONS,
     Config,
     DataRecipe,
@@ -18,8 +19,10 @@ from solver.config import (
     pack,
     require_machine,
     seconds,
+    stages,
     unpack,
 )
+from solver.core import ADAPTER, BASE, SHARED
 from solver.scheduler import Cost
 from solver.tasks import BadInput
 
@@ -73,7 +76,7 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
             "LoRA targets is ('q_proj', 'lm_head'): expected at least one, and each one of q_proj, k_proj, v_proj, "
             "o_proj, gate_proj, up_proj, down_proj: the engine serves no others",
         ),
-        (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task"),
+        (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task, shared, shared-then-task"),
         (
             lambda: TrainRecipe(scope="head"),
             "adapter scope is 'head': expected task: the engine swaps LoRA matrices on the seven projections and has "
@@ -117,6 +120,20 @@ def test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_
     with pytest.raises(BadInput) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks():
+    numbers = {
+        scope: [(s.number, s.whole, s.train_share) for s in stages(Config(further=0, train=TrainRecipe(scope=scope)))]
+        for scope in SCOPES
+    }
+    base, alone = (BASE, False, 0.0), (ADAPTER, False, Config().train_share)
+    assert numbers["task"] == [base, alone]
+    assert numbers["shared-then-task"] == [base, (SHARED, True, 1.0), alone]
+    assert numbers["shared"] == [base, (SHARED, True, 1.0), (ADAPTER, False, 0.0)]
+    config = Config(time_limit=100.0, shared_share=0.2, train=TrainRecipe(scope="shared"))
+    [shared] = [s for s in stages(config, tasks=10, devices=2) if s.whole]
+    assert 10 * shared.prior.seconds(1000) == pytest.approx(2 * 0.2 * 100)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from test_submission import LAUNCH
 
 from solver import answers, formats, record, tasks
 from solver.config import PRESETS
@@ -36,11 +38,15 @@ class Done:
     printed: str
 
 
-def solve(folder: Path, chosen: list[str]) -> Done:
+def flags(output: Path, chosen: list[str]) -> list[str]:
+    given = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --output {output}".split()
+    return [*given, "--task-ids", *chosen]
+
+
+def solve(folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",)) -> Done:
     output = folder / "submission.json"
-    flags = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --output {output}".split()
-    command = [sys.executable, "submission.py", *flags, "--task-ids", *chosen]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    given = [sys.executable, *command, *flags(output, chosen)]
+    ran = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
     return Done(output.read_bytes(), record.read(record.directory_of(output)).of_kind("result"), ran.stdout)
@@ -85,3 +91,55 @@ def test_one_engine_a_device_serves_the_whole_run(runs):
         started = re.findall(r"engine and trainer ready on (cpu( \d+)?) in ", run.printed)
         assert started
         assert len(started) == len(set(started))
+
+
+def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed_file(runs, chosen, tmp_path):
+    output = tmp_path / "submission.json"
+    directory = record.directory_of(output)
+    with subprocess.Popen([sys.executable, "submission.py", *flags(output, chosen)], cwd=ROOT) as run:
+        try:
+            until = time.monotonic() + LIMIT
+            while not (directory / record.RECORD).exists() or not adapted(directory):
+                assert run.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        finally:
+            run.kill()
+    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
+    assert answers.validate(json.loads(output.read_text()), task_set.tests) == []
+    resumed = [sys.executable, "submission.py", "--resume", str(directory)]
+    assert subprocess.run(resumed, cwd=ROOT, timeout=LIMIT, check=False).returncode == 0
+    assert output.read_bytes() == runs[0].answers
+
+
+def adapted(directory: Path) -> bool:
+    """Whether a task's adapter has answered."""
+    return any(entry["round"] == ADAPTER for entry in record.read(directory).of_kind("result"))
+
+
+CUTTING = """
+import os, sys
+from pathlib import Path
+from solver import trainer, worker
+from solver.checkpoint import ADAPTER_FILE
+train = trainer.LoraTrainer.train
+def cutting(self, name, *given, **more):
+    made, mark = train(self, name, *given, **more), Path({mark!r})
+    if name == {name!r} and not mark.exists():
+        mark.touch()
+        os.truncate(made.adapter.path / ADAPTER_FILE, 1000)
+    return made
+trainer.LoraTrainer.train = cutting
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_an_adapter_file_cut_short_costs_its_turn_and_no_answer(chosen, tmp_path):
+    code = CUTTING.format(mark=str(tmp_path / "cut"), name=chosen[0])
+    done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])))
+    [failure] = record.read(tmp_path / "submission.run").of_kind("failure")
+    assert chosen[0] in failure["task_ids"]
+    assert failure["why"] in done.printed
+    adapted = {entry["task_id"] for entry in done.record if entry["round"] == ADAPTER and entry["steps"] == 2}
+    assert adapted == set(chosen)
+    assert "3 from the model" in done.printed

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from solver import history
+from solver.core import round_name
 from solver.record import Recorder
 from solver.tasks import BadInput
 from tests import runs
@@ -48,6 +49,13 @@ def test_rounds_are_pooled_and_the_last_turn_s_attempts_stand(tmp_path: Path) ->
     assert story.seconds == {"sample": 3.0}
 
 
+def test_each_task_bears_its_part_of_training_an_adapter_it_shares(tmp_path: Path) -> None:
+    shared = {"kind": "shared", "at": 1.0, "task_ids": ["a", "b", "unknown"], "seconds": 30.0}
+    run = written(tmp_path / "x.run", START, shared, result("a", 3, 2.0, seconds={"train": 2.0}))
+    assert run.stories["a"].seconds == {"train": 2.0, "shared": 10.0}
+    assert run.dropped == 0
+
+
 def test_a_round_recorded_twice_counts_once(tmp_path: Path) -> None:
     story = written(tmp_path / "x.run", START, result("a", 3, 2.0), result("a", 3, 4.0, THIRD)).stories["a"]
     assert [c.grid.tolist() for _, c in story.found(0)] == [THIRD, OTHER]
@@ -84,6 +92,7 @@ def test_failures_are_told_to_the_tasks_they_cost(tmp_path: Path) -> None:
         result("a", 1, 2.0, seconds=None),
         result("a", 1, 2.0, candidates=[[{"grid": [[1], [1, 2]], "logprob": 0, **VIEW}]]),
         {"kind": "failure", "at": 1.0},
+        {"kind": "shared", "at": 1.0, "task_ids": []},
     ],
 )
 def test_a_line_that_is_not_understood_is_counted_and_left_out(strange: dict[str, Any], tmp_path: Path) -> None:
@@ -127,7 +136,7 @@ def test_what_is_no_run_directory_is_refused(results: bool, tmp_path: Path) -> N
 
 
 def test_rounds_have_names_people_know() -> None:
-    assert [history.round_name(n) for n in (0, 1, 3, 4, 6)] == [
-        *("placeholders", "base model", "adapter"),
+    assert [round_name(n) for n in (0, 1, 2, 3, 4, 6)] == [
+        *("placeholders", "base model", "shared adapter", "adapter"),
         *("further adapter 1", "further adapter 3"),
     ]

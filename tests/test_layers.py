@@ -15,14 +15,31 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
-    {"core", "clock", "counters", "sets"},
-    {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
-    {"answers", "checkpoint", "devices", "ledger", "record"},
-    {"history"},
+    {"core", "clock", "counters", "sets", "colours", "jail", "library", "symmetries"},
+    {
+        "tasks",
+        "augment",
+        "formats",
+        "lines",
+        "tokenizer",
+        "families",
+        "transformations",
+        "vote",
+        "scheduler",
+        "live",
+        "tables",
+        "barc",
+        "runner",
+    },
+    {"screen"},
+    {"progress"},
+    {"answers", "checkpoint", "devices", "ledger", "record", "sandbox"},
+    {"history", "induction"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
     {"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
+    {"writer"},
     {"cli", "pipeline"},
     {"worker"},
     {"pool"},
@@ -33,7 +50,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODELS = {  # may import torch
-    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker"}
+    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"}
 }
 AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")
@@ -45,6 +62,9 @@ CLOCKS = {
     *("date.today", "datetime.date.today", "time.localtime", "time.gmtime", "time.strftime", "time.ctime"),
 }
 SEEDED = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}  # of numpy.random
+
+PROGRAMS = ROOT / "solver" / "programs"
+RUNNER = PROGRAMS / "runner.py"  # where model-written programs run, in processes of their own
 
 SOURCES = sorted([*ROOT.glob("submission.py"), *(ROOT / "solver").rglob("*.py")])
 TOP = [p for p in SOURCES if p.parent != ROOT / "solver" / "pretrain" and p.name != "__init__.py"]
@@ -74,7 +94,7 @@ def parts(path: Path) -> Iterator[tuple[str, int]]:
     """The modules of this program that a file imports, by name, with the line."""
     for name, line in imported(path):
         head, _, rest = name.partition(".")
-        part = rest.split(".")[0]
+        part = rest.removeprefix("programs.").split(".")[0]
         if head == "submission" or (head == "solver" and (part in LEVEL or part == "pretrain")):
             yield part or head, line
 
@@ -157,8 +177,8 @@ def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
 
 def test_everything_but_the_models_loads_without_torch() -> None:
     """One process imports the modules one by one and names the first that pulled something heavy in."""
-    names = [p.stem if p.parent == ROOT else f"solver.{p.stem}" for p in TOP if p.stem not in MODELS]
-    names.sort(key=lambda name: LEVEL.get(name.removeprefix("solver."), len(LEVELS)))
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in TOP if p.stem not in MODELS]
+    names.sort(key=lambda name: LEVEL.get(name.rpartition(".")[2], len(LEVELS)))
     program = (
         "import importlib, sys\n"
         f"for name in {names!r}:\n"
@@ -190,7 +210,15 @@ def test_nothing_opens_a_network_connection(path: Path) -> None:
 
 @everywhere
 def test_nothing_evaluates_text(path: Path) -> None:
+    if path == RUNNER:
+        return
     found(path, "evaluates text", [n for name, n in used(path) if name in ("eval", "exec", "compile", "__import__")])
+
+
+def test_only_the_sandbox_knows_where_programs_run() -> None:
+    """The process that does evaluate text is started by the sandbox alone, which gives it its layers."""
+    users = {p.stem for p in SOURCES if p != RUNNER and "solver.programs.runner" in {name for name, _ in imported(p)}}
+    assert users == {"sandbox"}
 
 
 @everywhere
@@ -200,6 +228,8 @@ def test_no_seed_comes_from_the_salted_hash(path: Path) -> None:
 
 @everywhere
 def test_no_global_generator_is_drawn_from(path: Path) -> None:
+    if path == RUNNER:  # it seeds the generators that a program may draw from
+        return
     lines = [
         line
         for name, line in used(path)

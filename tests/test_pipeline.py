@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
 
+import checkpoints
 import fakes
 import numpy as np
 import pytest
@@ -11,22 +14,25 @@ from fakes import MIRROR, RULES, SINGLE, STACK, TASKS, FakeClock, FakeSampler, F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver import augment, formats, pipeline
+from solver import augment, formats, pipeline, tokenizer
 from solver.answers import placeholders
 from solver.clock import Deadline
 from solver.config import Config, EngineSettings, SearchSettings, TrainRecipe
-from solver.core import ADAPTER, BASE, MAX_SIDE, Pair, Standing, Task, TaskResult, same
+from solver.core import ADAPTER, BASE, MAX_SIDE, Adapter, Pair, Standing, Task, TaskResult, same
+from solver.examples import build
 from solver.ledger import Ledger
+from solver.lines import NVARC
 
 CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
 SMALLEST = EngineSettings(context=formats.longest_reply() + 1)
 
 
-def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER):
+def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER, format=formats.GRID):
     clock = FakeClock()
-    trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler()
+    trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler(format=format)
     allowed = {task.id: seconds for task in tasks}
-    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, Deadline.after(seconds, clock))
+    stop = Deadline.after(seconds, clock)
+    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, stop, format=format)
     assert [result.task_id for result in results] == [task.id for task in tasks]
     assert all(result.round == number for result in results)
     return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
@@ -154,7 +160,7 @@ def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
     seen = {}
 
     class Watching(FakeTrainer):
-        def train(self, name, examples, seed, stop):
+        def train(self, name, examples, seed, stop, start_from=None, steps=None):
             seen[name] = stop.remaining()
             return super().train(name, examples, seed, stop)
 
@@ -305,7 +311,7 @@ def test_a_further_round_draws_other_examples_another_adapter_and_other_views():
 
 def test_running_out_of_memory_while_training_is_not_the_tasks_own_failure():
     class Hungry(FakeTrainer):
-        def train(self, name, examples, seed, stop):
+        def train(self, name, examples, seed, stop, start_from=None, steps=None):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -422,3 +428,109 @@ def test_where_training_side_by_side_fails_each_is_trained_alone_and_the_notes_s
 def test_memory_that_runs_out_side_by_side_is_passed_on():
     with pytest.raises(MemoryError):
         taught(GroupTeacher(error=MemoryError("out of memory")), 3)
+
+
+def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():
+    trainer, config = FakeTrainer(), replace(CONFIG, train=replace(CONFIG.train, shared_steps=5))
+    made = pipeline.share(TASKS, trainer, config, Deadline.after(1e6, FakeClock()))
+    [(name, examples, _)] = trainer.calls
+    assert made.adapter is not None
+    assert made.adapter.name == name
+    assert trainer.limits == [5 * len(TASKS)]
+    firsts = [build(task, config.train, config.seed, config.engine.context)[0] for task in TASKS]
+    assert [e.tokens.tolist() for e in examples[:3]] == [e.tokens.tolist() for e in firsts]
+
+
+def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
+    """A round of all tasks under a scope; the trainer, the sampler and the results."""
+    trainer, sampler = FakeTrainer(), FakeSampler()
+    config = replace(CONFIG, train=replace(CONFIG.train, scope=scope))
+    allowed, stop = {task.id: 1e6 for task in TASKS}, Deadline.after(1e6, FakeClock())
+    return trainer, sampler, pipeline.solve(TASKS, number, trainer, sampler, config, allowed, stop, shared)
+
+
+OURS = Adapter("ours", Path("nowhere"))
+
+
+def test_tasks_that_share_an_adapter_are_all_sampled_with_it():
+    trainer, sampler, results = sharing("shared", {task.id: OURS for task in TASKS})
+    assert trainer.calls == []
+    assert {adapter for _, adapter in sampler.batches[0]} == {OURS}
+    assert sampler.forgotten == []
+    assert all(right(Voted(r, standing(r, t, CONFIG.rule)), t) for r, t in zip(results, TASKS, strict=True))
+
+
+def test_adapters_of_tasks_start_from_the_shared_one_which_is_kept():
+    trainer, sampler, _ = sharing("shared-then-task", {"mirror": OURS, "stack": OURS})
+    assert dict(zip((name for name, *_ in trainer.calls), trainer.starts, strict=True)) == {
+        "mirror": OURS, "stack": OURS, "single": None
+    }  # fmt: skip
+    assert OURS not in sampler.forgotten
+    assert len(sampler.forgotten) == 3
+
+
+def test_a_task_whose_shared_adapter_is_missing_says_so_but_not_in_the_base_round():
+    for scope in ("shared", "shared-then-task"):
+        _, _, results = sharing(scope, {"mirror": OURS})
+        missing = [r.task_id for r in results if any("no shared adapter" in note for note in r.notes)]
+        assert missing == ["stack", "single"]
+        assert not any("no shared adapter" in n for r in sharing(scope, {}, BASE)[2] for n in r.notes)
+
+
+@pytest.fixture(params=["nvarc-16", "architects", "text"])
+def format(request, tmp_path):
+    """Each format there is beside the shipped weights' own."""
+    if request.param == "nvarc-16":
+        return NVARC
+    made = {"architects": checkpoints.architects_tokenizer, "text": checkpoints.chat_tokenizer}[request.param]
+    made(tmp_path)
+    return {"architects": tokenizer.architects, "text": tokenizer.text}[request.param](tokenizer.read(tmp_path))
+
+
+def test_a_model_that_speaks_another_format_is_trained_asked_and_understood_in_it(format):
+    trainer, sampler = FakeTrainer(), FakeSampler(format=format)
+    results = solve(trainer=trainer, sampler=sampler, format=format)
+    assert all(right(results[task.id], task) for task in TASKS)
+    assert all(results[task.id].rejected == 0 for task in TASKS)
+    asked = [prompt for prompt, _ in sampler.batches[0]]
+    assert max(max(prompt.tokens) for prompt in asked) < format.vocabulary
+    for _, examples, _ in trainer.calls:
+        for example in examples:
+            assert example.tokens.max() < format.vocabulary
+            said = example.tokens[example.loss].tolist()  # the loss is on replies, each with its end
+            ends = [place + 1 for place, token in enumerate(said) if token == format.end]
+            assert ends[-1] == len(said)
+            assert all(format.decode(said[a:b]) is not None for a, b in pairwise([0, *ends]))
+
+
+def test_the_search_and_the_reading_speak_the_models_format_too(format):
+    def torn(cells):
+        torn.asked += 1
+        return fakes.mirror(cells) if torn.asked % 2 else cells
+
+    torn.asked = 0
+    sampler = Reader(rules={**RULES, "mirror": torn}, format=format)
+    config = replace(CONFIG, rule="product_of_experts", search=SEARCH)
+    result = solve([MIRROR, STACK], sampler=sampler, config=config, format=format)
+    assert [len(c.scores) for c in result["mirror"].candidates[0]] == [4] * 8
+    assert right(result["stack"], STACK)
+    assert all(format.decode(reply) is not None for _, reply, _ in sampler.readings)
+
+
+def test_an_adapter_shared_by_tasks_is_trained_in_the_models_format(format):
+    trainer = FakeTrainer()
+    pipeline.share(TASKS, trainer, CONFIG, Deadline.after(1e6, FakeClock()), format)
+    [(_, examples, _)] = trainer.calls
+    assert examples
+    for example in examples:
+        assert example.tokens[: len(format.opening)].tolist() == list(format.opening)
+        assert example.tokens[-1] == format.end
+
+
+def test_a_model_that_answers_in_another_format_than_it_was_asked_in_gives_no_candidate():
+    class Confused(FakeSampler):
+        def _answer(self, prompt):
+            return fakes.reply_of(fakes.grid([[1]]))
+
+    result = solve([MIRROR], sampler=Confused(format=NVARC), format=NVARC)["mirror"]
+    assert (result.candidates, result.rejected) == (((),), 8)

@@ -40,19 +40,29 @@ class Heard:
     results: list[str] = field(default_factory=list)
     rounds: Counter[int] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
+    shared: list[dict[str, object]] = field(default_factory=list)
     lost: list[tuple[str, str]] = field(default_factory=list)
     failures: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    trained: int = 0  # adapters of one turn, at most, that the seats told of while it went on
+    looks: int = 0
 
     @property
     def hooks(self) -> Hooks:
         return Hooks(
             self.result,
+            lambda device, message: self.shared.append(message),
             lambda task_id, why: self.lost.append((task_id, why)),
             lambda number, ids, why: self.failures.append((number, "".join(ids), why)),
             self.notes.append,
+            self.notes.append,
+            self.watched,
         )
+
+    def watched(self, seats):
+        self.trained = max(self.trained, *(len(seat.trained) for seat in seats))
+        self.looks += 1
 
     def result(self, device, message):
         self.devices.add(device)
@@ -73,10 +83,15 @@ def serve(tmp_path, monkeypatch):
         # sizes fall, and the large end comes first: the order of the letters
         jobs = [Job(i, 100 - at) for at, i in enumerate(tasks)]
         scheduler = Scheduler(
-            jobs, stages(config), config.group, config.reserve, devices=len(devices), settled=config.settled
+            jobs,
+            stages(config, len(jobs), len(devices)),
+            config.group,
+            config.reserve,
+            devices=len(devices),
+            settled=config.settled,
         )
         with (tmp_path / "log").open("w") as log:
-            Pool(made, weights, config, devices, heard.hooks, log).run(scheduler, deadline)
+            Pool(made, weights, config, devices, heard.hooks, log, tmp_path / "kept").run(scheduler, deadline)
         heard.seconds = limit - deadline.remaining()
         assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
@@ -113,6 +128,13 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     assert turns(tmp_path) == ["ab", "cd"]
 
 
+def test_the_seats_can_be_watched_while_turns_go_on(serve, monkeypatch):
+    monkeypatch.setattr(pool, "TICK", 0.01)
+    heard = serve("ab", pause=0.5)
+    assert heard.trained >= 1  # the last one's report comes with the results
+    assert heard.looks >= 10  # about 100; the bound minds busy machines
+
+
 def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     serve("a", weights=Path("mine"))
@@ -124,7 +146,7 @@ def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tm
 def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(serve, tmp_path):
     serve("ab", limit=50.0)
     [order] = fake_worker.heard(tmp_path, "order")
-    assert set(order) == {"round", "tasks", "seconds", "train_seconds"}
+    assert set(order) == {"round", "tasks", "seconds", "train_seconds", "shared", "keep"}
     assert order["round"] == ADAPTER
     assert 40 < order["seconds"] < 49
     assert sum(order["train_seconds"].values()) == pytest.approx(order["seconds"] * CONFIG.train_share)
@@ -262,8 +284,8 @@ def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with (tmp_path / "log").open("w") as log:
-        hooks = Hooks(interrupt, lambda *_: None, lambda *_: None, lambda text: None)
-        served = Pool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log)
+        hooks = Hooks(interrupt, *[lambda *_: None] * 5)
+        served = Pool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log, tmp_path)
         with pytest.raises(KeyboardInterrupt):
             served.run(Scheduler([Job("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))
     assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
@@ -332,3 +354,17 @@ def test_a_worker_ends_with_the_process_that_started_it(tmp_path):
     while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() - began < 10
         time.sleep(0.05)
+
+
+SHARING = replace(CONFIG, train=replace(CONFIG.train, scope="shared-then-task"))
+
+
+def test_tasks_are_ordered_with_the_adapter_they_share_and_with_none_where_its_training_failed(serve, tmp_path):
+    heard = serve(config=SHARING, devices=(Device("a", {}), Device("b", {})), turns={"b": ["fail"]})
+    orders = fake_worker.heard(tmp_path, "order")
+    assert sorted("".join(t["id"] for t in o["tasks"]) for o in orders if o["round"] == 2) == ["ca", "db"]
+    [made] = heard.shared
+    assert made["task_ids"] == ("c", "a")
+    given = {i: known["adapter"] for o in orders if o["round"] == 3 for i, known in o["shared"].items()}
+    assert given == dict.fromkeys("ac", "shared-c-a")
+    assert (2, "db") in [(number, ids) for number, ids, _ in heard.failures]

@@ -71,7 +71,7 @@ def test_on_a_terminal_a_bar_shows_tasks_solved_and_seconds_left() -> None:
 
 def test_on_a_terminal_without_rich_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    monkeypatch.delitem(sys.modules, "solver.screen", raising=False)
     stream = Terminal()
     with Progress(1, lambda: 5.0, stream) as progress:
         progress.task("007bbfb7")

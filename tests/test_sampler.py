@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from solver.core import Prompt, View
-from solver.sampler import Growing, hide_tail, read_nats
+from solver.sampler import Growing, VllmSampler, hide_tail, read_nats
 
 BLOCK = 4
 
@@ -101,3 +101,13 @@ def test_the_nats_of_a_reply_are_those_of_its_tokens_alone():
 def test_what_was_found_in_the_cache_instead_of_computed_is_not_believed():
     assert read_nats(output(cached=3), ((1, 2, 3), (7, 8), None)) is None
     assert read_nats(output(cached=0, tokens=(1, 2, 3, 0, 8)), ((1, 2, 3), (7, 8), None)) is None
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("vocabulary", "asked"), [(16, 16), (18076, 100)])
+def test_no_more_alternatives_are_asked_of_the_engine_than_its_model_has_tokens(vocabulary, asked):
+    """Not built, so no engine starts: only what it would be asked is looked at. It fails where asked for more."""
+    sampler = VllmSampler.__new__(VllmSampler)
+    sampler.vocabulary, sampler.end = vocabulary, 15
+    sampler._submit = lambda tokens, settings, adapter: (settings, "")
+    assert sampler._add(prompt(alternatives=99), None, watched=True).logprobs == asked

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from solver.scheduler import Cost, Grant, Job, Scheduler, Stage, fit
+from solver.scheduler import ENOUGH, Cost, Grant, Job, Scheduler, Stage, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
@@ -75,7 +75,10 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
     prior, further = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
     each = Stage(3, prior, draw.random(), minimum)
-    stages = [Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum)), each]
+    stages = [Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0])), each]
+    if draw.random() < 0.3:
+        stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
+    always = len(stages)
     stages += [replace(each, number=4 + at, further=True) for at in range(further)]
     scheduler = Scheduler(jobs, stages, group, reserve, world.devices, settled=0.25)
     clock = idle = 0.0
@@ -86,9 +89,11 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
             grant = scheduler.next(device, budget - clock)
             if grant is None:
                 late = budget - clock - reserve < minimum
-                assert late or not scheduler.pending, "a device stands idle while tasks wait"
+                waits = any(out.stage.whole for _, _, out, _, _ in running)
+                assert late or waits or not scheduler.pending, "a device stands idle while tasks wait"
                 continue
             idle += clock - free.pop(device)
+            assert grant.stage.number < 3 or not any(out.stage.whole for _, _, out, _, _ in running)
             check(grant, world, budget - clock, reserve, group, scheduler, each)
             measured, ok, used = world.run(grant)
             heapq.heappush(running, (clock + used, device, grant, measured, ok))
@@ -98,17 +103,19 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
         need = {i: draw.choice([0.0, 0.2, 0.5, 1.0]) for i in measured}
         scheduler.returned(grant, measured, ok, need)
         free[device] = clock
-    ended = budget - clock - reserve < max(stage.minimum for stage in stages)
+    later = [scheduler._predict(each, ids[0]) for planned in scheduler._planned.values() for ids in planned]
+    least = max(ENOUGH * min(later, default=0.0), *(stage.minimum for stage in stages))  # of seconds for a turn
+    ended = budget - clock - reserve < least
     assert scheduler.finished or ended, "stopped with time and work left"
     if overrun:
         return
     assert clock <= max(0.0, budget - reserve) + ROUNDING, "a turn went past the limit"
     turns = math.ceil(len(jobs) / group)
-    needed = math.ceil(turns / world.devices) * sum(stage.minimum for stage in stages[:2])
+    needed = math.ceil(turns / world.devices) * sum(stage.minimum for stage in stages[:always])
     if world.faults == 0.0 and budget - reserve >= needed + minimum:
         served = {task_id for number, task_id in world.turns if number == 1}
         assert served == {job.task_id for job in jobs}, "a task was starved"
-    if not scheduler.finished and world.devices == 1 and budget > 100 * minimum:
+    if not scheduler.finished and world.devices == 1 and budget > 100 * least:
         idle += sum(max(0.0, budget - reserve - at) for at in free.values())
         assert idle <= IDLE * budget * world.devices, "devices stood idle"
 
@@ -122,12 +129,11 @@ def check(
     assert sum(grant.train_seconds.values()) <= grant.seconds + ROUNDING
     assert set(grant.train_seconds) == set(grant.task_ids)
     assert grant.task_ids, "a turn for nobody: the run would never end"
-    assert len(grant.task_ids) <= group
+    assert len(grant.task_ids) <= (len(world.jobs) if grant.stage.whole else group)
     world.turns.update((number, i) for i in grant.task_ids)
     assert max(world.turns.values()) <= 2
     if number > 1:
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
-        assert all(world.turns[number if number < 4 else 1, i] for i in grant.task_ids)
         assert all(world.turns[1, i] for i in everyone), "an adapter before everybody's quick answer"
     if number > each.number:
         assert all(world.turns[3, i] for i in everyone), "a further turn before everybody's adapter"
@@ -278,6 +284,68 @@ def test_devices_share_the_seconds_and_no_task_is_out_twice() -> None:
     grants = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
     assert all(grant is not None for grant in grants)
     assert len({i for grant in grants if grant for i in grant.task_ids}) == 3
+
+
+def sharing(jobs: list[Job], devices: int = 2) -> Scheduler:
+    """A scheduler of the base round, shared adapters and the adapter round, a task a turn."""
+    shared = Stage(2, Cost(30.0, 0.0), 1.0, 1.0, whole=True)
+    return Scheduler(jobs, [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), shared, adapter()], 1, reserve=10.0, devices=devices)
+
+
+def test_a_whole_stage_gives_each_device_its_part_of_all_tasks_and_the_next_one_waits_for_both() -> None:
+    scheduler = sharing(jobs_of(1, 2, 3, 4, 5))
+    for _ in range(5):
+        done(scheduler, scheduler.next("a", 1000.0))
+    first, second = scheduler.next("a", 1000.0), scheduler.next("b", 1000.0)
+    assert first is not None
+    assert second is not None
+    assert sorted([first.task_ids, second.task_ids]) == [("task0", "task2", "task4"), ("task1", "task3")]
+    done(scheduler, first)
+    assert scheduler.next("a", 900.0) is None
+    done(scheduler, second)
+    follows = scheduler.next("a", 900.0)
+    assert follows is not None
+    assert follows.stage.number == 3
+
+
+def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
+    for excused, rounds_after in ((False, 3), (True, 2)):
+        scheduler = sharing(jobs_of(1, 2), devices=1)
+        for _ in range(2):
+            done(scheduler, scheduler.next("a", 1000.0))
+        grant = scheduler.next("a", 1000.0)
+        assert grant is not None
+        scheduler.returned(grant, {}, ok=False, excused=excused)
+        again = scheduler.next("a", 900.0)
+        assert again is not None
+        assert (again.stage.number, scheduler.retired) == (rounds_after, ())
+
+
+def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
+    scheduler = rounds(jobs_of(100, 10), further=1)
+    for _ in range(4):
+        done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
+    assert scheduler.next("cpu", 10.0 + 0.5 * ENOUGH * 10) is None
+    grant = scheduler.next("cpu", 10.0 + 1.1 * ENOUGH * 10)
+    assert grant is not None
+    assert grant.task_ids == ("task1",)
+
+
+def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:
+    granted = []
+    for weight in (1.0, 8.0):
+        stages = [Stage(1, Cost(1.0, 0.0), 0.0, 0.1, weight=weight), Stage(3, Cost(9.0, 0.0), 0.5, 0.1)]
+        grant = Scheduler(jobs_of(1, 2), stages, 1, reserve=0.0).next("cpu", 2.0)
+        assert grant is not None
+        granted.append(grant.seconds)
+    assert granted == pytest.approx([2.0 * 1 / 20, 2.0 * 8 / 34])
+
+
+def done(scheduler: Scheduler, grant: Grant | None, need: float = 0.0) -> None:
+    """The turn ended well, each task having taken what was predicted."""
+    assert grant is not None
+    measured = {i: scheduler._predict(grant.stage, i) for i in grant.task_ids}
+    scheduler.returned(grant, measured, True, dict.fromkeys(grant.task_ids, need))
 
 
 def test_the_expected_end_is_right_within_a_fifth_after_a_fifth_of_the_run() -> None:

@@ -36,7 +36,7 @@ def make_weights(parent):
     """Such a directory in a folder."""
     folder = parent / "weights"
     folder.mkdir()
-    files = {"config.json": b"{}", "model.safetensors": b"numbers"}
+    files = {"config.json": b'{"model_type": "grid_qwen3"}', "model.safetensors": b"numbers"}
     for name, content in files.items():
         (folder / name).write_bytes(content)
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -103,6 +103,8 @@ BAD_FLAGS = {
         ["--preset", "fast"],
         "--preset is 'fast': expected one of cpu, smoke, h200, kaggle-l4x4, kag",
     ),
+    "an unknown format": (["--format", "xml"], "--format is 'xml': expected one of grid, nvarc-16, architects, text"),
+    "a format that is not the weights'": (["--format", "text"], "--format is 'text': "),
     "an unknown split": (["--split", "arc3"], 'unknown split "arc3"; expected one of arc1-training, arc1-evaluation, '),
     "an unknown task id": (["--task-ids", "nosuch"], 'unknown task id "nosuch"; expected ids of dry-run; nearest are '),
     "no task id": (["--task-ids"], "argument --task-ids: expected at least one argument" + SEE_HELP),
@@ -241,7 +243,7 @@ def test_weights_that_differ_from_their_manifest_are_refused_in_one_line(call, c
     ("missing", "message"),
     [
         ("config.json", "no weights in {}: expected a directory with config.json and model.safetensors"),
-        ("manifest.json", "{}/manifest.json: no manifest of weights in the grid format: expected "),
+        ("manifest.json", "{}/manifest.json: no manifest of weights in a known format (grid, "),
         ("model.safetensors", "{}/model.safetensors: sha256 no such file differs from the manifest's "),
     ],
 )
@@ -632,3 +634,43 @@ def test_a_run_told_to_end_in_a_turn_keeps_the_answers_it_has(tmp_path, weights,
     written = json.loads(output.read_text())
     assert answers.validate(written, dict.fromkeys(names, 1)) == []
     assert written["task4"] == [{"attempt_1": [[3, 4]], "attempt_2": [[4, 4]]}]
+
+
+# ---- weights from elsewhere ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(weights):
+    """The weights without their manifest, as of a model of 16 tokens that knows 1,500 positions."""
+    (weights / "manifest.json").unlink()
+    (weights / "config.json").write_text(
+        json.dumps({"model_type": "qwen3", "vocab_size": 16, "max_position_embeddings": 1500})
+    )
+    return weights
+
+
+def test_the_worker_is_told_the_format_of_the_weights_and_a_context_they_can_read(call, tmp_path, foreign, output):
+    assert call("--challenges", challenges(tmp_path, {"a": GOOD})) == 0
+    argv = fake_worker.heard(tmp_path, "argv")[0]
+    told = json.loads(argv[argv.index("--config") + 1])
+    assert (told["format"], told["engine"]["context"]) == ("nvarc-16", 1500)
+    [header] = record.read(record.directory_of(output)).of_kind("run")
+    assert header["config"]["format"] == "nvarc-16"
+
+
+def test_a_run_with_weights_from_elsewhere_can_be_resumed_and_not_once_they_changed(
+    call, tmp_path, foreign, output, capsys
+):
+    assert call("--challenges", challenges(tmp_path, {"a": GOOD})) == 0
+    before = output.read_bytes()
+    assert call("--resume", record.directory_of(output)) == 0
+    assert output.read_bytes() == before
+    (foreign / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    assert call("--resume", record.directory_of(output)) == 2
+    assert "expected nothing changed since" in capsys.readouterr().err
+
+
+def test_a_model_that_knows_too_few_positions_for_an_answer_is_refused(call, tmp_path, foreign, capsys):
+    (foreign / "config.json").write_text('{"model_type": "qwen3", "vocab_size": 16, "max_position_embeddings": 512}')
+    assert call("--challenges", challenges(tmp_path, {"a": GOOD})) == 2
+    assert "context is 512: expected more than 931 tokens" in capsys.readouterr().err

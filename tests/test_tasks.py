@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.core import Grid, Task, same
-from solver.sets import COMPARISON, DRY_RUN, HELD_OUT, SPLITS
+from solver.sets import COMPARISON, DRY_RUN, HELD_OUT, SAMPLE, SPLITS
 from solver.tasks import (
     BadInput,
     Fault,
@@ -371,6 +371,7 @@ def test_every_split_is_tested_above() -> None:
         "arc2-evaluation",
         "dry-run",
         "comparison",
+        "sample",
         "held-out",
     }
 
@@ -387,6 +388,11 @@ def test_the_dry_run_is_what_its_rule_says() -> None:
     ranked = sorted(load_split("arc1-evaluation").tasks, key=lambda task: (size(task), task.id))
     assert tuple(ranked[i * 320 // 20 + 8].id for i in range(20)) == DRY_RUN
     assert tuple(load_split("dry-run").tests) == DRY_RUN
+
+
+def test_the_sample_follows_its_rule() -> None:
+    ids = load_split("arc1-evaluation").tests
+    assert tuple(sorted(sorted(ids, key=lambda i: (zlib.crc32(f"sample {i}".encode()), i))[:100])) == SAMPLE
 
 
 def test_the_comparison_list_follows_its_rule():

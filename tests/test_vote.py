@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from solver.core import Candidate, Grid, View, key, same
 from solver.vote import RULES, agreement, is_identity, rank, two_attempts
+from tests.bench import gauges
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("vote_*.json"))
 RULE_NAMES = sorted(RULES)
@@ -152,6 +153,24 @@ def test_log_probability_that_orders_nothing_is_refused(logprob: float) -> None:
 def test_equal_placeholders_are_refused() -> None:
     with pytest.raises(ValueError, match="the same grid"):
         two_attempts([], (grid([[1]]), grid([[1]])))
+
+
+@pytest.fixture(scope="module")
+def saved() -> list[list[Candidate]]:
+    return gauges.saved()
+
+
+@pytest.mark.parametrize("rule", RULE_NAMES)
+def test_a_hundred_tasks_of_64_candidates_are_voted_on_in_about_a_second(
+    rule: str, saved: list[list[Candidate]]
+) -> None:
+    """The bound minds slower machines; `python -m tests.bench --only votes` prints the seconds."""
+    assert [len(candidates) for candidates in saved] == [64] * 100
+    start = time.process_time()
+    ranked = [rank(candidates, rule) for candidates in saved]
+    assert time.process_time() - start < 5.0
+    assert sum(answer.votes for answers in ranked for answer in answers) == 6400
+    assert max(map(len, ranked)) >= 64  # as many distinct answers as there can be
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)

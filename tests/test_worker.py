@@ -13,10 +13,12 @@ from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver import checkpoint
+from solver.checkpoint import ADAPTER_FILE
 from solver.config import Config, EngineSettings, TrainRecipe
-from solver.core import ADAPTER, Candidate, Pair, Task, TaskResult, View, key, same
+from solver.core import ADAPTER, SHARED, Adapter, Candidate, Pair, Task, TaskResult, View, key, same
 from solver.formats import END
-from solver.worker import result_to_json, serve, task_from_json, task_to_json
+from solver.worker import adapters_from_json, result_to_json, serve, task_from_json, task_to_json
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
 
@@ -80,9 +82,12 @@ def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
 
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
-    """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with."""
+    """Serve orders, each a list of tasks, and return the reports; `built` holds what the models were built with.
 
-    def run(*orders, sampler=None, trainer=None, seconds=600.0):
+    Those on adapters that are trained are left out unless `all_reports` are wanted.
+    """
+
+    def run(*orders, sampler=None, trainer=None, seconds=600.0, all_reports=False, **more):
         built = {}
 
         def make_sampler(*given):
@@ -99,6 +104,8 @@ def drive(monkeypatch, tmp_path):
             json.dumps(
                 {
                     "round": ADAPTER,
+                    "shared": {},
+                    **more,
                     "tasks": [task_to_json(task) for task in tasks],
                     "seconds": seconds,
                     "train_seconds": {task.id: seconds for task in tasks},
@@ -110,7 +117,8 @@ def drive(monkeypatch, tmp_path):
         serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
         assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed)
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
-        return [json.loads(line) for line in reports.getvalue().splitlines()]
+        said = [json.loads(line) for line in reports.getvalue().splitlines()]
+        return [report for report in said if all_reports or report["kind"] != "trained"]
 
     return run
 
@@ -124,6 +132,12 @@ def test_a_worker_first_says_that_it_is_ready_and_what_there_is_to_say_of_both_m
     assert ready["kind"] == "ready"
     assert ready["seconds"] >= 0
     assert ready["notes"] == ["nothing is sampled: this is a fake", "nothing is trained: this is a fake"]
+
+
+def test_each_adapter_is_told_of_as_soon_as_it_is_trained(drive):
+    reports = drive([MIRROR, STACK], trainer=FakeTrainer(fails=frozenset({"stack"})), all_reports=True)
+    assert kinds(reports) == ["ready", "trained", "result", "result", "done"]
+    assert reports[1] == {"kind": "trained", "adapter": "mirror", "steps": 3, "loss": 0.3333}
 
 
 def test_every_order_gets_a_result_for_each_of_its_tasks_and_then_a_word_that_it_is_done(drive):
@@ -186,3 +200,34 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
     [report] = map(json.loads, reports.getvalue().splitlines())
     assert (report["kind"], report["memory"]) == ("failed", True)
     assert orders.read() == "never read"
+
+
+def test_a_shared_adapter_is_kept_outside_the_scratch_folder_and_named_with_its_hash(drive, tmp_path):
+    class Writing(FakeTrainer):
+        def train(self, name, *given, **more):
+            made = super().train(name, *given, **more)
+            (made.adapter.path / ADAPTER_FILE).write_text("matrices")
+            return made
+
+    keep = tmp_path / "kept"
+    reports = drive([MIRROR, STACK], trainer=Writing(directory=tmp_path / "scratch"), round=SHARED, keep=str(keep))
+    assert kinds(reports) == ["ready", "shared", "done"]
+    made = reports[1]
+    assert (keep / made["adapter"] / ADAPTER_FILE).read_text() == "matrices"
+    assert not list((tmp_path / "scratch").iterdir())
+    assert (made["steps"], made["losses"]) == (3, [1.0, 0.5, 0.3333])
+    assert adapters_from_json({"mirror": made}) == {"mirror": Adapter(made["adapter"], keep / made["adapter"])}
+
+
+def test_a_training_that_learned_nothing_shares_nothing(drive, tmp_path):
+    reports = drive([MIRROR], seconds=0.0, round=SHARED, keep=str(tmp_path / "kept"))
+    assert reports[1]["adapter"] is None
+
+
+def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ADAPTER_FILE).write_text("matrices")
+    known = {"adapter": "a", "path": str(tmp_path / "a"), "sha256": checkpoint.sha256(tmp_path / "a" / ADAPTER_FILE)}
+    assert set(adapters_from_json({"x": known})) == {"x"}
+    (tmp_path / "a" / ADAPTER_FILE).write_text("matr")
+    assert adapters_from_json({"x": known, "y": known | {"path": str(tmp_path / "gone")}}) == {}

@@ -1,7 +1,8 @@
-"""`python -m tests.bench`: the ratios of the engine's work to the usual ways, medians of paired runs, in one table.
+"""`python -m tests.bench`: the engine's work against the usual ways, medians of paired runs; and the `gauges`.
 
-    python -m tests.bench                                    # all ratios, as they are meant to be reported
+    python -m tests.bench                                    # everything, as it is meant to be reported
     python -m tests.bench --pairs 1 --tasks 2 --views 2 --steps 2 --limit 400 --p-min 0.09     # a quick look
+    python -m tests.bench --only votes report                # the gauges alone: no model, half a minute
     python -m tests.bench --parity                           # the same replies as the recursion's, in float32
     python -m tests.bench --linearity notebooks/growth.svg   # seconds against views, candidates and prompt tokens
     python -m tests.bench --memory 400                       # resident memory over so many adapters
@@ -15,11 +16,13 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.bench import growth, ratios
+from solver.counters import summary
+from tests.bench import gauges, growth, ratios
 from tests.bench.setting import Bench, Row
 
 HEAD = "| what | usual, s | ours, s | times faster (lowest to highest) | by processor time | goal | |"
@@ -36,7 +39,9 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options, the three special runs spelled out."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), help="default: all but parity, which is in float32")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*PARTS, *gauges.GAUGES], help="default: all but parity, which is in float32"
+    )
     parser.add_argument("--parity", action="store_true", help="parity alone, on small tasks of the held-out split")
     parser.add_argument("--linearity", type=Path, metavar="CHART", help="only this; SVG or PNG to write")
     parser.add_argument("--memory", type=int, metavar="N", help="only this, over N adapters")
@@ -56,7 +61,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON instead")
     parser.add_argument("--output", type=Path, help="file for the rows as JSON beside the table")
     options = parser.parse_args(argv)
-    options.only = ["parity"] if options.parity else options.only or [name for name in PARTS if name != "parity"]
+    options.only = (
+        ["parity"]
+        if options.parity
+        else options.only or [name for name in (*PARTS, *gauges.GAUGES) if name != "parity"]
+    )
     options.limit = options.limit or (500 if options.parity else 1500)
     options.split = options.split or ("held-out" if options.parity else "arc1-evaluation")
     return options
@@ -65,26 +74,36 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Run what was asked for and print it."""
     options = parse(argv)
+    values: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(options, Path(directory))
         if options.linearity or options.memory:
-            return grown(bench)
-        rows: list[Row] = []
-        print("" if options.json else f"{HEAD}\n|---|---|---|---|---|---|---|")
-        for name in options.only:
-            made = PARTS[name](bench)
-            rows += made
-            for row in [] if options.json else made:
-                print(row.line(), flush=True)
-        if "sampler" in bench.__dict__ and not options.json:
-            from solver.counters import summary
-
-            print(f"\nThe engine in all: {summary(bench.sampler.counters.take())}")
-    values = [row.values() for row in rows]
+            return grown(Bench(options, Path(directory)))
+        if compared := [name for name in options.only if name in PARTS]:
+            values += [row.values() for row in compare(Bench(options, Path(directory)), compared)]
+        wanted = [gauges.GAUGES[name] for name in options.only if name in gauges.GAUGES]
+        measured = [gauge for part in wanted for gauge in part(Path(directory))]
+    values += [asdict(gauge) for gauge in measured]
+    if measured and not options.json:
+        print("| what | measured | goal | |\n|---|---|---|---|")
+        print("\n".join(gauge.line() for gauge in measured))
     keep(options.output, values)
     if options.json:
         print(json.dumps(values))
     return 0
+
+
+def compare(bench: Bench, names: Sequence[str]) -> list[Row]:
+    """The comparisons' rows, each told as soon as it is there."""
+    rows: list[Row] = []
+    say: Callable[..., None] = (lambda *_, **__: None) if bench.options.json else print
+    say(f"{HEAD}\n|---|---|---|---|---|---|---|")
+    for name in names:
+        made = PARTS[name](bench)
+        rows += made
+        say("\n".join(row.line() for row in made), flush=True)
+    if "sampler" in bench.__dict__:
+        say(f"\nThe engine in all: {summary(bench.sampler.counters.take())}\n")
+    return rows
 
 
 def grown(bench: Bench) -> int:

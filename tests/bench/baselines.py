@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from solver import formats, grid_qwen3
 from solver.clock import Deadline
 from solver.config import TrainRecipe
-from solver.core import Adapter, Example, Prompt, Reading, Reply, seed_for
-from solver.search import ROUNDING, Grammar
+from solver.core import Adapter, Example, Grammar, Prompt, Reading, Reply, seed_for
+from solver.search import ROUNDING
 from solver.trainer import Pace, lora_settings
 
 Found = dict[tuple[int, ...], float]

@@ -1,0 +1,253 @@
+"""What a process can give up for good: its identity, its view of the machine, its rights, most system calls.
+
+Three layers. `identity`: root becomes nobody. `namespaces`: user, mount, network, process, IPC and host-name namespaces
+of its own; the root directory is empty and read-only, no other process and no network device can be named (unshare(2),
+user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls that computing needs; everything else fails
+with EPERM (seccomp(2); x86-64 alone). Each of the last two contains a program by itself.
+
+Knows nothing of programs or grids. Law: what a layer needs is tried in a child first, so that a process is never left
+with half a layer; a layer that cannot be had is named with the reason.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import struct
+from collections.abc import Callable
+from functools import partial
+
+NOBODY = 65534
+IDENTITY, NAMESPACES, SECCOMP = "identity", "namespaces", "seccomp"
+LAYERS = (IDENTITY, NAMESPACES, SECCOMP)
+
+NEW_USER = 0x10000000
+NEW_OTHERS = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
+PRIVATE, MASKED = 0x4000 | 0x40000, 0x1 | 0x2 | 0x4 | 0x8  # MS_REC | MS_PRIVATE; read-only, no suid, devices, programs
+DETACH = 2
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+CAPSET = {"x86_64": 126, "aarch64": 91}
+CAPABILITY_VERSION = 0x20080522
+PDEATHSIG, DUMPABLE, SET_SECCOMP, SUBREAPER, NO_NEW_PRIVS = 1, 4, 22, 36, 38  # of prctl(2)
+
+FILTER_MODE = 2
+X86_64, X32_BIT = 0xC000003E, 0x40000000
+KILL, ALLOW, REFUSE = 0x80000000, 0x7FFF0000, 0x00050000 | 1  # the last: the call fails with EPERM
+LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # BPF: ld [k], jeq, jge, ret
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+WRITE = 1
+CALLS = (  # x86-64 numbers: memory, time, waiting, randomness, asking who one is, ending; no file, process or socket
+    *(9, 10, 11, 12, 25, 28),  # mmap mprotect munmap brk mremap madvise
+    *(14, 15, 131),  # rt_sigprocmask rt_sigreturn sigaltstack
+    *(24, 35, 96, 98, 100, 201, 202, 219, 228, 229, 230),  # sched_yield to clock_nanosleep
+    *(39, 63, 102, 104, 107, 108, 110, 186, 204, 309),  # getpid uname getuid … getcpu
+    *(60, 231, 318),  # exit exit_group getrandom
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> int:
+    """A function of the C library. Raises `OSError` where it returns -1."""
+    result = int(getattr(_libc, name)(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def _prctl(option: int, value: int) -> None:
+    _call("prctl", option, value, 0, 0, 0)
+
+
+# ---- the layers ------------------------------------------------------------------------------------------------------
+
+
+def become_nobody() -> None:
+    """Root gives its identity up; anybody else keeps the one there is. Raises `OSError`."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def enter_namespaces(user: bool) -> None:
+    """Leave the machine's file system, network and processes behind; children are in the new process namespace.
+
+    `user`: with a user namespace, which is how it goes without being root. Raises `OSError`.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    _call("unshare", NEW_OTHERS | (NEW_USER if user else 0))
+    if user:
+        for name, line in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(line)
+    _empty_root()
+
+
+def _empty_root() -> None:
+    """Exchange the root directory for an empty one that cannot be written to."""
+    here = os.path.dirname(os.path.abspath(__file__))  # any directory that is there for certain
+    _call("mount", None, b"/", None, PRIVATE, None)
+    _call("mount", b"none", here.encode(), b"tmpfs", MASKED, b"size=4k,mode=555")
+    os.chdir(here)
+    _call("syscall", PIVOT_ROOT[platform.machine()], b".", b".")
+    _call("umount2", b".", DETACH)
+    os.chdir("/")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability there is, those over the process's own namespaces included. Raises `OSError`."""
+    number = CAPSET.get(platform.machine())
+    if number is None:
+        raise OSError(f"not known for {platform.machine()}")
+    _call("syscall", number, struct.pack("=Ii", CAPABILITY_VERSION, 0), struct.pack("=6I", *[0] * 6))
+
+
+class Filter:
+    """The system-call filter: `CALLS`, and write(2) to one file descriptor."""
+
+    def __init__(self, writable: int) -> None:
+        if platform.machine() != "x86_64":
+            raise OSError(f"the list of system calls is for x86_64, this is {platform.machine()}")
+        code = _filter_code(writable)
+        self._code = ctypes.create_string_buffer(code, len(code))  # must outlive the header that points to it
+        self._header = struct.pack("@HP", len(code) // 8, ctypes.addressof(self._code))
+
+    def install(self) -> None:
+        """From here on, for this process and all it may start. Raises `OSError`."""
+        _prctl(NO_NEW_PRIVS, 1)
+        _call("prctl", SET_SECCOMP, FILTER_MODE, self._header, 0, 0)
+
+
+def _filter_code(writable: int) -> bytes:
+    """BPF instructions (code, jump if true, jump if false, constant), 8 bytes each."""
+    start = [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, X86_64),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, X32_BIT),
+        (RETURN, 0, 0, KILL),
+    ]
+    left = len(CALLS)
+    calls = [(EQUAL, left - at + 3, 0, number) for at, number in enumerate(CALLS)]
+    end = [
+        (EQUAL, 0, 2, WRITE),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (EQUAL, 1, 0, writable),
+        (RETURN, 0, 0, REFUSE),
+        (RETURN, 0, 0, ALLOW),
+    ]
+    return b"".join(struct.pack("=HBBI", *line) for line in (*start, *calls, *end))
+
+
+# ---- limits and ties -------------------------------------------------------------------------------------------------
+
+
+def tie_to_parent() -> None:
+    """Be killed when the parent dies; orphans of children come here; no process of the same user may look inside."""
+    _prctl(PDEATHSIG, signal.SIGKILL)
+    _prctl(SUBREAPER, 1)
+    _prctl(DUMPABLE, 0)
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent dies, and never gain rights by starting another program."""
+    _prctl(PDEATHSIG, signal.SIGKILL)
+    _prctl(NO_NEW_PRIVS, 1)
+
+
+def limit(seconds: int, address_space: int) -> None:
+    """Processor seconds, bytes of address space; no file of any size, no new file descriptor or process, no core."""
+    mib = 1 << 20
+    limits = (
+        (resource.RLIMIT_CPU, seconds, seconds + 1),  # SIGXCPU, a second later SIGKILL
+        (resource.RLIMIT_AS, address_space, address_space),
+        (resource.RLIMIT_STACK, 8 * mib, 8 * mib),
+        *((kind, 0, 0) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)),
+        *((kind, 0, 0) for kind in (resource.RLIMIT_NPROC, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)),
+    )
+    for kind, soft, hard in limits:
+        highest = resource.getrlimit(kind)[1]
+        top = hard if highest == resource.RLIM_INFINITY else min(hard, highest)
+        resource.setrlimit(kind, (min(soft, top), top))
+
+
+# ---- what this machine allows ----------------------------------------------------------------------------------------
+
+
+def refusal(attempt: Callable[[], None]) -> str:
+    """Why something cannot be done, tried in a child; empty where it can."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            attempt()
+            os._exit(0)
+        except Exception as error:
+            os.write(write, (str(error) or type(error).__name__).encode()[:500])
+        finally:
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read, "rb") as said:
+        reason = said.read().decode(errors="replace")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return "" if code == 0 else reason or f"ended with {code}"
+
+
+def _try_namespaces(user: bool) -> None:
+    enter_namespaces(user)
+    drop_capabilities()
+    inner = os.fork()  # the first process of the new namespace must be able to start
+    if not inner:
+        os._exit(0 if os.getpid() == 1 and not os.listdir("/") else 1)
+    if os.waitpid(inner, 0)[1]:
+        raise OSError("the namespaces do not hold")
+
+
+def _try_filter() -> None:
+    Filter(1).install()
+    try:
+        os.open("/", os.O_RDONLY)
+    except PermissionError:
+        return
+    raise OSError("the filter does not hold")
+
+
+def enclose(wanted: tuple[str, ...]) -> dict[str, str]:
+    """Enter `wanted` layers, in this process and a child that goes on in its place; layer → why not, empty: it holds.
+
+    Files and modules must have been opened before. The filter is only tried: `Filter.install` is each program's own.
+    """
+    found = dict.fromkeys(LAYERS, "left out")
+    root = os.geteuid() == 0
+    if SECCOMP in wanted:
+        found[SECCOMP] = refusal(_try_filter)
+    users = (False, True) if root else (True,)
+    reasons = {user: refusal(partial(_try_namespaces, user)) for user in users if NAMESPACES in wanted}
+    user = next((user for user, reason in reasons.items() if not reason), None)
+    if reasons:
+        found[NAMESPACES] = "" if user is not None else "; ".join(dict.fromkeys(reasons.values()))
+    if IDENTITY in wanted:
+        found[IDENTITY] = "root, without rights, in a user namespace" if root and user else refusal(become_nobody)
+    if user is not None:  # no child from here on: the first one is the namespace's first process
+        enter_namespaces(user)
+    if not found[IDENTITY]:
+        become_nobody()
+    if user is not None:
+        drop_capabilities()
+        _go_on_in_child()
+    return found
+
+
+def _go_on_in_child() -> None:
+    """Fork into the new process namespace; the old process waits for the new one and ends as it does."""
+    child = os.fork()
+    if child:
+        os.closerange(0, 3)
+        _, status = os.waitpid(child, 0)
+        os._exit(status & 0xFF)
