@@ -88,7 +88,8 @@ class TrainRecipe:
     test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
     250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
     examples of several tasks, and adapters of tasks `shared-then-task` start from it. `shared_steps`: its steps at
-    most, for each of its tasks. `bits`: of the base weights in training.
+    most, for each of its tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are
+    trained in one batch, each on its own `tokens` a step.
     """
 
     rank: int = 32
@@ -104,6 +105,7 @@ class TrainRecipe:
     scope: str = "task"
     shared_steps: int = 8
     bits: int = 16
+    side_by_side: int = 1
     data: DataRecipe = field(default_factory=DataRecipe)
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class TrainRecipe:
             "adapter scope", self.scope, self.scope in SCOPES, UNSERVED.get(self.scope, f"one of {', '.join(SCOPES)}")
         )
         require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
+        require("adapters side by side", self.side_by_side, self.side_by_side >= 1, "at least 1")
         require("training steps", self.steps, self.steps >= 0, "0 (no test-time training) or more")
         require("steps of a shared adapter", self.shared_steps, self.shared_steps >= 1, "at least 1 for each task")
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
@@ -226,7 +229,7 @@ PRESETS: Mapping[str, Config] = {
         views=64,
         group=16,
         reserve=120.0,
-        train=TrainRecipe(steps=64, tokens=16384),
+        train=TrainRecipe(steps=64, tokens=16384, side_by_side=16),
         engine=EngineSettings(context=8192, cache_bytes=96 << 30, adapters=16, sequences=512),
     ),
     "kaggle-l4x4": Config(
@@ -234,7 +237,7 @@ PRESETS: Mapping[str, Config] = {
         views=32,
         group=8,
         reserve=600.0,
-        train=TrainRecipe(steps=64, tokens=8192),
+        train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
         engine=EngineSettings(context=8192, cache_bytes=16 << 30, adapters=8, sequences=256),
     ),
     "kaggle-t4x2": Config(
@@ -242,7 +245,7 @@ PRESETS: Mapping[str, Config] = {
         views=32,
         group=8,
         reserve=600.0,
-        train=TrainRecipe(steps=64, tokens=8192),
+        train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
         engine=EngineSettings(context=8192, cache_bytes=8 << 30, adapters=8, sequences=128, dtype="float16"),
     ),
 }
@@ -273,7 +276,7 @@ def lighter(config: Config, level: int) -> Config:
     """The settings with less need of memory: the first `level` steps of `LADDER`, at most all of them."""
     train, engine = config.train, config.engine
     if level >= 1:
-        train = replace(train, tokens=max(1, train.tokens // 2))
+        train = replace(train, tokens=max(1, train.tokens // 2), side_by_side=(train.side_by_side + 1) // 2)
         engine = replace(engine, sequences=max(1, engine.sequences // 2))
     if level >= 2:
         engine = replace(engine, context=max(LONGEST_ANSWER + 1, engine.context * 2 // 3))

@@ -157,6 +157,16 @@ class TrainReport:
     losses: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one adapter is to be trained on, under which name and seed, and from which adapter, if from one."""
+
+    name: str
+    examples: Sequence[Example]
+    seed: int
+    start_from: Adapter | None = None
+
+
 Attempts: TypeAlias = tuple[Grid, Grid]
 """attempt_1 and attempt_2 for one test input; always two different grids."""
 
@@ -290,6 +300,15 @@ class Trainer(Protocol):
         The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed. `steps`:
         at most so many, in place of the recipe's.
         """
+        ...
+
+
+@runtime_checkable
+class GroupTrainer(Protocol):
+    """A trainer of several adapters at once, each as if it were trained alone."""
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """`Trainer.train` for each lesson, in order; they share the seconds."""
         ...
 
 

@@ -152,8 +152,10 @@ class GridQwen3Model(Qwen3Model):  # type: ignore[misc]
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
+        only: Tensor | None = None,
         **options: Any,
     ) -> BaseModelOutputWithPast:
+        """Final hidden states [batch, length, width]; with `only`, of those places [n] alone, [batch, n, width]."""
         hidden = self.embed_tokens(input_ids).to(self.norm.weight.dtype)
         if position_ids is None:
             seen = past_key_values.get_seq_length() if past_key_values is not None else 0
@@ -161,19 +163,25 @@ class GridQwen3Model(Qwen3Model):  # type: ignore[misc]
         mask = create_causal_mask(self.config, hidden, attention_mask, past_key_values, position_ids=position_ids)
         cosine, sine = self.rotary_emb(position_ids, input_ids)
         rotary = (cosine.to(hidden.dtype), sine.to(hidden.dtype))
-        for layer in self.layers:
-            hidden = layer(
-                hidden,
-                attention_mask=mask,
-                position_embeddings=rotary,
-                position_ids=position_ids,
-                past_key_values=past_key_values,
-                use_cache=use_cache,
-                **options,
-            )
+        options |= {"attention_mask": mask, "position_embeddings": rotary, "position_ids": position_ids}
+        options |= {"past_key_values": past_key_values, "use_cache": use_cache}
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, **options)
+        hidden = _narrowed(self.layers[-1], hidden, only, **options)
         return BaseModelOutputWithPast(
             last_hidden_state=self.norm(hidden), past_key_values=past_key_values if use_cache else None
         )
+
+
+def _narrowed(layer: Any, hidden: Tensor, only: Tensor | None, **options: Any) -> Tensor:
+    """A layer whose MLP is computed for the places `only` alone."""
+    if only is None:
+        whole: Tensor = layer(hidden, **options)
+        return whole
+    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **options)
+    chosen = (hidden + attended)[:, only]
+    narrow: Tensor = chosen + layer.mlp(layer.post_attention_layernorm(chosen))
+    return narrow
 
 
 class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
@@ -202,6 +210,11 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
         hidden = self.model(input_ids[:, :-1]).last_hidden_state
         chosen = wanted[:, 1:]
         return token_loss(self.parts(hidden[chosen]), input_ids[:, 1:][chosen]).mean()
+
+    def token_losses(self, tokens: Tensor, chosen: Tensor, targets: Tensor, **options: Any) -> Tensor:
+        """Nats of `targets` [n] after the rows `chosen` [n] of packed sequences `tokens` [T] (`packed`)."""
+        hidden = self.model(tokens[None], only=chosen, **options).last_hidden_state[0]
+        return token_loss(self.parts(hidden), targets)
 
 
 def register() -> None:

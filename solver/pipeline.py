@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
@@ -19,6 +20,8 @@ from solver.core import (
     Candidate,
     Format,
     Grid,
+    GroupTrainer,
+    Lesson,
     Pair,
     Prompt,
     Reply,
@@ -45,6 +48,7 @@ class Work:
     task: Task
     seed: int
     format: Format = GRID
+    start: Adapter | None = None
     adapter: Adapter | None = None
     steps: int = 0
     planned: int = 0
@@ -74,14 +78,14 @@ def solve(
     `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
-    for item in work:
-        start = shared.get(item.task.id)
-        if number != BASE and config.train.scope != "task" and start is None:
+    for item in work if number != BASE and config.train.scope != "task" else ():
+        item.start = shared.get(item.task.id)
+        if item.start is None:
             item.notes.append("no shared adapter: the base weights in its place")
-        if config.train.scope == "shared" and number != BASE:
-            item.adapter = start
-        elif number != BASE and config.train.steps:
-            learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]), start)
+        if config.train.scope == "shared":
+            item.adapter = item.start
+    if number != BASE and config.train.steps and config.train.scope != "shared":
+        teach(work, number, trainer, config, train_seconds, stop)
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop)
     else:
@@ -107,28 +111,75 @@ def share(
     return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
 
 
-def learn(
-    item: Work, number: int, trainer: Trainer, config: Config, stop: Deadline, start: Adapter | None = None
+def teach(
+    work: Sequence[Work],
+    number: int,
+    trainer: Trainer,
+    config: Config,
+    train_seconds: Mapping[str, float],
+    stop: Deadline,
 ) -> None:
+    """An adapter for each task: one after another, or so many side by side as the recipe says and the trainer can."""
+    room = config.train.side_by_side if isinstance(trainer, GroupTrainer) else 1
+    for first in range(0, len(work), room):
+        group = work[first : first + room]
+        seconds = [train_seconds[item.task.id] for item in group]
+        if len(group) > 1 and learn_together(group, number, trainer, config, stop.within(sum(seconds))):
+            continue
+        for item in group:
+            learn(item, number, trainer, config, stop.within(train_seconds[item.task.id]))
+
+
+def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadline) -> None:
     """Train the task's adapter; where that fails the base model answers, and the notes say so.
 
     Running out of memory is no fault of the task's: it is passed on to whoever can give more of it.
     """
     started = now()
-    name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
     try:
-        examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
+        task = lesson(item, number, config)
         if why := fallback(item.task, config.train):
             item.notes.append(why)
-        made = trainer.train(name, examples, item.seed, stop, start_from=start)
-        item.adapter, item.steps, item.planned, item.losses = made.adapter, made.steps, made.planned, made.losses
-        if made.steps < made.planned:
-            item.notes.append(f"training stopped after {made.steps} of {made.planned} steps")
+        keep(item, trainer.train(task.name, task.examples, task.seed, stop, start_from=task.start_from))
     except Exception as error:  # one task's failure is its own: the base model still answers it
         if out_of_memory(error):
             raise
         item.notes.append(f"no adapter: {type(error).__name__}: {error}")
-    item.seconds["train"] = now() - started
+    item.seconds["train"] = item.seconds.get("train", 0.0) + now() - started
+
+
+def learn_together(group: Sequence[Work], number: int, trainer: Any, config: Config, stop: Deadline) -> bool:
+    """Train the tasks' adapters in one batch, the seconds shared; False, with a note, where that failed."""
+    started = now()
+    try:
+        made = trainer.train_together([lesson(item, number, config) for item in group], stop)
+    except Exception as error:  # which of them it was is not known: each gets its own chance
+        if out_of_memory(error):
+            raise
+        for item in group:
+            item.notes.append(f"trained alone, as training side by side failed: {type(error).__name__}: {error}")
+            item.seconds["train"] = (now() - started) / len(group)
+        return False
+    for item, report in zip(group, made, strict=True):
+        if why := fallback(item.task, config.train):
+            item.notes.append(why)
+        keep(item, report)
+        item.seconds["train"] = (now() - started) / len(group)
+    return True
+
+
+def lesson(item: Work, number: int, config: Config) -> Lesson:
+    """What the task's adapter is trained on. Building it takes less than a hundredth of what training on it does."""
+    name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
+    examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
+    return Lesson(name, examples, item.seed, item.start)
+
+
+def keep(item: Work, made: TrainReport) -> None:
+    """What became of a training."""
+    item.adapter, item.steps, item.planned, item.losses = made.adapter, made.steps, made.planned, made.losses
+    if made.steps < made.planned:
+        item.notes.append(f"training stopped after {made.steps} of {made.planned} steps")
 
 
 def ask(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:

@@ -13,7 +13,8 @@ afterwards is dropped and counted, never believed; one process at a time writes 
 
 Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `shared` (an
 adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
-`at` is seconds since the process's start. Rounds: 1 the base model's quick answers, 2 shared adapters, 3 an adapter a
+`at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
+turn together (`counters`). Rounds: 1 the base model's quick answers, 2 shared adapters, 3 an adapter a
 task, 4 and on another adapter and other views for tasks whose vote is split.
 """
 

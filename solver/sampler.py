@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from solver.clock import now
 from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
 from solver.core import Adapter, Hear, Prompt, Reading, Reply, Stop
+from solver.counters import Counters
 
 QUIET = {  # what the engine must know before it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
@@ -85,7 +87,8 @@ class VllmSampler:
         self.end, self.next_id = end, 1
         self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
         self.ids: dict[str, int] = {}
-        self.asked = 0
+        self.asked, self.resident = 0, 2 * settings.adapters
+        self.counters = Counters()
 
     def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
         """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
@@ -95,7 +98,7 @@ class VllmSampler:
         said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
         try:
             while said and stop.remaining() > 0:
-                for output in engine.step():
+                for output in self._step():
                     growing = said[output.request_id]
                     growing.take(output.outputs[0])
                     if output.finished or growing.hopeless:
@@ -119,7 +122,7 @@ class VllmSampler:
                 for number, (prompt, adapter) in enumerate(more, count):
                     speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
                 count, more = count + len(more), []
-                for output in engine.step():
+                for output in self._step():
                     number, growing = speaking[output.request_id]
                     growing.take(output.outputs[0])
                     goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
@@ -148,7 +151,7 @@ class VllmSampler:
         nats: list[float | None] = [None] * len(requests)
         try:
             while asked and stop.remaining() > 0:
-                for output in engine.step():
+                for output in self._step():
                     place = asked.pop(output.request_id)
                     if place is None:
                         continue
@@ -199,19 +202,33 @@ class VllmSampler:
 
     def _submit(self, tokens: Sequence[int], settings: Any, adapter: Adapter | None) -> tuple[str, str]:
         """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
-        from vllm.lora.request import LoRARequest
-
         self.wake()
         self.asked += 1
         name = str(self.asked)
-        lora = LoRARequest(adapter.name, self._id(adapter), str(adapter.path)) if adapter else None
+        lora = self._lora(adapter) if adapter else None
         inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
         return name, inside
 
-    def _id(self, adapter: Adapter) -> int:
-        if adapter.name not in self.ids:
+    def _step(self) -> Any:
+        """What the engine has to say next."""
+        started = now()
+        outputs = self.llm.llm_engine.step()
+        self.counters.step(outputs, now() - started)
+        return outputs
+
+    def _lora(self, adapter: Adapter) -> Any:
+        """An adapter as the engine knows it; a new one is loaded at once, as far as there is room."""
+        from vllm.lora.request import LoRARequest
+
+        new = adapter.name not in self.ids
+        if new:
             self.ids[adapter.name], self.next_id = self.next_id, self.next_id + 1
-        return self.ids[adapter.name]
+        lora = LoRARequest(adapter.name, self.ids[adapter.name], str(adapter.path))
+        if new and len(self.llm.llm_engine.list_loras()) < self.resident:
+            started = now()
+            self.llm.llm_engine.add_lora(lora)
+            self.counters.load(now() - started)
+        return lora
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """Free the memory and the files of adapters that will not be asked for again."""

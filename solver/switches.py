@@ -182,6 +182,13 @@ SWITCHES: tuple[Switch, ...] = (
         "arXiv 2305.14314, section 3",
         f"{_TRAINER}four_bit_weights_are_refused_on_a_cpu_before_any_are_read",
     ),
+    Switch(
+        "train.side_by_side",
+        None,
+        "tasks whose adapters are trained in one batch; no faster on a CPU, so 1 there",
+        "measured (`notebooks/log.md`)",
+        f"{_TRAINER}adapters_trained_side_by_side_are_those_trained_one_after_another",
+    ),
     Switch("train.rate", None, "peak learning rate", "measured (`notebooks/log.md`)", _RATE),
     Switch("train.warmup", None, "share of the steps the rate warms up over", f"{PAPER}, section 3", _RATE),
     Switch(

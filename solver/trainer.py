@@ -20,11 +20,13 @@ import torch.utils.checkpoint
 from safetensors.torch import load_file
 from torch import Tensor
 
+from solver import packed
+from solver.adapters import Adapters, fuse
 from solver.base_model import PEFT, UNSLOTH, Setup, lora_settings, quantization, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import now
 from solver.config import TrainRecipe, require_machine
-from solver.core import Adapter, Example, Stop, TrainReport, seed_for
+from solver.core import Adapter, Example, Lesson, Stop, TrainReport, seed_for
 
 PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
 FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients overflow, which costs a step
@@ -86,7 +88,11 @@ def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> Non
 
 
 class LoraTrainer:
-    """One base model with one LoRA, set back to its start for every training. The model comes from Unsloth or peft."""
+    """One base model with LoRAs, set back to their start for every training. The model comes from Unsloth or peft.
+
+    The shipped architecture is trained packed: sequences lie end to end, each attends to itself alone, and each has its
+    own adapter, so that several tasks' adapters can be trained in one batch (`recipe.side_by_side` of them).
+    """
 
     def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int, planned: Setup | None = None):
         from solver import grid_qwen3
@@ -101,6 +107,12 @@ class LoraTrainer:
         made = (with_peft if self.how.library == PEFT else with_unsloth)(weights, recipe, self.how)
         self.model: Any = made.to(self.device)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        plain = self.how.bits == 16 and not self.how.checkpointing
+        self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
+        self.adapters = Adapters(self.parameters, recipe.side_by_side if self.packed else 1)
+        if self.packed:
+            packed.use(self.model.base_model.model)
+            fuse(self.model, self.adapters)
 
     def train(
         self,
@@ -116,70 +128,85 @@ class LoraTrainer:
         The start is the base weights, or `start_from`, which stays as it is on disk and must be of this recipe's
         shape; ValueError: it is not.
         """
+        return self.train_together([Lesson(name, examples, seed, start_from)], stop, steps)[0]
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop, steps: int | None = None) -> list[TrainReport]:
+        """`train` for several adapters, which share the seconds: as many in one batch as the trainer has room for."""
         recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
-        masters = self._reset(seed_for(seed, name, "adapter"))
-        if start_from is not None:
-            masters = self._load(start_from)
-        optimizer = torch.optim.AdamW(masters.values(), lr=self.recipe.rate, weight_decay=0.0)
-        pace = Pace(recipe, stop)
-        losses: list[float] = []
-        for batch in batches(examples, self.recipe.tokens, seed_for(seed, name, "batches")):
-            share = pace.next_share()
-            if share is None:
-                break
-            optimizer.param_groups[0]["lr"] = self.recipe.rate * share
-            losses.append(self._step(batch, masters, optimizer))
-        if not losses:
-            return TrainReport(None, 0, recipe.steps)
-        path = self.directory / name
-        self.model.save_pretrained(path, safe_serialization=True)
-        return TrainReport(Adapter(name, path), len(losses), recipe.steps, tuple(losses))
+        room, reports = len(self.adapters.masters), list[TrainReport]()
+        while left := lessons[len(reports) :]:
+            reports += self._train(left[:room], recipe, Share(stop, room / len(left)) if room < len(left) else stop)
+        return reports
 
-    def _reset(self, seed: int) -> dict[str, Tensor]:
-        """The LoRA back to its start (A random, B zero); returns float32 masters of its matrices."""
-        generator = torch.Generator().manual_seed(seed)
+    def _train(self, lessons: Sequence[Lesson], recipe: TrainRecipe, stop: Stop) -> list[TrainReport]:
+        """`train` for as many adapters as fit one batch; those without examples have no part in it."""
+        present = [lesson for lesson in lessons if lesson.examples]
+        self._begin()
+        for place, lesson in enumerate(present):
+            self.adapters.draw(place, seed_for(lesson.seed, lesson.name, "adapter"))
+            if lesson.start_from is not None:
+                self._load(place, lesson.start_from)
+        streams = [
+            batches(x.examples, recipe.tokens, seed_for(x.seed, x.name, "batches"), padded=not self.packed)
+            for x in present
+        ]
+        pace, losses = Pace(recipe, stop), list[list[float]]()
+        while present and (share := pace.next_share()) is not None:
+            losses.append(self._step([next(stream) for stream in streams], recipe.rate * share))
+        made = iter(
+            self._report(x.name, place, [row[place] for row in losses], recipe.steps) for place, x in enumerate(present)
+        )
+        return [next(made) if x.examples else TrainReport(None, 0, recipe.steps) for x in lessons]
+
+    def _begin(self) -> None:
+        """Forget what was trained before."""
+        self.adapters.start()
         self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                bound = 1 / math.sqrt(parameter.shape[1]) if "lora_A" in name else 0.0
-                start = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
-                parameter.copy_(start.to(parameter.device))
-                parameter.grad = None  # what a training that broke off left behind
-        return {n: p.detach().float().clone() for n, p in self.parameters.items()}
 
-    def _load(self, adapter: Adapter) -> dict[str, Tensor]:
-        """A saved adapter put in the LoRA's place; returns float32 masters of its matrices."""
+    def _report(self, name: str, place: int, losses: list[float], planned: int) -> TrainReport:
+        """What was learned, saved; nothing where there was no step."""
+        if not losses:
+            return TrainReport(None, 0, planned)
+        path = self.directory / name
+        self.adapters.save(place, self.model, path)
+        return TrainReport(Adapter(name, path), len(losses), planned, tuple(losses))
+
+    def _load(self, place: int, adapter: Adapter) -> None:
+        """A saved adapter put in a place of the batch's."""
         path = adapter.path / ADAPTER_FILE
         same_shape(json.loads((adapter.path / "adapter_config.json").read_text()), self.recipe, adapter.path)
         tensors = load_file(path)
-        own = {name.replace(".default.", "."): parameter for name, parameter in self.parameters.items()}
-        if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in own.items()}:
+        own = {name.replace(".default.", "."): name for name in self.parameters}
+        if {n: t.shape for n, t in tensors.items()} != {n: self.parameters[o].shape for n, o in own.items()}:
             raise ValueError(f"{path} holds other matrices than this base model's LoRA: expected an adapter of its own")
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(tensors[name].to(parameter.device))
-        return {n: p.detach().float().clone() for n, p in self.parameters.items()}
+        self.adapters.take(place, {own[n]: t for n, t in tensors.items()})
 
-    def _step(self, batch: list[Example], masters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> float:
-        loss = self.loss(batch)
-        if not torch.isfinite(loss):
+    def _step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
+        """One step of each adapter on its own group of examples; their losses."""
+        self.adapters.grads.zero_()
+        losses = self.losses(groups)
+        if not torch.isfinite(losses).all():
             raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
-        self.scaler.scale(loss).backward()
-        for name, parameter in self.parameters.items():
-            assert parameter.grad is not None
-            masters[name].grad = parameter.grad.float()
-            parameter.grad = None
-        self.scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(masters.values(), self.recipe.clip)
-        self.scaler.step(optimizer)  # in float16 it leaves a step out whose gradients overflowed
-        self.scaler.update()
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(masters[name])
-        return float(loss.detach())
+        self.scaler.scale(losses.sum()).backward()
+        self.adapters.step(len(groups), rate, self.recipe.clip, self.scaler)
+        found: list[float] = losses.tolist()
+        return found
 
-    def loss(self, batch: list[Example]) -> Tensor:
-        """Mean nats a token over the batch's wanted tokens, with the LoRA as it stands."""
+    def losses(self, groups: Sequence[Sequence[Example]]) -> Tensor:
+        """Mean nats a token over the wanted tokens of each adapter's group, with the LoRAs as they stand; [groups]."""
+        if not self.packed:
+            return torch.stack([self.loss(group) for group in groups])
+        batch = packed.pack(groups, even=self.device != "cpu").to(self.device)
+        counts = batch.owner.bincount(minlength=len(groups))
+        self.adapters.rows = {len(batch.chosen): packed.spans(counts.tolist()), len(batch.tokens): batch.rows}
+        nats = self.model.base_model.model.token_losses(
+            batch.tokens, batch.chosen, batch.targets, position_ids=batch.positions[None], runs=batch.runs
+        )
+        sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
+        return sums / counts
+
+    def loss(self, batch: Sequence[Example]) -> Tensor:
+        """The same for one group of padded sequences."""
         longest = max(e.tokens.size for e in batch)
         tokens = torch.zeros(len(batch), longest, dtype=torch.long)
         wanted = torch.zeros(len(batch), longest, dtype=torch.bool)
@@ -217,6 +244,8 @@ class LoraTrainer:
     def _move(self, device: str) -> None:
         if next(iter(self.parameters.values())).device.type != torch.device(device).type:
             self.model.to(device)
+            if device == self.device:
+                self.adapters.bind()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
@@ -236,6 +265,17 @@ def piecewise_loss(head: Any, hidden: Tensor, targets: Tensor) -> Tensor:
         for at in range(0, len(targets), PIECE)
     ]
     return torch.stack(sums).sum() / len(targets)
+
+
+class Share:
+    """A part of the seconds that are left now."""
+
+    def __init__(self, stop: Stop, part: float):
+        self.stop, self.kept = stop, (1 - part) * stop.remaining()
+
+    def remaining(self) -> float:
+        """Seconds left of the part."""
+        return max(0.0, self.stop.remaining() - self.kept)
 
 
 class Pace:
@@ -265,14 +305,17 @@ class Pace:
         return min(self.done / warm, 0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-def batches(examples: Sequence[Example], tokens: int, seed: int) -> Iterator[list[Example]]:
-    """The examples for ever, each pass in the order given but for the first in a new one, `tokens` a batch."""
+def batches(examples: Sequence[Example], tokens: int, seed: int, padded: bool = True) -> Iterator[list[Example]]:
+    """The examples for ever, each pass in the order given but for the first in a new one, `tokens` a batch.
+
+    `padded`: each example counts as long as the longest of its batch.
+    """
     rng, order = np.random.default_rng(seed), list(range(len(examples)))
     while examples:
         group: list[Example] = []
         for index in order:
-            longest = max([examples[index].tokens.size, *(e.tokens.size for e in group)])
-            if group and longest * (len(group) + 1) > tokens:
+            sizes = [examples[index].tokens.size, *(e.tokens.size for e in group)]
+            if group and (max(sizes) * len(sizes) if padded else sum(sizes)) > tokens:
                 yield group
                 group = []
             group.append(examples[index])

@@ -28,6 +28,8 @@ from solver.core import (
     SHARED,
     Adapter,
     Example,
+    GroupTrainer,
+    Lesson,
     Pair,
     Stop,
     Task,
@@ -85,10 +87,23 @@ class Telling:
         steps: int | None = None,
     ) -> TrainReport:
         """As the trainer does."""
-        made = self._trainer.train(name, examples, seed, stop, start_from, steps)
+        return self._told(name, self._trainer.train(name, examples, seed, stop, start_from, steps))
+
+    def _told(self, name: str, made: TrainReport) -> TrainReport:
         loss = round(made.losses[-1], 4) if made.losses else None
         self._report(kind="trained", adapter=name, steps=made.steps, loss=loss)
         return made
+
+
+class TellingGroup(Telling):
+    """The same for a trainer of several adapters at once."""
+
+    _trainer: Any
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """As the trainer does."""
+        made = self._trainer.train_together(lessons, stop)
+        return [self._told(lesson.name, report) for lesson, report in zip(lessons, made, strict=True)]
 
 
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
@@ -112,7 +127,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
-    telling = Telling(trainer, report)
+    telling = (TellingGroup if isinstance(trainer, GroupTrainer) else Telling)(trainer, report)
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
@@ -124,8 +139,11 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
                 report(kind="shared", seconds=round(now() - before, 3), **made)
             else:
                 shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
-                for result in solve(tasks, number, telling, sampler, config, seconds, stop, shared, format):
-                    report(kind="result", **result_to_json(result))
+                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format)
+                counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
+                engine = counters.take() if counters else {}
+                for result in results:
+                    report(kind="result", engine=engine, **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
             failed(error)

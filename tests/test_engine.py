@@ -102,3 +102,35 @@ def test_sampling_stops_when_told_to_and_the_engine_goes_on_serving(sampler, sma
 def test_the_same_batch_gives_the_same_replies_twice(sampler, small_tasks):
     requests = [(prompt_for(t), None) for t in small_tasks]
     assert sampler.sample(requests, soon()) == sampler.sample(requests, soon())
+
+
+def test_a_reply_does_not_depend_on_what_else_is_in_the_batch(sampler, trainer, small_tasks):
+    """Up to rounding: alone and in a crowd of other lengths and adapters, the same tokens but for near ties."""
+    adapter = trainer.train("crowd", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    requests = [(prompt_for(t), adapter if n % 2 else None) for n, t in enumerate(small_tasks[:8])]
+    crowd = sampler.sample(requests, soon())
+    gaps, equal = [], 0
+    for request, together in zip(requests, crowd, strict=True):
+        sampler.llm.reset_prefix_cache()
+        [alone] = sampler.sample([request], soon())
+        equal += alone.tokens == together.tokens
+        same = next((n for n, (a, b) in enumerate(zip(alone.tokens, together.tokens, strict=False)) if a != b), None)
+        gaps += np.abs(np.subtract(alone.logprobs[:same], together.logprobs[: len(alone.logprobs[:same])])).tolist()
+    assert equal >= 6
+    assert np.mean(gaps) < 0.02
+
+
+def test_the_tally_counts_replies_prompts_the_cache_and_adapters(sampler, trainer, small_tasks):
+    adapter = trainer.train("tally", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    requests = [(prompt_for(t), adapter) for t in small_tasks[:4]]
+    sampler.llm.reset_prefix_cache()
+    sampler.counters.take()
+    replies = sampler.sample(requests, soon())
+    sums = sampler.counters.take()
+    assert sums["said_tokens"] == sum(len(r.tokens) for r in replies)
+    assert sums["prompt_tokens"] == sum(len(p.tokens) for p, _ in requests)
+    assert (sums["prompts"], sums["cached_tokens"]) == (4, 0)
+    assert sums["adapters"] <= 1
+    assert sums["seconds"] > 0
+    sampler.sample(requests, soon())
+    assert sampler.counters.take()["cached_tokens"] > 0

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
-    {"core", "clock", "sets", "colours", "jail", "library", "symmetries"},
+    {"core", "clock", "counters", "sets", "colours", "jail", "library", "symmetries"},
     {
         "tasks",
         "augment",
@@ -51,7 +51,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"evaluate", "show"},
     {"config", "examples"},
     {"base_model", "memory", "nearby", "preflight"},
-    {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
+    {"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"writer"},
     {"cli", "pipeline"},
     {"worker"},
@@ -62,7 +62,9 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-MODELS = {"cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"}  # may import torch
+MODELS = {  # may import torch
+    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"}
+}
 AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")
 NETWORK = {"socket", "ssl", "requests", "urllib", "urllib3", "http", "httpx", "aiohttp", "ftplib", "huggingface_hub"}

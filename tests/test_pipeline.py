@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -374,6 +374,60 @@ def test_a_search_and_a_reading_that_run_out_of_time_say_so_and_every_task_is_an
     for task in TASKS:
         said = f"search cut short in {8 * len(task.tests)} views: at most 100% of each missed"
         assert said in results[task.id].notes
+
+
+@dataclass
+class GroupTeacher(FakeTrainer):
+    """A fake that also trains several at once. `groups`: the names of each, and the seconds it was given."""
+
+    error: Exception | None = None
+    groups: list[tuple[list[str], float]] = field(default_factory=list)
+
+    def train_together(self, lessons, stop):
+        self.groups.append(([lesson.name for lesson in lessons], stop.remaining()))
+        if self.error:
+            raise self.error
+        return [self.train(lesson.name, lesson.examples, lesson.seed, stop) for lesson in lessons]
+
+
+def taught(trainer, side_by_side):
+    config = replace(CONFIG, train=replace(CONFIG.train, side_by_side=side_by_side))
+    seconds = {task.id: 10.0 for task in (MIRROR, STACK, SINGLE)}
+    tasks = [MIRROR, STACK, SINGLE]
+    return pipeline.solve(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60))
+
+
+def test_as_many_adapters_as_the_recipe_says_are_trained_side_by_side_on_their_common_seconds():
+    trainer = GroupTeacher()
+    results = taught(trainer, 2)
+    [(names, seconds)] = trainer.groups
+    assert names == [MIRROR.id, STACK.id]
+    assert 19 < seconds <= 20
+    assert [name for name, _, _ in trainer.calls] == [MIRROR.id, STACK.id, SINGLE.id]
+    assert all(result.steps == 3 and result.seconds["train"] >= 0 for result in results)
+
+
+def test_side_by_side_each_gets_the_examples_and_the_seed_it_would_have_alone():
+    alone, together = GroupTeacher(), GroupTeacher()
+    taught(alone, 1)
+    taught(together, 3)
+    assert alone.groups == []
+    for (name, examples, seed), (other, others, its_seed) in zip(alone.calls, together.calls, strict=True):
+        assert (name, seed) == (other, its_seed)
+        assert [e.tokens.tobytes() for e in examples] == [e.tokens.tobytes() for e in others]
+
+
+def test_where_training_side_by_side_fails_each_is_trained_alone_and_the_notes_say_so():
+    trainer = GroupTeacher(error=FloatingPointError("the loss is not finite"))
+    results = taught(trainer, 3)
+    assert [name for name, _, _ in trainer.calls] == [MIRROR.id, STACK.id, SINGLE.id]
+    note = "trained alone, as training side by side failed: FloatingPointError: the loss is not finite"
+    assert all(note in result.notes and result.steps == 3 for result in results)
+
+
+def test_memory_that_runs_out_side_by_side_is_passed_on():
+    with pytest.raises(MemoryError):
+        taught(GroupTeacher(error=MemoryError("out of memory")), 3)
 
 
 def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import fakes
 import numpy as np
 import pytest
-from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
+from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeStop, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,12 +19,26 @@ from solver.architecture import DESCRIBED
 from solver.cards import CARDS
 from solver.checkpoint import ADAPTER_FILE
 from solver.config import PRESETS, Config, EngineSettings, TrainRecipe
-from solver.core import ADAPTER, SHARED, Adapter, Candidate, Pair, Task, TaskResult, View, key, same
+from solver.core import (
+    ADAPTER,
+    SHARED,
+    Adapter,
+    Candidate,
+    Example,
+    GroupTrainer,
+    Lesson,
+    Pair,
+    Task,
+    TaskResult,
+    View,
+    key,
+    same,
+)
 from solver.formats import END
 from solver.memory import plan
 from solver.rounds import InTurns
 from solver.tasks import BadInput
-from solver.worker import adapters_from_json, result_to_json, serve, task_from_json, task_to_json
+from solver.worker import Telling, TellingGroup, adapters_from_json, result_to_json, serve, task_from_json, task_to_json
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
 
@@ -336,3 +350,17 @@ def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monk
     monkeypatch.setattr("solver.sampler.prepare", prepared.append)
     assert worker.on_gpu(2) == found
     assert prepared == ([2] if shown and visible != "" else [])  # torch is not even imported for nothing
+
+
+def test_adapters_trained_side_by_side_are_each_reported_and_only_where_the_trainer_can():
+    class Group(FakeTrainer):
+        def train_together(self, lessons, stop):
+            return [self.train(lesson.name, lesson.examples, lesson.seed, stop) for lesson in lessons]
+
+    heard = []
+    telling = TellingGroup(Group(), lambda **message: heard.append(message["adapter"]))
+    lessons = [Lesson(name, [Example(np.arange(3), np.ones(3, bool))], 0) for name in ("one", "two")]
+    assert [made.steps for made in telling.train_together(lessons, FakeStop())] == [3, 3]
+    assert heard == ["one", "two"]
+    assert isinstance(telling, GroupTrainer)
+    assert not isinstance(Telling(FakeTrainer(), print), GroupTrainer)

@@ -19,10 +19,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from solver import formats, grid_qwen3
+from solver.clock import Deadline
 from solver.config import TrainRecipe
-from solver.core import Adapter, Example, Grammar, Prompt, Reading, Reply
+from solver.core import Adapter, Example, Grammar, Prompt, Reading, Reply, seed_for
 from solver.search import ROUNDING
-from solver.trainer import lora_settings
+from solver.trainer import Pace, lora_settings
 
 Found = dict[tuple[int, ...], float]
 """Replies with their nats."""
@@ -204,9 +205,18 @@ def nats_of(model: Any, prompt: Prompt, reply: Reply) -> float:
 
 
 def hugging_face_trainer(
-    weights: Path, recipe: TrainRecipe, tasks: Sequence[Sequence[Example]], batch: int, directory: Path
+    weights: Path,
+    recipe: TrainRecipe,
+    tasks: Sequence[Sequence[Example]],
+    batch: int,
+    directory: Path,
+    factored: bool = False,
 ) -> tuple[int, list[list[float]]]:
-    """(d): for each task a fresh LoRA and transformers' Trainer; (tokens trained on, the losses of each task)."""
+    """(d): for each task a fresh LoRA and transformers' Trainer; (tokens trained on, the losses of each task).
+
+    The loss is from the logits over the vocabulary, as the Trainer would have it, or `factored`: the model's own. The
+    starts and the rates of the steps are those of our trainer, so that the losses can be compared.
+    """
     import peft
     from transformers import Trainer, TrainingArguments
 
@@ -214,6 +224,8 @@ def hugging_face_trainer(
         """The Trainer with the one thing this model needs: the loss from its logits."""
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+            if factored:
+                return model.base_model.model.loss(inputs["input_ids"], inputs["labels"] != -100)
             logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
             labels = inputs["labels"][:, 1:]
             return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
@@ -229,14 +241,13 @@ def hugging_face_trainer(
         base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
         lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
         model = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+        draw(model, seed_for(0, f"bench-{number}", "adapter"))
         rows = [_row(example) for example in examples[: batch * recipe.steps]]
         settings = TrainingArguments(
             output_dir=str(directory / str(number)),
             per_device_train_batch_size=batch,
             max_steps=min(recipe.steps, len(rows) // batch),
             learning_rate=recipe.rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=round(recipe.warmup * recipe.steps),
             max_grad_norm=recipe.clip,
             logging_steps=1,
             report_to=[],
@@ -244,14 +255,35 @@ def hugging_face_trainer(
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             remove_unused_columns=False,
+            train_sampling_strategy="sequential",
             seed=0,
         )
-        trainer = Plain(model=model, args=settings, train_dataset=rows, data_collator=collate)
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.rate, weight_decay=0.0)
+        plan = torch.optim.lr_scheduler.LambdaLR(optimizer, shares(recipe).__getitem__)
+        trainer = Plain(
+            model=model, args=settings, train_dataset=rows, data_collator=collate, optimizers=(optimizer, plan)
+        )
         trainer.train()
         model.save_pretrained(directory / f"hf-{number}", safe_serialization=True)
         trained += sum(len(row["input_ids"]) for row in rows[: settings.max_steps * batch])
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     return trained, losses
+
+
+def draw(model: Any, seed: int) -> None:
+    """The random halves of a LoRA as our trainer draws them."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            drawn = (torch.rand(p.shape, generator=generator) * 2 - 1) / math.sqrt(p.shape[1])
+            p.data.copy_(drawn if "lora_A" in name else torch.zeros_like(drawn))
+
+
+def shares(recipe: TrainRecipe) -> list[float]:
+    """Shares of the peak rate, step by step, and one more for the scheduler's last look."""
+    pace = Pace(recipe, Deadline.after(24 * 3600.0))
+    pace.planned = recipe.steps
+    return [*iter(pace.next_share, None), 0.0]
 
 
 def _row(example: Example) -> dict[str, Tensor]:
