@@ -1,0 +1,1 @@
+"""Programs over grids, found without any model: primitives, a search over their compositions, rules of cells."""

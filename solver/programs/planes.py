@@ -1,0 +1,307 @@
+"""What is known of each cell of a grid: its colour, its surroundings, the region it is in, what lies in its row.
+
+Knows nothing of tasks or rules. Law: the same planes in the same order for every grid, each of the grid's shape.
+Kinds: a "colour" is 0–9, or `NONE`; a "number" is a small integer; a "flag" is 0 or 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.core import Grid
+from solver.programs import regions
+from solver.programs.lines import last_seen
+from solver.programs.regions import Region, label, remembered
+from solver.programs.shapes import SQUARE
+
+NONE = 10  # in a plane of colours: there is no such cell
+SHIFTS = {
+    "up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1),
+    "up_left": (-1, -1), "up_right": (-1, 1), "down_left": (1, -1), "down_right": (1, 1),
+}  # fmt: skip
+
+Values = NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One thing known of every cell: `values` int16 [rows, columns]; `cost` is what a rule pays to use it."""
+
+    name: str
+    kind: str
+    values: Values
+    cost: float
+
+
+class _Book:
+    """Collects planes."""
+
+    def __init__(self) -> None:
+        self.planes: list[Plane] = []
+
+    def add(self, kind: str, name: str, values: NDArray[np.generic], cost: float) -> None:
+        self.planes.append(Plane(name, kind, np.asarray(values, np.int16), cost))
+
+
+def shifted(grid: NDArray[np.generic], down: int, right: int, fill: int = NONE) -> Values:
+    """What lies `down` rows below and `right` columns to the right of each cell; `fill` outside the grid."""
+    rows, columns = grid.shape
+    wide = np.pad(grid.astype(np.int16), ((abs(down),) * 2, (abs(right),) * 2), constant_values=fill)
+    return wide[abs(down) + down : abs(down) + down + rows, abs(right) + right : abs(right) + right + columns]
+
+
+def _rays(grid: Grid) -> dict[str, Grid]:
+    """The first colour seen from each cell, itself left out, to the four sides."""
+    found = {}
+    for turns, name in enumerate(("left", "up", "right", "down")):
+        turned = np.rot90(grid, turns)
+        before = np.zeros_like(turned)
+        before[:, 1:] = last_seen(turned)[:, :-1]
+        found[name] = np.rot90(before, -turns)
+    return found
+
+
+def _diagonal_rays(grid: Grid) -> dict[str, Grid]:
+    found = {}
+    for name in ("up_left", "up_right", "down_left", "down_right"):
+        down, right = SHIFTS[name]
+        made = np.zeros_like(grid)
+        for step in range(1, max(grid.shape)):
+            seen = shifted(grid, down * step, right * step, 0)
+            made = np.where(made == 0, seen, made).astype(np.uint8)
+        found[name] = made
+    return found
+
+
+def _of_places(book: _Book, grid: Grid) -> None:
+    rows, columns = grid.shape
+    i, j = np.indices(grid.shape)
+    for name, values, cost in (
+        ("row", i, 1.5), ("column", j, 1.5), ("row_from_bottom", rows - 1 - i, 1.7),
+        ("column_from_right", columns - 1 - j, 1.7), ("row_mod_2", i % 2, 1.0), ("column_mod_2", j % 2, 1.0),
+        ("row_mod_3", i % 3, 1.3), ("column_mod_3", j % 3, 1.3), ("sum_mod_3", (i + j) % 3, 1.6),
+        ("bottom_mod_2", (rows - 1 - i) % 2, 1.4), ("right_mod_2", (columns - 1 - j) % 2, 1.4),
+        ("ring", np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j)), 1.2),
+        ("diagonal", i - j, 1.6), ("diagonal_other", i - (columns - 1 - j), 1.6),
+    ):  # fmt: skip
+        book.add("number", name, np.clip(values, -10, 10), cost)
+    book.add("flag", "sum_odd", (i + j) % 2, 0.9)
+    book.add("flag", "middle_row", i * 2 == rows - 1, 1.5)
+    book.add("flag", "middle_column", j * 2 == columns - 1, 1.5)
+
+
+def _of_surroundings(book: _Book, grid: Grid) -> None:
+    for name, (down, right) in SHIFTS.items():
+        book.add("colour", f"{name}", shifted(grid, down, right), 1.2 if "_" in name else 1.0)
+    for name, (down, right) in list(SHIFTS.items())[:4]:
+        book.add("colour", f"{name}_2", shifted(grid, 2 * down, 2 * right), 1.6)
+    some = (grid != 0).astype(np.uint8)
+    padded = np.pad(some, 1)
+    eight = cv2.filter2D(padded, cv2.CV_16S, SQUARE, borderType=cv2.BORDER_CONSTANT)[1:-1, 1:-1] - some
+    four = sum(shifted(some, *SHIFTS[s], fill=0) for s in ("up", "down", "left", "right"))
+    alike = sum((shifted(grid, *SHIFTS[s]) == grid).astype(np.int16) for s in ("up", "down", "left", "right"))
+    alike_8 = sum((shifted(grid, *s) == grid).astype(np.int16) for s in SHIFTS.values())
+    book.add("number", "neighbours_8", eight, 1.0)
+    book.add("number", "neighbours_4", np.asarray(four), 1.0)
+    book.add("number", "alike_4", np.asarray(alike), 1.0)
+    book.add("number", "alike_8", np.asarray(alike_8), 1.0)
+    around = np.pad(grid, 1)
+    stack = np.stack([around[1 + d : 1 + d + grid.shape[0], 1 + r : 1 + r + grid.shape[1]] for d, r in SHIFTS.values()])
+    votes = np.stack([(stack == c).sum(0) for c in range(1, 10)])
+    book.add("colour", "commonest_around", np.where(votes.max(0) > 0, votes.argmax(0) + 1, 0), 1.1)
+    for colour in range(10):
+        near = cv2.dilate((grid == colour).astype(np.uint8), SQUARE)
+        book.add("flag", f"near_{colour}", near, 1.1)
+
+
+def _of_rays(book: _Book, grid: Grid) -> None:
+    rays = _rays(grid)
+    for name, values in rays.items():
+        book.add("colour", f"ray_{name}", values, 1.0)
+    diagonal = _diagonal_rays(grid)
+    for name, values in diagonal.items():
+        book.add("colour", f"ray_{name}", values, 1.2)
+    across = np.where(rays["left"] == rays["right"], rays["left"], 0)
+    down = np.where(rays["up"] == rays["down"], rays["up"], 0)
+    book.add("colour", "between_across", across, 0.9)
+    book.add("colour", "between_down", down, 0.9)
+    book.add("colour", "between_either", np.where(down != 0, down, across), 0.9)
+    seen = np.stack(list(rays.values()))
+    book.add("colour", "ray_any", seen.max(0), 1.0)
+    book.add("colour", "ray_any_diagonal", np.stack(list(diagonal.values())).max(0), 1.1)
+    book.add("number", "rays_4", (seen != 0).sum(0), 1.0)
+    book.add("number", "rays_diagonal", (np.stack(list(diagonal.values())) != 0).sum(0), 1.1)
+    distance = cv2.distanceTransform(np.pad((grid == 0).astype(np.uint8), 0), cv2.DIST_C, 3) if grid.any() else grid
+    book.add("number", "distance", np.minimum(np.rint(distance), 9), 1.2)
+
+
+def _of_lines(book: _Book, grid: Grid) -> None:
+    for axis, name in ((1, "row"), (0, "column")):
+        votes = np.stack([(grid == c).sum(axis) for c in range(10)])
+        shape = (-1, 1) if axis == 1 else (1, -1)
+        spread = np.ones(grid.shape, np.int16)
+        top = np.where(votes[1:].max(0) > 0, votes[1:].argmax(0) + 1, 0)
+        book.add("colour", f"{name}_commonest", top.reshape(shape) * spread, 1.0)
+        number = votes[1:].sum(0)
+        book.add("number", f"{name}_cells", np.minimum(number, 12).reshape(shape) * spread, 1.2)
+        book.add("flag", f"{name}_most_cells", (number == number.max()).reshape(shape) * spread, 1.2)
+        book.add("flag", f"{name}_plain", (votes.max(0) == grid.shape[axis]).reshape(shape) * spread, 1.0)
+        book.add("flag", f"{name}_symmetric", _symmetric_lines(grid, axis).reshape(shape) * spread, 1.5)
+        for colour in range(10):
+            book.add("flag", f"{name}_has_{colour}", (votes[colour] > 0).reshape(shape) * spread, 1.2)
+    for name, line in (("top", grid[:1]), ("bottom", grid[-1:]), ("first", grid[:, :1]), ("last", grid[:, -1:])):
+        book.add("colour", f"{name}_of_line", np.broadcast_to(line, grid.shape), 1.2)
+
+
+def _symmetric_lines(grid: Grid, axis: int) -> NDArray[np.bool_]:
+    return np.asarray((grid == (grid[:, ::-1] if axis == 1 else grid[::-1])).all(axis))
+
+
+def _of_mirrors(book: _Book, grid: Grid) -> None:
+    for name, values in (("left_right", grid[:, ::-1]), ("up_down", grid[::-1]), ("turned_180", grid[::-1, ::-1])):
+        book.add("colour", f"mirror_{name}", values, 1.1)
+    square = grid.shape[0] == grid.shape[1]
+    for name, values in (("transposed", grid.T), ("turned_90", np.rot90(grid)), ("turned_270", np.rot90(grid, 3))):
+        book.add("colour", f"mirror_{name}", values if square else np.full(grid.shape, NONE), 1.2)
+
+
+def _of_whole(book: _Book, grid: Grid) -> None:
+    of = regions.counts(grid)
+    order = sorted((c for c in range(1, 10) if of[c]), key=lambda c: (-of[c], c))
+    for rank in range(3):
+        colour = order[rank] if rank < len(order) else NONE
+        book.add("colour", f"grid_colour_{rank}", np.full(grid.shape, colour), 1.0 + 0.1 * rank)
+    book.add("colour", "grid_rarest", np.full(grid.shape, order[-1] if order else NONE), 1.0)
+    place = np.full(10, 9, np.int16)
+    for rank, colour in enumerate(order):
+        place[colour] = rank
+    book.add("number", "colour_rank", place[grid], 1.0)
+    book.add("flag", "colour_rarest", grid == (order[-1] if order else NONE), 1.0)
+    book.add("number", "grid_colours", np.full(grid.shape, len(order)), 1.5)
+    for name, colour in (("corner_top_left", grid[0, 0]), ("corner_bottom_right", grid[-1, -1]),
+                         ("corner_top_right", grid[0, -1]), ("corner_bottom_left", grid[-1, 0])):  # fmt: skip
+        book.add("colour", name, np.full(grid.shape, colour), 1.5)
+
+
+KINDS = {"one_4": regions.of_colour, "one_8": regions.of_colour_diagonal, "any_8": regions.of_any_diagonal,
+         "background": regions.of_background}  # fmt: skip
+NUMBERS = ("size", "height", "width", "holes", "colours", "twins", "size_rank", "size_rank_up")
+FLAGS = ("largest", "smallest", "edge", "square", "full_box", "symmetric", "symmetric_across", "symmetric_down",
+         "only_colour", "only_size", "tall", "wide", "top_most", "bottom_most", "left_most", "right_most",
+         "most_colours", "most_often")  # fmt: skip
+
+
+def _shape_key(region: Region) -> bytes:
+    return bytes([*region.mask.shape]) + region.mask.tobytes()
+
+
+def _facts(found: tuple[Region, ...], grid: Grid) -> list[dict[str, int]]:
+    """Numbers and flags of every region, by name."""
+    sizes = [r.size for r in found]
+    distinct = sorted(set(sizes), reverse=True)
+    shapes = Counter(map(_shape_key, found))
+    hues = Counter(r.colour for r in found)
+    various = [len(np.unique(r.cells[r.mask])) for r in found]
+    bottoms, rights = [r.top + r.mask.shape[0] for r in found], [r.left + r.mask.shape[1] for r in found]
+    facts = []
+    for n, r in enumerate(found):
+        height, width = r.mask.shape
+        own = r.alone
+        across, down = bool((own == own[:, ::-1]).all()), bool((own == own[::-1]).all())
+        twins = shapes[_shape_key(r)]
+        facts.append({
+            "size": min(sizes[n], 20), "height": min(height, 12), "width": min(width, 12),
+            "holes": min(regions.holes(r.mask), 9), "colours": various[n], "twins": min(twins, 9),
+            "size_rank": min(distinct.index(sizes[n]), 9),
+            "size_rank_up": min(len(distinct) - 1 - distinct.index(sizes[n]), 9),
+            "largest": sizes[n] == distinct[0], "smallest": sizes[n] == distinct[-1],
+            "edge": r.top == 0 or r.left == 0 or bottoms[n] == grid.shape[0] or rights[n] == grid.shape[1],
+            "square": height == width, "full_box": sizes[n] == height * width, "symmetric": across or down,
+            "symmetric_across": across, "symmetric_down": down, "only_colour": hues[r.colour] == 1,
+            "only_size": sizes.count(sizes[n]) == 1, "tall": height > width, "wide": width > height,
+            "top_most": r.top == min(q.top for q in found), "bottom_most": bottoms[n] == max(bottoms),
+            "left_most": r.left == min(q.left for q in found), "right_most": rights[n] == max(rights),
+            "most_colours": various[n] == max(various), "most_often": twins == max(shapes.values()),
+        })  # fmt: skip
+    return facts
+
+
+def _of_regions(book: _Book, grid: Grid, kind: str) -> None:
+    found = KINDS[kind](grid)
+    facts = _facts(found, grid) if len(found) <= 80 else []
+    owner = np.full(grid.shape, -1)
+    for n, r in enumerate(found if facts else ()):
+        rows, columns = r.mask.shape
+        owner[r.top : r.top + rows, r.left : r.left + columns][r.mask] = n
+    for name in (*NUMBERS, *FLAGS):
+        table = np.array([f[name] for f in facts] + [-1 if name in NUMBERS else 0], np.int16)
+        book.add("number" if name in NUMBERS else "flag", f"{kind}_{name}", table[owner], 1.1)
+    if kind != "background":
+        _of_boxes(book, grid, kind, found if facts else (), owner)
+
+
+def _of_boxes(book: _Book, grid: Grid, kind: str, found: tuple[Region, ...], owner: NDArray[np.int64]) -> None:
+    """The nearest things a region says of cells in its bounding box: where in it they are, and its colours."""
+    names = ("box_row", "box_column", "box_ring", "box_row_up", "box_column_left", "box_sum")
+    numbers = {name: np.full(grid.shape, -1, np.int16) for name in names}
+    colour, other, inside = np.full(grid.shape, NONE), np.full(grid.shape, NONE), np.zeros(grid.shape, bool)
+    for r in sorted(found, key=lambda r: -r.mask.size):
+        rows, columns = r.mask.shape
+        box = slice(r.top, r.top + rows), slice(r.left, r.left + columns)
+        i, j = np.indices((rows, columns))
+        ring = np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j))
+        for name, values in zip(names, (i, j, ring, rows - 1 - i, columns - 1 - j, (i + j) % 2), strict=True):
+            numbers[name][box] = np.minimum(values, 9)
+        colour[box], inside[box] = r.colour, True
+        present = np.bincount(r.cells[r.mask], minlength=10)
+        present[r.colour] = 0
+        other[box] = present.argmax() if present.any() else NONE
+    for name, values in numbers.items():
+        book.add("number", f"{kind}_{name}", values, 1.4)
+    book.add("colour", f"{kind}_box_colour", colour, 1.1)
+    book.add("flag", f"{kind}_in_box", inside, 1.0)
+    if kind == "any_8":
+        book.add("colour", "thing_other_colour", other, 1.1)
+
+
+def _of_enclosure(book: _Book, grid: Grid) -> None:
+    enclosed = regions.enclosed(grid)
+    book.add("flag", "enclosed", enclosed, 0.8)
+    _, labels = label(grid == 0, diagonal=True)
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    book.add("flag", "enclosed_corners", (labels > 0) & ~np.isin(labels, edge), 1.0)
+    found = regions.box(grid != 0)
+    inside = np.zeros(grid.shape, bool)
+    if found:
+        inside[found] = True
+    book.add("flag", "in_box_of_all", inside, 1.0)
+    square = np.zeros(grid.shape, np.uint8)
+    for colour in range(10):
+        mask = np.pad((grid == colour).astype(np.uint8), 1)
+        kernel = np.ones((2, 2), np.uint8)
+        opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)[1:-1, 1:-1]
+        three = cv2.morphologyEx(mask, cv2.MORPH_OPEN, SQUARE)[1:-1, 1:-1]
+        square = np.maximum(square, np.maximum(opened, 2 * three))
+    book.add("number", "in_square", square, 1.0)
+
+
+@remembered
+def planes(grid: Grid) -> tuple[Plane, ...]:
+    """All planes of a grid, always in the same order."""
+    book = _Book()
+    book.add("colour", "colour", grid, 0.5)
+    _of_surroundings(book, grid)
+    _of_rays(book, grid)
+    _of_lines(book, grid)
+    _of_mirrors(book, grid)
+    _of_whole(book, grid)
+    _of_places(book, grid)
+    _of_enclosure(book, grid)
+    for kind in KINDS:
+        _of_regions(book, grid, kind)
+    return tuple(book.planes)
