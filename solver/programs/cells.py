@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import COLOURS, Grid
+from solver.core import COLOURS, Grid, same
 from solver.programs.planes import NONE, Plane, planes
 from solver.programs.tree import Lesson, Rule, decide, learn
 
@@ -83,8 +83,9 @@ def sheet(described: Sequence[Described], shown: int, painted: Sequence[int]) ->
                 add(values == value, f"{plane.name}={value}", plane.cost)
             for value in present[2:-1]:
                 add(values >= value, f"{plane.name}>={value}", plane.cost + 0.2)
-    for n, one in enumerate(PAIRS):
-        for other in PAIRS[n + 1 :]:
+    pairs = [name for name in PAIRS if name in by_name]
+    for n, one in enumerate(pairs):
+        for other in pairs[n + 1 :]:
             add(by_name[one] == by_name[other], f"{one}={other}", 1.8)
     actions = [(np.full(joined[0].shape, c, np.int16), str(c), 0.6) for c in painted]
     actions += [(v, p.name, p.cost) for p, v in zip(first, joined, strict=True) if p.kind == "colour"]
@@ -108,6 +109,17 @@ def _painted(rule: Rule, table: Sheet, shapes: Sequence[tuple[int, int]]) -> tup
         return None
     ends = np.cumsum([h * w for h, w in shapes])[:-1]
     return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(np.split(cells, ends), shapes, strict=True))
+
+
+def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]) -> float:
+    """The share of demonstrations that the first rule learned from the others gets right."""
+    right = 0
+    for n, left in enumerate(outputs):
+        order = [*range(n), *range(n + 1, len(outputs)), n]
+        others = [outputs[k] for k in order[:-1]]
+        learned = rules([described[k] for k in order], others, depth, more) if others else []
+        right += any(same(rule.grids[-1], left) for rule in learned[:2])
+    return right / len(outputs)
 
 
 def rules(

@@ -12,7 +12,8 @@ import numpy as np
 
 from solver.core import Grid, key
 from solver.programs import regions
-from solver.programs.registry import JOINS, SPLITS, Parts, register
+from solver.programs.regions import Region
+from solver.programs.registry import JOINS, SPLITS, UNARY, Parts, register
 
 MANY = 60  # parts beyond which a grid is not taken apart
 
@@ -92,6 +93,73 @@ def lattice(grid: Grid) -> tuple[list[slice], list[slice]] | None:
         if number > 1 and (best is None or number > len(best[0]) * len(best[1])) and (colour or number == 2):
             best = rows, columns
     return best
+
+
+@regions.remembered
+def rectangles(grid: Grid) -> tuple[Region, ...]:
+    """The rectangles between full rows and columns of one colour as regions; () where there are none."""
+    found = lattice(grid)
+    if found is None:
+        return ()
+    made = []
+    for r in found[0]:
+        for c in found[1]:
+            part = grid[r, c]
+            made.append(Region(r.start, c.start, np.ones(part.shape, bool), part, regions.commonest(part)))
+    return tuple(made)
+
+
+@register(UNARY)
+def colours_of_lattice(grid: Grid) -> Grid | None:
+    """One cell for each rectangle between full lines, in its most frequent colour but the background."""
+    found = lattice(grid)
+    if found is None:
+        return None
+    return np.array([[regions.commonest(grid[r, c]) for c in found[1]] for r in found[0]], np.uint8)
+
+
+@register(UNARY)
+def full_of_lattice(grid: Grid) -> Grid | None:
+    """One cell for each rectangle between full lines that has a single colour, in this colour; else background."""
+    found = lattice(grid)
+    if found is None:
+        return None
+    parts = [[grid[r, c] for c in found[1]] for r in found[0]]
+    return np.array([[p[0, 0] if (p == p[0, 0]).all() else 0 for p in line] for line in parts], np.uint8)
+
+
+@register(UNARY)
+def counts_of_lattice(grid: Grid) -> Grid | None:
+    """One cell for each rectangle between full lines: the number of its cells that are not background, at most 9."""
+    found = lattice(grid)
+    if found is None:
+        return None
+    return np.array([[min((grid[r, c] != 0).sum(), 9) for c in found[1]] for r in found[0]], np.uint8)
+
+
+@register(UNARY)
+def lattice_filled(grid: Grid) -> Grid | None:
+    """Every rectangle between full lines in its most frequent colour but the background."""
+    if lattice(grid) is None:
+        return None
+    made = grid.copy()
+    for r in rectangles(grid):
+        made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]] = r.colour
+    return made
+
+
+@register(UNARY)
+def lattice_overlaid(grid: Grid) -> Grid | None:
+    """Every rectangle between full lines with what is in all of them of its shape, laid over each other."""
+    found = rectangles(grid)
+    shapes = {r.cells.shape for r in found}
+    if len(found) < 2 or len(shapes) != 1:
+        return None
+    made, total = grid.copy(), np.max([r.cells for r in found], axis=0)
+    for r in found:
+        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
+        part[part == 0] = total[part == 0]
+    return made
 
 
 @register(SPLITS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.core import Grid
-from solver.programs import regions
+from solver.programs import pieces, regions
 from solver.programs.lines import last_seen
 from solver.programs.regions import Region, label, remembered
 from solver.programs.shapes import SQUARE
@@ -189,11 +189,12 @@ def _of_whole(book: _Book, grid: Grid) -> None:
 
 
 KINDS = {"one_4": regions.of_colour, "one_8": regions.of_colour_diagonal, "any_8": regions.of_any_diagonal,
-         "background": regions.of_background}  # fmt: skip
-NUMBERS = ("size", "height", "width", "holes", "colours", "twins", "size_rank", "size_rank_up")
+         "background": regions.of_background, "lattice": pieces.rectangles}  # fmt: skip
+NUMBERS = ("size", "height", "width", "holes", "colours", "twins", "size_rank", "size_rank_up", "filled", "row",
+           "column")
 FLAGS = ("largest", "smallest", "edge", "square", "full_box", "symmetric", "symmetric_across", "symmetric_down",
          "only_colour", "only_size", "tall", "wide", "top_most", "bottom_most", "left_most", "right_most",
-         "most_colours", "most_often")  # fmt: skip
+         "most_colours", "most_often", "most_filled", "least_filled")  # fmt: skip
 
 
 def _shape_key(region: Region) -> bytes:
@@ -208,6 +209,8 @@ def _facts(found: tuple[Region, ...], grid: Grid) -> list[dict[str, int]]:
     hues = Counter(r.colour for r in found)
     various = [len(np.unique(r.cells[r.mask])) for r in found]
     bottoms, rights = [r.top + r.mask.shape[0] for r in found], [r.left + r.mask.shape[1] for r in found]
+    filled = [int((r.cells != 0).sum()) for r in found]
+    tops, lefts = sorted({r.top for r in found}), sorted({r.left for r in found})
     facts = []
     for n, r in enumerate(found):
         height, width = r.mask.shape
@@ -227,6 +230,8 @@ def _facts(found: tuple[Region, ...], grid: Grid) -> list[dict[str, int]]:
             "top_most": r.top == min(q.top for q in found), "bottom_most": bottoms[n] == max(bottoms),
             "left_most": r.left == min(q.left for q in found), "right_most": rights[n] == max(rights),
             "most_colours": various[n] == max(various), "most_often": twins == max(shapes.values()),
+            "most_filled": filled[n] == max(filled), "least_filled": filled[n] == min(filled),
+            "filled": min(filled[n], 20), "row": min(tops.index(r.top), 9), "column": min(lefts.index(r.left), 9),
         })  # fmt: skip
     return facts
 
@@ -241,7 +246,7 @@ def _of_regions(book: _Book, grid: Grid, kind: str) -> None:
     for name in (*NUMBERS, *FLAGS):
         table = np.array([f[name] for f in facts] + [-1 if name in NUMBERS else 0], np.int16)
         book.add("number" if name in NUMBERS else "flag", f"{kind}_{name}", table[owner], 1.1)
-    if kind != "background":
+    if kind not in ("background",):
         _of_boxes(book, grid, kind, found if facts else (), owner)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from solver.core import Grid
 from solver.programs import regions
 from solver.programs.regions import Mask, Region
-from solver.programs.registry import OUTPUT_COLOURED, UNARY, register
+from solver.programs.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
 
 SQUARE = np.ones((3, 3), np.uint8)
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -281,3 +281,97 @@ def number_of_cells_as_colour(grid: Grid) -> Grid:
         part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
         part[r.mask] = min(r.size, 9)
     return made
+
+
+def _each(grid: Grid, change: Callable[[Grid], Grid]) -> Grid | None:
+    """Every region of any colours changed within its box."""
+    found = regions.of_any_diagonal(grid)
+    if not found:
+        return None
+    made = np.zeros_like(grid)
+    for r in found:
+        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
+        own = change(r.alone)
+        part[own != 0] = own[own != 0]
+    return made
+
+
+@register(UNARY)
+def each_flipped_left_right(grid: Grid) -> Grid | None:
+    """Every region of any colours exchanged left and right in its place."""
+    return _each(grid, lambda p: p[:, ::-1])
+
+
+@register(UNARY)
+def each_flipped_up_down(grid: Grid) -> Grid | None:
+    """Every region of any colours exchanged top and bottom in its place."""
+    return _each(grid, lambda p: p[::-1])
+
+
+@register(UNARY)
+def each_mirrored(grid: Grid) -> Grid | None:
+    """Every region of any colours made symmetric both ways within its box."""
+
+    def both(part: Grid) -> Grid:
+        across = np.where(part != 0, part, part[:, ::-1])
+        return np.where(across != 0, across, across[::-1])
+
+    return _each(grid, both)
+
+
+@register(UNARY)
+def each_inside_out(grid: Grid) -> Grid | None:
+    """Every region of two colours with its colours exchanged."""
+
+    def exchanged(part: Grid) -> Grid:
+        present = np.flatnonzero(regions.counts(part)[1:]) + 1
+        if len(present) != 2:
+            return part
+        swapped = np.where(part == present[0], present[1], present[0])
+        return np.where(part != 0, swapped, 0)
+
+    return _each(grid, exchanged)
+
+
+def _pull(grid: Grid, colour: int, together: bool) -> Grid | None:
+    """Regions of other colours moved straight towards the box of this colour until they touch it or each other."""
+    target = grid == colour
+    goal = regions.box(target)
+    if goal is None:
+        return None
+    made = np.where(target, grid, 0)
+    rest = np.where(target, 0, grid)
+    found = regions.of_any_diagonal(rest) if together else regions.of_colour_diagonal(rest)
+    top, bottom, left, right = goal[0].start, goal[0].stop, goal[1].start, goal[1].stop
+
+    def away(r: Region) -> int:
+        return max(top - r.top - r.mask.shape[0], r.top - bottom, left - r.left - r.mask.shape[1], r.left - right)
+
+    for r in sorted(found, key=away):
+        rows, columns = r.mask.shape
+        down = 1 if r.top + rows <= top else -1 if r.top >= bottom else 0
+        across = 1 if r.left + columns <= left else -1 if r.left >= right else 0
+        if down and across:
+            down, across = 0, 0
+        i, j = r.top, r.left
+        for _ in range(max(grid.shape) if down or across else 0):
+            a, b = i + down, j + across
+            if a < 0 or b < 0 or a + rows > grid.shape[0] or b + columns > grid.shape[1]:
+                break
+            if made[a : a + rows, b : b + columns][r.mask].any():
+                break
+            i, j = a, b
+        made = place(made, [Region(i, j, r.mask, r.cells, r.colour)])
+    return made
+
+
+@register(INPUT_COLOURED)
+def pull_to(grid: Grid, colour: int) -> Grid | None:
+    """Regions of any other colours moved straight towards the cells of this colour until they touch."""
+    return _pull(grid, colour, together=True)
+
+
+@register(INPUT_COLOURED)
+def pull_to_by_colour(grid: Grid, colour: int) -> Grid | None:
+    """Regions of each other colour moved straight towards the cells of this colour until they touch."""
+    return _pull(grid, colour, together=False)
