@@ -34,7 +34,7 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """All cells of all grids as cases. `tests`: [tests, cells]; `colours`: [actions, cells], what each action paints."""
+    """All cells of all grids as cases. `tests`: [tests, cells]; `colours`: [actions, cells], what actions paint."""
 
     tests: NDArray[np.bool_]
     test_names: list[str]

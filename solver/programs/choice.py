@@ -115,4 +115,3 @@ def combined(every: Sequence[Parts], outputs: Sequence[Grid], more: Callable[[],
                   for n, p in enumerate(parts)]  # fmt: skip
         described.append([*planes, Plane("parts_filled", "number", np.asarray(counted), 0.6)])
     return cells.rules(described, outputs, 5, more)
-

@@ -100,12 +100,12 @@ def stacked(states: Sequence[State], outputs: Sequence[Grid]) -> list[Proposal]:
     gain = (some & right)[first].sum(1) - 2.0 * costs[first]
     found = []
     for top in first[np.argsort(-gain, kind="stable")][:60]:
-        found += _stack([int(top)], fit, right, some, costs)
+        found += _stack([int(top)], right, some, costs)
     return [_pile(chosen, fit, shown) for chosen in found]
 
 
 def _stack(
-    chosen: list[int], fit: Sequence[State], right: NDArray[np.bool_], some: NDArray[np.bool_], costs: NDArray[np.float64]
+    chosen: list[int], right: NDArray[np.bool_], some: NDArray[np.bool_], costs: NDArray[np.float64]
 ) -> list[list[int]]:
     covered = some[chosen[0]].copy()
     while len(chosen) < PIECES:

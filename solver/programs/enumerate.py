@@ -104,8 +104,7 @@ class Enumeration:
                 known += 1
                 continue
             _, number = heapq.heappop(self._queue)
-            for _ in self._extend(self.states[number], until):
-                pass
+            self._extend(self.states[number])
             if self._stop.remaining() <= 0:
                 break
 
@@ -114,24 +113,23 @@ class Enumeration:
         """Whether there is nothing left to extend."""
         return not self._queue
 
-    def _extend(self, state: State, until: int) -> Iterator[State]:
+    def _extend(self, state: State) -> None:
         for primitive in self._operators.unary:
-            if self._over(until):
+            if self._over():
                 return
             found = outcome(primitive.run, state.grids)
             if found is not None:
                 self._add(State(found, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
         for split in self._operators.splits:
-            if self._over(until):
+            if self._over():
                 return
-            self._take_apart(state, split, until)
-        yield from ()
+            self._take_apart(state, split)
 
-    def _over(self, until: int) -> bool:
+    def _over(self) -> bool:
         self.spent += 1
         return self.spent % LOOK == 0 and self._stop.remaining() <= 0
 
-    def _take_apart(self, state: State, split: Primitive[Split], until: int) -> None:
+    def _take_apart(self, state: State, split: Primitive[Split]) -> None:
         parts = []
         for grid in state.grids:
             found = split.run(grid)
@@ -144,7 +142,7 @@ class Enumeration:
         self._seen_parts.add(known)
         self.parted.append((state, split.name, tuple(parts)))
         for join in self._operators.joins:
-            if self._over(until):
+            if self._over():
                 return
             made = [checked(join.run(p)) for p in parts[:1]]
             if made[0] is None:

@@ -276,14 +276,14 @@ def drop_repeats(grid: Grid) -> Grid:
 @register(UNARY)
 def drop_empty(grid: Grid) -> Grid:
     """Without rows and columns that are all background."""
-    return grid[(grid != 0).any(1)][:, (grid != 0).any(0)]
+    return np.asarray(grid[(grid != 0).any(1)][:, (grid != 0).any(0)], np.uint8)
 
 
 @register(UNARY)
 def drop_plain(grid: Grid) -> Grid:
     """Without rows and columns of a single colour."""
     rows, columns = (grid != grid[:, :1]).any(1), (grid != grid[:1]).any(0)
-    return grid[rows][:, columns]
+    return np.asarray(grid[rows][:, columns], np.uint8)
 
 
 @register(UNARY)
@@ -376,4 +376,4 @@ def reverse_rings(grid: Grid) -> Grid:
     rings = (min(rows, columns) + 1) // 2
     i, j = np.indices(grid.shape)
     ring = np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j))
-    return grid[rings - 1 - ring, rings - 1 - ring]
+    return np.asarray(grid[rings - 1 - ring, rings - 1 - ring], np.uint8)

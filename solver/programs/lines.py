@@ -56,24 +56,29 @@ def rays_up(grid: Grid) -> Grid:
     return _turned(last_seen, grid, 3)
 
 
-@register(UNARY)
-def lines_across(grid: Grid) -> Grid:
-    """Empty rows' cells aside, each row is filled with its only colour."""
+def _lines_across(grid: Grid) -> Grid:
     low = np.where(grid == 0, 10, grid).min(1, keepdims=True)
     high = grid.max(1, keepdims=True)
     return np.where((grid == 0) & (low == high), high, grid)
 
 
 @register(UNARY)
+def lines_across(grid: Grid) -> Grid:
+    """Each row is filled with its only colour."""
+    return _lines_across(grid)
+
+
+@register(UNARY)
 def lines_down(grid: Grid) -> Grid:
     """Each column is filled with its only colour."""
-    return lines_across(grid.T).T
+    return _lines_across(grid.T).T
 
 
 @register(UNARY)
 def lines_both(grid: Grid) -> Grid:
     """Rows and columns filled with their only colour, rows on top."""
-    return np.where(lines_across(grid) != 0, lines_across(grid), lines_down(grid))
+    across = _lines_across(grid)
+    return np.where(across != 0, across, _lines_across(grid.T).T)
 
 
 def _diagonal_rays(grid: Grid, down: int, right: int) -> Grid:

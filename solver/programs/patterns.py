@@ -169,14 +169,14 @@ def repeat_down_pattern(grid: Grid) -> Grid | None:
         return None
     used = rows[-1] + 1
     period = next(p for p in range(1, used + 1) if (grid[p:used] == grid[: used - p]).all())
-    return grid[np.arange(len(grid)) % period]
+    return np.asarray(grid[np.arange(len(grid)) % period])
 
 
 @register(UNARY)
 def repeat_right_pattern(grid: Grid) -> Grid | None:
     """Empty columns at the right continue the columns before them."""
     made = repeat_down_pattern(grid.T)
-    return None if made is None else made.T
+    return None if made is None else np.asarray(made.T)
 
 
 @register(UNARY)
@@ -205,5 +205,64 @@ def diagonal_tiles(grid: Grid) -> Grid | None:
             tile = np.zeros(period, np.uint8)
             tile[cell[known]] = grid[known]
             if tile.all() and (tile[cell] == grid)[known].all():
-                return tile[cell]
+                return np.asarray(tile[cell])
     return None
+
+
+def _continued(grid: Grid) -> Grid:
+    made = grid.copy()
+    for line in made:
+        known = np.flatnonzero(line)
+        if len(known) < 2:
+            continue
+        for period in range(1, known[-1] + 1):
+            tile = np.zeros(period, np.uint8)
+            tile[known % period] = line[known]
+            filled = tile[np.arange(len(line)) % period]
+            if (filled[known] == line[known]).all() and (filled[: known[-1] + 1] == line[: known[-1] + 1]).all():
+                line[:] = filled
+                break
+    return made
+
+
+@register(UNARY)
+def continue_rows(grid: Grid) -> Grid:
+    """Every row goes on to the right as it began, with the shortest period."""
+    return _continued(grid)
+
+
+@register(UNARY)
+def continue_columns(grid: Grid) -> Grid:
+    """Every column goes on downwards as it began, with the shortest period."""
+    return _continued(grid.T).T
+
+
+@register(UNARY)
+def continue_columns_up(grid: Grid) -> Grid:
+    """Every column goes on upwards as it began at the bottom, with the shortest period."""
+    return _continued(grid[::-1].T).T[::-1]
+
+
+def _filled_lines(grid: Grid) -> Grid:
+    made = grid.copy()
+    for line in made:
+        known = np.flatnonzero(line)
+        for period in range(1, len(line) // 2 + 1) if len(known) > 1 else ():
+            tile = np.zeros(period, np.uint8)
+            tile[known % period] = line[known]
+            if tile.all() and (tile[known % period] == line[known]).all():
+                line[:] = tile[np.arange(len(line)) % period]
+                break
+    return made
+
+
+@register(UNARY)
+def fill_rows_periodically(grid: Grid) -> Grid:
+    """Background in each row filled by repeating the shortest tile without background."""
+    return _filled_lines(grid)
+
+
+@register(UNARY)
+def fill_columns_periodically(grid: Grid) -> Grid:
+    """Background in each column filled by repeating the shortest tile without background."""
+    return _filled_lines(grid.T).T

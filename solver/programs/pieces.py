@@ -410,7 +410,7 @@ def by_majority(parts: Parts) -> Grid | None:
     if not _same_shapes(parts):
         return None
     stack = np.array(parts)
-    return np.array([(stack == c).sum(0) for c in range(10)]).argmax(0)
+    return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0).astype(np.uint8), np.uint8)
 
 
 @register(JOINS)
@@ -439,4 +439,3 @@ def by_size_across(parts: Parts) -> Grid | None:
 def by_size_down(parts: Parts) -> Grid | None:
     """Parts of one width one above the other, those with the most cells first."""
     return one_above_the_other(tuple(sorted(parts, key=lambda p: -int((p != 0).sum()))))
-

@@ -17,7 +17,7 @@ from solver.core import Grid
 from solver.programs import pieces, regions
 from solver.programs.lines import last_seen
 from solver.programs.regions import Region, label, remembered
-from solver.programs.shapes import SQUARE
+from solver.programs.shapes import SQUARE, grown
 
 NONE = 10  # in a plane of colours: there is no such cell
 SHIFTS = {
@@ -190,8 +190,19 @@ def _of_whole(book: _Book, grid: Grid) -> None:
 
 KINDS = {"one_4": regions.of_colour, "one_8": regions.of_colour_diagonal, "any_8": regions.of_any_diagonal,
          "background": regions.of_background, "lattice": pieces.rectangles}  # fmt: skip
-NUMBERS = ("size", "height", "width", "holes", "colours", "twins", "size_rank", "size_rank_up", "filled", "row",
-           "column")
+NUMBERS = (
+    "size",
+    "height",
+    "width",
+    "holes",
+    "colours",
+    "twins",
+    "size_rank",
+    "size_rank_up",
+    "filled",
+    "row",
+    "column",
+)
 FLAGS = ("largest", "smallest", "edge", "square", "full_box", "symmetric", "symmetric_across", "symmetric_down",
          "only_colour", "only_size", "tall", "wide", "top_most", "bottom_most", "left_most", "right_most",
          "most_colours", "most_often", "most_filled", "least_filled")  # fmt: skip
@@ -268,10 +279,52 @@ def _of_boxes(book: _Book, grid: Grid, kind: str, found: tuple[Region, ...], own
         other[box] = present.argmax() if present.any() else NONE
     for name, values in numbers.items():
         book.add("number", f"{kind}_{name}", values, 1.4)
+    book.add("colour", f"{kind}_touched", _touched(grid, found, owner), 1.1)
     book.add("colour", f"{kind}_box_colour", colour, 1.1)
     book.add("flag", f"{kind}_in_box", inside, 1.0)
     if kind == "any_8":
         book.add("colour", "thing_other_colour", other, 1.1)
+
+
+def _touched(grid: Grid, found: tuple[Region, ...], owner: NDArray[np.int64]) -> Values:
+    """For cells of a region the most frequent other colour next to it, `NONE` where it touches background alone."""
+    table = np.full(len(found) + 1, NONE, np.int16)
+    for n in range(len(found)):
+        own = owner == n
+        around = np.bincount(grid[grown(own, SQUARE) & ~own], minlength=10)
+        around[0] = 0
+        table[n] = around.argmax() if around.any() else NONE
+    return table[owner]
+
+
+def facts_of_grid(grid: Grid) -> list[tuple[str, str, int]]:
+    """What is known of the grid as a whole: (kind, name, value)."""
+    of = regions.counts(grid)
+    numbers = {
+        "things": len(regions.of_any_diagonal(grid)), "regions": len(regions.of_colour_diagonal(grid)),
+        "regions_by_sides": len(regions.of_colour(grid)), "colours": int((of[1:] > 0).sum()),
+        "cells": int((grid != 0).sum()), "enclosed_cells": int(regions.enclosed(grid).sum()),
+        "rows": grid.shape[0], "columns": grid.shape[1],
+    }  # fmt: skip
+    flags = {
+        "symmetric_across": bool((grid == grid[:, ::-1]).all()), "symmetric_down": bool((grid == grid[::-1]).all()),
+        "symmetric_diagonal": grid.shape[0] == grid.shape[1] and bool((grid == grid.T).all()),
+    }  # fmt: skip
+    found = [("number", f"whole_{name}", min(value, 100)) for name, value in numbers.items()]
+    found += [("flag", f"whole_{name}", int(value)) for name, value in flags.items()]
+    found += [("flag", f"whole_has_{c}", int(of[c] > 0)) for c in range(10)]
+    found.append(("colour", "whole_commonest", regions.commonest(grid)))
+    return [*found, ("colour", "whole_rarest", regions.rarest(grid))]
+
+
+def canvas(grid: Grid, rows: int, columns: int) -> list[Plane]:
+    """Planes of an empty grid of this shape that knows where its cells are and what the given grid is as a whole."""
+    book, shape = _Book(), (rows, columns)
+    book.add("colour", "colour", np.zeros(shape), 0.5)
+    _of_places(book, np.zeros(shape, np.uint8))
+    for kind, name, value in facts_of_grid(grid):
+        book.add(kind, name, np.full(shape, value), 1.0)
+    return book.planes
 
 
 def _of_enclosure(book: _Book, grid: Grid) -> None:

@@ -149,7 +149,7 @@ def enclosed(grid: Grid) -> Mask:
 
 def holes(mask: Mask) -> int:
     """Regions of cells outside the mask that do not reach its edge."""
-    count, labels = label(np.pad(~mask, 1, constant_values=True), diagonal=False)
+    count, _ = label(np.pad(~mask, 1, constant_values=True), diagonal=False)
     return count - 1
 
 

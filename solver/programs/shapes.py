@@ -345,7 +345,8 @@ def _pull(grid: Grid, colour: int, together: bool) -> Grid | None:
     top, bottom, left, right = goal[0].start, goal[0].stop, goal[1].start, goal[1].stop
 
     def away(r: Region) -> int:
-        return max(top - r.top - r.mask.shape[0], r.top - bottom, left - r.left - r.mask.shape[1], r.left - right)
+        gap: int = max(top - r.top - r.mask.shape[0], r.top - bottom, left - r.left - r.mask.shape[1], r.left - right)
+        return gap
 
     for r in sorted(found, key=away):
         rows, columns = r.mask.shape
@@ -375,3 +376,33 @@ def pull_to(grid: Grid, colour: int) -> Grid | None:
 def pull_to_by_colour(grid: Grid, colour: int) -> Grid | None:
     """Regions of each other colour moved straight towards the cells of this colour until they touch."""
     return _pull(grid, colour, together=False)
+
+
+def _flood(grid: Grid, seeds: Mask, diagonal: bool) -> Grid:
+    """Regions of background and seeds together in the most frequent colour of their seeds, where they have any."""
+    count, labels = regions.label((grid == 0) | seeds, diagonal)
+    made = grid.copy()
+    for number in range(1, count + 1):
+        own = labels == number
+        found = grid[own & seeds]
+        if len(found):
+            made[own] = np.bincount(found).argmax()
+    return made
+
+
+@register(INPUT_COLOURED)
+def flood(grid: Grid, colour: int) -> Grid:
+    """Cells of this colour spread over all background they reach by sides."""
+    return _flood(grid, np.asarray(grid == colour), diagonal=False)
+
+
+@register(UNARY)
+def flood_from_single(grid: Grid) -> Grid:
+    """Regions of a single cell spread over all background they reach by sides."""
+    return _flood(grid, np.asarray(single_only(grid) != 0), diagonal=False)
+
+
+@register(UNARY)
+def flood_from_rare(grid: Grid) -> Grid:
+    """All colours but the most frequent one spread over all background they reach by sides."""
+    return _flood(grid, np.asarray((grid != 0) & (grid != regions.commonest(grid))), diagonal=False)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from solver.core import COLOURS, Grid, Pair, Stop, Task, same
-from solver.programs import cells, choice, endings
+from solver.programs import cells, choice, endings, planes
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
 from solver.programs.values import Proposal, State, mark
@@ -95,6 +95,8 @@ class _Search:
             self._stack()
             self._parts()
             self._rules()
+            if nodes == FIRST:
+                self._canvas()
             if (self._found and nodes != FIRST) or self._enumeration.exhausted or not self._more():
                 break
         return [replace(p, generalises=min(p.generalises, self._sure(p))) for p in self._found]
@@ -154,6 +156,19 @@ class _Search:
             sure = cells.generalises(described, self._outputs, DEPTH, self._more) if learned else 0.0
             for rule in learned:
                 self._keep(rule, base, "cells", sure)
+
+    def _canvas(self) -> None:
+        """Rules of cells that look at the whole input alone, where all outputs have one shape."""
+        shapes = {o.shape for o in self._outputs}
+        if len(shapes) > 1 or not self._more():
+            return
+        rows, columns = shapes.pop()
+        start = self._enumeration.states[0]
+        described = [planes.canvas(g, rows, columns) for g in start.grids]
+        learned = cells.rules(described, self._outputs, 2, self._more)
+        sure = cells.generalises(described, self._outputs, 2, self._more) if learned else 0.0
+        for rule in learned:
+            self._keep(rule, start, f"canvas {rows}×{columns}", sure)
 
     def _bases(self, states: Sequence[State]) -> list[State]:
         def likeness(state: State) -> float:

@@ -110,7 +110,7 @@ def _sides(lesson: Lesson) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]
 
 def _useful(lesson: Lesson) -> Bits:
     number = lesson.tests.sum(1)
-    return (number > 0) & (number < lesson.tests.shape[1])
+    return np.asarray((number > 0) & (number < lesson.tests.shape[1]))
 
 
 def _two(lesson: Lesson, limit: int) -> list[Rule]:
@@ -119,9 +119,7 @@ def _two(lesson: Lesson, limit: int) -> list[Rule]:
     cost = np.where(_useful(lesson), yes_cost + no_cost + lesson.test_costs + NODE, np.inf)
     best = [t for t in np.argsort(cost, kind="stable")[:limit] if np.isfinite(cost[t])]
     return [
-        Rule(
-            float(cost[t]), -1, int(t), Rule(float(yes_cost[t]), int(yes[t])), Rule(float(no_cost[t]), int(no[t]))
-        )
+        Rule(float(cost[t]), -1, int(t), Rule(float(yes_cost[t]), int(yes[t])), Rule(float(no_cost[t]), int(no[t])))
         for t in best
     ]
 
@@ -134,7 +132,8 @@ def _peeled(lesson: Lesson) -> Iterator[tuple[int, bool, int, float, Bits]]:
     for side, cost, action in ((True, yes_cost, yes), (False, no_cost, no)):
         for t in np.flatnonzero(np.isfinite(cost) & useful):
             left = int((lesson.tests[t] != side).sum())
-            options.append((left * (1 + 0.15 * float(lesson.test_costs[t] + cost[t])), int(t), side, int(action[t]), float(cost[t])))
+            value = left * (1 + 0.15 * float(lesson.test_costs[t] + cost[t]))
+            options.append((value, int(t), side, int(action[t]), float(cost[t])))
     seen: set[bytes] = set()
     for _, t, side, act, cost_ in sorted(options):
         left_cases = lesson.tests[t] != side
