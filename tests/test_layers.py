@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (  # from the bottom up; a module imports from its own level and those before it
     {"core", "clock", "sets"},
     {"tasks", "augment", "formats", "transformations", "vote", "scheduler", "progress", "tables"},
-    {"answers", "checkpoint", "devices", "ledger", "record"},
+    {"answers", "checkpoint", "devices", "ledger", "programs", "record"},
     {"history"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},
@@ -45,7 +45,8 @@ CLOCKS = {
 SEEDED = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}  # of numpy.random
 
 SOURCES = sorted([*ROOT.glob("submission.py"), *(ROOT / "solver").rglob("*.py")])
-TOP = [p for p in SOURCES if p.parent != ROOT / "solver" / "pretrain" and p.name != "__init__.py"]
+PARTS = {ROOT / "solver" / "pretrain", ROOT / "solver" / "programs"}  # packages with an order of their own inside
+TOP = [p for p in SOURCES if p.parent not in PARTS and p.name != "__init__.py"]
 
 everywhere = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 top = pytest.mark.parametrize("path", TOP, ids=lambda p: str(p.relative_to(ROOT)))

@@ -89,11 +89,6 @@ class Enumeration:
         self.spent = 0
         self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
 
-    @property
-    def out(self) -> bool:
-        """Whether the nodes or the seconds are spent."""
-        return self.spent >= self._nodes or (self.spent % LOOK == 0 and self._stop.remaining() <= 0)
-
     def run(self, nodes: int) -> Iterator[State]:
         """Every new state, until so many more nodes (uses of a primitive) are spent or nothing is left to extend."""
         until = min(self.spent + nodes, self._nodes)
@@ -109,9 +104,13 @@ class Enumeration:
                 break
 
     @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to extend."""
-        return not self._queue
+    def over(self) -> bool:
+        """Whether there is nothing left to extend, or no node left to do it with."""
+        return not self._queue or self.spent >= self._nodes
+
+    def offer(self, state: State) -> None:
+        """A state made elsewhere, to be yielded and extended like others."""
+        self._add(state)
 
     def _extend(self, state: State) -> None:
         for primitive in self._operators.unary:

@@ -154,6 +154,31 @@ def connect_both(grid: Grid) -> Grid:
     return np.where(grid != 0, grid, np.where(down != 0, down, _between(grid)))
 
 
+def seen_diagonally(grid: Grid, down: int, right: int) -> Grid:
+    """For every cell the first colour along a diagonal, the cell itself left out; 0 where there is none."""
+    rows, columns = grid.shape
+    made, far = np.zeros_like(grid), max(rows, columns)
+    wide = np.pad(grid, far)
+    for step in range(1, far):
+        i, j = far + down * step, far + right * step
+        made = np.where(made == 0, wide[i : i + rows, j : j + columns], made)
+    return made
+
+
+def between_diagonally(grid: Grid) -> Grid:
+    """The colour of background between two cells of one colour on a diagonal, 0 elsewhere."""
+    one, other = seen_diagonally(grid, -1, -1), seen_diagonally(grid, -1, 1)
+    one = np.where(one == seen_diagonally(grid, 1, 1), one, 0)
+    other = np.where(other == seen_diagonally(grid, 1, -1), other, 0)
+    return np.where(grid == 0, np.where(one != 0, one, other), 0)
+
+
+@register(UNARY)
+def connect_diagonally(grid: Grid) -> Grid:
+    """Background between two cells of a colour on a diagonal in that colour."""
+    return np.where(grid == 0, between_diagonally(grid), grid)
+
+
 @register(OUTPUT_COLOURED)
 def connect_across_with(grid: Grid, colour: int) -> Grid:
     """Background between two cells of a colour in a row in the colour given."""

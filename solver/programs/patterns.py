@@ -226,6 +226,32 @@ def _continued(grid: Grid) -> Grid:
 
 
 @register(UNARY)
+def continue_pattern(grid: Grid) -> Grid | None:
+    """Empty rows at the bottom continue the rows above, which repeat every few rows, moved sideways each time."""
+    rows = np.flatnonzero((grid != 0).any(1))
+    if not len(rows) or rows[-1] == len(grid) - 1:
+        return None
+    used = int(rows[-1]) + 1
+    for down in range(1, used // 2 + 1):
+        for right in sorted(range(-down - 1, down + 2), key=abs):
+            made = _moved_on(grid, down, right)
+            if (made[:used] == grid[:used]).all():
+                return made
+    return None
+
+
+def _moved_on(grid: Grid, down: int, right: int) -> Grid:
+    made = grid.copy()
+    for row in range(down, len(grid)):
+        made[row] = np.roll(made[row - down], right)
+        if right > 0:
+            made[row, :right] = grid[row, :right]
+        if right < 0:
+            made[row, right:] = grid[row, right:]
+    return made
+
+
+@register(UNARY)
 def continue_rows(grid: Grid) -> Grid:
     """Every row goes on to the right as it began, with the shortest period."""
     return _continued(grid)

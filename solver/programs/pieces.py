@@ -413,6 +413,47 @@ def by_majority(parts: Parts) -> Grid | None:
     return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0).astype(np.uint8), np.uint8)
 
 
+def _multiplied(where: Grid, what: Grid) -> Grid | None:
+    small = where.shape[0] * what.shape[0] <= 30 and where.shape[1] * what.shape[1] <= 30
+    return np.kron((where != 0).astype(np.uint8), what) if small else None
+
+
+@register(JOINS)
+def second_at_first(parts: Parts) -> Grid | None:
+    """Of two parts the second in place of every cell of the first that is not background."""
+    return _multiplied(parts[0], parts[1]) if len(parts) == 2 else None
+
+
+@register(JOINS)
+def first_at_second(parts: Parts) -> Grid | None:
+    """Of two parts the first in place of every cell of the second that is not background."""
+    return _multiplied(parts[1], parts[0]) if len(parts) == 2 else None
+
+
+def _stamped(where: Grid, colours_: Grid) -> Grid | None:
+    if where.shape[0] % colours_.shape[0] or where.shape[1] % colours_.shape[1]:
+        return None
+    by = where.shape[0] // colours_.shape[0], where.shape[1] // colours_.shape[1]
+    return np.where(where != 0, np.kron(colours_, np.ones(by, np.uint8)), 0)
+
+
+@register(JOINS)
+def larger_in_colours_of_smaller(parts: Parts) -> Grid | None:
+    """The largest part, its cells in the colours the smallest with any, scaled up to its shape, has there."""
+    some = sorted((p for p in parts if p.any()), key=lambda p: p.size)
+    return _stamped(some[-1], some[0]) if 2 <= len(some) <= 4 and some[0].size < some[-1].size else None
+
+
+@register(JOINS)
+def shape_in_each_colour(parts: Parts) -> Grid | None:
+    """Of two parts the one with fewer colours, painted in the colour of each cell of the other in its place."""
+    if len(parts) != 2:
+        return None
+    shape, cells = sorted(parts, key=lambda p: int((regions.counts(p)[1:] > 0).sum()))
+    small = shape.shape[0] * cells.shape[0] <= 30 and shape.shape[1] * cells.shape[1] <= 30
+    return np.kron(cells, (shape != 0).astype(np.uint8)) if small else None
+
+
 @register(JOINS)
 def side_by_side(parts: Parts) -> Grid | None:
     """Parts of one height side by side."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from solver.core import Grid
 from solver.programs import pieces, regions
-from solver.programs.lines import last_seen
+from solver.programs.lines import between_diagonally, last_seen, seen_diagonally
 from solver.programs.regions import Region, label, remembered
 from solver.programs.shapes import SQUARE, grown
 
@@ -67,15 +67,7 @@ def _rays(grid: Grid) -> dict[str, Grid]:
 
 
 def _diagonal_rays(grid: Grid) -> dict[str, Grid]:
-    found = {}
-    for name in ("up_left", "up_right", "down_left", "down_right"):
-        down, right = SHIFTS[name]
-        made = np.zeros_like(grid)
-        for step in range(1, max(grid.shape)):
-            seen = shifted(grid, down * step, right * step, 0)
-            made = np.where(made == 0, seen, made).astype(np.uint8)
-        found[name] = made
-    return found
+    return {n: seen_diagonally(grid, *SHIFTS[n]) for n in ("up_left", "up_right", "down_left", "down_right")}
 
 
 def _of_places(book: _Book, grid: Grid) -> None:
@@ -131,6 +123,7 @@ def _of_rays(book: _Book, grid: Grid) -> None:
     book.add("colour", "between_across", across, 0.9)
     book.add("colour", "between_down", down, 0.9)
     book.add("colour", "between_either", np.where(down != 0, down, across), 0.9)
+    book.add("colour", "between_diagonally", between_diagonally(grid), 0.9)
     seen = np.stack(list(rays.values()))
     book.add("colour", "ray_any", seen.max(0), 1.0)
     book.add("colour", "ray_any_diagonal", np.stack(list(diagonal.values())).max(0), 1.1)
@@ -280,10 +273,20 @@ def _of_boxes(book: _Book, grid: Grid, kind: str, found: tuple[Region, ...], own
     for name, values in numbers.items():
         book.add("number", f"{kind}_{name}", values, 1.4)
     book.add("colour", f"{kind}_touched", _touched(grid, found, owner), 1.1)
+    book.add("colour", f"{kind}_twin", _twin_colours(found)[owner], 1.1)
     book.add("colour", f"{kind}_box_colour", colour, 1.1)
     book.add("flag", f"{kind}_in_box", inside, 1.0)
     if kind == "any_8":
         book.add("colour", "thing_other_colour", other, 1.1)
+
+
+def _twin_colours(found: tuple[Region, ...]) -> Values:
+    """For each region the colour of another one of its shape in another colour, else `NONE`; last: no region."""
+    hues: dict[bytes, list[int]] = {}
+    for r in found:
+        hues.setdefault(_shape_key(r), []).append(r.colour)
+    table = [next((c for c in hues[_shape_key(r)] if c != r.colour), NONE) for r in found]
+    return np.array([*table, NONE], np.int16)
 
 
 def _touched(grid: Grid, found: tuple[Region, ...], owner: NDArray[np.int64]) -> Values:
@@ -346,6 +349,41 @@ def _of_enclosure(book: _Book, grid: Grid) -> None:
         three = cv2.morphologyEx(mask, cv2.MORPH_OPEN, SQUARE)[1:-1, 1:-1]
         square = np.maximum(square, np.maximum(opened, 2 * three))
     book.add("number", "in_square", square, 1.0)
+    book.add("flag", "largest_empty_box", _largest_box(grid == 0), 1.0)
+    book.add("flag", "largest_empty_square", _largest_square(grid == 0), 1.2)
+
+
+def _largest_box(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The cells of the largest rectangles that are all in the mask."""
+    best, boxes = 0, []
+    heights = np.zeros(mask.shape[1], np.int64)
+    for bottom, row in enumerate(mask):
+        heights = np.where(row, heights + 1, 0)
+        for height in np.unique(heights[heights > 0]):
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], heights >= height, [0]])))
+            for left, right in zip(edges[::2], edges[1::2], strict=True):
+                area = int(height * (right - left))
+                boxes = boxes if area < best else [] if area > best else boxes
+                if area >= best:
+                    best = area
+                    boxes.append((bottom + 1 - int(height), bottom + 1, int(left), int(right)))
+    made = np.zeros(mask.shape, bool)
+    for top, bottom, left, right in boxes if best > 1 else ():
+        made[top:bottom, left:right] = True
+    return made
+
+
+def _largest_square(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The cells of the largest squares that are all in the mask."""
+    made = np.zeros(mask.shape, np.uint8)
+    wide = mask.astype(np.uint8)
+    for side in range(1, min(mask.shape) + 1):
+        kernel = np.ones((side, side), np.uint8)
+        kept = cv2.erode(wide, kernel, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        if not kept.any():
+            break
+        made = cv2.dilate(kept, kernel, anchor=(side - 1, side - 1))
+    return np.asarray(made > 0)
 
 
 @remembered

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from solver.core import COLOURS, Grid, Pair, Stop, Task, same
-from solver.programs import cells, choice, endings, planes
+from solver.programs import cells, choice, endings, moves, planes
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
 from solver.programs.values import Proposal, State, mark
@@ -86,6 +86,9 @@ class _Search:
         self._aligned: list[State] = []
         self._described: set[bytes] = set()
         self._parted = 0
+        start = self._enumeration.states[0].grids
+        self._sizes = [g.shape for g in start]
+        self._windows = moves.windows(start, self._outputs)
         self._near = [np.inf] * self._shown
 
     def run(self) -> list[Proposal]:
@@ -97,7 +100,7 @@ class _Search:
             self._rules()
             if nodes == FIRST:
                 self._canvas()
-            if (self._found and nodes != FIRST) or self._enumeration.exhausted or not self._more():
+            if (self._found and nodes != FIRST) or self._enumeration.over or not self._more():
                 break
         return [replace(p, generalises=min(p.generalises, self._sure(p))) for p in self._found]
 
@@ -112,15 +115,19 @@ class _Search:
         for state in self._enumeration.run(nodes):
             self._look(state)
             for other in endings.resized(state, self._outputs) if state.cost < CHEAP else ():
-                self._look(other)
+                self._enumeration.offer(other)
 
     def _look(self, state: State) -> None:
         right = [same(g, o) for g, o in zip(state.grids, self._outputs, strict=False)]
         if sum(right) == self._shown - 1 > 0:
             missed = right.index(False)
             self._near[missed] = min(self._near[missed], state.cost)
+        if self._windows and [g.shape for g in state.grids] == self._sizes:
+            self._found += moves.seen(state, self._windows, self._outputs)
         if not aligned(state, self._outputs):
             return
+        if state.steps < 2 and (shift := moves.moved(state, self._outputs)) is not None:
+            self._found.append(shift)
         self._aligned.append(state)
         found = endings.recoloured(state, self._outputs)
         if found is not None:

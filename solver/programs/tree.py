@@ -162,6 +162,22 @@ def _list_of(lesson: Lesson, depth: int, width: int, more: Callable[[], bool]) -
     return sorted(found, key=lambda r: r.cost)
 
 
+def _split(lesson: Lesson, more: Callable[[], bool]) -> list[Rule]:
+    """Rules of three tests, of which the first settles no side: the tests that part the actions best."""
+    right = lesson.right.astype(np.float32)
+    passing = right @ lesson.tests.T.astype(np.float32)
+    parted = passing.max(0) + (right.sum(1, keepdims=True) - passing).max(0)
+    value = np.where(_useful(lesson), parted - 0.5 * lesson.test_costs, -np.inf)
+    found = []
+    for t in np.argsort(-value, kind="stable")[:FEW]:
+        if not more() or not np.isfinite(value[t]):
+            break
+        passed = _two(lesson.only(lesson.tests[t]), 2)
+        failed = _two(lesson.only(~lesson.tests[t]), 2) if passed else []
+        found += [_joined(lesson, int(t), True, one, other) for one in passed for other in failed]
+    return found
+
+
 def learn(lesson: Lesson, depth: int, more: Callable[[], bool], limit: int = 24) -> list[Rule]:
     """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where none was found.
 
@@ -172,5 +188,7 @@ def learn(lesson: Lesson, depth: int, more: Callable[[], bool], limit: int = 24)
     for number in range(1, depth + 1):
         if found or not more():
             break
-        found = _two(lesson, limit) if number == 1 else _list_of(lesson, number, FEW, more)[:limit]
+        found = _two(lesson, limit) if number == 1 else _list_of(lesson, number, FEW, more)
+        found += _split(lesson, more) if number == 3 else []
+        found = sorted(found, key=lambda r: r.cost)[:limit]
     return [_renumbered(rule, tests, actions) for rule in found]
