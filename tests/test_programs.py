@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from solver.clock import Deadline, now
 from solver.core import Grid, Pair, Task, key, same, seed_for
-from solver.programs import batch, bench, cells, choice, endings, moves, planes, tree, uses
 from solver.programs import __main__ as command
+from solver.programs import batch, bench, cells, choice, endings, lookup, moves, planes, stamps, tree, uses
 from solver.programs.enumerate import Enumeration
 from solver.programs.solve import background, rank, solve
 from solver.programs.values import Proposal, State
@@ -191,6 +191,32 @@ def test_a_colour_moves_by_a_rule_of_its_own():
     assert same(proposal.grids[0], outputs[2])
 
 
+def test_a_stamp_is_what_all_seeds_have_around_them():
+    inputs, outputs = [], []
+    for places in (((1, 1), (5, 6)), ((3, 3),), ((0, 4), (6, 2))):
+        grid = np.zeros((8, 8), np.uint8)
+        output = grid.copy()
+        for i, j in places:
+            grid[i, j] = output[i, j] = 2
+            for a, b in ((i - 1, j - 1), (i + 1, j + 1), (i, j + 1)):
+                if 0 <= a < 8 and 0 <= b < 8:
+                    output[a, b] = 4
+        inputs.append(grid)
+        outputs.append(output)
+    [proposal, *_] = stamps.stamped(State(tuple(inputs), 0.0), outputs[:2])
+    assert same(proposal.grids[0], outputs[2])
+
+
+def test_a_table_answers_what_it_has_seen_and_nothing_else():
+    few, many, more_ = (np.array([[1, 1, 0][:n] + [0] * (3 - n)], np.uint8) for n in (1, 2, 0))
+    outputs = [np.full((1, 1), c, np.uint8) for c in (5, 5, 6)]
+    found = list(lookup.looked_up([few, few[:, ::-1], many, few], outputs))
+    assert "table of whole_cells" in [p.program for p in found]
+    assert all(same(p.grids[0], outputs[0]) for p in found)
+    unseen = list(lookup.looked_up([few, few[:, ::-1], many, more_], outputs))
+    assert "table of whole_cells" not in [p.program for p in unseen]
+
+
 def test_an_answer_is_ranked_by_cost_and_by_how_it_generalises_and_comes_once():
     a, b = np.array([[1]], np.uint8), np.array([[2]], np.uint8)
     found = rank([Proposal((a,), "long", 5.0), Proposal((b,), "lucky", 3.0, 0.0), Proposal((a,), "short", 4.0)])
@@ -273,8 +299,12 @@ def test_sharing_states_covers_more_programs_a_second():
     assert fast.per_second > 2 * slow.per_second
 
 
-ORDER = ("regions", "registry", "values", "geometry", "colouring", "shapes", "lines", "patterns", "pieces", "tree",
-         "planes", "enumerate", "cells", "choice", "endings", "moves", "solve", "uses", "bench", "batch")  # fmt: skip
+ORDER = tuple(
+    """
+    regions registry values geometry colouring shapes lines patterns pieces tree planes enumerate cells choice endings
+    moves stamps lookup solve uses bench batch
+    """.split()
+)
 PACKAGE = ROOT / "solver" / "programs"
 
 

@@ -20,9 +20,8 @@ MOVE = 1.0  # steps a move of one colour costs
 def _starts(start: int, length: int, size: int, shift: int) -> Iterator[tuple[str, int]]:
     """Where a span of `length` at `start` in a line of `size` cells may come to begin, by rule."""
     yield f"{shift:+d}", start + shift
-    for name, place in (("to start", 0), ("to end", size - length), ("+length", start + length),
-                        ("-length", start - length), ("mirrored", size - start - length)):  # fmt: skip
-        yield name, place
+    yield from (("to start", 0), ("to end", size - length), ("+length", start + length))
+    yield from (("-length", start - length), ("mirrored", size - start - length))
 
 
 def _rules(spans: Sequence[tuple[int, int, int, int]]) -> list[str]:

@@ -73,6 +73,24 @@ def layers(grid: Grid) -> Parts | None:
     return _some([np.where(grid == c, grid, 0) for c in np.flatnonzero(regions.counts(grid)[1:]) + 1])
 
 
+def _framed(region: Region) -> bool:
+    """Whether all outermost cells of the box are of the region, and there is something inside."""
+    mask = region.mask
+    return min(mask.shape) > 2 and bool(mask[0].all() and mask[-1].all() and mask[:, 0].all() and mask[:, -1].all())
+
+
+@register(SPLITS)
+def framed(grid: Grid) -> Parts | None:
+    """The boxes whose outermost cells are all one region of one colour, with all that is in them."""
+    return _some([r.cells for r in regions.of_colour(grid) if _framed(r)])
+
+
+@register(SPLITS)
+def inside_frames(grid: Grid) -> Parts | None:
+    """What is inside boxes whose outermost cells are all one region of one colour."""
+    return _some([r.cells[1:-1, 1:-1] for r in regions.of_colour(grid) if _framed(r)])
+
+
 @register(SPLITS)
 def background_boxes(grid: Grid) -> Parts | None:
     """The boxes around regions of background, with all that is in them."""

@@ -316,6 +316,13 @@ def facts_of_grid(grid: Grid) -> list[tuple[str, str, int]]:
     found = [("number", f"whole_{name}", min(value, 100)) for name, value in numbers.items()]
     found += [("flag", f"whole_{name}", int(value)) for name, value in flags.items()]
     found += [("flag", f"whole_has_{c}", int(of[c] > 0)) for c in range(10)]
+    corners = {
+        "top_left": grid[0, 0],
+        "top_right": grid[0, -1],
+        "bottom_left": grid[-1, 0],
+        "bottom_right": grid[-1, -1],
+    }
+    found += [("colour", f"whole_{name}", int(colour)) for name, colour in corners.items()]
     found.append(("colour", "whole_commonest", regions.commonest(grid)))
     return [*found, ("colour", "whole_rarest", regions.rarest(grid))]
 
@@ -325,9 +332,12 @@ def canvas(grid: Grid, rows: int, columns: int) -> list[Plane]:
     book, shape = _Book(), (rows, columns)
     book.add("colour", "colour", np.zeros(shape), 0.5)
     _of_places(book, np.zeros(shape, np.uint8))
-    for kind, name, value in facts_of_grid(grid):
-        book.add(kind, name, np.full(shape, value), 1.0)
-    return book.planes
+    return [*book.planes, *whole(grid, rows, columns)]
+
+
+def whole(grid: Grid, rows: int, columns: int) -> list[Plane]:
+    """The facts of a grid as planes of another shape."""
+    return [Plane(n, k, np.full((rows, columns), v, np.int16), 1.2) for k, n, v in facts_of_grid(grid)]
 
 
 def _of_enclosure(book: _Book, grid: Grid) -> None:
@@ -355,7 +365,8 @@ def _of_enclosure(book: _Book, grid: Grid) -> None:
 
 def _largest_box(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The cells of the largest rectangles that are all in the mask."""
-    best, boxes = 0, []
+    best = 0
+    boxes: list[tuple[int, int, int, int]] = []
     heights = np.zeros(mask.shape[1], np.int64)
     for bottom, row in enumerate(mask):
         heights = np.where(row, heights + 1, 0)
@@ -375,7 +386,7 @@ def _largest_box(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _largest_square(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The cells of the largest squares that are all in the mask."""
-    made = np.zeros(mask.shape, np.uint8)
+    made: NDArray[np.generic] = np.zeros(mask.shape, np.uint8)
     wide = mask.astype(np.uint8)
     for side in range(1, min(mask.shape) + 1):
         kernel = np.ones((side, side), np.uint8)
@@ -383,7 +394,7 @@ def _largest_square(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if not kept.any():
             break
         made = cv2.dilate(kept, kernel, anchor=(side - 1, side - 1))
-    return np.asarray(made > 0)
+    return np.asarray(made, bool)
 
 
 @remembered

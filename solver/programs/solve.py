@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from solver.core import COLOURS, Grid, Pair, Stop, Task, same
-from solver.programs import cells, choice, endings, moves, planes
+from solver.programs import cells, choice, endings, lookup, moves, planes, stamps
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
 from solver.programs.values import Proposal, State, mark
@@ -22,9 +22,11 @@ FIRST = 3_000  # nodes before rules are tried
 LATER = 20_000  # nodes before rules are tried once more, on other states
 AFTER = 6_000  # nodes spent on alternatives once something is found
 UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
+IDLE = 3.0  # added to the cost of a program that changes every demonstration's input but not a test input
 BASES = 4  # states whose cells are described for rules, each time
 EXTRA = 40  # other states beside them
 DEPTH = 4  # tests in a rule of cells at most
+CANVAS = 4  # tests in a rule of a canvas at most
 RULE = 1.5  # steps a rule costs beside its tests and actions
 CHEAP = 2.5  # cost up to which a state is also resized
 PARTED = 400  # states taken apart that rules of parts are tried on, each time
@@ -102,7 +104,14 @@ class _Search:
                 self._canvas()
             if (self._found and nodes != FIRST) or self._enumeration.over or not self._more():
                 break
-        return [replace(p, generalises=min(p.generalises, self._sure(p))) for p in self._found]
+        sure = [min(p.generalises, self._sure(p)) for p in self._found]
+        return [replace(p, cost=p.cost + self._idle(p), generalises=s) for p, s in zip(self._found, sure, strict=True)]
+
+    def _idle(self, proposal: Proposal) -> float:
+        """What it costs a program to leave a test input as it is where no demonstration's input stayed so."""
+        pairs = self._task.demonstrations
+        changed = not any(same(p.input, p.output) for p in pairs)
+        return IDLE if changed and any(map(same, proposal.grids, self._task.tests)) else 0.0
 
     def _sure(self, proposal: Proposal) -> float:
         """The share of demonstrations no cheaper program gets wrong while it gets all others right."""
@@ -126,6 +135,8 @@ class _Search:
             self._found += moves.seen(state, self._windows, self._outputs)
         if not aligned(state, self._outputs):
             return
+        if state.steps < 2:
+            self._found += stamps.stamped(state, self._outputs)
         if state.steps < 2 and (shift := moves.moved(state, self._outputs)) is not None:
             self._found.append(shift)
         self._aligned.append(state)
@@ -159,21 +170,26 @@ class _Search:
                 return
             self._described.add(mark(base.grids))
             described = cells.describe(base.grids, self._beside(base, states))
+            if [g.shape for g in base.grids] != self._sizes:
+                inputs = self._enumeration.states[0].grids
+                more = [planes.whole(g, *b.shape) for g, b in zip(inputs, base.grids, strict=True)]
+                described = [[*d, *m] for d, m in zip(described, more, strict=True)]
             learned = cells.rules(described, self._outputs, DEPTH, self._more)
             sure = cells.generalises(described, self._outputs, DEPTH, self._more) if learned else 0.0
             for rule in learned:
                 self._keep(rule, base, "cells", sure)
 
     def _canvas(self) -> None:
-        """Rules of cells that look at the whole input alone, where all outputs have one shape."""
+        """Rules that look at the whole input alone: tables, and rules of cells where all outputs have one shape."""
+        start = self._enumeration.states[0]
+        self._found += lookup.looked_up(start.grids, self._outputs)
         shapes = {o.shape for o in self._outputs}
         if len(shapes) > 1 or not self._more():
             return
         rows, columns = shapes.pop()
-        start = self._enumeration.states[0]
         described = [planes.canvas(g, rows, columns) for g in start.grids]
-        learned = cells.rules(described, self._outputs, 2, self._more)
-        sure = cells.generalises(described, self._outputs, 2, self._more) if learned else 0.0
+        learned = cells.rules(described, self._outputs, CANVAS, self._more)
+        sure = cells.generalises(described, self._outputs, CANVAS, self._more) if learned else 0.0
         for rule in learned:
             self._keep(rule, start, f"canvas {rows}×{columns}", sure)
 
