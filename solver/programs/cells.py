@@ -5,8 +5,9 @@ Knows nothing of the search. Law: a rule reproduces every demonstration, or it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,10 @@ def sheet(described: Sequence[Described], shown: int, painted: Sequence[int]) ->
                 add(values == value, f"{plane.name}={value}", plane.cost)
             if plane.name != "colour":
                 add(values == by_name["colour"], f"{plane.name}=colour", plane.cost + 0.3)
-        elif len(present) <= VALUES:
+            continue
+        if len(present) > 2:
+            add((values % 2 == 1) & (values >= 0), f"{plane.name} odd", plane.cost + 0.3)
+        if len(present) <= VALUES:
             for value in present:
                 add(values == value, f"{plane.name}={value}", plane.cost)
             for value in present[2:-1]:
@@ -136,12 +140,16 @@ def rules(
     lesson = Lesson(table.tests[:, :shown], table.colours[:, :shown] == wanted, table.test_costs, table.action_costs)
     if not lesson.right.any(0).all():
         return []
-    found: dict[bytes, Learned] = {}
+    found: dict[bytes, list[Learned]] = {}
     for rule in learn(lesson, depth, more):
         grids = _painted(rule, table, shapes)
-        if grids is None:
-            continue
-        mark = b"".join(g.tobytes() for g in grids)
-        if mark not in found:
-            found[mark] = Learned(grids, text_of(rule, table), rule.cost)
-    return list(found.values())
+        if grids is not None:
+            alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
+            alike.append(Learned(grids, text_of(rule, table), rule.cost))
+    return sorted(map(_together, found.values()), key=lambda rule: rule.cost)
+
+
+def _together(alike: Sequence[Learned]) -> Learned:
+    """Of rules that make the same of everything the cheapest; its cost falls with what the others add to its odds."""
+    odds = sum(math.exp(alike[0].cost - rule.cost) for rule in alike)
+    return replace(alike[0], cost=alike[0].cost - math.log(odds))
