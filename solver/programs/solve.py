@@ -122,6 +122,8 @@ class _Search:
 
     def _enumerate(self, nodes: int) -> None:
         for state in self._enumeration.run(nodes):
+            if not self._more():
+                return
             self._look(state)
             for other in endings.resized(state, self._outputs) if state.cost < CHEAP else ():
                 self._enumeration.offer(other)

@@ -18,7 +18,7 @@ from solver.programs.values import Proposal, State
 REACH = 4  # cells a stamp reaches to each side at most; the smallest that does it is taken
 FREE = 10  # in a stamp: nothing is painted here
 COST = 2.0  # steps a stamp costs
-MANY = 40  # seeds in one grid beyond which they are no seeds
+MANY = 100  # seeds in all demonstrations beyond which they are no seeds
 Stamp = NDArray[np.uint8]
 
 
@@ -38,31 +38,31 @@ def _corners(grid: Grid, colour: int) -> list[tuple[int, int]]:
 SEEDS: dict[str, Seeds] = {"cells": _cells, "regions": _corners}
 
 
-def _around(grid: Grid, seed: tuple[int, int], fill: int) -> NDArray[np.uint8]:
-    wide = np.pad(grid, REACH, constant_values=fill)
-    return wide[seed[0] : seed[0] + 2 * REACH + 1, seed[1] : seed[1] + 2 * REACH + 1]
+def _around(grid: Grid, seeds: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
+    """What is around each seed, [seeds, side, side]; `FREE` outside the grid."""
+    wide, side = np.pad(grid, REACH, constant_values=FREE), 2 * REACH + 1
+    return np.array([wide[i : i + side, j : j + side] for i, j in seeds], np.uint8).reshape(-1, side, side)
 
 
-def learned(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, reach: int, of: Seeds) -> Stamp | None:
+def learned(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
     """What every seed of the colour has around it in the outputs, where all agree and something changed."""
-    before, after = [], []
-    for grid, output in zip(inputs, outputs, strict=True):
-        seeds = of(grid, colour)
-        if len(seeds) > MANY:
-            return None
-        before += [_around(grid, s, FREE) for s in seeds]
-        after += [_around(output, s, FREE) for s in seeds]
-    if len(after) < 2:
+    places = [of(grid, colour) for grid in inputs]
+    if not 2 <= sum(map(len, places)) <= MANY:
         return None
-    stack, old = np.array(after), np.array(before)
+    old = np.concatenate([_around(g, p) for g, p in zip(inputs, places, strict=True)])
+    stack = np.concatenate([_around(o, p) for o, p in zip(outputs, places, strict=True)])
     inside = stack != FREE
     value = np.where(inside, stack, 0).max(0)
     agree = ((stack == value) | ~inside).all(0) & inside.any(0)
     changed = ((stack != old) & inside).any(0)
-    far = np.abs(np.arange(-REACH, REACH + 1)) > reach
-    agree &= ~(far[:, None] | far)
     stamp = np.where(agree & changed & (value != 0), value, FREE).astype(np.uint8)
     return stamp if (stamp != FREE).any() else None
+
+
+def _within(stamp: Stamp, reach: int) -> Stamp:
+    """The stamp without what lies beyond this reach."""
+    far = np.abs(np.arange(-REACH, REACH + 1)) > reach
+    return np.where(far[:, None] | far, FREE, stamp).astype(np.uint8)
 
 
 def painted(grid: Grid, places: Sequence[tuple[int, int]], stamp: Stamp) -> Grid:
@@ -78,21 +78,26 @@ def stamped(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """The state with a stamp for each of one or more colours, if that reproduces the demonstrations."""
     if not aligned(state, outputs):
         return
-    for name, reach in ((n, r) for r in range(1, REACH + 1) for n in SEEDS):
-        found = list(_of_reach(state, outputs, reach, name))
+    shown = state.grids[: len(outputs)]
+    known = {
+        kind: {c: stamp for c in range(1, 10) if (stamp := learned(shown, outputs, c, of)) is not None}
+        for kind, of in SEEDS.items()
+    }
+    for reach in range(1, REACH + 1):
+        found = [p for kind, stamps in known.items() for p in _of_reach(state, outputs, reach, kind, stamps)]
         if found:
             yield from found
             return
 
 
-def _of_reach(state: State, outputs: Sequence[Grid], reach: int, kind: str) -> Iterator[Proposal]:
-    shown, of = len(outputs), SEEDS[kind]
+def _of_reach(
+    state: State, outputs: Sequence[Grid], reach: int, kind: str, stamps: dict[int, Stamp]
+) -> Iterator[Proposal]:
+    shown = len(outputs)
     made, names = list(state.grids), []
-    for colour in range(1, 10):
-        stamp = learned(state.grids[:shown], outputs, colour, reach, of)
-        if stamp is None:
-            continue
-        places = [of(g, colour) for g in state.grids]
+    for colour, whole in stamps.items():
+        stamp = _within(whole, reach)
+        places = [SEEDS[kind](g, colour) for g in state.grids]
         once = [painted(g, p, stamp) for g, p in zip(state.grids, places, strict=True)]
         made = [painted(m, p, stamp) for m, p in zip(made, places, strict=True)]
         names.append(str(colour))
