@@ -42,21 +42,21 @@ def lawful(run, given_grids):
 
 
 @pytest.mark.parametrize("primitive", UNARY.values(), ids=lambda p: p.name)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(grid=grids())
 def test_a_primitive_of_one_grid_keeps_the_laws(primitive, grid):
     lawful(partial(primitive.run, grid), [grid])
 
 
 @pytest.mark.parametrize("primitive", COLOURED.values(), ids=lambda p: p.name)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(grid=grids(), colour=st.integers(1, 9))
 def test_a_primitive_with_a_colour_keeps_the_laws(primitive, grid, colour):
     lawful(partial(primitive.run, grid, colour), [grid])
 
 
 @pytest.mark.parametrize("primitive", SPLITS.values(), ids=lambda p: p.name)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(grid=grids())
 def test_parts_are_grids_no_larger_than_the_whole(primitive, grid):
     before = key(grid)
@@ -71,7 +71,7 @@ def test_parts_are_grids_no_larger_than_the_whole(primitive, grid):
 
 
 @pytest.mark.parametrize("primitive", JOINS.values(), ids=lambda p: p.name)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(parts=st.lists(grids(), min_size=1, max_size=4), alike=st.booleans())
 def test_a_primitive_of_parts_keeps_the_laws(primitive, parts, alike):
     parts = tuple(np.resize(p, parts[0].shape) for p in parts) if alike else tuple(parts)
