@@ -300,8 +300,8 @@ def test_sharing_states_covers_more_programs_a_second():
 
 ORDER = tuple(
     """
-    regions registry values geometry colouring shapes lines patterns pieces tree planes enumerate cells choice endings
-    moves stamps lookup solve uses bench batch
+    regions registry values geometry colouring shapes lines patterns pieces joins tree planes enumerate cells choice
+    endings moves stamps lookup solve uses bench batch
     """.split()
 )
 PACKAGE = ROOT / "solver" / "programs"

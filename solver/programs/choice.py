@@ -12,7 +12,7 @@ import numpy as np
 from solver.core import Grid, key, same
 from solver.programs import cells, regions
 from solver.programs.cells import Learned
-from solver.programs.pieces import SCORES
+from solver.programs.joins import SCORES
 from solver.programs.planes import Plane
 from solver.programs.registry import Parts
 from solver.programs.tree import Lesson, Rule, decide, learn

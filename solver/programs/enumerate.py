@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.core import COLOURS, Grid, Stop, Task
-from solver.programs import colouring, geometry, lines, patterns, pieces, shapes  # noqa: F401  they register themselves
+from solver.programs import colouring, geometry, joins, lines, patterns, pieces, shapes  # noqa: F401  they register themselves
 from solver.programs.registry import (
     INPUT_COLOURED,
     JOINS,
