@@ -18,6 +18,7 @@ from solver.programs.values import Proposal, State
 REACH = 4  # cells a stamp reaches to each side at most; the smallest that does it is taken
 FREE = 10  # in a stamp: nothing is painted here
 COST = 2.0  # steps a stamp costs
+CELL = 0.2  # steps each cell it paints costs
 MANY = 100  # seeds in all demonstrations beyond which they are no seeds
 Stamp = NDArray[np.uint8]
 
@@ -47,7 +48,7 @@ def _around(grid: Grid, seeds: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
 def learned(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
     """What every seed of the colour has around it in the outputs, where all agree and something changed."""
     places = [of(grid, colour) for grid in inputs]
-    if not 2 <= sum(map(len, places)) <= MANY:
+    if sum(map(bool, places)) < 2 or sum(map(len, places)) > MANY:
         return None
     old = np.concatenate([_around(g, p) for g, p in zip(inputs, places, strict=True)])
     stack = np.concatenate([_around(o, p) for o, p in zip(outputs, places, strict=True)])
@@ -94,13 +95,15 @@ def _of_reach(
     state: State, outputs: Sequence[Grid], reach: int, kind: str, stamps: dict[int, Stamp]
 ) -> Iterator[Proposal]:
     shown = len(outputs)
-    made, names = list(state.grids), []
+    made, names, total = list(state.grids), [], 0.0
     for colour, whole in stamps.items():
         stamp = _within(whole, reach)
         places = [SEEDS[kind](g, colour) for g in state.grids]
         once = [painted(g, p, stamp) for g, p in zip(state.grids, places, strict=True)]
         made = [painted(m, p, stamp) for m, p in zip(made, places, strict=True)]
         names.append(str(colour))
-        for grids, text, cost in ((once, names[-1], COST), (made, " ".join(names), COST * len(names))):
+        price = COST + CELL * int((stamp != FREE).sum())
+        total += price
+        for grids, text, cost in ((once, names[-1], price), (made, " ".join(names), total)):
             if all(same(g, o) for g, o in zip(grids, outputs, strict=False)):
                 yield Proposal(tuple(grids[shown:]), f"{state.text} | stamp({kind} of {text})", state.cost + cost)
