@@ -12,8 +12,9 @@ import pytest
 from solver import tasks
 from solver.clock import Deadline
 from solver.core import Pair, Task
-from solver.programs import barc, induction
-from solver.programs.sandbox import Limits, Outcome, Sandbox
+from solver.induction import barc
+from solver.induction import induce as induction
+from solver.induction.sandbox import Limits, Outcome, Sandbox
 from tests.hostile import PROGRAMS
 
 
@@ -88,7 +89,7 @@ def test_a_question_never_shows_more_than_the_task_holds():
     """Every colour word of the question is one of the task's cells."""
     cells = sum(g.size for p in TURN.demonstrations for g in (p.input, p.output)) + TURN.tests[0].size
     words = barc.question(TURN, 0).user.replace("\n", " ").split(" ")
-    from solver.programs.colours import WORDS
+    from solver.induction.colours import WORDS
 
     assert sum(word in WORDS for word in words) == cells
 

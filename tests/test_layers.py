@@ -41,12 +41,13 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
         "devices",
         "footprint",
         "ledger",
+        "programs",
         "record",
         "rounds",
         "sandbox",
         "wheelhouse",
     },
-    {"history", "induction", "kaggle"},
+    {"history", "induce", "kaggle"},
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
@@ -76,11 +77,12 @@ CLOCKS = {
 }
 SEEDED = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}  # of numpy.random
 
-PROGRAMS = ROOT / "solver" / "programs"
-RUNNER = PROGRAMS / "runner.py"  # where model-written programs run, in processes of their own
+INDUCTION = ROOT / "solver" / "induction"
+RUNNER = INDUCTION / "runner.py"  # where model-written programs run, in processes of their own
 
 SOURCES = sorted([*ROOT.glob("submission.py"), *(ROOT / "solver").rglob("*.py")])
-TOP = [p for p in SOURCES if p.parent != ROOT / "solver" / "pretrain" and p.name != "__init__.py"]
+PARTS = {ROOT / "solver" / "pretrain", ROOT / "solver" / "programs"}  # packages with an order of their own inside
+TOP = [p for p in SOURCES if p.parent not in PARTS and p.name != "__init__.py"]
 
 everywhere = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 top = pytest.mark.parametrize("path", TOP, ids=lambda p: str(p.relative_to(ROOT)))
@@ -107,7 +109,7 @@ def parts(path: Path) -> Iterator[tuple[str, int]]:
     """The modules of this program that a file imports, by name, with the line."""
     for name, line in imported(path):
         head, _, rest = name.partition(".")
-        part = rest.removeprefix("programs.").split(".")[0]
+        part = rest.removeprefix("induction.").split(".")[0]
         if head == "submission" or (head == "solver" and (part in LEVEL or part == "pretrain")):
             yield part or head, line
 
@@ -230,7 +232,7 @@ def test_nothing_evaluates_text(path: Path) -> None:
 
 def test_only_the_sandbox_knows_where_programs_run() -> None:
     """The process that does evaluate text is started by the sandbox alone, which gives it its layers."""
-    users = {p.stem for p in SOURCES if p != RUNNER and "solver.programs.runner" in {name for name, _ in imported(p)}}
+    users = {p.stem for p in SOURCES if p != RUNNER and "solver.induction.runner" in {name for name, _ in imported(p)}}
     assert users == {"sandbox"}
 
 

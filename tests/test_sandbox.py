@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from solver import clock
-from solver.programs.sandbox import LAYERS, ROOT, Limits, Sandbox, refused
+from solver.induction.sandbox import LAYERS, ROOT, Limits, Sandbox, refused
 from solver.tasks import BadInput
 from tests.hostile import FILTERED, PROGRAMS
 
@@ -210,7 +210,7 @@ def test_a_normal_user_gets_the_same_layers(tmp_path):
     listing = "import os\ndef transform(grid):\n    os.listdir('/')\n    return [[7]]\n"
     program = f"""
 import numpy as np, os
-from solver.programs.sandbox import Limits, Sandbox
+from solver.induction.sandbox import Limits, Sandbox
 assert os.geteuid() != 0
 with Sandbox(Limits(wall=5.0)) as sandbox:
     print(sorted(name for name, reason in sandbox.layers.items() if not reason))
@@ -251,7 +251,7 @@ def test_a_runner_that_is_killed_is_replaced():
 
 
 def test_a_runner_that_hangs_is_replaced_and_its_program_has_no_outcome(monkeypatch):
-    monkeypatch.setattr("solver.programs.sandbox.GRACE", -0.2)  # as if the runner had not ended the program in time
+    monkeypatch.setattr("solver.induction.sandbox.GRACE", -0.2)  # as if the runner had not ended the program in time
     with Sandbox(LIMITS, unsafe=True) as sandbox:
         outcomes = sandbox.run("while True: pass", GRIDS)
         assert [o.reason for o in outcomes] == ["the runner hung while the program ran"] * 2
@@ -262,7 +262,7 @@ def test_a_runner_that_hangs_is_replaced_and_its_program_has_no_outcome(monkeypa
 def test_the_runner_ends_with_its_host_however_that_ends():
     program = """
 import os
-from solver.programs.sandbox import Sandbox
+from solver.induction.sandbox import Sandbox
 sandbox = Sandbox(unsafe=True)
 print(sandbox._runner.pid, flush=True)
 os.kill(os.getpid(), 9)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from solver.programs.barc import CLOSING, SYSTEM
-from solver.programs.writer import WriterSettings, check
+from solver.induction.barc import CLOSING, SYSTEM
+from solver.induction.writer import WriterSettings, check
 from solver.tasks import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent

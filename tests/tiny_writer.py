@@ -46,10 +46,10 @@ def make(folder: Path) -> Path:
 def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.core import Pair, Task
-    from solver.programs.barc import question
-    from solver.programs.induction import induce
-    from solver.programs.sandbox import Sandbox
-    from solver.programs.writer import VllmWriter, WriterSettings
+    from solver.induction.barc import question
+    from solver.induction.induce import induce
+    from solver.induction.sandbox import Sandbox
+    from solver.induction.writer import VllmWriter, WriterSettings
     from solver.sampler import prepare
 
     prepare(2)  # before transformers is imported, which asks the network otherwise

@@ -1,1 +1,1 @@
-"""Programs over grids: found by search, or written by a code model and run where they can do no harm."""
+"""Programs over grids, found without any model: primitives, a search over their compositions, rules of cells."""

@@ -28,14 +28,14 @@ import numpy as np
 
 from solver import clock
 from solver.core import COLOURS, MAX_SIDE
-from solver.programs import jail
+from solver.induction import jail
 
 ENTRIES = ("transform", "main")  # the function a program must define: the first of these that is there
 RESULT = 3  # the only file descriptor a program can write to
 BROKEN = 70  # exit status where a program broke what would have told its outcome
 RECURSION = 5000  # frames: a recursive flood fill of the largest grid needs 900
 LONGEST_REASON = 300  # characters
-LIBRARIES = tuple(f"solver.programs.{name}" for name in ("colours", "library", "symmetries"))  # `common`, for programs
+LIBRARIES = tuple(f"solver.induction.{name}" for name in ("colours", "library", "symmetries"))  # `common`, for programs
 MODULES = (  # importable by programs, where installed
     *("abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions".split()),
     *("functools heapq inspect io itertools json math numbers operator queue random re statistics string".split()),

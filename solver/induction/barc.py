@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from solver.core import Grid, Task
-from solver.programs.colours import WORDS
+from solver.induction.colours import WORDS
 
 SYSTEM = (
     "You are a world-class puzzle solver with exceptional pattern recognition skills and expertise in Python "

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from solver.core import Grid, Stop, Task, key, same, seed_for
-from solver.programs.barc import Question, program_in, question
-from solver.programs.sandbox import Limits, Outcome, Sandbox
+from solver.induction.barc import Question, program_in, question
+from solver.induction.sandbox import Limits, Outcome, Sandbox
 from solver.tasks import BadInput
 
 PURPOSE = "induction"

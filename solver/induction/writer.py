@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.core import Stop
-from solver.programs.barc import Question
+from solver.induction.barc import Question
 from solver.sampler import prepare
 from solver.tasks import BadInput, read_json
 

@@ -33,12 +33,12 @@ from types import TracebackType
 
 from solver.clock import Deadline
 from solver.core import Grid, Stop
-from solver.programs.jail import LAYERS, NAMESPACES, SECCOMP
-from solver.programs.runner import read_frame, write_frame
+from solver.induction.jail import LAYERS, NAMESPACES, SECCOMP
+from solver.induction.runner import read_frame, write_frame
 from solver.tasks import BadInput, Fault, describe, parse_grid, parse_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START = "import sys; sys.path.insert(0, sys.argv[1]); from solver.programs.runner import main; main()"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from solver.induction.runner import main; main()"
 ENVIRONMENT = {  # all a runner sees of the environment; programs see nothing
     "PYTHONHASHSEED": "0",  # sets of strings have one order on every run
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),

@@ -1,0 +1,1 @@
+"""Programs over grids that a code model writes, run where they can do no harm."""

@@ -1,0 +1,118 @@
+"""Solves many tasks on several cores, one process each, and keeps what was answered as JSON lines.
+
+Knows nothing of solutions but to score what has been answered already. Law: a line is written when its task is
+answered; a run that was cut short goes on where it ended, with the same settings or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solver.clock import Deadline, now
+from solver.core import ATTEMPTS, Grid, Task, same
+from solver.programs.solve import solve
+from solver.tasks import BadInput
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run's answers depend on. `seconds` and `nodes` are a task's budget, on one core."""
+
+    tasks: str
+    seconds: float
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One answered task. `attempts`: for each attempt the grids of all test inputs, as lists; `programs`: their texts.
+
+    `found`: distinct answers there were. `solved`: None until scored or where no solution is known.
+    """
+
+    task: str
+    seconds: float
+    found: int
+    attempts: list[list[list[list[int]]]]
+    programs: list[str]
+    costs: list[float]
+    generalises: list[float]
+    solved: bool | None = None
+
+
+def answer(task: Task, seconds: float, nodes: int) -> Line:
+    """The task's best answers, at most two."""
+    start = now()
+    found = solve(task, Deadline.after(seconds), nodes)
+    best = found[:ATTEMPTS]
+    return Line(
+        task.id, round(now() - start, 2), len(found), [[g.tolist() for g in p.grids] for p in best],
+        [p.program for p in best], [round(p.cost, 2) for p in best], [round(p.generalises, 2) for p in best],
+    )  # fmt: skip
+
+
+def read(path: Path, settings: Settings) -> dict[str, Line]:
+    """What a file of an earlier run holds; a last line cut short is left out. Raises `BadInput`: other settings."""
+    if not path.exists():
+        return {}
+    first, *rest = path.read_text().splitlines() or ["{}"]
+    if json.loads(first) != asdict(settings):
+        expected = json.dumps(asdict(settings))
+        raise BadInput(f"{path} is of another run ({first}); expected {expected}; name another file")
+    lines = {}
+    for text in rest:
+        try:
+            line = Line(**json.loads(text))
+        except json.JSONDecodeError:
+            continue
+        lines[line.task] = line
+    return lines
+
+
+def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
+    """The whole file anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = [json.dumps(asdict(settings)), *(json.dumps(asdict(line)) for line in lines)]
+    path.write_text("\n".join(texts) + "\n")
+
+
+def run(
+    tasks: Sequence[Task], settings: Settings, workers: int, path: Path | None, hear: Callable[[Line], None]
+) -> dict[str, Line]:
+    """Answer the tasks that the file does not hold, and add each to it as it comes."""
+    done = read(path, settings) if path else {}
+    if path:
+        write(path, settings, done.values())
+    left = [t for t in tasks if t.id not in done]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+        asked = [pool.submit(answer, t, settings.seconds, settings.nodes) for t in left]
+        for future in as_completed(asked):
+            line = future.result()
+            done[line.task] = line
+            if path:
+                with path.open("a") as file:
+                    file.write(json.dumps(asdict(line)) + "\n")
+            hear(line)
+    return {t.id: done[t.id] for t in tasks}
+
+
+def solved(line: Line, outputs: Sequence[Grid]) -> bool:
+    """Whether for every test input one of the attempts is right."""
+    made = [[np.array(g, np.uint8) for g in attempt] for attempt in line.attempts]
+    return all(any(same(attempt[n], o) for attempt in made) for n, o in enumerate(outputs))
+
+
+def scored(lines: Mapping[str, Line], outputs: Mapping[str, Sequence[Grid]]) -> dict[str, Line]:
+    """The lines with what was solved, where an output is known."""
+    return {
+        name: Line(**{**asdict(line), "solved": solved(line, outputs[name]) if name in outputs else None})
+        for name, line in lines.items()
+    }

@@ -1,0 +1,127 @@
+"""Programs a second: the search's way of enumerating against the naive one, on the same programs in the same run.
+
+Naive: every program is run from its first step on every input, and stops at the first step that has nothing to say.
+The search's way: a state is made once, whatever number of programs lead to it, and each primitive is applied to it
+once; a program counts as covered when the outcome of its last step is known. States to which most programs lead come
+first. Law: both reach the same outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from solver.core import Grid, Stop, Task, seed_for
+from solver.programs.enumerate import operators, outcome
+from solver.programs.registry import Primitive, Unary, checked
+from solver.programs.values import Mark, mark
+
+STEPS = 4  # of the longest programs
+Grids = tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`programs` covered in `seconds`; `applied`: uses of a primitive on all inputs; `outcomes`: distinct ones."""
+
+    programs: int
+    seconds: float
+    applied: int
+    outcomes: int
+
+    @property
+    def per_second(self) -> float:
+        return self.programs / max(self.seconds, 1e-9)
+
+
+def inputs(task: Task) -> Grids:
+    """Every input of the task."""
+    return tuple(p.input for p in task.demonstrations) + task.tests
+
+
+def primitives(task: Task) -> tuple[Primitive[Unary], ...]:
+    """The primitives compared: all from grid to grid, colours bound."""
+    return operators(task).unary
+
+
+def naive(task: Task, programs: Sequence[Sequence[Unary]], stop: Stop, now: Callable[[], float]) -> Rate:
+    """Run programs one after another until `stop`; a program that has nothing to say is covered too."""
+    start, applied, done, reached = now(), 0, 0, set()
+    for program in programs:
+        if done % 64 == 0 and stop.remaining() <= 0:
+            break
+        made: list[Grid] = []
+        for grid in inputs(task):
+            current: Grid | None = grid
+            for step in program:
+                applied += 1
+                current = None if current is None else checked(step(current))
+                if current is None:
+                    break
+            if current is None:
+                break
+            made.append(current)
+        else:
+            reached.add(mark(made))
+        done += 1
+    return Rate(done, now() - start, applied, len(reached))
+
+
+def shared(task: Task, steps: int, stop: Stop, now: Callable[[], float]) -> tuple[Rate, list[set[Mark]]]:
+    """All programs of 1 to `steps` steps by distinct states until `stop`; and the outcomes after each step."""
+    start, applied, covered = now(), 0, 0
+    operators_ = primitives(task)
+    states: dict[Mark, Grids] = {mark(inputs(task)): inputs(task)}
+    children: dict[Mark, list[Mark]] = {}
+    level: dict[Mark, int] = dict.fromkeys(states, 1)
+    reached: list[set[Mark]] = []
+    for _ in range(steps):
+        following: dict[Mark, int] = {}
+        for known, programs in sorted(level.items(), key=lambda item: -item[1]):
+            if stop.remaining() <= 0:
+                break
+            if known not in children:
+                children[known] = []
+                for primitive in operators_:
+                    applied += 1
+                    grids = outcome(primitive.run, states[known])
+                    if grids is not None:
+                        child = mark(grids)
+                        states.setdefault(child, grids)
+                        children[known].append(child)
+            covered += programs * len(operators_)
+            for child in children[known]:
+                following[child] = following.get(child, 0) + programs
+        level = following
+        reached.append(set(following))
+    return Rate(covered, now() - start, applied, len(set().union(*reached))), reached
+
+
+def same_outcomes(task: Task) -> bool:
+    """Whether both ways reach the same outcomes with all programs of up to two steps of every tenth primitive."""
+    chosen = primitives(task)[::10]
+    found: list[set[Mark]] = [{mark(inputs(task))}, set()]
+    grids = {mark(inputs(task)): inputs(task)}
+    for known in list(found[0]):
+        for one in chosen:
+            made = outcome(one.run, grids[known])
+            if made is not None:
+                grids[mark(made)] = made
+                found[1].add(mark(made))
+    second = {mark(m) for k in found[1] for p in chosen if (m := outcome(p.run, grids[k])) is not None}
+    whole = set()
+    for one, two in product(chosen, chosen):
+        ends = [checked(two.run(g)) if (g := checked(one.run(grid))) is not None else None for grid in inputs(task)]
+        if all(e is not None for e in ends):
+            whole.add(mark([e for e in ends if e is not None]))
+    return second == whole
+
+
+def drawn(task: Task, number: int, seed: int) -> list[list[Unary]]:
+    """Programs of `STEPS` steps drawn evenly: what nearly all programs of up to `STEPS` steps are."""
+    rng = np.random.default_rng(seed_for(seed, task.id, "bench"))
+    found = primitives(task)
+    return [[found[n].run for n in row] for row in rng.integers(len(found), size=(number, STEPS))]

@@ -1,0 +1,155 @@
+"""Rules of cells: what each cell of the output is, from what is known of the same cell of a grid of its shape.
+
+Knows nothing of the search. Law: a rule reproduces every demonstration, or it is not returned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.core import COLOURS, Grid, same
+from solver.programs.planes import NONE, Plane, planes
+from solver.programs.tree import Lesson, Rule, decide, learn
+
+VALUES = 14  # distinct values of a number beyond which a plane is left out
+PAIRS = ("ray_left", "ray_right", "ray_up", "ray_down", "left", "right", "up", "down", "grid_colour_0", "grid_rarest",
+         "mirror_left_right", "mirror_up_down", "mirror_turned_180", "row_commonest", "column_commonest",
+         "commonest_around", "first_of_line", "top_of_line")  # fmt: skip
+
+Described = Sequence[Plane]
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A rule with its text; `grids`: what it makes of every grid, demonstrations first."""
+
+    grids: tuple[Grid, ...]
+    text: str
+    cost: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """All cells of all grids as cases. `tests`: [tests, cells]; `colours`: [actions, cells], what actions paint."""
+
+    tests: NDArray[np.bool_]
+    test_names: list[str]
+    test_costs: NDArray[np.float32]
+    colours: NDArray[np.int16]
+    action_names: list[str]
+    action_costs: NDArray[np.float32]
+
+
+def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[Grid]]]) -> list[list[Plane]]:
+    """Every grid's planes, with the same cells of other grids of its shape as further colours: (name, cost, grids)."""
+    found = []
+    for n, grid in enumerate(grids):
+        more = [Plane(name, "colour", others[n].astype(np.int16), cost) for name, cost, others in extra]
+        found.append([*planes(grid), *more])
+    return found
+
+
+def sheet(described: Sequence[Described], shown: int, painted: Sequence[int]) -> Sheet:
+    """Tests and actions over the cells of all grids; the first `shown` cells say which values are worth a test."""
+    joined = [np.concatenate([d[n].values.ravel() for d in described]) for n in range(len(described[0]))]
+    first = described[0]
+    tests: list[NDArray[np.bool_]] = []
+    names: list[str] = []
+    costs: list[float] = []
+
+    def add(test: NDArray[np.bool_], name: str, cost: float) -> None:
+        if test[:shown].any() and not test[:shown].all():
+            tests.append(test)
+            names.append(name)
+            costs.append(cost)
+
+    by_name = {plane.name: values for plane, values in zip(first, joined, strict=True)}
+    for plane, values in zip(first, joined, strict=True):
+        if plane.kind == "flag":
+            add(values > 0, plane.name, plane.cost)
+            continue
+        present = np.unique(values[:shown])
+        if plane.kind == "colour":
+            for value in present:
+                add(values == value, f"{plane.name}={value}", plane.cost)
+            if plane.name != "colour":
+                add(values == by_name["colour"], f"{plane.name}=colour", plane.cost + 0.3)
+            continue
+        if len(present) > 2:
+            add((values % 2 == 1) & (values >= 0), f"{plane.name} odd", plane.cost + 0.3)
+        if len(present) <= VALUES:
+            for value in present:
+                add(values == value, f"{plane.name}={value}", plane.cost)
+            for value in present[2:-1]:
+                add(values >= value, f"{plane.name}>={value}", plane.cost + 0.2)
+    pairs = [name for name in PAIRS if name in by_name]
+    for n, one in enumerate(pairs):
+        for other in pairs[n + 1 :]:
+            add(by_name[one] == by_name[other], f"{one}={other}", 1.8)
+    actions = [(np.full(joined[0].shape, c, np.int16), str(c), 0.6) for c in painted]
+    actions += [(v, p.name, p.cost) for p, v in zip(first, joined, strict=True) if p.kind == "colour"]
+    return Sheet(
+        np.array(tests), names, np.array(costs, np.float32),
+        np.array([a[0] for a in actions]), [a[1] for a in actions], np.array([a[2] for a in actions], np.float32),
+    )  # fmt: skip
+
+
+def text_of(rule: Rule, table: Sheet) -> str:
+    """The rule in words."""
+    if rule.passed is None or rule.failed is None:
+        return table.action_names[rule.action]
+    return f"({table.test_names[rule.test]} ? {text_of(rule.passed, table)} : {text_of(rule.failed, table)})"
+
+
+def _painted(rule: Rule, table: Sheet, shapes: Sequence[tuple[int, int]]) -> tuple[Grid, ...] | None:
+    actions = decide(rule, table.tests)
+    cells = table.colours[actions, np.arange(len(actions))]
+    if (cells >= NONE).any() or (cells < 0).any():
+        return None
+    ends = np.cumsum([h * w for h, w in shapes])[:-1]
+    return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(np.split(cells, ends), shapes, strict=True))
+
+
+def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]) -> float:
+    """The share of demonstrations that the first rule learned from the others gets right."""
+    right = 0
+    for n, left in enumerate(outputs):
+        order = [*range(n), *range(n + 1, len(outputs)), n]
+        others = [outputs[k] for k in order[:-1]]
+        learned = rules([described[k] for k in order], others, depth, more) if others else []
+        right += any(same(rule.grids[-1], left) for rule in learned[:2])
+    return right / len(outputs)
+
+
+def rules(
+    described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]
+) -> list[Learned]:
+    """Rules that make the outputs of the first grids, the simplest first, told by what they make of the others."""
+    shapes = [(int(d[0].values.shape[0]), int(d[0].values.shape[1])) for d in described]
+    wanted = np.concatenate([o.ravel() for o in outputs]).astype(np.int16)
+    shown = len(wanted)
+    painted = [c for c in range(COLOURS) if (wanted == c).any()]
+    table = sheet(described, shown, painted)
+    if not len(table.tests):
+        return []
+    lesson = Lesson(table.tests[:, :shown], table.colours[:, :shown] == wanted, table.test_costs, table.action_costs)
+    if not lesson.right.any(0).all():
+        return []
+    found: dict[bytes, list[Learned]] = {}
+    for rule in learn(lesson, depth, more):
+        grids = _painted(rule, table, shapes)
+        if grids is not None:
+            alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
+            alike.append(Learned(grids, text_of(rule, table), rule.cost))
+    return sorted(map(_together, found.values()), key=lambda rule: rule.cost)
+
+
+def _together(alike: Sequence[Learned]) -> Learned:
+    """Of rules that make the same of everything the cheapest; its cost falls with what the others add to its odds."""
+    odds = sum(math.exp(alike[0].cost - rule.cost) for rule in alike)
+    return replace(alike[0], cost=alike[0].cost - math.log(odds))

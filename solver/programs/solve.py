@@ -1,0 +1,210 @@
+"""From a task to ranked candidates: the inductive solver's one entry.
+
+Knows nothing of files or models. Laws: every proposal reproduces all demonstrations; the same task and node budget
+give the same proposals as long as the seconds last; nothing is begun once `stop` has no seconds left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from solver.core import COLOURS, Grid, Pair, Stop, Task, same
+from solver.programs import cells, choice, endings, lookup, moves, planes, stamps
+from solver.programs.cells import Learned
+from solver.programs.enumerate import Enumeration, aligned
+from solver.programs.values import Proposal, State, mark
+
+NODES = 200_000  # uses of a primitive, the default budget
+FIRST = 3_000  # nodes before rules are tried
+LATER = 20_000  # nodes before rules are tried once more, on other states
+AFTER = 6_000  # nodes spent on alternatives once something is found
+UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
+IDLE = 3.0  # added to the cost of a program that changes every demonstration's input but not a test input
+BASES = 4  # states whose cells are described for rules, each time
+EXTRA = 40  # other states beside them
+DEPTH = 4  # tests in a rule of cells at most
+CANVAS = 4  # tests in a rule of a canvas at most
+RULE = 1.5  # steps a rule costs beside its tests and actions
+CHEAP = 2.5  # cost up to which a state is also resized
+PARTED = 400  # states taken apart that rules of parts are tried on, each time
+
+
+def solve(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
+    """Distinct answers to the task, the best first; () where no program reproduces the demonstrations."""
+    exchanged = background(task)
+    found = _Search(with_background(task, exchanged), stop, nodes).run()
+    lookup = _exchange(exchanged)
+    return tuple(replace(p, grids=tuple(lookup[g] for g in p.grids)) for p in rank(found))
+
+
+def background(task: Task) -> int:
+    """The colour that is to be background: 0, or the one most frequent in every input where 0 is rare."""
+    inputs = [p.input for p in task.demonstrations] + list(task.tests)
+    most = {int(np.bincount(g.ravel(), minlength=COLOURS).argmax()) for g in inputs}
+    zero = np.mean([(g == 0).mean() for g in inputs])
+    return most.pop() if len(most) == 1 and zero < 0.1 else 0
+
+
+def _exchange(colour: int) -> Grid:
+    lookup = np.arange(COLOURS, dtype=np.uint8)
+    lookup[[0, colour]] = lookup[[colour, 0]]
+    return lookup
+
+
+def with_background(task: Task, colour: int) -> Task:
+    """The task with this colour and 0 exchanged."""
+    lookup = _exchange(colour)
+    pairs = tuple(Pair(lookup[p.input], lookup[p.output]) for p in task.demonstrations)
+    return Task(task.id, pairs, tuple(lookup[t] for t in task.tests))
+
+
+def worth(proposal: Proposal) -> float:
+    """What proposals are ordered by, the lowest first: description length, more where it does not generalise."""
+    return proposal.cost + UNSURE * (1.0 - proposal.generalises)
+
+
+def rank(found: Iterable[Proposal]) -> tuple[Proposal, ...]:
+    """Each distinct answer once with its best program, the best first."""
+    best: dict[bytes, Proposal] = {}
+    for p in found:
+        known = best.get(mark(p.grids))
+        better = p if known is None or worth(p) < worth(known) else known
+        best[mark(p.grids)] = replace(better, support=p.support + (known.support if known else 0))
+    return tuple(sorted(best.values(), key=worth))
+
+
+class _Search:
+    """One task's search: enumeration, then rules and stacks, then more of both."""
+
+    def __init__(self, task: Task, stop: Stop, nodes: int) -> None:
+        self._task, self._stop = task, stop
+        self._outputs = tuple(p.output for p in task.demonstrations)
+        self._shown = len(self._outputs)
+        self._enumeration = Enumeration(task, stop, nodes)
+        self._found: list[Proposal] = []
+        self._aligned: list[State] = []
+        self._described: set[bytes] = set()
+        self._parted = 0
+        start = self._enumeration.states[0].grids
+        self._sizes = [g.shape for g in start]
+        self._windows = moves.windows(start, self._outputs)
+        self._near = [np.inf] * self._shown
+
+    def run(self) -> list[Proposal]:
+        """All proposals."""
+        for nodes in (FIRST, LATER, 10**9):
+            self._enumerate(min(nodes, AFTER) if self._found else nodes)
+            self._stack()
+            self._parts()
+            self._rules()
+            if nodes == FIRST:
+                self._canvas()
+            if (self._found and nodes != FIRST) or self._enumeration.over or not self._more():
+                break
+        sure = [min(p.generalises, self._sure(p)) for p in self._found]
+        return [replace(p, cost=p.cost + self._idle(p), generalises=s) for p, s in zip(self._found, sure, strict=True)]
+
+    def _idle(self, proposal: Proposal) -> float:
+        """What it costs a program to leave a test input as it is where no demonstration's input stayed so."""
+        pairs = self._task.demonstrations
+        changed = not any(same(p.input, p.output) for p in pairs)
+        return IDLE if changed and any(map(same, proposal.grids, self._task.tests)) else 0.0
+
+    def _sure(self, proposal: Proposal) -> float:
+        """The share of demonstrations no cheaper program gets wrong while it gets all others right."""
+        return float(np.mean([near >= proposal.cost for near in self._near]))
+
+    def _more(self) -> bool:
+        return self._stop.remaining() > 0
+
+    def _enumerate(self, nodes: int) -> None:
+        for state in self._enumeration.run(nodes):
+            if not self._more():
+                return
+            self._look(state)
+            for other in endings.resized(state, self._outputs) if state.cost < CHEAP else ():
+                self._enumeration.offer(other)
+
+    def _look(self, state: State) -> None:
+        right = [same(g, o) for g, o in zip(state.grids, self._outputs, strict=False)]
+        if sum(right) == self._shown - 1 > 0:
+            missed = right.index(False)
+            self._near[missed] = min(self._near[missed], state.cost)
+        if self._windows and [g.shape for g in state.grids] == self._sizes:
+            self._found += moves.seen(state, self._windows, self._outputs)
+        if not aligned(state, self._outputs):
+            return
+        if state.steps < 2:
+            self._found += stamps.stamped(state, self._outputs)
+        if state.steps < 2 and (shift := moves.moved(state, self._outputs)) is not None:
+            self._found.append(shift)
+        self._aligned.append(state)
+        found = endings.recoloured(state, self._outputs)
+        if found is not None:
+            self._found.append(found)
+
+    def _stack(self) -> None:
+        if self._more():
+            self._found += endings.stacked(self._aligned[:4000], self._outputs)
+
+    def _keep(self, rule: Learned, state: State, name: str, generalises: float) -> None:
+        text = f"{name}: {rule.text}" if state.parent is None else f"{state.text} | {name}: {rule.text}"
+        cost = state.cost + RULE + rule.cost
+        self._found.append(Proposal(rule.grids[self._shown :], text, cost, generalises))
+
+    def _parts(self) -> None:
+        for state, split, parts in self._enumeration.parted[self._parted : self._parted + PARTED]:
+            if not self._more():
+                return
+            self._parted += 1
+            for rule in choice.chosen(parts, self._outputs, self._more):
+                self._keep(rule, state, f"choose from {split}", 1.0)
+            for rule in choice.combined(parts, self._outputs, self._more):
+                self._keep(rule, state, f"combine {split}", 1.0)
+
+    def _rules(self) -> None:
+        states = sorted(self._aligned, key=lambda s: s.cost)
+        for base in self._bases(states):
+            if not self._more():
+                return
+            self._described.add(mark(base.grids))
+            described = cells.describe(base.grids, self._beside(base, states))
+            if [g.shape for g in base.grids] != self._sizes:
+                inputs = self._enumeration.states[0].grids
+                more = [planes.whole(g, *b.shape) for g, b in zip(inputs, base.grids, strict=True)]
+                described = [[*d, *m] for d, m in zip(described, more, strict=True)]
+            learned = cells.rules(described, self._outputs, DEPTH, self._more)
+            sure = cells.generalises(described, self._outputs, DEPTH, self._more) if learned else 0.0
+            for rule in learned:
+                self._keep(rule, base, "cells", sure)
+
+    def _canvas(self) -> None:
+        """Rules that look at the whole input alone: tables, and rules of cells where all outputs have one shape."""
+        start = self._enumeration.states[0]
+        self._found += lookup.looked_up(start.grids, self._outputs)
+        shapes = {o.shape for o in self._outputs}
+        if len(shapes) > 1 or not self._more():
+            return
+        rows, columns = shapes.pop()
+        described = [planes.canvas(g, rows, columns) for g in start.grids]
+        learned = cells.rules(described, self._outputs, CANVAS, self._more)
+        sure = cells.generalises(described, self._outputs, CANVAS, self._more) if learned else 0.0
+        for rule in learned:
+            self._keep(rule, start, f"canvas {rows}×{columns}", sure)
+
+    def _bases(self, states: Sequence[State]) -> list[State]:
+        def likeness(state: State) -> float:
+            return float(np.mean([(g == o).mean() for g, o in zip(state.grids, self._outputs, strict=False)]))
+
+        fresh = [s for s in states[:400] if mark(s.grids) not in self._described]
+        first = [s for s in fresh[:1] if not self._described]
+        rest = sorted(fresh[len(first) :], key=lambda s: s.cost * 0.15 - likeness(s))
+        return [*first, *rest[: BASES - len(first)]]
+
+    def _beside(self, base: State, states: Sequence[State]) -> list[tuple[str, float, tuple[Grid, ...]]]:
+        shapes = [g.shape for g in base.grids]
+        fit = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes]
+        return [(f"[{s.text}]", 0.7 + s.cost, s.grids) for s in fit[:EXTRA]]

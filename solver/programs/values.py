@@ -1,0 +1,54 @@
+"""What the search works on: states (one grid for each demonstration and test input) and what it proposes.
+
+Knows nothing of primitives. Law: two states with equal grids are one state; the cheapest program for it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solver.core import Grid
+
+Mark = bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a program answers: one grid for each test input.
+
+    `program`: its text. `cost`: description length, in steps. `generalises`: the share of demonstrations that the
+    cheapest program found without them gets right, 0 to 1. `support`: programs found that answer the same.
+    """
+
+    grids: tuple[Grid, ...]
+    program: str
+    cost: float
+    generalises: float = 1.0
+    support: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The outcome of a program on every demonstration input, then every test input.
+
+    `parent`: the state it was made from by `step`, None for the inputs themselves. `steps`: primitives used.
+    """
+
+    grids: tuple[Grid, ...]
+    cost: float
+    parent: State | None = None
+    step: str = ""
+    steps: int = 0
+
+    @property
+    def text(self) -> str:
+        """The program: its steps in the order they are done."""
+        if self.parent is None:
+            return self.step or "input"
+        return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
+
+
+def mark(grids: Sequence[Grid]) -> Mark:
+    """Equal for equal sequences of grids alone."""
+    return b"".join(bytes(g.shape) + g.tobytes() for g in grids)

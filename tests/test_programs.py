@@ -1,0 +1,327 @@
+"""The inductive solver: its rules, its search, its ranking, its command. Tasks are made here, never read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solver.clock import Deadline, now
+from solver.core import Grid, Pair, Task, key, same, seed_for
+from solver.programs import __main__ as command
+from solver.programs import batch, bench, cells, choice, endings, lookup, moves, planes, stamps, tree, uses
+from solver.programs.enumerate import Enumeration
+from solver.programs.solve import background, rank, solve
+from solver.programs.values import Proposal, State
+from solver.tasks import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+NODES = 500
+
+
+def always() -> bool:
+    return True
+
+
+def draw(rng: np.random.Generator, rows: int = 6, columns: int = 7, colours: int = 4) -> Grid:
+    """A grid of about half background."""
+    cells_ = rng.integers(1, colours, size=(rows, columns)) * (rng.random((rows, columns)) < 0.5)
+    return cells_.astype(np.uint8)
+
+
+def made(change, number: int = 3, **shape: int) -> tuple[Task, list[Grid]]:
+    """A task whose outputs are `change` of random inputs, and the right answers."""
+    rng = np.random.default_rng(seed_for(0, "made", "test"))
+    inputs = [draw(rng, **shape) for _ in range(number + 1)]
+    pairs = tuple(Pair(g, change(g)) for g in inputs[:-1])
+    return Task("made", pairs, (inputs[-1],)), [change(inputs[-1])]
+
+
+def answers(task: Task, nodes: int = NODES) -> list[Grid]:
+    return [p.grids[0] for p in solve(task, Deadline.after(30), nodes)[:2]]
+
+
+def recolour_tall(grid: Grid) -> Grid:
+    """Cells with something above become 7."""
+    above = np.vstack([np.zeros_like(grid[:1]), grid[:-1]])
+    return np.where((grid != 0) & (above != 0), 7, grid).astype(np.uint8)
+
+
+TRUTHS = {
+    "two steps": lambda g: np.rot90(g)[::-1].copy(),
+    "a step and a map": lambda g: np.array([0, 5, 6, 3, 4, 5, 6, 7, 8, 9], np.uint8)[g[:, ::-1]],
+    "a rule of cells": recolour_tall,
+    "pieces": lambda g: np.where(g != 0, g, g[::-1]),
+    "scaled": lambda g: np.kron(g, np.ones((3, 1), np.uint8)),
+    "both halves": lambda g: np.where((g[:, :3] != 0) & (g[:, -3:] == 0), 8, 0).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_a_program_is_found_for_a_task_made_by_one(name):
+    task, right = made(TRUTHS[name])
+    assert any(same(found, right[0]) for found in answers(task))
+
+
+def test_every_proposal_comes_from_a_program_that_reproduces_every_demonstration():
+    """Asked for the demonstrations' own inputs, the solver answers their outputs, whatever else it proposes."""
+    task, _ = made(recolour_tall)
+    again = Task("again", task.demonstrations, tuple(p.input for p in task.demonstrations))
+    proposals = solve(again, Deadline.after(30), NODES)
+    assert proposals
+    for proposal in proposals:
+        assert all(same(g, p.output) for g, p in zip(proposal.grids, task.demonstrations, strict=True))
+
+
+def test_the_same_nodes_give_the_same_proposals():
+    task, _ = made(TRUTHS["a step and a map"], rows=3, columns=4)
+    runs = [solve(task, Deadline.after(60), NODES) for _ in range(2)]
+    told = [[(p.program, p.cost, p.generalises, [key(g) for g in p.grids]) for p in run] for run in runs]
+    assert told[0] == told[1]
+
+
+def test_nothing_is_proposed_where_demonstrations_contradict_each_other():
+    grid = draw(np.random.default_rng(1))
+    pairs = (Pair(grid, grid[::-1].copy()), Pair(grid, grid[:, ::-1].copy()))
+    assert solve(Task("no", pairs, (grid,)), Deadline.after(2), 500) == ()
+
+
+def test_the_search_stops_at_its_deadline_and_at_once_when_there_is_no_time():
+    noise = np.random.default_rng(2)
+    pairs = tuple(Pair(draw(noise, 15, 15), draw(noise, 15, 15)) for _ in range(3))
+    task = Task("noise", pairs, (draw(noise, 15, 15),))
+    for seconds, most in ((0.0, 5.0), (1.0, 20.0)):
+        start = now()
+        solve(task, Deadline.after(seconds), 10**6)
+        assert now() - start < most
+
+
+def test_a_background_that_is_not_black_is_exchanged_with_it_and_back():
+    task, right = made(lambda g: g[::-1].copy())
+    lookup = np.array([7, 1, 2, 3, 4, 5, 6, 0, 8, 9], np.uint8)
+    pairs = tuple(Pair(lookup[p.input], lookup[p.output]) for p in task.demonstrations)
+    other = Task("other", pairs, tuple(lookup[t] for t in task.tests))
+    assert background(other) == 7
+    assert background(task) == 0
+    assert same(answers(other)[0], lookup[right[0]])
+
+
+def test_equal_outcomes_are_extended_once():
+    """On a grid that no flip changes, flips lead to no new state."""
+    grid = np.full((2, 2), 3, np.uint8)
+    enumeration = Enumeration(Task("flat", (Pair(grid, grid),), (grid,)), Deadline.after(30), 400)
+    states = list(enumeration.run(400))
+    marks = [tuple(key(g) for g in s.grids) for s in states]
+    assert len(set(marks)) == len(marks)
+    assert not any(s.step.startswith(("flip", "rotate", "transpose")) for s in states)
+
+
+# ---- rules -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_a_learned_tree_is_right_on_every_case(seed):
+    rng = np.random.default_rng(seed)
+    tests = rng.random((12, 60)) < 0.4
+    truth = np.where(tests[2], np.where(tests[5], 1, 0), np.where(tests[7], 2, 0))
+    lesson = tree.Lesson(tests, truth == np.arange(3)[:, None], np.ones(12, np.float32), np.ones(3, np.float32))
+    found = tree.learn(lesson, 4, always)
+    assert found
+    for rule in found:
+        assert (tree.decide(rule, tests) == truth).all()
+
+
+def test_the_simplest_rule_comes_first():
+    tests = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]], bool)
+    right = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)
+    lesson = tree.Lesson(tests, right, np.array([2, 1, 1], np.float32), np.ones(2, np.float32))
+    rule = tree.learn(lesson, 3, always)[0]
+    assert (rule.test, rule.cost) == (1, 1 + 1 + 1 + tree.NODE)
+
+
+def test_a_rule_of_cells_generalises_where_the_truth_is_one():
+    task, _ = made(recolour_tall)
+    described = cells.describe([p.input for p in task.demonstrations] + list(task.tests), ())
+    outputs = [p.output for p in task.demonstrations]
+    assert cells.generalises(described, outputs, 3, always) == 1.0
+
+
+def test_planes_are_the_same_for_every_grid_and_have_its_shape():
+    rng = np.random.default_rng(3)
+    one, other = planes.planes(draw(rng, 1, 1)), planes.planes(draw(rng, 9, 4))
+    assert [(p.name, p.kind) for p in one] == [(p.name, p.kind) for p in other]
+    assert {p.values.shape for p in other} == {(9, 4)}
+    assert len({p.name for p in one}) == len(one)
+
+
+def test_a_part_is_chosen_by_what_sets_it_apart():
+    parts = [tuple(np.full((1, n), n, np.uint8) for n in sizes) for sizes in ((1, 3, 2), (4, 2), (1, 2, 5))]
+    [first, *_] = choice.chosen(parts, [parts[0][1], parts[1][0]], always)
+    assert same(first.grids[2], parts[2][2])
+
+
+# ---- endings and ranking ---------------------------------------------------------------------------------------------
+
+
+def test_a_colour_that_becomes_two_is_no_colour_map():
+    cells_ = np.array([1, 1, 2], np.uint8)
+    assert endings.colour_map(cells_, np.array([3, 4, 2], np.uint8)) is None
+    assert endings.colour_map(cells_, np.array([3, 3, 2], np.uint8)).tolist() == [0, 3, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_colour_moves_by_a_rule_of_its_own():
+    inputs = [np.zeros((5, 5), np.uint8) for _ in range(3)]
+    outputs = []
+    for n, grid in enumerate(inputs):
+        grid[0, n], grid[3, 3] = 4, 6
+        output = np.zeros((5, 5), np.uint8)
+        output[4, n], output[3, 2] = 4, 6
+        outputs.append(output)
+    proposal = moves.moved(State(tuple(inputs), 0.0), outputs[:2])
+    assert proposal is not None
+    assert same(proposal.grids[0], outputs[2])
+
+
+def test_a_stamp_is_what_all_seeds_have_around_them():
+    inputs, outputs = [], []
+    for places in (((1, 1), (5, 6)), ((3, 3),), ((0, 4), (6, 2))):
+        grid = np.zeros((8, 8), np.uint8)
+        output = grid.copy()
+        for i, j in places:
+            grid[i, j] = output[i, j] = 2
+            for a, b in ((i - 1, j - 1), (i + 1, j + 1), (i, j + 1)):
+                if 0 <= a < 8 and 0 <= b < 8:
+                    output[a, b] = 4
+        inputs.append(grid)
+        outputs.append(output)
+    [proposal, *_] = stamps.stamped(State(tuple(inputs), 0.0), outputs[:2])
+    assert same(proposal.grids[0], outputs[2])
+
+
+def test_a_table_answers_what_it_has_seen_and_nothing_else():
+    few, many, more_ = (np.array([[1, 1, 0][:n] + [0] * (3 - n)], np.uint8) for n in (1, 2, 0))
+    outputs = [np.full((1, 1), c, np.uint8) for c in (5, 5, 6)]
+    found = list(lookup.looked_up([few, few[:, ::-1], many, few], outputs))
+    assert "table of whole_cells" in [p.program for p in found]
+    assert all(same(p.grids[0], outputs[0]) for p in found)
+    unseen = list(lookup.looked_up([few, few[:, ::-1], many, more_], outputs))
+    assert "table of whole_cells" not in [p.program for p in unseen]
+
+
+def test_an_answer_is_ranked_by_cost_and_by_how_it_generalises_and_comes_once():
+    a, b = np.array([[1]], np.uint8), np.array([[2]], np.uint8)
+    found = rank([Proposal((a,), "long", 5.0), Proposal((b,), "lucky", 3.0, 0.0), Proposal((a,), "short", 4.0)])
+    assert [(p.program, p.support) for p in found] == [("short", 2), ("lucky", 1)]
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def challenges(folder: Path) -> tuple[Path, Path]:
+    """Two tasks, one with a truth and one of noise, and their solutions, as Kaggle's files."""
+    task, right = made(lambda g: g[::-1].copy())
+    noise = np.random.default_rng(5)
+    shown = [{"input": draw(noise).tolist(), "output": draw(noise).tolist()} for _ in range(3)]
+    tasks_ = {
+        "00000001": {
+            "train": [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations],
+            "test": [{"input": task.tests[0].tolist()}],
+        },
+        "00000002": {"train": shown, "test": [{"input": draw(noise).tolist()}]},
+    }
+    (folder / "c.json").write_text(json.dumps(tasks_))
+    solutions = {"00000001": [right[0].tolist()], "00000002": [draw(noise).tolist()]}
+    (folder / "s.json").write_text(json.dumps(solutions))
+    return folder / "c.json", folder / "s.json"
+
+
+def test_the_command_scores_what_it_answered_and_goes_on_with_an_unfinished_file(tmp_path, capsys):
+    asked, right = challenges(tmp_path)
+    flags = ["--challenges", str(asked), "--solutions", str(right), "--output", str(tmp_path / "o.jsonl")]
+    flags += ["--nodes", "300", "--seconds", "3", "--workers", "1"]
+    assert command.main(flags) == 0
+    assert "1 of 2 solved (pass@2 50.0 %" in capsys.readouterr().out
+    lines = (tmp_path / "o.jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    (tmp_path / "o.jsonl").write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])
+    assert command.main(flags) == 0
+    out = capsys.readouterr().out
+    assert "00000001" not in out  # answered before
+    assert "1 of 2 solved" in out
+    assert command.main([*flags, "--nodes", "301"]) == 2
+    assert "another run" in capsys.readouterr().err
+
+
+def test_the_command_wants_one_source_of_tasks(capsys):
+    assert command.main([]) == 2
+    assert "expected an embedded set or --challenges FILE" in capsys.readouterr().err
+
+
+def test_lines_survive_being_written_and_read(tmp_path):
+    task, _ = made(lambda g: g[::-1].copy())
+    line, chosen = batch.answer(task, 20.0, 300), batch.Settings("made", 20.0, 300)
+    batch.write(tmp_path / "o.jsonl", chosen, [line])
+    assert batch.read(tmp_path / "o.jsonl", chosen) == {"made": line}
+    with pytest.raises(BadInput, match="another run"):
+        batch.read(tmp_path / "o.jsonl", batch.Settings("made", 21.0, 300))
+
+
+def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
+    line = batch.Line("aaaaaaaa", 1.0, 1, [], ["crop | flip_left_right"], [2.0], [1.0], solved=True)
+    batch.write(tmp_path / "o.jsonl", batch.Settings("x", 1.0, 1), [line])
+    found = uses.used([tmp_path / "o.jsonl"])
+    assert found["crop"] == ["aaaaaaaa"]
+    assert found["rotate_90"] == []
+    assert "| `crop` | 1 | aaaaaaaa |" in uses.rendered(found)
+
+
+# ---- throughput and shape --------------------------------------------------------------------------------------------
+
+
+def test_sharing_states_reaches_what_running_every_program_reaches():
+    task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
+    assert bench.same_outcomes(task)
+
+
+def test_sharing_states_covers_more_programs_a_second():
+    task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
+    slow = bench.naive(task, bench.drawn(task, 2000, 0), Deadline.after(0.5), now)
+    fast, _ = bench.shared(task, bench.STEPS, Deadline.after(1.5), now)
+    assert fast.per_second > 2 * slow.per_second
+
+
+ORDER = tuple(
+    """
+    regions registry values geometry colouring shapes lines patterns pieces joins tree planes enumerate cells choice
+    endings moves stamps lookup solve uses bench batch
+    """.split()
+)
+PACKAGE = ROOT / "solver" / "programs"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_within_the_package_point_down_and_outside_it_to_the_core_alone(name):
+    allowed = {"solver.core", *(f"solver.programs.{other}" for other in ORDER[: ORDER.index(name)])}
+    allowed |= {"solver.clock", "solver.tasks"} if name == "batch" else set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("solver"):
+            parts = {f"{node.module}.{a.name}" for a in node.names}
+            names = parts if node.module == "solver.programs" else {node.module}
+            assert names <= allowed, f"{name}:{node.lineno}"
+
+
+def test_loading_the_solver_loads_no_model_library():
+    program = (
+        "import sys, solver.programs.solve\n"
+        "sys.exit(str(sorted({'torch', 'transformers', 'vllm', 'peft'} & set(sys.modules)) or ''))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip() == ""

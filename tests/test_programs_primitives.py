@@ -1,0 +1,141 @@
+"""Every primitive by its laws, and some of them by hand."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solver.core import Grid, key
+from solver.programs import enumerate as _all  # noqa: F401  the primitives register themselves
+from solver.programs import regions
+from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, checked
+
+COLOURED = {**INPUT_COLOURED, **OUTPUT_COLOURED}
+EVERY = [p for table in (UNARY, COLOURED, SPLITS, JOINS) for p in table.values()]
+SIDES = st.sampled_from((1, 2, 3, 4, 6, 9))
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Grid:
+    """Small grids, mostly background, as tasks have them."""
+    rows, columns = draw(SIDES), draw(SIDES)
+    palette = draw(st.lists(st.integers(0, 9), min_size=1, max_size=4))
+    cells = draw(st.lists(st.sampled_from([0, *palette]), min_size=rows * columns, max_size=rows * columns))
+    return np.array(cells, np.uint8).reshape(rows, columns)
+
+
+def lawful(run, given_grids):
+    """What it returns is a grid or None, the same each time, and its arguments stay as they are."""
+    before = [key(g) for g in given_grids]
+    first, second = checked(run()), checked(run())
+    assert [key(g) for g in given_grids] == before
+    assert (first is None) == (second is None)
+    if first is not None:
+        assert first.dtype == np.uint8
+        assert first.max() <= 9
+        assert key(first) == key(second)
+
+
+@pytest.mark.parametrize("primitive", UNARY.values(), ids=lambda p: p.name)
+@settings(max_examples=8)
+@given(grid=grids())
+def test_a_primitive_of_one_grid_keeps_the_laws(primitive, grid):
+    lawful(partial(primitive.run, grid), [grid])
+
+
+@pytest.mark.parametrize("primitive", COLOURED.values(), ids=lambda p: p.name)
+@settings(max_examples=8)
+@given(grid=grids(), colour=st.integers(1, 9))
+def test_a_primitive_with_a_colour_keeps_the_laws(primitive, grid, colour):
+    lawful(partial(primitive.run, grid, colour), [grid])
+
+
+@pytest.mark.parametrize("primitive", SPLITS.values(), ids=lambda p: p.name)
+@settings(max_examples=8)
+@given(grid=grids())
+def test_parts_are_grids_no_larger_than_the_whole(primitive, grid):
+    before = key(grid)
+    parts, again = primitive.run(grid), primitive.run(grid)
+    assert key(grid) == before
+    assert (parts is None) == (again is None)
+    for part, same in zip(parts or (), again or (), strict=True):
+        assert part.dtype == np.uint8
+        assert key(part) == key(same)
+        assert 1 <= part.shape[0] <= grid.shape[0]
+        assert 1 <= part.shape[1] <= grid.shape[1]
+
+
+@pytest.mark.parametrize("primitive", JOINS.values(), ids=lambda p: p.name)
+@settings(max_examples=8)
+@given(parts=st.lists(grids(), min_size=1, max_size=4), alike=st.booleans())
+def test_a_primitive_of_parts_keeps_the_laws(primitive, parts, alike):
+    parts = tuple(np.resize(p, parts[0].shape) for p in parts) if alike else tuple(parts)
+    lawful(partial(primitive.run, parts), parts)
+
+
+@pytest.mark.parametrize("primitive", EVERY, ids=lambda p: p.name)
+def test_every_primitive_says_what_it_does_and_has_a_cost(primitive):
+    assert (inspect.getdoc(primitive.run) or "").endswith(".")
+    assert primitive.cost > 0
+
+
+def grid(*rows: str) -> Grid:
+    """A grid from text: one string a row, `.` is background."""
+    return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.uint8)
+
+
+BY_HAND = {
+    "flip_left_right": ((("12", "3."),), ("21", ".3")),
+    "fractal": ((("1.", ".2"),), ("1...", ".2..", "..1.", "...2")),
+    "crop": ((("...", ".12"),), ("12",)),
+    "drop_repeats": ((("11", "11", "22"),), ("1", "2")),
+    "shrink": ((("1122", "1122"),), ("12",)),
+    "smallest_tile": ((("121212", "343434"),), ("12", "34")),
+    "reverse_rings": ((("1111", "1221", "1221", "1111"),), ("2222", "2112", "2112", "2222")),
+    "fill_enclosed_as_around": ((("333", "3.3", "333"),), ("333", "333", "333")),
+    "largest_only": ((("11.2", "1..2"),), ("11..", "1...")),
+    "remove_single": ((("1.22",),), ("..22",)),
+    "rays_right": ((("1..2.",),), ("11122",)),
+    "rays_down_right": ((("1..", "...", "..."),), ("1..", ".1.", "..1")),
+    "connect_across": ((("1..1", "1..2"),), ("1111", "1..2")),
+    "fall_down": ((("12", "..", ".3"),), ("..", ".2", "13")),
+    "drop_down": ((("11", ".1", "..", "22"),), ("..", "11", ".1", "22")),
+    "with_mirror_left_right": ((("12..",),), ("1221",)),
+    "complete_tiles_of_background": ((("1212", "1.12", "1212"),), ("1212", "1212", "1212")),
+    "colours_of_lattice": ((("1.5.2", "..5..", "55555", "3.5.4"),), ("12", "34")),
+    "histogram": ((("11.2",),), ("12", "1.")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_primitive_does_what_was_worked_out_by_hand(name):
+    (given_rows,), wanted = BY_HAND[name]
+    made = checked(UNARY[name].run(grid(*given_rows)))
+    assert made is not None
+    assert made.tolist() == grid(*wanted).tolist()
+
+
+def test_flooding_stops_at_walls():
+    made = INPUT_COLOURED["flood"].run(grid("3.1.", "..1."), 3)
+    assert made.tolist() == grid("331.", "331.").tolist()
+
+
+def test_regions_come_in_reading_order_with_their_boxes():
+    found = regions.of_colour(grid(".22.", ".2.1", "3..1"))
+    assert [(r.colour, r.top, r.left, r.size) for r in found] == [(2, 0, 1, 3), (1, 1, 3, 2), (3, 2, 0, 1)]
+
+
+def test_a_hole_is_enclosed_and_a_bay_is_not():
+    assert regions.enclosed(grid("1111", "1.1.", "1111")).tolist()[1] == [False, True, False, False]
+    assert regions.holes(grid("111", "1.1", "111") != 0) == 1
+
+
+def test_the_odd_part_is_the_one_there_is_least_of():
+    parts = (grid("1"), grid("2"), grid("1"))
+    assert JOINS["odd_one_out"].run(parts).tolist() == [[2]]
+    assert JOINS["most_often"].run(parts).tolist() == [[1]]
