@@ -94,7 +94,8 @@ class Worker:
 
     def run(self) -> None:
         script = self.script.get("start") or [""]
-        what = script[min(sum("start" in entry for entry in self.earlier), len(script)) - 1]
+        order = [entry["start"] for entry in map(json.loads, self.log.read_text().splitlines()) if "start" in entry]
+        what = script[min(order.index(os.getpid()) + 1, len(script)) - 1]  # two may start at once: the file decides
         if what != "deaf":
             self.misbehave(what)
         self.report(kind="ready", seconds=0.1, notes=["nobody is trained"])

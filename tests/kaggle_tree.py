@@ -188,7 +188,7 @@ def fence(tree: Tree, environment: Mapping[str, str]) -> str:
 
 def start(tree: Tree, flags: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     """The notebook on its way in a tree, behind the fence if this machine lets us build one; and why not."""
-    dropped = ("KAGGLE_IS_COMPETITION_RERUN", "PYTHONPATH")
+    dropped = ("KAGGLE_IS_COMPETITION_RERUN", "PYTHONPATH", "TORCHINDUCTOR_CACHE_DIR")  # torch sets the last, outside
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {"KAGGLE_ROOT": str(tree.root), "TREE": str(tree.root), "WORKING": str(tree.working)}
     environment |= {"TMPDIR": str(tree.scratch), "SUBMISSION_FLAGS": flags, "MPLBACKEND": "module://of_the_notebook"}
