@@ -201,7 +201,7 @@ class Config:
     reserve: float = 8.0
     minimum: float = 6.0
     cost: Cost = field(default_factory=lambda: Cost(3.0, 0.012))
-    quick_cost: Cost = field(default_factory=lambda: Cost(0.2, 0.001))
+    quick_cost: Cost = field(default_factory=lambda: Cost(0.3, 0.002))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -251,12 +251,13 @@ PRESETS: Mapping[str, Config] = {
 }
 
 QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
-QUICK_WEIGHT = 8.0  # of quick answers where seconds are short: a second spent on them solves more than one of training
+QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: one spent on them solves more than one of training
+ENOUGH = 0.6  # of what a task's adapter and views are expected to cost: with less it has no time to answer
 
 
 def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
     """The rounds of a run over so many tasks. Without training the base model's views are sampled in its place."""
-    adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum)
+    adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum, enough=ENOUGH)
     if config.train.scope == "shared":  # sampled as the base model is, only under more views
         scale = config.views / max(1, config.quick_views)
         cost = Cost(scale * config.quick_cost.fixed, scale * config.quick_cost.per_token)

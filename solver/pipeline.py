@@ -70,12 +70,14 @@ def solve(
     stop: Deadline,
     shared: Mapping[str, Adapter] = NO_ADAPTERS,
     format: Format = GRID,
+    hurried: bool = False,
 ) -> list[TaskResult]:
     """One round of these tasks: an adapter for each, then all their views in one batch, read back into candidates.
 
     `number`: of the round; `BASE` trains nothing, and rounds after `ADAPTER` draw other examples, adapters and views.
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
     `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
+    `hurried`: the seconds may not do, so a few views of each test input come before the others, not beside them.
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work if number != BASE and config.train.scope != "task" else ():
@@ -87,11 +89,13 @@ def solve(
     if number != BASE and config.train.steps and config.train.scope != "shared":
         teach(work, number, trainer, config, train_seconds, stop)
     if number == BASE:
-        ask(work, config.quick_views, sampler, config, stop)
+        ask(work, config.quick_views, sampler, config, stop, hurried)
+    elif config.search.p_min:
+        find(work, config.views, sampler, config, stop)
     else:
-        (find if config.search.p_min else ask)(work, config.views, sampler, config, stop)
-        if config.search.views and isinstance(sampler, Scorer):
-            reread(work, sampler, config, stop)
+        ask(work, config.views, sampler, config, stop, hurried)
+    if number != BASE and config.search.views and isinstance(sampler, Scorer):
+        reread(work, sampler, config, stop)
     sampler.forget([item.adapter for item in work if item.adapter and item.adapter != shared.get(item.task.id)])
     return [report(item, number) for item in work]
 
@@ -182,12 +186,16 @@ def keep(item: Work, made: TrainReport) -> None:
         item.notes.append(f"training stopped after {made.steps} of {made.planned} steps")
 
 
-def ask(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:
-    """Sample every view of every test input in one batch, the first views of all tasks first, and read the replies."""
+def ask(
+    work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline, hurried: bool = False
+) -> None:
+    """Sample every view of every test input in one batch, or, `hurried`, a quarter of them first; read the replies."""
     started = now()
     asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
     asked.sort(key=lambda pair: pair[1][0])
-    replies = sampler.sample([(prompt, item.adapter) for item, (_, prompt) in asked], stop)
+    first = sum(number < views / 4 for _, (number, _) in asked) if hurried else len(asked)
+    requests = [(prompt, item.adapter) for item, (_, prompt) in asked]
+    replies = [*sampler.sample(requests[:first], stop), *(sampler.sample(requests[first:], stop) if hurried else [])]
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
     for (item, (_, prompt)), reply in zip(asked, replies, strict=True):
         unfinished[item.task.id] += reply is None

@@ -241,7 +241,7 @@ class Pool:
         tasks = [task_to_json(self.tasks[i]) for i in grant.task_ids]
         shared = {i: self.shared[i] for i in grant.task_ids if i in self.shared}
         order = {"round": grant.stage.number, "tasks": tasks, "seconds": grant.seconds}
-        order |= {"shared": shared, "keep": str(self.keep.resolve())}
+        order |= {"hurried": grant.hurried, "shared": shared, "keep": str(self.keep.resolve())}
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             child.order(order | {"train_seconds": dict(grant.train_seconds)})
 

@@ -6,13 +6,14 @@ next one; a task gets at most two turns in a round, so every run ends.
 
 Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, `further`, for
 those whose vote is split, the most split first. Further stages use the time that the others leave; who takes part is
-decided when no turn is out, so that it depends on votes alone and not on which device was faster. A further turn that
-would get less than `ENOUGH` of its predicted cost is not begun: it would train and have no time to answer.
+decided when no turn is out, so that it depends on votes alone and not on which device was faster.
 
 Shares. A turn gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
 pending ones.
 Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
-less than its stage's minimum, and none so much that a later first turn of its stage would get less.
+less than its stage's minimum, and none so much that a later first turn of its stage would get less. A stage may want
+`enough` of what its turns are predicted to cost: a turn that would get less would train and have no time to answer, so
+fewer tasks have it, each with enough, and the costliest none.
 
 Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one). When the
 budget is tight (predicted cost above the usable seconds), the small end comes first: a second spent there yields most
@@ -37,7 +38,7 @@ PRIOR_POINTS = 5  # tasks' worth of trust in the prior's shape, spread over the 
 USED_UP = 0.95  # of its seconds: a turn that used more was probably cut short, so its costs are lower bounds
 LEAST_COST = 0.01  # of the prior: a fit never predicts less, so that no share is zero
 STRETCH = 1.5  # a further turn may take so many times what is predicted for it
-ENOUGH = 0.6  # of what is predicted for it: a further turn is not begun with less
+SCARCE = 1.5  # times what is predicted for it: a turn with less is in a hurry
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Stage:
     `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
     seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
     need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage begins. `weight`:
-    of its turns where seconds are shared.
+    of its turns where seconds are shared. `enough`: of what a turn is predicted to cost, it is not begun with less.
     """
 
     number: int
@@ -77,13 +78,15 @@ class Stage:
     further: bool = False
     whole: bool = False
     weight: float = 1.0
+    enough: float = 0.0
 
 
 @dataclass(frozen=True)
 class Grant:
     """A turn on a device: these tasks, sampled together, may use `seconds`, of which each may train its own part.
 
-    `ends`: the seconds that will be left when it ends.
+    `ends`: the seconds that will be left when it ends. `hurried`: they may not be enough, so the most important comes
+    first.
     """
 
     device: str
@@ -92,6 +95,7 @@ class Grant:
     seconds: float
     train_seconds: Mapping[str, float]
     ends: float
+    hurried: bool = False
 
 
 def fit(measured: Sequence[tuple[int, float]], prior: Cost, sizes: Sequence[int]) -> Cost:
@@ -206,7 +210,8 @@ class Scheduler:
         place = (*self._stages, *self._further).index(stage)
         self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
         parts = self._train_seconds(stage, task_ids, seconds)
-        self._out[device] = Grant(device, stage, task_ids, seconds, parts, remaining - seconds)
+        hurried = seconds < SCARCE * self._cost(stage, task_ids)
+        self._out[device] = Grant(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
         return self._out[device]
 
     def returned(
@@ -247,26 +252,45 @@ class Scheduler:
             if self._queue[stage.number] or self._again[stage.number]:
                 if not usable >= stage.minimum or self._held_up(stage):
                     return None
-                total = math.fsum(s.weight * self._predict(s, i) for s, i in self._waiting())
-                task_ids, turns, retry = self._take(stage, small_end=self.predicted() > usable * self.devices)
-                share = stage.weight * math.fsum(self._predict(stage, i) for i in task_ids) / total
-                return stage, task_ids, self._seconds(stage, usable, self._free(remaining) * share, turns), retry
+                return self._from_queue(stage, usable, remaining)
         for stage in self._further:
             if self._again[stage.number] and usable >= stage.minimum:
-                task_ids, _, retry = self._take(stage, small_end=True)
+                task_ids, _, retry = self._take(stage, True, usable)
                 return stage, task_ids, self._stretched(stage, task_ids, usable), retry
         further = self._next_further()
         return None if further is None else self._begin_further(further, usable)
 
+    def _from_queue(
+        self, stage: Stage, usable: float, remaining: float
+    ) -> tuple[Stage, tuple[str, ...], float, bool] | None:
+        """The next turn of a stage that every task gets, or None where no task of it has enough seconds."""
+        total = math.fsum(s.weight * self._predict(s, i) for s, i in self._waiting())
+        task_ids, turns, retry = self._take(stage, self.predicted() > usable * self.devices, usable)
+        if not task_ids:
+            return None
+        share = self._free(remaining) * stage.weight * self._cost(stage, task_ids) / total
+        least = stage.enough * self._cost(stage, task_ids)
+        return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, turns))), retry
+
     def _begin_further(self, stage: Stage, usable: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
         """As many first tasks of the first planned group as there are enough seconds for; the others stay planned."""
         planned = self._planned[stage.number]
-        for at, task_ids in enumerate(planned):
-            costs = accumulate(self._predict(stage, i) for i in task_ids)
-            if count := sum(usable >= max(stage.minimum, ENOUGH * cost) for cost in costs):
-                planned[at : at + 1] = [task_ids[count:]] if task_ids[count:] else []
-                return stage, task_ids[:count], self._stretched(stage, task_ids[:count], usable), False
+        for at in range(len(planned)):
+            if task_ids := self._affordable(stage, planned, at, usable):
+                return stage, task_ids, self._stretched(stage, task_ids, usable), False
         return None
+
+    def _affordable(self, stage: Stage, groups: list[tuple[str, ...]], at: int, usable: float) -> tuple[str, ...]:
+        """Take the first tasks of a group off it, as many as there are enough seconds for."""
+        task_ids = groups[at]
+        costs = accumulate(self._predict(stage, i) for i in task_ids)
+        count = sum(usable >= max(stage.minimum, stage.enough * cost) for cost in costs)
+        if count:
+            groups[at : at + 1] = [task_ids[count:]] if task_ids[count:] else []
+        return task_ids[:count]
+
+    def _cost(self, stage: Stage, task_ids: Iterable[str]) -> float:
+        return math.fsum(self._predict(stage, i) for i in task_ids)
 
     def _waiting(self) -> list[tuple[Stage, str]]:
         """The tasks of all pending turns that every task gets, with their stages."""
@@ -282,12 +306,13 @@ class Scheduler:
         running = math.fsum(max(0.0, remaining - grant.ends) for grant in self._out.values())
         return max(0.0, (remaining - self._reserve) * self.devices - running) if remaining < math.inf else math.inf
 
-    def _take(self, stage: Stage, small_end: bool) -> tuple[tuple[str, ...], int, bool]:
+    def _take(self, stage: Stage, small_end: bool, usable: float) -> tuple[tuple[str, ...], int, bool]:
         """The stage's next tasks, how many of its first turns are left with this one, and whether it is a retry."""
         groups, again = self._queue.get(stage.number), self._again[stage.number]
         if not groups:
             return (again.pop(0),), len(again) + 1, True
-        return groups.pop(0 if small_end else -1), len(groups) + 1, False
+        turns = len(groups)
+        return self._affordable(stage, groups, 0 if small_end else turns - 1, usable), turns, False
 
     def _next_further(self) -> Stage | None:
         """The stage of the next further turn."""
@@ -313,13 +338,12 @@ class Scheduler:
         return min(max(share, stage.minimum), most)
 
     def _stretched(self, stage: Stage, task_ids: Sequence[str], usable: float) -> float:
-        predicted = math.fsum(self._predict(stage, i) for i in task_ids)
-        return min(usable, max(stage.minimum, STRETCH * predicted))
+        return min(usable, max(stage.minimum, STRETCH * self._cost(stage, task_ids)))
 
     def _train_seconds(self, stage: Stage, task_ids: Sequence[str], seconds: float) -> dict[str, float]:
         if stage.train_share == 0:  # 0 × inf is no number
             return dict.fromkeys(task_ids, 0.0)
-        total = math.fsum(self._predict(stage, i) for i in task_ids)
+        total = self._cost(stage, task_ids)
         return {i: seconds * stage.train_share * self._predict(stage, i) / total for i in task_ids}
 
     def _take_back(self, grant: Grant, task_ids: list[str], whole: bool) -> None:
@@ -376,6 +400,7 @@ def _check(
     _refuse(f"settled is {settled}: expected 0 to 1", not 0 <= settled <= 1)
     for stage in stages:
         _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
+        _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
         _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
         _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
         least = min(stage.prior.fixed, stage.prior.per_token)

@@ -139,7 +139,8 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
                 report(kind="shared", seconds=round(now() - before, 3), **made)
             else:
                 shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
-                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format)
+                hurried = order["hurried"]
+                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format, hurried)
                 counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
                 engine = counters.take() if counters else {}
                 for result in results:

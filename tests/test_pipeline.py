@@ -272,6 +272,18 @@ def asked(seed):
     return examples, [prompt.tokens for prompt, _ in sampler.batches[0]]
 
 
+def test_in_a_hurry_a_quarter_of_the_views_of_every_test_comes_before_the_rest_and_the_answers_are_the_same():
+    sampler, seconds = FakeSampler(), dict.fromkeys(RULES, 1e6)
+    stop = Deadline.after(1e6, FakeClock())
+    results = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, hurried=True)
+    tests = sum(len(task.tests) for task in TASKS)
+    assert [len(batch) for batch in sampler.batches] == [2 * tests, 6 * tests]
+    usual = solve(sampler=FakeSampler())
+    for result in results:
+        for found, expected in zip(result.candidates, usual[result.task_id].candidates, strict=True):
+            assert [c.grid.tolist() for c in found] == [c.grid.tolist() for c in expected]
+
+
 def test_the_same_seed_asks_the_same_of_both_models_and_another_seed_does_not():
     assert asked(1) == asked(1)
     assert asked(1)[0] != asked(2)[0]

@@ -146,7 +146,7 @@ def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tm
 def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(serve, tmp_path):
     serve("ab", limit=50.0)
     [order] = fake_worker.heard(tmp_path, "order")
-    assert set(order) == {"round", "tasks", "seconds", "train_seconds", "shared", "keep"}
+    assert set(order) == {"round", "tasks", "seconds", "train_seconds", "shared", "keep", "hurried"}
     assert order["round"] == ADAPTER
     assert 40 < order["seconds"] < 49
     assert sum(order["train_seconds"].values()) == pytest.approx(order["seconds"] * CONFIG.train_share)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from solver.scheduler import ENOUGH, Cost, Grant, Job, Scheduler, Stage, fit
+from solver.scheduler import Cost, Grant, Job, Scheduler, Stage, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
@@ -74,7 +74,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     reserve, minimum, group = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0]), draw.randint(1, 8)
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
     prior, further = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
-    each = Stage(3, prior, draw.random(), minimum)
+    each = Stage(3, prior, draw.random(), minimum, enough=draw.choice([0.0, 0.6]))
     stages = [Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0])), each]
     if draw.random() < 0.3:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
@@ -88,7 +88,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
         for device in sorted(free):
             grant = scheduler.next(device, budget - clock)
             if grant is None:
-                late = budget - clock - reserve < minimum
+                late = budget - clock - reserve < enough(scheduler, each)
                 waits = any(out.stage.whole for _, _, out, _, _ in running)
                 assert late or waits or not scheduler.pending, "a device stands idle while tasks wait"
                 continue
@@ -103,9 +103,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
         need = {i: draw.choice([0.0, 0.2, 0.5, 1.0]) for i in measured}
         scheduler.returned(grant, measured, ok, need)
         free[device] = clock
-    later = [scheduler._predict(each, ids[0]) for planned in scheduler._planned.values() for ids in planned]
-    least = max(ENOUGH * min(later, default=0.0), *(stage.minimum for stage in stages))  # of seconds for a turn
-    ended = budget - clock - reserve < least
+    ended = budget - clock - reserve < (least := enough(scheduler, each))
     assert scheduler.finished or ended, "stopped with time and work left"
     if overrun:
         return
@@ -118,6 +116,12 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     if not scheduler.finished and world.devices == 1 and budget > 100 * least:
         idle += sum(max(0.0, budget - reserve - at) for at in free.values())
         assert idle <= IDLE * budget * world.devices, "devices stood idle"
+
+
+def enough(scheduler: Scheduler, each: Stage) -> float:
+    """Seconds that suffice for some turn that waits."""
+    groups = [*scheduler._queue[each.number], *(ids for planned in scheduler._planned.values() for ids in planned)]
+    return max(each.minimum, each.enough * max((scheduler._predict(each, ids[0]) for ids in groups), default=0.0))
 
 
 def check(
@@ -155,7 +159,7 @@ def test_runs_end_and_grants_stay_inside_the_budget_when_turns_take_longer_than_
 def test_seconds_are_shared_by_predicted_cost() -> None:
     scheduler = plan(jobs_of(100, 300))
     first = scheduler.next("cpu", 210.0)  # 200 usable, 400 predicted: tight, so the small one is first
-    assert first == Grant("cpu", adapter(), ("task0",), 50.0, {"task0": 25.0}, 160.0)
+    assert first == Grant("cpu", adapter(), ("task0",), 50.0, {"task0": 25.0}, 160.0, hurried=True)
     scheduler.returned(first, {"task0": 50.0}, ok=True)
     second = scheduler.next("cpu", 160.0)
     assert second is not None
@@ -322,13 +326,34 @@ def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
 
 
 def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
-    scheduler = rounds(jobs_of(100, 10), further=1)
-    for _ in range(4):
+    stages = [replace(adapter(), enough=0.6), replace(adapter(), number=4, further=True, enough=0.6)]
+    scheduler = Scheduler(jobs_of(100, 10), stages, 1, reserve=10.0)
+    for _ in range(2):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
-    assert scheduler.next("cpu", 10.0 + 0.5 * ENOUGH * 10) is None
-    grant = scheduler.next("cpu", 10.0 + 1.1 * ENOUGH * 10)
+    assert scheduler.next("cpu", 10.0 + 0.5 * 0.6 * 10) is None
+    grant = scheduler.next("cpu", 10.0 + 1.1 * 0.6 * 10)
     assert grant is not None
     assert grant.task_ids == ("task1",)
+
+
+def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> None:
+    scheduler = Scheduler(jobs_of(*[20] * 10), [replace(adapter(), enough=0.6)], 4, reserve=0.0)
+    grant = scheduler.next("cpu", 50.0)
+    assert grant is not None
+    assert (grant.task_ids, grant.seconds) == (("task0", "task1", "task2", "task3"), 48.0)
+    assert grant.hurried
+    done(scheduler, grant)
+    assert scheduler.next("cpu", 2.0) is None
+    assert len(scheduler.pending) == 6
+    grant = scheduler.next("cpu", 25.0)
+    assert grant is not None
+    assert (grant.task_ids, grant.seconds) == (("task4", "task5"), 24.0)
+
+
+def test_a_turn_with_seconds_to_spare_is_in_no_hurry() -> None:
+    grant = plan(jobs_of(20)).next("cpu", 1000.0)
+    assert grant is not None
+    assert not grant.hurried
 
 
 def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:

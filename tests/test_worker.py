@@ -125,6 +125,7 @@ def drive(monkeypatch, tmp_path):
                 {
                     "round": ADAPTER,
                     "shared": {},
+                    "hurried": False,
                     **more,
                     "tasks": [task_to_json(task) for task in tasks],
                     "seconds": seconds,
