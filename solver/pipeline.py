@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from solver import augment, formats, score, search, vote
@@ -77,7 +78,7 @@ def solve(
     `number`: of the round; `BASE` trains nothing, and rounds after `ADAPTER` draw other examples, adapters and views.
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
     `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
-    `hurried`: the seconds may not do, so a few views of each test input come before the others, not beside them.
+    `hurried`: the seconds may not do, so a quarter of the views is sampled after the other, not all at once.
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work if number != BASE and config.train.scope != "task" else ():
@@ -189,13 +190,13 @@ def keep(item: Work, made: TrainReport) -> None:
 def ask(
     work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline, hurried: bool = False
 ) -> None:
-    """Sample every view of every test input in one batch, or, `hurried`, a quarter of them first; read the replies."""
+    """Sample every view of every test input in one batch, or, `hurried`, in quarters; read the replies."""
     started = now()
     asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
     asked.sort(key=lambda pair: pair[1][0])
-    first = sum(number < views / 4 for _, (number, _) in asked) if hurried else len(asked)
-    requests = [(prompt, item.adapter) for item, (_, prompt) in asked]
-    replies = [*sampler.sample(requests[:first], stop), *(sampler.sample(requests[first:], stop) if hurried else [])]
+    replies: list[Reply | None] = []
+    for _, batch in groupby(asked, lambda pair: 4 * pair[1][0] // views if hurried else 0):
+        replies += sampler.sample([(prompt, item.adapter) for item, (_, prompt) in batch], stop)
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
     for (item, (_, prompt)), reply in zip(asked, replies, strict=True):
         unfinished[item.task.id] += reply is None
