@@ -57,7 +57,7 @@ def plain(plan) -> None:
     placeholders = answers.placeholders_for(plan.task_set)
     ledger = Ledger(tasks, placeholders, config.rule)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
-        trainer, sampler = build(plan.checkpoint.path, config, Path(scratch))
+        trainer, sampler, config = build(plan.checkpoint.path, config, Path(scratch))
         for number in (BASE, ADAPTER):
             for group in groups:
                 seconds = dict.fromkeys((task.id for task in group), LIMIT)
