@@ -95,7 +95,8 @@ class Run:
         for (task_id, number), message in results.items():
             self._keep(task_id, number, message)
         done = {pair for pair, m in results.items() if all((i, pair[1]) in results for i in m["turn"])}
-        self.shared = [m for m in self.plan.resumed.of_kind("shared") if adapters_from_json({"": m})]
+        made = [m for m in self.plan.resumed.of_kind("shared") if m["adapter"] is not None]
+        self.shared = [m for m in made if adapters_from_json({"": m})]
         return done | {(i, SHARED) for m in self.shared for i in m["task_ids"]}
 
     def _about(self, done: set[tuple[str, int]]) -> About:

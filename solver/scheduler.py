@@ -15,7 +15,8 @@ less than its stage's minimum, and none so much that a later first turn of its s
 `enough` of what its turns are predicted to cost: a turn that would get less would train and have no time to answer, so
 fewer tasks have it, each with enough, and the costliest none.
 
-Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one). When the
+Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one); the groups
+at the end that is served last are smaller, so that the devices end a stage at about the same time. When the
 budget is tight (predicted cost above the usable seconds), the small end comes first: a second spent there yields most
 answers, and it is the costly few that go short. Otherwise the large end comes first: an estimate that was too low
 shows while there is time to correct it, and the last turns are short.
@@ -139,7 +140,7 @@ class Scheduler:
         self._tokens = {job.task_id: job.tokens for job in jobs}
         self._stages = tuple(s for s in stages if not s.further)
         self._further = tuple(s for s in stages if s.further)
-        whole = self._grouped(self._by_size(self._tokens))
+        whole = self._grouped(self._by_size(self._tokens), self._sizes(len(self._tokens))[::-1])
         parts = self._parts(self._by_size(self._tokens), devices)
         self._queue = {stage.number: list(parts if stage.whole else whole) for stage in self._stages}
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
@@ -320,7 +321,8 @@ class Scheduler:
             if stage.number not in self._planned:
                 if self._out or any(self._again.values()):
                     return None  # a vote may still change
-                self._planned[stage.number] = self._grouped(self._split(at))
+                split = self._split(at)
+                self._planned[stage.number] = self._grouped(split, self._sizes(len(split)))
             if self._planned[stage.number]:
                 return stage
         return None
@@ -363,9 +365,21 @@ class Scheduler:
     def _by_size(self, task_ids: Iterable[str]) -> list[str]:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))
 
-    def _grouped(self, task_ids: Sequence[str]) -> list[tuple[str, ...]]:
-        """Groups of similar size, smallest first; whichever end is taken, the same tasks share a turn."""
-        return [tuple(task_ids[at : at + self._group]) for at in range(0, len(task_ids), self._group)]
+    def _grouped(self, task_ids: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, ...]]:
+        """Groups of neighbours; whichever end is taken first, the same tasks share a turn."""
+        ends = list(accumulate(sizes))
+        return [tuple(task_ids[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+
+    def _sizes(self, count: int) -> list[int]:
+        """Of so many tasks' groups, largest first: never more than a device's part of the tasks not yet in a group.
+
+        So a stage's last turns are short and no device waits long for another's (guided self-scheduling,
+        Polychronopoulos and Kuck 1987).
+        """
+        sizes = []
+        while left := count - sum(sizes):
+            sizes.append(min(self._group, math.ceil(left / self.devices)))
+        return sizes
 
     def _parts(self, task_ids: Sequence[str], devices: int) -> list[tuple[str, ...]]:
         """As many parts as devices, alike in size and number of tasks."""

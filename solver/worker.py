@@ -164,9 +164,9 @@ def kept(made: TrainReport, folder: Path) -> dict[str, Any]:
 
 def adapters_from_json(data: Mapping[str, Any]) -> dict[str, Adapter]:
     """The shared adapters an order names, by task; one that is no longer what was trained is left out."""
-    paths = {task_id: Path(known["path"]) for task_id, known in data.items()}
-    whole = {i: sha256(path / ADAPTER_FILE) == data[i]["sha256"] for i, path in paths.items()}
-    return {i: Adapter(data[i]["adapter"], path) for i, path in paths.items() if whole[i]}
+    found = {path: sha256(Path(path) / ADAPTER_FILE) for path in {known["path"] for known in data.values()}}
+    whole = {i: known for i, known in data.items() if found[known["path"]] == known["sha256"]}
+    return {i: Adapter(known["adapter"], Path(known["path"])) for i, known in whole.items()}
 
 
 def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, Any, settings.Config]:

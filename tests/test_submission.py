@@ -560,6 +560,17 @@ def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturb
     assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
 
 
+def test_a_shared_training_that_learned_nothing_is_done_again_when_the_run_is_resumed(call, tmp_path, output):
+    assert call("--scope", "shared-then-task", "--challenges", challenges(tmp_path, MANY)) == 0
+    path = record.directory_of(output) / record.RECORD
+    messages = [record.from_line(line) for line in path.read_bytes().splitlines(keepends=True)]
+    at = next(n for n, m in enumerate(messages) if m["kind"] == "shared")
+    path.write_text("".join(map(record.to_line, [*messages[:at], messages[at] | {"adapter": None}])))
+    before = [o["round"] for o in fake_worker.heard(tmp_path, "order")].count(2)
+    assert call("--resume", path.parent) == 0
+    assert [o["round"] for o in fake_worker.heard(tmp_path, "order")].count(2) == before + 1
+
+
 def test_a_run_whose_weights_were_changed_is_not_resumed(call, tmp_path, weights, output, capsys):
     assert call("--challenges", challenges(tmp_path, MANY)) == 0
     (weights / "model.safetensors").write_bytes(b"others")
@@ -628,11 +639,11 @@ def test_a_run_told_to_end_while_its_worker_starts_ends_soon_with_a_valid_file(t
 
 
 def test_a_run_told_to_end_in_a_turn_keeps_the_answers_it_has(tmp_path, weights, output):
-    names = [f"task{at}" for at in range(5)]  # a turn of the one left over, then one of four, which hangs
+    names = [f"task{at}" for at in range(5)]  # a turn of four, then one of the one left over, which hangs
     path = challenges(tmp_path, dict.fromkeys(names, GOOD))
     status, out, seconds = interrupt(tmp_path, weights, path, output, "stuck", turns={names[0]: ["hang"]})
     assert (status, seconds < 10) == (130, True), out
-    assert "1 from the model, 4 placeholders:" in out
+    assert "4 from the model, 1 placeholder:" in out
     written = json.loads(output.read_text())
     assert answers.validate(written, dict.fromkeys(names, 1)) == []
     assert written["task4"] == [{"attempt_1": [[3, 4]], "attempt_2": [[4, 4]]}]
