@@ -200,7 +200,7 @@ class Config:
     shared_share: float = 0.25
     reserve: float = 8.0
     minimum: float = 6.0
-    cost: Cost = field(default_factory=lambda: Cost(3.0, 0.012))
+    cost: Cost = field(default_factory=lambda: Cost(22.0, 0.011))
     quick_cost: Cost = field(default_factory=lambda: Cost(0.3, 0.002))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)

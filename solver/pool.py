@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import shutil
@@ -131,6 +132,13 @@ class Child:
                 self.process.stdin.close()
         os.close(self.reports)
         self.scratch.cleanup()
+
+
+def undisturbed(result: Mapping[str, Any]) -> float:
+    """Seconds the task of a result would have used, had its training not been stopped before its last step."""
+    seconds, steps = result["seconds"], result.get("steps", 0)
+    more = result["planned"] / steps - 1 if steps else 0.0
+    return math.fsum((*seconds.values(), more * seconds.get("train", 0.0)))
 
 
 def _memory() -> str | None:
@@ -293,7 +301,7 @@ class Pool:
             assert seat.grant is not None
             message["turn"] = seat.grant.task_ids
             self.answered.add(message["task_id"])
-            seat.measured[message["task_id"]] = sum(message["seconds"].values())
+            seat.measured[message["task_id"]] = undisturbed(message)
             seat.need[message["task_id"]] = self.hooks.result(seat.device.name, message)
         elif message["kind"] == "shared":
             assert seat.grant is not None

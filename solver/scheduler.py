@@ -225,10 +225,10 @@ class Scheduler:
     ) -> None:
         """Take a turn back: the seconds each answered task used, and whether it ended without a fault.
 
-        Of a turn that failed only the tasks not `measured` are tried again; with `excused` (whoever runs it will do so
-        in another way) that does not count as a failure. `need`: by task, 0 where all views agree to 1 where there is
-        no answer. ValueError: another turn than the device's own, a task that was not in it, or seconds that are
-        negative or not finite.
+        Of a task that was stopped on the way `measured` may say what it would have used. Of a turn that failed only
+        the tasks not `measured` are tried again; with `excused` (whoever runs it will do so in another way) that does
+        not count as a failure. `need`: by task, 0 where all views agree to 1 where there is no answer. ValueError:
+        another turn than the device's own, a task that was not in it, or seconds that are negative or not finite.
         """
         if grant is not self._out.get(grant.device):
             raise ValueError(f"the turn of {', '.join(grant.task_ids)} is not the one that is out on {grant.device}")
@@ -376,7 +376,7 @@ class Scheduler:
         So a stage's last turns are short and no device waits long for another's (guided self-scheduling,
         Polychronopoulos and Kuck 1987).
         """
-        sizes = []
+        sizes: list[int] = []
         while left := count - sum(sizes):
             sizes.append(min(self._group, math.ceil(left / self.devices)))
         return sizes

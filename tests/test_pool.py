@@ -404,3 +404,9 @@ def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_c
     heard = serve("ab", devices=gpus, start=["exit", "exit", "exit", "exit", ""])
     assert sorted(heard.results) == ["a", "b"]
     assert heard.devices == {"gpu 1"}
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(48, 8.0), (12, 26.0), (0, 8.0)])
+def test_the_plan_learns_what_a_training_that_was_stopped_would_have_used(steps, seconds):
+    result = {"seconds": {"train": 6.0, "sample": 2.0}, "steps": steps, "planned": 48}
+    assert pool.undisturbed(result) == seconds

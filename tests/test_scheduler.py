@@ -382,6 +382,17 @@ def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> N
     assert (len(grant.task_ids), grant.seconds) == (2, 24.0)
 
 
+def test_tasks_stopped_on_the_way_teach_what_they_would_have_used_so_that_later_ones_get_enough() -> None:
+    scheduler = Scheduler(jobs_of(*[20] * 40), [replace(adapter(), enough=0.6)], 1, reserve=0.0)
+    left, granted = 300.0, []
+    while (grant := scheduler.next("cpu", left)) is not None:
+        granted.append(grant.seconds)
+        left -= grant.seconds
+        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 60.0), ok=True)
+    assert granted[0] == 12.0
+    assert all(seconds > 0.6 * 50 for seconds in granted[1:])
+
+
 def test_a_turn_with_seconds_to_spare_is_in_no_hurry() -> None:
     grant = plan(jobs_of(20)).next("cpu", 1000.0)
     assert grant is not None
