@@ -59,7 +59,8 @@ def call(tmp_path, weights, output, monkeypatch):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
         one = [] if "--devices" in flags else ["--devices", "cpu"]
-        given = [*own, *one, *map(str, flags)]
+        none = [] if {"--programs", "--resume"} & set(flags) else ["--programs", "0"]
+        given = [*own, *one, *none, *map(str, flags)]
         try:
             return submission.main(given, Deadline.after(0))
         except SystemExit as left:
