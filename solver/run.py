@@ -195,7 +195,9 @@ class Run:
         scheduler.resume(done, {})
         self.programs = Duty(scheduler, until, programs=True)
         if scheduler.pending:
-            where = f"on {places} cores beside the GPUs" if gpu else f"before the model, {until.remaining():.0f} s at most"
+            where = (
+                f"on {places} cores beside the GPUs" if gpu else f"before the model, {until.remaining():.0f} s at most"
+            )
             self._note(f"programs: {config.programs.seconds:g} s a task at most, {where}")
 
     @contextlib.contextmanager

@@ -3,13 +3,15 @@
 Started as `python fake_worker.py SCRIPT.json --weights … --reports FD …`. It needs nothing but the standard library,
 so it starts at once. The script is an object:
 
-- `start`, and `search_start` for those that search for programs: what each start in turn does instead of getting ready: `""`, `kill`, `exit`, `hang` or `deaf` (gets ready,
+- `start`: what each start in turn does instead of getting ready: `""`, `kill`, `exit`, `hang` or `deaf` (gets ready,
   never reads an order); the last entry holds for all later starts.
-- `turns`, and `search_turns` for the round of programs: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory` (fails
+- `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory` (fails
   for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process that holds
   its reports open).
-- `programs`: task id → what its search for programs finds: `cost` and, but for the test inputs themselves, `cell`, which
-  every cell of an answer then is; nothing where nothing is said. With `--programs` in its arguments it only searches.
+- `search_start`, `search_turns`: the same for those that search for programs, started with `--programs`.
+- `programs`: task id → what its search for programs finds: `cost` and, unless it is to answer with the test inputs
+  themselves, `cell`, which every cell of an answer then is; nothing where nothing is said.
+- `search_pause`: seconds such a search takes.
 - `votes`: task id → the share of the views that agree, by which `need` is told; nine of ten where nothing is said.
 - `pause`: seconds a turn takes for each of its tasks.
 - `chatter`: noise for standard output, before and between the reports.
