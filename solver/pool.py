@@ -257,11 +257,11 @@ class Pool:
 
     def _give_duties(self, programs: Duty | None) -> None:
         """Programs to the seats that are there for them; where there are none, to all, before the model's turns."""
-        before = [programs] if programs is not None and not self.beside else []
+        searches = [programs] if programs is not None else []
         for seat in self.seats:
-            seat.duties = [*before, self.model]
-        for seat in self.beside if programs is not None else ():
-            seat.duties = [programs]
+            seat.duties = [*(searches if not self.beside else ()), self.model]
+        for seat in self.beside:
+            seat.duties = list(searches)
         self.seats += self.beside
 
     def _lost(self, task_id: str, why: str) -> None:

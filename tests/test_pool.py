@@ -524,7 +524,7 @@ def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
     jobs = [Job("a", 10), Job("b", 10)]
     with (tmp_path / "log").open("w") as log:
         made = Pool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
-    made.model = Duty(Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0), Deadline.after(60))
+    made.model = Duty(Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0, settled=0.25), Deadline.after(60))
     at_work, searching = made.seats[0], made.beside[0]
     at_work.duties, at_work.need = [made.model], {"a": 0.5}
     searching.duties = [searches(jobs, CONFIG, 1, Deadline.after(60))]

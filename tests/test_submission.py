@@ -539,7 +539,7 @@ FOUND = {"task0": {"cost": 3, "cell": 7}, "task1": {"cost": 3}, "task2": {"cost"
 
 
 def test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second(call, tmp_path, output, capsys):
-    votes = {"task0": 0.6, "task1": 0.6, "task3": 1.0, "task2": 0.6}
+    votes = dict.fromkeys(("task0", "task1", "task2"), 0.6)
     given = challenges(tmp_path, FOUR)
     assert call("--challenges", given, "--programs", "2s", programs=FOUND, votes=votes) == 0
     written = {i: list(entry[0].values()) for i, entry in json.loads(output.read_text()).items()}
