@@ -171,10 +171,10 @@ class Run:
             jobs, rounds, config.group, config.reserve, devices=len(used), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
-        self._plan_programs(jobs, used, done)
         hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch)
         keep = self.directory / record.ADAPTERS
         with self._weights() as weights:
+            self._plan_programs(jobs, used, done)
             pool = Pool(plan.task_set.tasks, weights, config, used, hooks, log, keep, self.beside)
             for message in self.shared:
                 pool.share(message)
@@ -196,7 +196,7 @@ class Run:
         self.programs = Duty(scheduler, until, programs=True)
         if scheduler.pending:
             where = (
-                f"on {places} cores beside the GPUs" if gpu else f"before the model, {until.remaining():.0f} s at most"
+                f"beside the GPUs, {places} at a time" if gpu else f"before the model, {until.remaining():.0f} s at most"
             )
             self._note(f"programs: {config.programs.seconds:g} s a task at most, {where}")
 
