@@ -276,7 +276,7 @@ QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
 QUICK_WEIGHT = 8.0  # of quick answers where seconds are short: a second spent on them solves more than one of training
 
 
-PROGRAMS_SHARE = 0.25  # of the seconds left, at most, for programs where they and the model take turns on the cores
+PROGRAMS_SHARE = 0.25  # of the usable seconds, at most, for programs where they and the model take turns on the cores
 LEAST_SEARCH = 0.1  # seconds below which a search for programs makes no sense
 
 

@@ -189,14 +189,17 @@ class Run:
         self.beside = places_beside(len(used), len(jobs)) if gpu else ()
         if gpu and not self.beside:
             return self._note("no programs: the GPU workers leave no core, or too little memory, to search for them")
-        until = self.deadline if gpu else self.deadline.within(PROGRAMS_SHARE * self.deadline.remaining())
+        share = PROGRAMS_SHARE * max(0.0, self.deadline.remaining() - config.reserve)
+        until = self.deadline if gpu else self.deadline.within(share)
         reserve, places = (config.reserve, len(self.beside)) if gpu else (0.0, len(used))
         scheduler = Scheduler(jobs, [programs_stage(config)], 1, reserve, devices=places)
         scheduler.resume(done, {})
         self.programs = Duty(scheduler, until, programs=True)
         if scheduler.pending:
             where = (
-                f"beside the GPUs, {places} at a time" if gpu else f"before the model, {until.remaining():.0f} s at most"
+                f"beside the GPUs, {places} at a time"
+                if gpu
+                else f"before the model, {until.remaining():.0f} s at most"
             )
             self._note(f"programs: {config.programs.seconds:g} s a task at most, {where}")
 
