@@ -179,6 +179,8 @@ class Run:
             for message in self.shared:
                 pool.share(message)
             pool.run(self.scheduler, self.deadline, self.programs)
+        if self.programs is not None and (left := len(self.programs.scheduler.pending)):
+            self._note(f"programs: {left} tasks were not searched in the time there was for it")
 
     def _plan_programs(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
         """Who searches for programs, and until when: cores beside GPUs to the end, or the model's own before it."""

@@ -573,6 +573,17 @@ def test_with_no_time_for_programs_none_are_searched(call, tmp_path, output):
     assert not any("--programs" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
+def test_tasks_that_are_not_searched_in_their_share_of_the_time_are_counted(call, tmp_path, output, capsys):
+    """Of 12 seconds 8 are kept for the end and a quarter of the others is for programs: one search of a second fits."""
+    given = ["--challenges", challenges(tmp_path, FOUR), "--time-limit", "12s", "--programs", "5"]
+    assert call(*given, programs=FOUND, search_pause=1.1) == 0
+    searched = [m for m in recorded(output).of_kind("result") if m["round"] == 0]
+    assert len(searched) <= 1
+    assert (
+        f"programs: {4 - len(searched)} tasks were not searched in the time there was for it" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("lines", [2, 4, 7, 11])
 def test_a_run_with_programs_is_resumed_to_the_same_answers_without_searching_anew(lines, call, tmp_path, output):
     script = {"programs": FOUND, "votes": dict.fromkeys(FOUR, 0.6)}
