@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solver import history, record, replay, tasks
+from solver import history, ledger, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, tables
@@ -70,6 +70,10 @@ among its 250 examples in each of 150 tasks looked at (`held-out` and `compariso
 
 REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
 """Votes over the candidates of `full` → their rule."""
+
+ALONE: Mapping[str, str] = {"programs-only": ledger.PROGRAMS_ALONE, "no-programs": ledger.MODEL_ALONE}
+"""One mind's part of the candidates of `full`, by the run's rule → whose. What the other took of the time is not given
+back: for that, run without programs, `--programs 0`."""
 
 PAPER = (
     *("full", "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss"),
@@ -156,21 +160,23 @@ def minutes(plan: Plan) -> float:
     return history.load(record.directory_of(plan.output)).seconds / 60
 
 
-def voted(full: Answered, plan: Plan, rule: str) -> Answered:
-    """`full` under another rule."""
-    attempts = replay.revote(full.candidates, plan.task_set, rule)
+def voted(full: Answered, plan: Plan, name: str) -> Answered:
+    """`full` under another rule, or by one mind alone."""
+    rule, whose = REPLAYS.get(name, plan.config.rule), ALONE.get(name, ledger.BOTH)
+    attempts = replay.revote(full.candidates, plan.task_set, rule, whose)
     entries = {
         task_id: [{"attempt_1": first.tolist(), "attempt_2": second.tolist()} for first, second in pairs]
         for task_id, pairs in attempts.items()
     }
-    return replace(full, name=f"vote-{rule}", submission=entries)
+    kept = {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in full.candidates.items()}
+    return replace(full, name=name, submission=entries, candidates=kept)
 
 
 def _planned(options: argparse.Namespace) -> tuple[dict[str, Plan], dict[str, list[str]]]:
     """Every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
     shared, sources = gather(options)
     runs = [name for name in options.variants if name in VARIANTS]
-    votes = [name for name in options.variants if name in REPLAYS]
+    votes = [name for name in options.variants if name in (*REPLAYS, *ALONE)]
     require("--variants", " ".join(votes), not votes or "full" in runs, "full to be among them: votes are over its run")
     outputs = {name: options.output.with_name(f"{name}.json") for name in runs}
     plans = {n: replace(shared, config=VARIANTS[n](shared.config), output=output) for n, output in outputs.items()}
@@ -186,7 +192,7 @@ def main(argv: list[str]) -> int:
     made.prog = "-m solver.ablate"
     made.description = "Variants of the method over the same tasks; only the folder of --output counts."
     made.set_defaults(split=None)
-    known = [*VARIANTS, *REPLAYS]
+    known = [*VARIANTS, *REPLAYS, *ALONE]
     made.add_argument("--variants", nargs="+", choices=known, default=list(PAPER), help="what to compare")
     made.add_argument(
         "--tasks", nargs="+", action="append", metavar="SOURCE",
@@ -209,9 +215,10 @@ def main(argv: list[str]) -> int:
     assert plan.solutions is not None
     right = plan.solutions()
     for name in options.variants:
-        if name in REPLAYS:
-            rule = REPLAYS[name]
-            answered[name] = oracle(answered["full"], right) if rule == ORACLE else voted(answered["full"], plan, rule)
+        if name == ORACLE:
+            answered[name] = oracle(answered["full"], right)
+        elif name in (*REPLAYS, *ALONE):
+            answered[name] = voted(answered["full"], plan, name)
     written = f"{tables(list(answered.values()), right, sources)}\n\nSeed {plan.config.seed}; minutes: {took}."
     plan.output.with_name("table.md").write_text(written + "\n")
     print(written)

@@ -80,6 +80,7 @@ def parser() -> OneLine:
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
+    made.add_argument("--programs", metavar="TIME", help="of one core, a task, to search for programs; 0: none")
     made.add_argument(
         "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
     )
@@ -100,6 +101,7 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
     try:
         options.already_spent = seconds(options.already_spent, "--already-spent") if options.already_spent else 0.0
         options.time_limit = seconds(options.time_limit, "--time-limit") if options.time_limit else None
+        options.programs = _seconds_or_none_at_all(options.programs)
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         formats = f"one of {', '.join(families.NAMES)}"
         require("--format", options.format, options.format in (None, *families.NAMES), formats)
@@ -115,6 +117,11 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
     except BadInput as error:
         made.error(str(error))
     return options
+
+
+def _seconds_or_none_at_all(text: str | None) -> float | None:
+    """Of `--programs`: a time, 0 for none, None where the preset's stays. Raises `BadInput`."""
+    return 0.0 if text == "0" else None if text is None else seconds(text, "--programs")
 
 
 def _alone_with_resume(made: OneLine, options: argparse.Namespace) -> None:
@@ -212,6 +219,8 @@ def configure(options: argparse.Namespace) -> Config:
     config = replace(config, **{n: v for n, v in given.items() if v is not None})
     trained = {n: getattr(options, n) for n in ("steps", "scope") if getattr(options, n) is not None}
     config = replace(config, train=replace(config.train, **trained))
+    if options.programs is not None:
+        config = replace(config, programs=replace(config.programs, seconds=options.programs))
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config

@@ -5,13 +5,14 @@ Knows nothing of models or files. Law: settings that contradict each other never
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from solver import families, formats
-from solver.core import ADAPTER, BASE, SHARED
+from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
@@ -174,6 +175,20 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
+class ProgramSettings:
+    """How programs are searched for. `seconds`: of one core, for each task at most; 0: they are not. `nodes`: uses of a
+    primitive for each task at most.
+    """
+
+    seconds: float = 3.0
+    nodes: int = 200_000
+
+    def __post_init__(self) -> None:
+        require("seconds for programs", self.seconds, 0 <= self.seconds < math.inf, "0 (no programs) or more")
+        require("nodes for programs", self.nodes, self.nodes >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole run.
 
@@ -205,6 +220,7 @@ class Config:
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    programs: ProgramSettings = field(default_factory=ProgramSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
@@ -221,9 +237,12 @@ class Config:
 
 
 HOUR = 3600.0
+IDLE_CORES = ProgramSettings(30.0, 2_000_000)  # where cores stand idle beside GPUs
 PRESETS: Mapping[str, Config] = {
     "cpu": Config(),
-    "smoke": Config(time_limit=120.0, views=4, group=2, train=TrainRecipe(steps=2, tokens=1024)),
+    "smoke": Config(
+        time_limit=120.0, views=4, group=2, train=TrainRecipe(steps=2, tokens=1024), programs=ProgramSettings(1.0)
+    ),
     "h200": Config(
         time_limit=12 * HOUR,
         views=64,
@@ -231,6 +250,7 @@ PRESETS: Mapping[str, Config] = {
         reserve=120.0,
         train=TrainRecipe(steps=64, tokens=16384, side_by_side=16),
         engine=EngineSettings(context=8192, cache_bytes=96 << 30, adapters=16, sequences=512),
+        programs=IDLE_CORES,
     ),
     "kaggle-l4x4": Config(
         time_limit=10.5 * HOUR,
@@ -239,6 +259,7 @@ PRESETS: Mapping[str, Config] = {
         reserve=600.0,
         train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
         engine=EngineSettings(context=8192, cache_bytes=16 << 30, adapters=8, sequences=256),
+        programs=IDLE_CORES,
     ),
     "kaggle-t4x2": Config(
         time_limit=10.5 * HOUR,
@@ -247,12 +268,23 @@ PRESETS: Mapping[str, Config] = {
         reserve=600.0,
         train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
         engine=EngineSettings(context=8192, cache_bytes=8 << 30, adapters=8, sequences=128, dtype="float16"),
+        programs=IDLE_CORES,
     ),
 }
 
 QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
 QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: one spent on them solves more than one of training
 ENOUGH = 0.6  # of what a task's adapter and views are expected to cost: with less it has no time to answer
+
+
+PROGRAMS_SHARE = 0.25  # of the usable seconds, at most, for programs where they and the model take turns on the cores
+LEAST_SEARCH = 0.1  # seconds below which a search for programs makes no sense
+
+
+def programs_stage(config: Config) -> Stage:
+    """The round of programs, which has a schedule of its own: it competes with no round of the model's."""
+    seconds = config.programs.seconds
+    return Stage(PROGRAMS, Cost(seconds, 0.0), 0.0, min(LEAST_SEARCH, seconds), most=seconds)
 
 
 def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
@@ -316,6 +348,7 @@ def unpack(tree: Mapping[str, Any]) -> Config:
 PARTS: Mapping[str, type] = {
     **{"cost": Cost, "quick_cost": Cost},
     **{"train": TrainRecipe, "engine": EngineSettings, "search": SearchSettings, "data": DataRecipe},
+    "programs": ProgramSettings,
 }
 
 

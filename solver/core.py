@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
-BASE, SHARED, ADAPTER = 1, 2, 3
-"""Rounds: the base model's quick answers; adapters shared by tasks; an adapter a task; further ones count on."""
+PROGRAMS, BASE, SHARED, ADAPTER = 0, 1, 2, 3
+"""Rounds: programs, which need no model; the base model's quick answers; adapters shared by tasks; an adapter a task;
+further ones count on."""
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
@@ -41,8 +42,8 @@ def key(grid: Grid) -> tuple[int, int, bytes]:
 
 
 def round_name(number: int) -> str:
-    """A round in words people know; 0 is what stands before the first one."""
-    named = {0: "placeholders", BASE: "base model", SHARED: "shared adapter", ADAPTER: "adapter"}
+    """A round in words people know."""
+    named = {PROGRAMS: "programs", BASE: "base model", SHARED: "shared adapter", ADAPTER: "adapter"}
     return named.get(number, f"further adapter {number - ADAPTER}")
 
 
@@ -133,18 +134,34 @@ class Reply:
         return float(sum(self.logprobs))
 
 
+@dataclass(frozen=True)
+class Program:
+    """What computed an answer where no model said it; it reproduces every demonstration.
+
+    `cost`: description length, in steps. `generalises`: the share of demonstrations, 0 to 1, that are right as well
+    where they are left out of the search. `support`: programs found that answer the same.
+    """
+
+    text: str
+    cost: float
+    generalises: float
+    support: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats.
 
     `scores`: nats of this grid re-read under the task's scoring views, one after another, the same views for every
     candidate of a test input; fewer where it was beaten before the last view, none where nothing was re-read.
+    `program`: what computed the grid, where no model said it; its view is the identity then, and its nats are 0.
     """
 
     grid: Grid
     view: View
     logprob: float
     scores: tuple[float, ...] = ()
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -195,18 +212,28 @@ class TaskResult:
 class Standing:
     """The best answers to one task so far.
 
-    `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: candidates behind
-    each test's first attempt, and how many there were.
+    `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: views behind the
+    vote's first answer to each test, and how many there were. `from_programs`: attempts that programs alone gave.
+    `doubts`: the share of each test's need that programs leave, 0 to 1; (): they had no say.
     """
 
     attempts: tuple[Attempts, ...]
     from_model: tuple[int, ...]
     votes: tuple[tuple[int, int], ...]
+    from_programs: tuple[int, ...] = ()
+    doubts: tuple[float, ...] = ()
 
     @property
     def need(self) -> float:
         """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
-        return max(1.0 - first / total if total else 1.0 for first, total in self.votes)
+        split = [1.0 - first / total if total else 1.0 for first, total in self.votes]
+        return max(need * doubt for need, doubt in zip(split, self.doubts or (1.0,) * len(split), strict=True))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model or a program answered each test input."""
+        programs = self.from_programs or (0,) * len(self.from_model)
+        return all(model + program for model, program in zip(self.from_model, programs, strict=True))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -15,6 +15,9 @@ from pathlib import Path
 from solver.tasks import BadInput
 
 PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; times it may hold those
+SEARCH = 2 << 30  # bytes a process that searches for programs may take
+ONE_CORE = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of such a process: numpy reads it when it is loaded."""
 EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"
 
 
@@ -84,6 +87,20 @@ def _processes(count: int, cores: int) -> tuple[Device, ...]:
     )
 
 
+def beside(workers: int, cores: int, memory: float = math.inf) -> tuple[Device, ...]:
+    """Places to search for programs beside so many GPU workers: a core each, of those the workers leave.
+
+    Each worker keeps a core for itself; `memory`: bytes free, which must suffice for all of them.
+    """
+    count = min(max(0, cores - workers), int(min(memory, 1e15) // SEARCH))
+    return tuple(Device(f"programs {n}", ONE_CORE) for n in range(count))
+
+
+def cores_here() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_memory(path: Path = Path("/proc/meminfo")) -> float:
     """Bytes of memory that are free; infinite where the machine does not tell."""
     try:
@@ -95,5 +112,4 @@ def free_memory(path: Path = Path("/proc/meminfo")) -> float:
 
 def here(text: str, weights: int) -> tuple[Device, ...]:
     """`listed` on this machine, for weights of so many bytes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return listed(text, cores, gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"), free_memory(), weights)
+    return listed(text, cores_here(), gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"), free_memory(), weights)

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from solver.core import Attempts, Grid, round_name, same, solves
+from solver.core import PROGRAMS, Attempts, Grid, round_name, same, solves
 from solver.history import History, Story
+from solver.ledger import MODEL_ALONE, PROGRAMS_ALONE
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
@@ -25,8 +26,9 @@ class Output:
 
     `solved`: by either attempt, `first`: by the first. `cells`: share of right cells in the better attempt, 0 where its
     shape is wrong; `shape`: whether an attempt's shape is right. `rank`: of the right answer by the run's vote, from 1;
-    None where nobody gave it. `candidates`: how many there were; `shape_found`: whether one had the right shape.
-    `vote`: the first answer's share of them. `from_model`: attempts the model gave, 0 to 2.
+    None where nobody gave it. `candidates`: views that found an answer; `shape_found`: whether one, or a program, found
+    the right shape. `vote`: the share of them behind the vote's first answer, and `voted`: whether that is right.
+    `from_model`: attempts the model gave, 0 to 2, `from_programs`: attempts that programs alone gave.
     """
 
     task_id: str
@@ -40,11 +42,13 @@ class Output:
     shape_found: bool
     vote: float
     from_model: int
+    voted: bool = False
+    from_programs: int = 0
 
 
 @dataclass(frozen=True)
 class Bin:
-    """First answers whose share of the votes is above `low` and at most `high`.
+    """First answers of the vote whose share of the votes is above `low` and at most `high`.
 
     `vote`: the mean of that share; `right`: how often they were right.
     """
@@ -74,12 +78,33 @@ class RoundScore:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """Tasks solved by the two minds, each as if it had been heard alone; of all `tasks` with a solution.
+
+    `together`: by the run's attempts.
+    """
+
+    tasks: int
+    both: int
+    only_programs: int
+    only_model: int
+    neither: int
+    together: int
+
+    @property
+    def shared(self) -> float | None:
+        """The share of what programs solve that the model solves, too (arXiv 2411.07279 compares so); None: nothing."""
+        programs = self.both + self.only_programs
+        return self.both / programs if programs else None
+
+
+@dataclass(frozen=True)
 class Measures:
     """A whole run.
 
     `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
     → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
-    `seconds`: of work by stage; `wall`: to the record's last line.
+    `seconds`: of work by stage; `wall`: to the record's last line. `overlap`: of the two minds, where both were asked.
     """
 
     tasks: int
@@ -95,6 +120,7 @@ class Measures:
     stages: Mapping[str, int]
     seconds: Mapping[str, float]
     wall: float
+    overlap: Overlap | None = None
 
 
 def cells(attempt: Grid, right: Grid) -> float:
@@ -119,8 +145,8 @@ def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str
         return Output(task_id, test, False, False, False, 0.0, None, 0, False, 0.0, 0)
     attempts = story.answers[test] if test < len(story.answers) else None
     given = attempts or ()
-    ranked = story.ranked(test, rule)
-    total = sum(answer.votes for answer in ranked)
+    ranked, voted = story.ranked(test, rule), story.voted(test, rule)
+    total = sum(answer.votes for answer in voted)
     return Output(
         task_id=task_id,
         test=test,
@@ -131,8 +157,10 @@ def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str
         rank=next((n for n, answer in enumerate(ranked, 1) if same(answer.grid, right)), None),
         candidates=total,
         shape_found=any(answer.grid.shape == right.shape for answer in ranked),
-        vote=ranked[0].votes / total if total else 0.0,
+        vote=voted[0].votes / total if total else 0.0,
         from_model=story.from_model(test),
+        voted=bool(voted) and same(voted[0].grid, right),
+        from_programs=story.from_programs(test),
     )
 
 
@@ -145,35 +173,36 @@ def status(found: Iterable[Output]) -> str:
     every = list(found)
     if all(output.solved for output in every):
         return "solved"
-    if not any(output.from_model for output in every):
+    if not any(output.from_model or output.from_programs for output in every):
         return "placeholder"
     near = any(o.solved for o in every) or all(o.rank is not None or o.cells >= NEAR for o in every)
     return "near miss" if near else "failed"
 
 
 def reliability(found: Sequence[Output]) -> tuple[Bin, ...]:
-    """The first answers the model gave, by their share of the votes; bins that are empty are left out."""
+    """The first answers of the model's vote, by their share of it; bins that are empty are left out."""
     bins: dict[int, list[Output]] = {n: [] for n in range(BINS)}
     for output in found:
         if output.candidates:
             bins[max(0, math.ceil(output.vote * BINS) - 1)].append(output)
     return tuple(
-        Bin(n / BINS, (n + 1) / BINS, len(them), _mean(o.vote for o in them), _mean(o.first for o in them))
+        Bin(n / BINS, (n + 1) / BINS, len(them), _mean(o.vote for o in them), _mean(o.voted for o in them))
         for n, them in bins.items()
         if them
     )
 
 
 def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple[RoundScore, ...]:
-    """The rounds in order, each as if it had been the last; a placeholder counts as unsolved here."""
+    """The rounds in order, each as if it had been the last; a placeholder counts as unsolved here.
+
+    Programs may be found while the model works: a task whose search ended last is voted on anew for each row.
+    """
     before: dict[str, list[bool]] = {i: [False] * len(right) for i, right in solutions.items()}
     rows = []
     for number in history.rounds:
-        turns = {i: t for i, s in history.stories.items() for t in s.turns if t.round == number and i in before}
-        after = before | {
-            i: [solves(a, right) for a, right in zip(_padded(t.attempts, len(solutions[i])), solutions[i], strict=True)]
-            for i, t in turns.items()
-        }
+        stories = {i: s for i, s in history.stories.items() if i in before}
+        turns = {i: t for i, s in stories.items() for t in s.turns if t.round == number}
+        after = before | {i: _after(history, stories[i], number, solutions[i]) for i in turns}
         pairs = [(a, b) for i in before for a, b in zip(before[i], after[i], strict=True)]
         rows.append(
             RoundScore(
@@ -191,6 +220,15 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
     return tuple(rows)
 
 
+def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -> list[bool]:
+    """Which of a task's outputs were solved by the rounds up to this one."""
+    last = [turn for turn in story.turns if turn.round <= number][-1]
+    if last.round == PROGRAMS:
+        two = [story.after(test, history.rule, number) for test in range(len(right))]
+        return [any(same(grid, output) for grid in grids) for grids, output in zip(two, right, strict=True)]
+    return [solves(a, output) for a, output in zip(_padded(last.attempts, len(right)), right, strict=True)]
+
+
 def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measures:
     """All measures of a run. ValueError: there are no solutions."""
     if not solutions:
@@ -203,7 +241,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
     return Measures(
         tasks=len(solutions),
         outputs=len(found),
-        placeholders=sum(not output.from_model for output in found),
+        placeholders=sum(not (output.from_model or output.from_programs) for output in found),
         oracle=by_task(found, [output.rank is not None for output in found]),
         shape_right=by_task(found, [output.shape for output in found]),
         cell_accuracy=by_task(found, [output.cells for output in found]),
@@ -213,7 +251,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         rounds=by_round(history, solutions),
         stages={
             "outputs asked for": len(found),
-            "answered by the model": sum(output.candidates > 0 for output in found),
+            "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in found),
             "right shape found": sum(output.shape_found for output in found),
             "right answer found": sum(output.rank is not None for output in found),
             "right answer in the two attempts": sum(output.solved for output in found),
@@ -221,6 +259,35 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         },
         seconds=spent(history),
         wall=history.seconds,
+        overlap=overlap(history, solutions) if PROGRAMS in history.rounds else None,
+    )
+
+
+def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
+    """What each mind solves by itself, from the candidates of one run."""
+    pairs = [
+        (_alone(history, i, right, PROGRAMS_ALONE), _alone(history, i, right, MODEL_ALONE))
+        for i, right in solutions.items()
+    ]
+    together = sum(
+        story is not None and all(solves(a, g) for a, g in zip(_padded(story.answers, len(right)), right, strict=True))
+        for story, right in ((history.stories.get(i), right) for i, right in solutions.items())
+    )
+    return Overlap(
+        tasks=len(solutions),
+        both=pairs.count((True, True)),
+        only_programs=pairs.count((True, False)),
+        only_model=pairs.count((False, True)),
+        neither=pairs.count((False, False)),
+        together=together,
+    )
+
+
+def _alone(history: History, task_id: str, right: Sequence[Grid], whose: str) -> bool:
+    """Whether one mind by itself solves every output of a task."""
+    story = history.stories.get(task_id)
+    return story is not None and all(
+        any(same(grid, output) for grid in story.alone(test, history.rule, whose)) for test, output in enumerate(right)
     )
 
 
@@ -236,7 +303,7 @@ def _rank(rank: int | None) -> str:
     return "not found" if rank is None else str(rank) if rank <= RANKS else "later"
 
 
-def _padded(attempts: Sequence[Attempts], length: int) -> list[Attempts | None]:
+def _padded(attempts: Sequence[Attempts | None], length: int) -> list[Attempts | None]:
     return [*attempts, *[None] * length][:length]
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from solver import answers, history, record
 from solver import solutions as right
 from solver.core import Grid, same
-from solver.diagnose import Measures, measure
+from solver.diagnose import Measures, Overlap, measure
 from solver.history import History
 from solver.solutions import SHOWN, Solutions
 from solver.tables import Section, print_sections
@@ -197,6 +197,7 @@ def run_sections(measures: Measures) -> list[Section]:
                 for r in m.rounds
             ),
         ),
+        *([overlap_section(m.overlap)] if m.overlap else []),
         Section(
             "Stages: how far outputs came",
             ("stage", "outputs", "share"),
@@ -218,6 +219,23 @@ def run_sections(measures: Measures) -> list[Section]:
         ),
     ]
     return [section for section in made if section.rows]
+
+
+def overlap_section(found: Overlap) -> Section:
+    """What each mind solves by itself, and both together, of all tasks."""
+    counts = {
+        "solved by both": found.both,
+        "only by programs": found.only_programs,
+        "only by the model": found.only_model,
+        "by neither": found.neither,
+        "programs alone": found.both + found.only_programs,
+        "the model alone": found.both + found.only_model,
+        "the run's attempts": found.together,
+    }
+    rows = [(name, str(n), f"{n / found.tasks:.1%}") for name, n in counts.items()]
+    if found.shared is not None:
+        rows.append(("of the programs' tasks the model's, too", "", f"{found.shared:.1%}"))
+    return Section("Two minds: tasks solved, each heard alone", ("by", "tasks", "share"), tuple(rows))
 
 
 def paired_section(paired: Paired, names: tuple[str, str]) -> Section:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from solver import ledger, record, vote
-from solver.core import Attempts, Candidate, Grid, Task
+from solver.core import ATTEMPTS, Attempts, Candidate, Grid, Task
 from solver.record import Recorded
 from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
 from solver.vote import Ranked
@@ -25,7 +25,8 @@ BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowE
 class Turn:
     """One task in one round.
 
-    `at`: seconds since the run began. `attempts`, `from_model`, `votes`: what stood after it, one entry a test input.
+    `at`: seconds since the run began. `attempts`, `from_model`, `votes`, `from_programs` (attempts that programs alone
+    gave): what stood after it, one entry a test input.
     `candidates`: this round's, one entry a test input. `losses`: nats a token, one a step.
     """
 
@@ -42,6 +43,7 @@ class Turn:
     losses: tuple[float, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    from_programs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +84,45 @@ class Story:
 
     def ranked(self, test: int, rule: str) -> list[Ranked]:
         """The distinct answers to a test input over all rounds, best first, by any rule, as `ledger` pools them."""
+        return ledger.ordered(self.rounds(test), rule)
+
+    def voted(self, test: int, rule: str) -> list[Ranked]:
+        """The same of the model's vote alone, best first."""
+        return ledger.ordered(ledger.heard(self.rounds(test), ledger.MODEL_ALONE), rule)
+
+    def alone(self, test: int, rule: str, whose: str) -> list[Grid]:
+        """What the attempts would be if one mind (of `ledger.MINDS`) had been heard alone, without placeholders."""
+        return [a.grid for a in ledger.ordered(ledger.heard(self.rounds(test), whose), rule)[:ATTEMPTS]]
+
+    def after(self, test: int, rule: str, number: int) -> list[Grid]:
+        """What the attempts would be after the rounds up to this one, whenever they came, without placeholders."""
+        rounds = {n: them for n, them in self.rounds(test).items() if n <= number}
+        return [a.grid for a in ledger.ordered(rounds, rule)[:ATTEMPTS]]
+
+    def sources(self, test: int, rule: str) -> tuple[str, ...]:
+        """Which mind gave each attempt that stands (`ledger.sources_of`); () where no attempts are known."""
+        two = self.answers[test] if test < len(self.answers) else None
+        return () if two is None else ledger.sources_of(two, self.rounds(test), rule)
+
+    def rounds(self, test: int) -> dict[int, list[Candidate]]:
+        """A test input's candidates by round."""
         rounds: dict[int, list[Candidate]] = {}
         for number, candidate in self.found(test):
             rounds.setdefault(number, []).append(candidate)
-        return ledger.ordered(rounds, rule)
+        return rounds
 
     def from_model(self, test: int) -> int:
         """How many of a test input's two attempts the model gave."""
         return self.last.from_model[test] if self.last and test < len(self.last.from_model) else 0
 
+    def from_programs(self, test: int) -> int:
+        """How many of a test input's two attempts programs alone gave."""
+        return self.last.from_programs[test] if self.last and test < len(self.last.from_programs) else 0
+
     @property
     def is_placeholder(self) -> bool:
-        """Whether no attempt of the task came from the model."""
-        return not any(map(self.from_model, range(self.tests)))
+        """Whether no attempt of the task came from the model or a program."""
+        return not any(self.from_model(test) or self.from_programs(test) for test in range(self.tests))
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -220,6 +248,7 @@ def _turn(message: Mapping[str, Any], at: float) -> Turn:
         losses=tuple(map(float, message.get("losses", ()))),
         seconds={str(stage): float(spent) for stage, spent in message.get("seconds", {}).items()},
         notes=tuple(map(str, message.get("notes", ()))),
+        from_programs=tuple(map(int, message.get("from_programs", ()))),
     )
 
 

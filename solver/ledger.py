@@ -1,45 +1,80 @@
-"""What is known of every task over all rounds: its candidates, and the best answers they vote for.
+"""What is known of every task over all rounds: its candidates, and the best answers they make.
 
-Knows nothing of models, files or time. Laws: answers come from the pooled candidates of all rounds with adapters, so a
+Knows nothing of models, files or time. Laws: the vote is over the pooled candidates of all rounds with adapters, so a
 later one replaces an answer only on better evidence; what the base model said counts only where no adapter said
-anything, and fills an attempt that is left (the paper votes over trained models' answers alone); a round recorded twice
-counts once.
+anything, and fills an attempt that is left (the paper votes over trained models' answers alone); programs do not vote,
+`minds` says which attempt is theirs; a round recorded twice counts once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
-from solver import vote
-from solver.core import BASE, Attempts, Candidate, Standing, Task, key
+from solver import minds, vote
+from solver.core import BASE, PROGRAMS, Attempts, Candidate, Grid, Standing, Task, key
 from solver.vote import Ranked
 
 Rounds: TypeAlias = Mapping[int, Sequence[Candidate]]
 """One test input's candidates by round."""
 
 
+BOTH, MODEL_ALONE, PROGRAMS_ALONE = "both", "model", "programs"
+MINDS = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
+
+
+def heard(rounds: Rounds, whose: str = BOTH) -> Rounds:
+    """The rounds of those minds alone, of `MINDS`."""
+    return {n: them for n, them in rounds.items() if whose == BOTH or (n == PROGRAMS) == (whose == PROGRAMS_ALONE)}
+
+
 def ranked(rounds: Rounds, rule: str) -> list[Ranked]:
-    """Distinct answers, best first: the adapters' or, where they gave none, the base model's."""
-    adapted = [candidate for number in sorted(rounds) if number != BASE for candidate in rounds[number]]
+    """The vote's distinct answers, best first: the adapters' or, where they gave none, the base model's."""
+    adapted = [candidate for number in sorted(rounds) if number > BASE for candidate in rounds[number]]
     return vote.rank(adapted or rounds.get(BASE, ()), rule)
 
 
 def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
-    """`ranked`, and after it what the base model alone said. Votes: candidates of all rounds that gave the answer."""
-    first = ranked(rounds, rule)
-    known = {key(answer.grid) for answer in first}
-    every = first + [a for a in vote.rank(rounds.get(BASE, ()), rule) if key(a.grid) not in known]
-    said = Counter(key(candidate.grid) for them in rounds.values() for candidate in them)
-    return [replace(answer, votes=said[key(answer.grid)]) for answer in every]
+    """Every distinct answer, those that are attempted first: of programs, of the vote, of the base model alone.
+
+    Votes: candidates of all the model's rounds that gave the answer. Score: the vote's; 0 for what it does not rank.
+    """
+    voted, quick = ranked(rounds, rule), vote.rank(rounds.get(BASE, ()), rule)
+    said = Counter(key(candidate.grid) for number, them in rounds.items() if number != PROGRAMS for candidate in them)
+    scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
+    programs = minds.ranked(rounds.get(PROGRAMS, ()))
+    every = minds.order(programs, _grids(voted), _grids(quick))
+    return [Ranked(grid, said[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
 
 
 def attempts(rounds: Rounds, rule: str, placeholders: Attempts) -> Attempts:
-    """The two best answers; those of the base model, then placeholders, fill what is left."""
-    quick = vote.two_attempts(vote.rank(rounds.get(BASE, ()), rule), placeholders)
-    return vote.two_attempts(ranked(rounds, rule), quick)
+    """The two best answers, placeholders where there are fewer."""
+    return vote.two_attempts(ordered(rounds, rule), placeholders)
+
+
+def _grids(answers: Sequence[Ranked]) -> list[Grid]:
+    return [answer.grid for answer in answers]
+
+
+def sources_of(two: Attempts, rounds: Rounds, rule: str) -> tuple[str, str]:
+    """Which mind gave each attempt, of `MINDS`; "" for a placeholder."""
+    votes = {key(answer.grid): answer.votes for answer in ordered(rounds, rule)}
+    programs = {key(candidate.grid) for candidate in rounds.get(PROGRAMS, ())}
+    first, second = (_source(votes.get(key(grid)), key(grid) in programs) for grid in two)
+    return first, second
+
+
+def _source(votes: int | None, program: bool) -> str:
+    """`votes`: of the model's views for an answer, which may also be made up by the vote; None: nobody gave it."""
+    if votes is None:
+        return ""
+    return (BOTH if votes else PROGRAMS_ALONE) if program else MODEL_ALONE
+
+
+def doubt(rounds: Rounds, rule: str) -> float:
+    """The share of a test's need for more work that programs leave (`minds.doubt`)."""
+    return minds.doubt(minds.ranked(rounds.get(PROGRAMS, ())), _grids(ranked(rounds, rule)))
 
 
 class Ledger:
@@ -62,10 +97,14 @@ class Ledger:
         """The best answers so far; placeholders where no candidate is."""
         tests = [self._of_test(task_id, test) for test in range(self._tests[task_id])]
         pairs = zip(tests, self._fallbacks[task_id], strict=True)
+        given = tuple(attempts(rounds, self._rule, fallback) for rounds, fallback in pairs)
+        sources = [sources_of(two, rounds, self._rule) for two, rounds in zip(given, tests, strict=True)]
         return Standing(
-            attempts=tuple(attempts(rounds, self._rule, fallback) for rounds, fallback in pairs),
-            from_model=tuple(min(2, len({key(c.grid) for them in t.values() for c in them})) for t in tests),
+            attempts=given,
+            from_model=tuple(sum(source in (MODEL_ALONE, BOTH) for source in two) for two in sources),
             votes=tuple(vote.agreement(ranked(rounds, self._rule)) for rounds in tests),
+            from_programs=tuple(two.count(PROGRAMS_ALONE) for two in sources),
+            doubts=tuple(doubt(rounds, self._rule) for rounds in tests),
         )
 
     def rounds(self, task_id: str) -> tuple[int, ...]:

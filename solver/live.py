@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solver.clock import Deadline
-from solver.core import ADAPTER, SHARED, Standing, round_name
+from solver.core import ADAPTER, PROGRAMS, SHARED, Standing, round_name
 
 LATEST = 60  # answers kept: no terminal shows more
 WARNINGS = 20  # warnings kept; how many there were in all is counted
@@ -44,7 +44,8 @@ class Answer:
 
     `votes`: (for the first attempt, in all), one entry a test input. `seconds`: of work. `loss`: nats a token in the
     last of the training `steps`. `right`: whether all its outputs are solved now, None where solutions are unknown.
-    `split`: whether its vote is, so that another round is due.
+    `split`: whether its vote is, so that another round is due. `whole`: whether each of its test inputs has an answer,
+    with or without a vote. `programs`: answers of programs to a test input, in their round.
     """
 
     task_id: str
@@ -55,6 +56,8 @@ class Answer:
     loss: float | None = None
     right: bool | None = None
     split: bool = False
+    whole: bool = False
+    programs: int = 0
 
 
 def answered(message: Mapping[str, Any], standing: Standing, split: bool, right: bool | None) -> Answer:
@@ -68,6 +71,8 @@ def answered(message: Mapping[str, Any], standing: Standing, split: bool, right:
         loss=message["losses"][-1] if message["losses"] else None,
         right=right,
         split=split,
+        whole=standing.whole,
+        programs=max(map(len, message["candidates"]), default=0) if message["round"] == PROGRAMS else 0,
     )
 
 
@@ -120,7 +125,7 @@ class Live:
         self.changes += 1
         self.latest.append(answer)
         self._done.add((answer.task_id, answer.round))
-        if all(total for _, total in answer.votes):
+        if answer.whole or all(total for _, total in answer.votes):
             self._answered.add(answer.task_id)
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
 
@@ -151,7 +156,7 @@ class Live:
 
     @property
     def answered(self) -> int:
-        """Tasks with an answer from the model to each test input."""
+        """Tasks with an answer to each test input, of the model or of a program."""
         return len(self._answered)
 
     @property
@@ -184,6 +189,11 @@ def span(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def programs_found(count: int) -> str:
+    """What a search for programs came to: 'no program', '1 answer of programs', '3 answers of programs'."""
+    return f"{count} {'answer' if count == 1 else 'answers'} of programs" if count else "no program"
 
 
 def printable(text: str, encoding: str | None) -> str:

@@ -1,7 +1,9 @@
-"""Runs the scheduler's turns in one child process a device, and outlives whatever becomes of the children.
+"""Runs the schedulers' turns in one child process a device, and outlives whatever becomes of the children.
 
-Knows nothing of models. Laws: a child that dies, hangs or runs past its seconds costs at most its turn; nothing
-waits past the deadline; no child outlives the run.
+Knows nothing of models. A seat serves one duty after another: where GPUs work, seats of their own search for programs
+beside them; else each device does so first, and then makes place for the model. Laws: a child that dies, hangs or runs
+past its seconds costs at most its turn; nothing waits past the deadline, or for programs once the model's turns are
+over; no child outlives the run.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any, TextIO
 from solver import config as settings
 from solver.clock import Deadline, now
 from solver.core import Task
-from solver.devices import Device
+from solver.devices import ONE_CORE, Device
 from solver.scheduler import Grant, Scheduler
 from solver.worker import task_to_json
 
@@ -64,12 +66,19 @@ class Hooks:
 class Child:
     """One worker process. `log` receives what its libraries print; its scratch folder goes when it is killed."""
 
-    def __init__(self, weights: Path, config: settings.Config, environment: Mapping[str, str], log: TextIO):
+    def __init__(
+        self,
+        weights: Path,
+        config: settings.Config,
+        environment: Mapping[str, str],
+        log: TextIO,
+        flags: Sequence[str] = (),
+    ):
         reading, writing = os.pipe()
         self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=_memory(), ignore_cleanup_errors=True)
         given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
         self.process = subprocess.Popen(
-            [*WORKER, *given, "--config", json.dumps(settings.pack(config)), "--parent", str(os.getpid())],
+            [*WORKER, *flags, *given, "--config", json.dumps(settings.pack(config)), "--parent", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -149,8 +158,25 @@ def _memory() -> str | None:
 
 
 @dataclass
+class Duty:
+    """What seats serve: the turns of a scheduler until the deadline. `programs`: by searches, else by the model.
+
+    A seat that gets no turn waits for the model's next one, and leaves the search for programs for good.
+    """
+
+    scheduler: Scheduler
+    deadline: Deadline
+    programs: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody need be seated for it any more."""
+        return self.programs and (not self.scheduler.pending or self.deadline.remaining() <= 0)
+
+
+@dataclass
 class Seat:
-    """A device with whoever sits there, from the moment `from_then` on.
+    """A device with whoever sits there, from the moment `from_then` on, for its `duties`, the present one first.
 
     `until`: when the child must be ready, or its turn over. `starts`: children since one was last ready. `level`:
     steps down the ladder of memory. `measured`, `need`: of the tasks the running turn has answered; `trained`: what
@@ -168,6 +194,17 @@ class Seat:
     measured: dict[str, float] = field(default_factory=dict)
     need: dict[str, float] = field(default_factory=dict)
     trained: list[dict[str, Any]] = field(default_factory=list)
+    duties: list[Duty] = field(default_factory=list)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether its workers died too often while starting."""
+        return self.child is None and self.starts >= STARTS
+
+    @property
+    def serves_model(self) -> bool:
+        """Whether the model's turns are among its duties."""
+        return any(not duty.programs for duty in self.duties)
 
 
 class Pool:
@@ -182,12 +219,16 @@ class Pool:
         hooks: Hooks,
         log: TextIO,
         keep: Path,
+        beside: Sequence[Device] = (),
     ):
-        """`keep`: the folder for adapters that tasks share."""
+        """`keep`: the folder for adapters that tasks share. `beside`: devices that search for programs alone; where
+        there are none, `devices` do so before the model's turns.
+        """
         self.keep, self.shared = keep, dict[str, Mapping[str, Any]]()
         self.tasks = {task.id: task for task in tasks}
         self.weights, self.config, self.hooks, self.log = weights, config, hooks, log
         self.seats = [Seat(device, Deadline.after(APART * n * device.gpu)) for n, device in enumerate(devices)]
+        self.beside = [Seat(device) for device in beside]
         self.answered: set[str] = set()
 
     def share(self, message: Mapping[str, Any]) -> None:
@@ -196,10 +237,11 @@ class Pool:
             known = {name: message[name] for name in ("adapter", "path", "sha256")}
             self.shared |= dict.fromkeys(message["task_ids"], known)
 
-    def run(self, scheduler: Scheduler, deadline: Deadline) -> None:
-        """Serve turns until every task had its turns or the budget is spent."""
-        self.scheduler, self.deadline = scheduler, deadline
+    def run(self, scheduler: Scheduler, deadline: Deadline, programs: Duty | None = None) -> None:
+        """Serve the model's turns until every task had them or the budget is spent, `programs` before or beside."""
+        self.model, self.deadline = Duty(scheduler, deadline), deadline
         self.last = Deadline(deadline.at - LAST, deadline.read)
+        self._give_duties(programs)
         try:
             while self.last.remaining() > 0 and not scheduler.finished:
                 for seat in self.seats:
@@ -212,7 +254,8 @@ class Pool:
                 self._wait(working, due)
                 for seat in working:
                     self._listen(seat)
-            started = any(seat.child for seat in self.seats) or self.last.remaining() <= 0
+            able = [seat for seat in self.seats if seat.serves_model and not seat.given_up]
+            started = any(seat.child for seat in able) or self.last.remaining() <= 0
             why = "the time limit came first" if started else "the worker could not be started"
             for task_id in scheduler.pending:
                 self._lost(task_id, why)
@@ -220,26 +263,60 @@ class Pool:
             for seat in self.seats:
                 self._end(seat)
 
+    def _give_duties(self, programs: Duty | None) -> None:
+        """Programs to the seats that are there for them; where there are none, to all, before the model's turns."""
+        searches = [programs] if programs is not None else []
+        for seat in self.seats:
+            seat.duties = [*(searches if not self.beside else ()), self.model]
+        for seat in self.beside:
+            seat.duties = list(searches)
+        self.seats += self.beside
+
     def _lost(self, task_id: str, why: str) -> None:
         if task_id not in self.answered:
             self.hooks.lost(task_id, why)
 
     def _employ(self, seat: Seat) -> None:
         """Start a child where there is none and one may help; hand a turn to one that is idle."""
+        while seat.duties and seat.grant is None and (seat.duties[0].over or self._useless(seat)):
+            self._next_duty(seat)
+        if not seat.duties:
+            return
         if seat.child is None and seat.starts < STARTS and seat.from_then.remaining() <= 0:
-            seat.starts, seat.ready = seat.starts + 1, False
-            seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining()))
-            try:
-                config = settings.lighter(self.config, seat.level)
-                seat.child = Child(self.weights, config, self._environment(seat), self.log)
-            except OSError as error:
-                self.hooks.warn(f"{error} while starting a worker on {seat.device.name}")
+            self._start(seat)
         if seat.child is not None and seat.ready and seat.grant is None:
-            seat.grant = self.scheduler.next(seat.device.name, self.deadline.remaining())
+            duty = seat.duties[0]
+            seat.grant = duty.scheduler.next(seat.device.name, duty.deadline.remaining())
             if seat.grant is not None:
                 self._hand_over(seat, seat.child, seat.grant)
+            elif duty.programs:
+                self._next_duty(seat)
+                self._employ(seat)
+
+    def _useless(self, seat: Seat) -> bool:
+        """Whether nobody can be seated for programs."""
+        return seat.given_up and seat.duties[0].programs
+
+    def _next_duty(self, seat: Seat) -> None:
+        """Leave the present duty for good; its child goes."""
+        self._end(seat)
+        seat.duties.pop(0)
+        seat.starts, seat.ready = 0, False
+
+    def _start(self, seat: Seat) -> None:
+        """Start a child for the seat's duty."""
+        seat.starts, seat.ready = seat.starts + 1, False
+        seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining()))
+        config = settings.lighter(self.config, seat.level)
+        flags = ["--programs"] if seat.duties[0].programs else []
+        try:
+            seat.child = Child(self.weights, config, self._environment(seat), self.log, flags)
+        except OSError as error:
+            self.hooks.warn(f"{error} while starting a worker on {seat.device.name}")
 
     def _environment(self, seat: Seat) -> Mapping[str, str]:
+        if seat.duties[0].programs:
+            return {**seat.device.environment, **ONE_CORE}
         on_cpu = seat.device.gpu and seat.level > len(settings.LADDER)
         return {**seat.device.environment, **(CPU_ONLY if on_cpu else {})}
 
@@ -291,18 +368,21 @@ class Pool:
 
     def _take(self, seat: Seat, message: dict[str, Any]) -> None:
         """One report: ready, an adapter trained, a result, a shared adapter, done, or failed."""
+        duty = seat.duties[0]
         if message["kind"] == "ready":
             seat.ready, seat.starts = True, 0
             name, notes = seat.device.name, "; ".join(message["notes"])
-            self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
+            if not duty.programs:
+                self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
         elif message["kind"] == "trained":
             seat.trained.append(message)
         elif message["kind"] == "result":
             assert seat.grant is not None
             message["turn"] = seat.grant.task_ids
-            self.answered.add(message["task_id"])
             seat.measured[message["task_id"]] = undisturbed(message)
-            seat.need[message["task_id"]] = self.hooks.result(seat.device.name, message)
+            self._need(seat, message["task_id"], self.hooks.result(seat.device.name, message))
+            if not duty.programs:
+                self.answered.add(message["task_id"])
         elif message["kind"] == "shared":
             assert seat.grant is not None
             message["task_ids"] = seat.grant.task_ids
@@ -310,10 +390,19 @@ class Pool:
             self.share(message)
             self.hooks.shared(seat.device.name, message)
         elif message["kind"] == "failed":
-            self._failed(seat, message["why"], message.get("memory", False))
+            self._failed(seat, message["why"], message.get("memory", False) and not duty.programs)
         elif seat.grant is not None:
             grant, seat.grant = seat.grant, None
-            self.scheduler.returned(grant, seat.measured, True, seat.need)
+            duty.scheduler.returned(grant, seat.measured, True, seat.need)
+
+    def _need(self, seat: Seat, task_id: str, need: float) -> None:
+        """How much a task needs more work now. What programs change of it the model's scheduler is told as well."""
+        seat.need[task_id] = need
+        if seat.duties[0].programs:
+            self.model.scheduler.needs({task_id: need})
+            for other in self.seats:
+                if task_id in other.need:
+                    other.need[task_id] = need
 
     def _failed(self, seat: Seat, why: str, memory: bool = False) -> None:
         """A child that failed is not trusted with another turn. Out of memory, its successor is given less to do."""
@@ -322,15 +411,16 @@ class Pool:
         if seat.grant is None:
             where = "" if seat.ready else " while starting"
             self.hooks.warn(f"{seat.device.name}: {why}{where}; its log says more{step}")
-            able = [s for s in self.seats if s.child is not None or s.starts < STARTS]
-            self.scheduler.devices = max(1, len(able))  # those given up are not planned with
+            able = [s for s in self.seats if seat.duties[0] in s.duties and not s.given_up]
+            seat.duties[0].scheduler.devices = max(1, len(able))  # those given up are not planned with
             return
         grant, seat.grant = seat.grant, None
         self.hooks.warn(f"{seat.device.name}: {why}, in the turn of {', '.join(grant.task_ids)}{step}")
         self.hooks.failure(grant.stage.number, grant.task_ids, why + step)
-        retired = set(self.scheduler.retired)
-        self.scheduler.returned(grant, seat.measured, False, seat.need, excused=bool(step))
-        for task_id in self.scheduler.retired:
+        scheduler = seat.duties[0].scheduler
+        retired = set(scheduler.retired)
+        scheduler.returned(grant, seat.measured, False, seat.need, excused=bool(step))
+        for task_id in scheduler.retired if not seat.duties[0].programs else ():
             if task_id not in retired:
                 self._lost(task_id, why)
 

@@ -25,13 +25,20 @@ NAMED = 5  # task ids a reason names in the summary before it says how many more
 class Outcome:
     """One answer (test input `test` of a task) and where it came from.
 
-    `from_model`: how many of its two attempts the model gave, 0 to 2. `reason`: why it is a placeholder, if it is.
+    `from_model`: how many of its two attempts the model gave, 0 to 2; `from_programs`: how many programs alone did.
+    `reason`: why it is a placeholder, if it is.
     """
 
     task_id: str
     test: int
     from_model: int
     reason: str = ""
+    from_programs: int = 0
+
+    @property
+    def given(self) -> int:
+        """Attempts that are no placeholders."""
+        return self.from_model + self.from_programs
 
 
 class Progress:
@@ -154,12 +161,14 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """How many answers the model gave, how many are placeholders, and why: a line a reason, the commonest first."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for outcome in outcomes:
-        if outcome.from_model == 0:
+        if outcome.given == 0:
             reasons[outcome.reason or "no reason given"].append(outcome.task_id)
     placeholders = sum(len(ids) for ids in reasons.values())
-    half = sum(outcome.from_model == 1 for outcome in outcomes)
-    model = f"{len(outcomes) - placeholders} from the model"
+    half = sum(outcome.from_model > 0 and outcome.given == 1 for outcome in outcomes)
+    programs = sum(outcome.from_model == 0 < outcome.from_programs for outcome in outcomes)
+    model = f"{len(outcomes) - placeholders - programs} from the model"
     model += f" ({half} with a placeholder as second attempt)" if half else ""
+    model += f", {programs} from programs alone" if programs else ""
     tasks = len({outcome.task_id for outcome in outcomes})
     lines = [f"{_count(len(outcomes), 'answer')} to {_count(tasks, 'task')}: {model}, "]
     lines[0] += _count(placeholders, "placeholder") + (":" if reasons else ".")

@@ -14,8 +14,9 @@ afterwards is dropped and counted, never believed; one process at a time writes 
 Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `shared` (an
 adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
 `at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
-turn together (`counters`). Rounds: 1 the base model's quick answers, 2 shared adapters, 3 an adapter a
-task, 4 and on another adapter and other views for tasks whose vote is split.
+turn together (`counters`). Rounds: 0 programs (since version 2), 1 the base model's quick answers, 2 shared adapters,
+3 an adapter a task, 4 and on another adapter and other views for tasks whose vote is split. A program's candidate has
+its `program` in the place of a view and nats.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from solver.core import Candidate, Grid, View
+from solver.core import Candidate, Grid, Program, View
 from solver.tasks import BadInput, TaskSet
 
 RECORD, CHALLENGES, WORKER_LOG, LOCK = "record.jsonl", "challenges.json", "worker.log", "lock"
 ADAPTERS = "adapters"
+VERSION = 2  # of the record; 1 had no programs, and is read as a run without them
 
 
 def directory_of(output: Path) -> Path:
@@ -167,8 +169,13 @@ def challenges(task_set: TaskSet) -> str:
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats and scores."""
-    view = candidate.view
+    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats and scores.
+
+    Of one that a program computed: the grid and the program.
+    """
+    view, program = candidate.view, candidate.program
+    if program is not None:
+        return {"grid": candidate.grid.tolist(), "program": asdict(program)}
     scores = {"scores": [round(nats, 5) for nats in candidate.scores]} if candidate.scores else {}
     return scores | {
         "grid": candidate.grid.tolist(),
@@ -181,6 +188,8 @@ def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
 
 def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
     """The candidate that `candidate_to_json` wrote."""
+    if "program" in data:
+        return Candidate(grid(data["grid"]), View(), 0.0, program=Program(**data["program"]))
     view = View(data["dihedral"], tuple(data["colours"]), tuple(data["order"]))
     return Candidate(grid(data["grid"]), view, data["logprob"], tuple(data.get("scores", ())))
 

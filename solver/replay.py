@@ -3,7 +3,7 @@
 Knows nothing of models, clocks or solutions; `vote` has the rules, `record` the directory. Law: what it writes depends
 on the directory and the rule alone, and is a complete, valid submission whatever the record lacks.
 
-    python -m solver.replay RUN_DIR [--rule NAME] [--output FILE]
+    python -m solver.replay RUN_DIR [--rule NAME] [--minds both|model|programs] [--output FILE]
 """
 
 from __future__ import annotations
@@ -33,10 +33,16 @@ def candidates_of(recorded: record.Recorded) -> Candidates:
     return found
 
 
-def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
-    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
+def revote(
+    candidates: Candidates, task_set: TaskSet, rule: str, whose: str = ledger.BOTH
+) -> dict[str, tuple[Attempts, ...]]:
+    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates.
+
+    `whose`: the minds whose candidates count, of `ledger.MINDS`.
+    """
     fallbacks = answers.placeholders_for(task_set)
-    return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
+    kept = {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
+    return {task_id: _voted(kept.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
 
 
 def _voted(tests: Sequence[ledger.Rounds], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
@@ -44,12 +50,12 @@ def _voted(tests: Sequence[ledger.Rounds], fallbacks: Sequence[Attempts], rule: 
     return tuple(ledger.attempts(rounds, rule, f) for rounds, f in zip(padded, fallbacks, strict=True))
 
 
-def replay(directory: Path, rule: str, output: Path) -> TaskSet:
+def replay(directory: Path, rule: str, output: Path, whose: str = ledger.BOTH) -> TaskSet:
     """Write the submission that a run's candidates make by this rule; returns the run's tasks. Raises `BadInput`."""
     if rule not in vote.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(vote.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    attempts = revote(candidates_of(record.read(directory)), task_set, rule)
+    attempts = revote(candidates_of(record.read(directory)), task_set, rule, whose)
     answers.AnswerFile(output, task_set.tests).start(attempts)
     return task_set
 
@@ -58,16 +64,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m solver.replay", description="Vote again on a run's candidates.")
     parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
     parser.add_argument("--rule", default=vote.DEFAULT, metavar="NAME", help=f"one of {', '.join(vote.RULES)}")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json")
+    parser.add_argument("--minds", default=ledger.BOTH, choices=ledger.MINDS, help="whose candidates count")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: a submission was written; 2: something could not be read or written."""
     given = _arguments(argv)
-    output = given.output or given.directory / f"{given.rule}.json"
+    name = given.rule if given.minds == ledger.BOTH else f"{given.rule}-{given.minds}"
+    output = given.output or given.directory / f"{name}.json"
     try:
-        task_set = replay(given.directory, given.rule, output)
+        task_set = replay(given.directory, given.rule, output, given.minds)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -19,14 +19,16 @@ import jinja2
 
 from solver import diagnose, history, record, show
 from solver import solutions as right
-from solver.core import Attempts, Grid, key, round_name, same, solves
+from solver.core import ATTEMPTS, PROGRAMS, Attempts, Grid, key, round_name, same, solves
 from solver.diagnose import Output
 from solver.evaluate import wilson
 from solver.history import History, Story, Turn
+from solver.ledger import BOTH, MODEL_ALONE, PROGRAMS_ALONE
 from solver.tasks import BadInput
 from solver.vote import Ranked
 
 TOP = 8  # distinct answers shown for each test input; how many more there were is said
+MINDS = {BOTH: "model and programs", MODEL_ALONE: "model", PROGRAMS_ALONE: "programs", "": "placeholder"}
 SETTLED = 0.5  # share of the votes from which a task without a solution counts as agreed on
 POINTS = 400  # of a line over time: more would not be seen
 TEMPLATES = Path(__file__).with_name("templates")
@@ -142,9 +144,12 @@ def _percent(share: float) -> str:
 def _tiles(run: History, known: Solved, found: Mapping[str, Sequence[Output]]) -> list[dict[str, str]]:
     """The figures a reader wants first."""
     stories = list(run.stories.values())
-    answered = sum(not story.is_placeholder for story in stories)
+    placeholders = sum(story.is_placeholder for story in stories)
+    answered = sum(any(map(story.from_model, range(story.tests))) for story in stories)
     tiles = [*_scores(known, [found[i] for i in known])] if known else []
-    lost = _count(len(stories) - answered, "placeholder")
+    programs = len(stories) - answered - placeholders
+    lost = f"{programs} by programs alone, " if programs else ""
+    lost += _count(placeholders, "placeholder")
     lost += f", {_count(len(run.failures), 'failed turn')}" if run.failures else ""
     tiles.append(_tile("From the model", f"{answered} of {len(stories)}", lost))
     devices = {turn.device for story in stories for turn in story.turns}
@@ -235,7 +240,8 @@ def _data(
 def _curves(run: History, known: Solved) -> Iterable[dict[str, Any]]:
     """For every round a line over time: what the run was worth with the rounds up to it and none after.
 
-    A line begins where its round does; before that it is the line of the round before.
+    A line begins where its round does; before that it is the line of the round before. Programs that are found while
+    the model works count with what stood then.
     """
     for last in run.rounds:
         worth: dict[str, float] = {}
@@ -253,7 +259,9 @@ def _curves(run: History, known: Solved) -> Iterable[dict[str, Any]]:
 def _worth(turn: Turn, known: Solved, task_id: str) -> float:
     """The share of a task's outputs that are solved after a turn; without any solution, that the model answered."""
     if not known:
-        return sum(n > 0 for n in turn.from_model) / max(1, len(turn.from_model))
+        programs = turn.from_programs or (0,) * len(turn.from_model)
+        given = [model + program for model, program in zip(turn.from_model, programs, strict=True)]
+        return sum(n > 0 for n in given) / max(1, len(given))
     outputs = known.get(task_id, ())
     hits = sum(solves(a, grid) for a, grid in zip(turn.attempts, outputs, strict=False))
     return hits / len(outputs) if outputs else 0.0
@@ -287,11 +295,18 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
         "input": _digits(story.task.tests[test]) if story.task and test < len(story.task.tests) else None,
         "right": None if known is None else _digits(known),
         "attempts": _attempts(story.answers[test] if test < len(story.answers) else None),
-        "model": story.from_model(test),
+        "minds": _minds(story, test, rule),
         "votes": sum(answer.votes for answer in ranked),
         "distinct": len(ranked),
         "top": list(_candidates(story, test, ranked[:TOP], known)),
     }
+
+
+def _minds(story: Story, test: int, rule: str) -> list[str]:
+    """Whose each attempt is, in words."""
+    if PROGRAMS not in story.rounds(test):
+        return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
+    return [MINDS[source] for source in story.sources(test, rule)]
 
 
 def _attempts(pair: Attempts | None) -> list[str] | None:
@@ -299,10 +314,17 @@ def _attempts(pair: Attempts | None) -> list[str] | None:
 
 
 def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid | None) -> Iterable[dict[str, Any]]:
-    """The best answers with the views that found each: round, dihedral, colours, order, probability."""
+    """The best answers with the views that found each: round, dihedral, colours, order, probability.
+
+    And the programs that computed it: text, cost, share of demonstrations right when left out, programs alike.
+    """
     behind: dict[tuple[int, int, bytes], list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
+    programs: dict[tuple[int, int, bytes], list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
     for number, candidate in story.found(test):
-        view = candidate.view
+        view, made = candidate.view, candidate.program
+        if made is not None:
+            programs.get(key(candidate.grid), []).append([made.text, made.cost, made.generalises, made.support])
+            continue
         chance = float(f"{math.exp(min(0.0, candidate.logprob)):.3g}")
         told = [number, view.dihedral, "".join(map(str, view.colours)), " ".join(map(str, view.order)), chance]
         behind.get(key(candidate.grid), []).append(told)
@@ -314,6 +336,7 @@ def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid |
             "chance": math.fsum(view[4] for view in views) / len(views) if views else None,
             "right": None if known is None else same(answer.grid, known),
             "views": views,
+            "programs": programs[key(answer.grid)],
         }
 
 

@@ -16,14 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from solver import answers, evaluate, families, formats, nearby, preflight, record
+from solver import answers, devices, evaluate, families, formats, nearby, preflight, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.config import pack, stages
-from solver.core import SHARED, Format, Grid, Standing, Task, solves
+from solver.config import PROGRAMS_SHARE, pack, programs_stage, stages
+from solver.core import PROGRAMS, SHARED, Format, Grid, Standing, Task, solves
+from solver.devices import Device
 from solver.ledger import Ledger
-from solver.live import About, Worker, answered
-from solver.pool import STARTS, Hooks, Pool, Seat
+from solver.live import About, Worker, answered, programs_found
+from solver.pool import Duty, Hooks, Pool, Seat
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
 from solver.scheduler import Job, Scheduler
@@ -51,6 +52,8 @@ class Run:
         self.right: dict[str, bool] = {}
         self.status = 0
         self.scheduler: Scheduler | None = None
+        self.programs: Duty | None = None
+        self.beside: tuple[Device, ...] = ()
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
@@ -102,15 +105,16 @@ class Run:
     def _about(self, done: set[tuple[str, int]]) -> About:
         """What the live view says of the run."""
         plan, config = self.plan, self.plan.config
-        need = {i: self.ledger.standing(i).need for i, _ in done}
+        known = {i: self.ledger.standing(i) for i, _ in done}
+        first = (PROGRAMS,) if config.programs.seconds else ()
         return About(
             name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
             weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
             seed=config.seed,
-            rounds=tuple(stage.number for stage in stages(config)),
+            rounds=(*first, *(stage.number for stage in stages(config))),
             done=frozenset(done),
-            answered=frozenset(i for i in need if need[i] < 1),
-            split=frozenset(i for i in need if need[i] > config.settled),
+            answered=frozenset(i for i in known if known[i].whole),
+            split=frozenset(i for i in known if known[i].need > config.settled),
             limit=self.limit,
             deadline=self.deadline,
         )
@@ -118,7 +122,7 @@ class Run:
     def _introduce(self, done: int) -> None:
         plan = self.plan
         header = {
-            "version": 1,
+            "version": record.VERSION,
             "fingerprint": fingerprint(plan),
             "name": plan.task_set.name,
             "data_sha256": plan.task_set.sha256,
@@ -152,25 +156,55 @@ class Run:
     def _left(self) -> float:
         """Seconds to the expected end."""
         remaining = self.deadline.remaining()
-        return remaining if self.scheduler is None else self.scheduler.expected(remaining)
+        if self.scheduler is None:
+            return remaining
+        before = self.programs if not self.beside else None  # the model waits for them
+        first = before.scheduler.expected(before.deadline.remaining()) if before else 0.0
+        return min(remaining, first + self.scheduler.expected(remaining))
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
         format = families.load(config.format, plan.checkpoint.path)
         jobs = [Job(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
-        devices = plan.devices[: max(1, len(jobs))]
-        rounds = stages(config, len(jobs), len(devices))
+        used = plan.devices[: max(1, len(jobs))]
+        rounds = stages(config, len(jobs), len(used))
         self.scheduler = Scheduler(
-            jobs, rounds, config.group, config.reserve, devices=len(devices), settled=config.settled
+            jobs, rounds, config.group, config.reserve, devices=len(used), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
         hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch)
         keep = self.directory / record.ADAPTERS
         with self._weights() as weights:
-            pool = Pool(plan.task_set.tasks, weights, config, devices, hooks, log, keep)
+            self._plan_programs(jobs, used, done)
+            pool = Pool(plan.task_set.tasks, weights, config, used, hooks, log, keep, self.beside)
             for message in self.shared:
                 pool.share(message)
-            pool.run(self.scheduler, self.deadline)
+            pool.run(self.scheduler, self.deadline, self.programs)
+        if self.programs is not None and (left := len(self.programs.scheduler.pending)):
+            self._note(f"programs: {left} tasks were not searched in the time there was for it")
+
+    def _plan_programs(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
+        """Who searches for programs, and until when: cores beside GPUs to the end, or the model's own before it."""
+        config = self.plan.config
+        if not config.programs.seconds or not jobs:
+            return
+        gpu = any(device.gpu for device in used)
+        self.beside = places_beside(len(used), len(jobs)) if gpu else ()
+        if gpu and not self.beside:
+            return self._note("no programs: the GPU workers leave no core, or too little memory, to search for them")
+        share = PROGRAMS_SHARE * max(0.0, self.deadline.remaining() - config.reserve)
+        until = self.deadline if gpu else self.deadline.within(share)
+        reserve, places = (config.reserve, len(self.beside)) if gpu else (0.0, len(used))
+        scheduler = Scheduler(jobs, [programs_stage(config)], 1, reserve, devices=places)
+        scheduler.resume(done, {})
+        self.programs = Duty(scheduler, until, programs=True)
+        if scheduler.pending:
+            where = (
+                f"beside the GPUs, {places} at a time"
+                if gpu
+                else f"before the model, {until.remaining():.0f} s at most"
+            )
+            self._note(f"programs: {config.programs.seconds:g} s a task at most, {where}")
 
     @contextlib.contextmanager
     def _weights(self) -> Iterator[Path]:
@@ -190,8 +224,9 @@ class Run:
             yield weights
 
     def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
-        self.notes[task_id] = (*message["notes"],)
-        self.reasons[task_id] = f"{message['rejected']} replies, none of them a grid"
+        if number != PROGRAMS:  # a placeholder's reason is why the model has no answer
+            self.notes[task_id] = (*message["notes"],)
+            self.reasons[task_id] = f"{message['rejected']} replies, none of them a grid"
         return self.ledger.add(task_id, number, [[candidate_from_json(c) for c in t] for t in message["candidates"]])
 
     def _result(self, device: str, message: dict[str, Any]) -> float:
@@ -202,6 +237,7 @@ class Run:
             "attempts": [[a.tolist(), b.tolist()] for a, b in standing.attempts],
             "from_model": standing.from_model,
             "votes": standing.votes,
+            "from_programs": standing.from_programs,
         }
         self._write(message | known | {"kind": "result", "device": device}, task_id)
         self._tell(number, message, standing)
@@ -232,9 +268,11 @@ class Run:
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
         task_id = message["task_id"]
-        votes = " and ".join(f"{first} of {total}" for first, total in standing.votes)
+        votes = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
+        if number == PROGRAMS:
+            votes = programs_found(max(map(len, message["candidates"]), default=0))
         steps = f"{message['steps']} steps, " if message["steps"] else ""
-        info = f"round {number}, {steps}votes {votes}, {sum(message['seconds'].values()):.1f} s"
+        info = f"round {number}, {steps}{votes}, {sum(message['seconds'].values()):.1f} s"
         notes = "; ".join(message["notes"])
         first = len(self.ledger.rounds(task_id)) == 1
         text = f"{info}; {notes}" if notes else info
@@ -244,7 +282,9 @@ class Run:
 
     def _lost(self, task_id: str, why: str) -> None:
         self.reasons[task_id] = why
-        self.progress.task(task_id, f"placeholders stay: {why}")
+        programs = any(self.ledger.standing(task_id).from_programs)
+        what = "the programs' answers stay" if programs else "placeholders stay"
+        self.progress.task(task_id, f"{what}: {why}", new=not self.ledger.rounds(task_id))
 
     def _watch(self, seats: Sequence[Seat]) -> None:
         self.progress.watch([_worker(seat) for seat in seats])
@@ -279,12 +319,16 @@ class Run:
 
     def _outcomes(self) -> list[Outcome]:
         """Where every answer came from; a placeholder with its reason."""
-        known = {task.id: self.ledger.standing(task.id).from_model for task in self.plan.task_set.tasks}
+        known = {task.id: self.ledger.standing(task.id) for task in self.plan.task_set.tasks}
         outcomes = []
         for task_id, tests in self.plan.task_set.tests.items():
             reason = "; ".join(self.notes.get(task_id, ())) or self.reasons[task_id]
-            given = known.get(task_id, (0,) * tests)
-            outcomes += [Outcome(task_id, n, count, "" if count else reason) for n, count in enumerate(given)]
+            standing = known.get(task_id, Standing((), (0,) * tests, (), (0,) * tests))
+            given = zip(standing.from_model, standing.from_programs, strict=True)
+            outcomes += [
+                Outcome(task_id, n, model, "" if model or programs else reason, programs)
+                for n, (model, programs) in enumerate(given)
+            ]
         return outcomes
 
     def _conclude(self) -> int:
@@ -312,6 +356,11 @@ def check_gpus(plan: Plan) -> tuple[preflight.Finding, ...]:
     return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
 
 
+def places_beside(workers: int, tasks: int) -> tuple[Device, ...]:
+    """Where to search for programs beside so many GPU workers on this machine, at most one place a task."""
+    return devices.beside(workers, devices.cores_here(), devices.free_memory())[:tasks]
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -319,9 +368,10 @@ def _interrupt(*_: object) -> None:
 def _worker(seat: Seat) -> Worker:
     """A seat as the live view shows it."""
     name, grant = seat.device.name, seat.grant
+    if not seat.duties:
+        return Worker(name, "done", busy=False)
     if seat.child is None:
-        given_up = seat.starts >= STARTS
-        return Worker(name, "given up" if given_up else "to be started", busy=not given_up)
+        return Worker(name, "given up" if seat.given_up else "to be started", busy=not seat.given_up)
     if grant is None:
         return Worker(name, "waiting" if seat.ready else "starting", busy=not seat.ready)
     last: Mapping[str, Any] = seat.trained[-1] if seat.trained else {"steps": 0, "loss": None}

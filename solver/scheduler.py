@@ -70,6 +70,7 @@ class Stage:
     seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
     need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage begins. `weight`:
     of its turns where seconds are shared. `enough`: of what a turn is predicted to cost, it is not begun with less.
+    `most`: seconds that a turn can use for each of its tasks.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Stage:
     whole: bool = False
     weight: float = 1.0
     enough: float = 0.0
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,12 @@ class Scheduler:
             self._reached[task_id] = max(self._reached[task_id], places[number])
         self._need.update(need)
 
+    def needs(self, need: Mapping[str, float]) -> None:
+        """Take in how much tasks need more work by what is known from elsewhere; KeyError: an unknown task."""
+        if unknown := need.keys() - self._need.keys():
+            raise KeyError(", ".join(sorted(unknown)))
+        self._need.update(need)
+
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks waiting for a turn that every task gets, or for its repetition, each once."""
@@ -205,7 +213,8 @@ class Scheduler:
         chosen = self._choose(usable, remaining)
         if chosen is None:
             return None
-        stage, task_ids, seconds, retry = chosen
+        stage, task_ids, share, retry = chosen
+        seconds = min(share, stage.most * len(task_ids))
         if retry:
             self._retrying.add(device)
         place = (*self._stages, *self._further).index(stage)
@@ -417,6 +426,9 @@ def _check(
         _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
         _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
         _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
+        _refuse(
+            f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not stage.most >= stage.minimum
+        )
         least = min(stage.prior.fixed, stage.prior.per_token)
         free = least < 0 or stage.prior == Cost(0, 0)
         _refuse(f"prior is {stage.prior}: expected neither part below 0, and not both 0", free)

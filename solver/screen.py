@@ -17,8 +17,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from solver.core import round_name
-from solver.live import Answer, Live, Row, Worker, printable, span
+from solver.core import PROGRAMS, round_name
+from solver.live import Answer, Live, Row, Worker, printable, programs_found, span
 
 ENCODING = "utf-8"  # of the terminals it is shown on
 PAUSE = 0.2  # seconds between two pictures at least; one takes about 5 ms
@@ -188,16 +188,22 @@ def _answers(answers: Iterable[Answer], wide: bool) -> Table:
     table = _grid(None, None, None, 1, None) if wide else _grid(None, None, 1)
     for answer in answers:
         sign, style = SIGNS[answer.right]
-        votes = " and ".join(f"{first} of {total}" for first, total in answer.votes)
         row = [Text(sign, style), Text(printable(answer.task_id, ENCODING))]
         if wide:
             loss = f", loss {answer.loss:.2f}" if answer.loss is not None else ""
             steps = f", {answer.steps} steps{loss}" if answer.steps else ""
-            row += [Text(f"votes {votes}"), Text(f"{round_name(answer.round)}{steps}", "dim")]
+            row += [Text(_said(answer)), Text(f"{round_name(answer.round)}{steps}", "dim")]
             table.add_row(*row, f"{answer.seconds:.1f} s")
         else:
-            table.add_row(*row, Text(f"votes {votes}"))
+            table.add_row(*row, Text(_said(answer)))
     return table
+
+
+def _said(answer: Answer) -> str:
+    """'votes 5 of 8 and 8 of 8', '2 answers of programs'."""
+    if answer.round == PROGRAMS:
+        return programs_found(answer.programs)
+    return "votes " + " and ".join(f"{first} of {total}" for first, total in answer.votes)
 
 
 def _grid(*columns: int | None) -> Table:

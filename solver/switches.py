@@ -242,6 +242,20 @@ SWITCHES: tuple[Switch, ...] = (
         "test_score.py::test_the_likeliest_under_all_views_together_wins",
     ),
     Switch(
+        "programs.seconds",
+        None,
+        "seconds of one core for each task's search for programs, whose best answer may take an attempt; 0: none",
+        f"{PAPER}, which joins BARC's programs; this project's search",
+        "test_submission.py::test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second",
+    ),
+    Switch(
+        "programs.nodes",
+        None,
+        "uses of a primitive in each task's search for programs at most",
+        "this project",
+        "test_searcher.py::test_a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s",
+    ),
+    Switch(
         "search.p_min",
         None,
         "every answer at least so probable under a view is found; 0: the greedy one alone",

@@ -1,8 +1,8 @@
 """A child process with one device: builds the trainer and the engine, then answers tasks as they are handed in.
 
-The only place where models meet the algorithm. Speaks JSON lines: orders on standard input, reports on the file
-descriptor it is given; what libraries print goes elsewhere. Law: an order that fails is reported, never swallowed,
-and the next one is served.
+With `--programs` it loads neither, nor torch, and answers them by programs. The only place where models meet the
+algorithm. Speaks JSON lines: orders on standard input, reports on the file descriptor it is given; what libraries
+print goes elsewhere. Law: an order that fails is reported, never swallowed, and the next one is served.
 """
 
 from __future__ import annotations
@@ -106,12 +106,20 @@ class TellingGroup(Telling):
         return [self._told(lesson.name, report) for lesson, report in zip(lessons, made, strict=True)]
 
 
-def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
-    """Build both halves, say so, then serve orders until there are no more."""
+def reporter(reports: TextIO) -> Callable[..., None]:
+    """Writes its arguments as one report."""
 
     def report(**message: Any) -> None:
         reports.write(json.dumps(message) + "\n")
         reports.flush()
+
+    return report
+
+
+def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
+    """Build both halves, say so, then serve orders until there are no more."""
+
+    report = reporter(reports)
 
     def failed(error: Exception) -> None:
         traceback.print_exc()
@@ -148,6 +156,25 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
             failed(error)
+
+
+def serve_searches(orders: TextIO, reports: TextIO, budget: settings.ProgramSettings) -> None:
+    """Serve orders of the round of programs until there are no more; there is nothing to build."""
+    from solver.searcher import give_way, search
+
+    give_way()
+    report = reporter(reports)
+    report(kind="ready", seconds=0.0, notes=[])
+    for line in orders:
+        order = json.loads(line)
+        stop = Deadline.after(order["seconds"])
+        try:
+            for task in order["tasks"]:
+                report(kind="result", **result_to_json(search(task_from_json(task), budget, stop)))
+            report(kind="done")
+        except Exception as error:  # the order failed, not the worker: say why, and serve the next
+            traceback.print_exc()
+            report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=False)
 
 
 def kept(made: TrainReport, folder: Path) -> dict[str, Any]:
@@ -243,13 +270,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--config", required=True, help="JSON as written by config.pack")
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
+    parser.add_argument("--programs", action="store_true", help="search for programs alone: no model is loaded")
     parser.add_argument("--parent", type=int, help="process id of whoever started this; it ends with that process")
     options = parser.parse_args(argv)
     if options.parent is not None:
         die_with(options.parent)
     config = settings.unpack(json.loads(options.config))
     with os.fdopen(options.reports, "w") as reports:
-        serve(sys.stdin, reports, options.weights, config, options.scratch)
+        if options.programs:
+            serve_searches(sys.stdin, reports, config.programs)
+        else:
+            serve(sys.stdin, reports, options.weights, config, options.scratch)
     return 0
 
 

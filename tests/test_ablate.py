@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import fake_worker
+import fakes
 import numpy as np
 import pytest
 from fakes import RULES as TASK_RULES
@@ -138,6 +139,27 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
     assert column(printed, "no-ttt", 7) == ["+0 −4", "+0 −3", "+0 −1"]
     assert printed.splitlines()[-1].startswith("Seed 0; minutes: full 1.0, no-ttt 1.0.")
     assert (tmp_path / "runs" / "table.md").read_text() in printed
+
+
+def test_each_mind_s_part_of_a_run_is_a_variant_of_it(tmp_path, monkeypatch, capsys):
+    """The program is right for the one task, the model's vote for the other."""
+    right = {i: {"cost": 3, "cell": 5} for i in ("a", "b")}
+    monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, programs=right))
+    shown = [Task(i, STACK.demonstrations, (fakes.grid([[n, 1]]),)) for n, i in enumerate(right)]
+    (tmp_path / "c.json").write_text(record.challenges(task_set(shown)))
+    (tmp_path / "s.json").write_text(json.dumps({"a": [[[5, 5]]], "b": [[[1, 1]]]}))
+    call = [
+        "--tasks",
+        str(tmp_path / "c.json"),
+        str(tmp_path / "s.json"),
+        "--output",
+        str(tmp_path / "runs" / "o.json"),
+    ]
+    assert ablate.main([*call, "--devices", "cpu", "--variants", "full", "programs-only", "no-programs", "oracle"]) == 0
+    printed = capsys.readouterr().out
+    for name, solved in (("full", 2), ("programs-only", 1), ("no-programs", 1), ("oracle", 2)):
+        assert column(printed, name, 1) == [f"{solved} of 2"]
+        assert column(printed, name, 5) == [f"{solved} of 2"]
 
 
 def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupted_is_gone_on_with(

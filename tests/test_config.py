@@ -14,15 +14,17 @@ from solver.config import (
     Config,
     DataRecipe,
     EngineSettings,
+    ProgramSettings,
     SearchSettings,
     TrainRecipe,
     pack,
+    programs_stage,
     require_machine,
     seconds,
     stages,
     unpack,
 )
-from solver.core import ADAPTER, BASE, SHARED
+from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost
 from solver.tasks import BadInput
 
@@ -57,6 +59,8 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: SearchSettings(nodes=0), "nodes is 0: expected at least 1"),
         (lambda: SearchSettings(views=-1), "scoring views is -1: expected 0 (none) or more"),
         (lambda: SearchSettings(share=0.0), "search share is 0.0: expected a share above 0 and at most 1"),
+        (lambda: ProgramSettings(-1.0), "seconds for programs is -1.0: expected 0 (no programs) or more"),
+        (lambda: ProgramSettings(nodes=0), "nodes for programs is 0: expected at least 1"),
         (lambda: Config(time_limit=0.0), "time limit is 0.0: expected more than 0 seconds"),
         (lambda: Config(views=0), "views is 0: expected at least 1"),
         (
@@ -138,6 +142,15 @@ def test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks()
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_round_of_the_model_s(name):
+    config = PRESETS[name]
+    stage = programs_stage(config)
+    assert (stage.number, stage.most, stage.prior.seconds(5000)) == (PROGRAMS, *[config.programs.seconds] * 2)
+    assert 0 < stage.minimum <= stage.most
+    assert PROGRAMS not in [s.number for s in stages(config)]
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_comes_back_from_json_as_it_was(name):
     assert unpack(json.loads(json.dumps(pack(PRESETS[name])))) == PRESETS[name]
 
@@ -160,6 +173,7 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             data=DataRecipe("leave-one-out", True, TRANSFORMATIONS, "input", "all"),
         ),
         engine=EngineSettings(context=1024, rank=8, threads=1),
+        programs=ProgramSettings(0.5, 7),
     )
     assert unpack(json.loads(json.dumps(pack(config)))) == config
 

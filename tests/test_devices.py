@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from solver.devices import free_memory, gpus, listed
+from solver.devices import SEARCH, beside, free_memory, gpus, listed
 from solver.tasks import BadInput
 
 
@@ -74,3 +74,20 @@ def test_gpus_are_counted_by_what_the_driver_shows(tmp_path):
     for name in ("0000:01:00.0", "0000:02:00.0", "0000:03:00.0"):
         (tmp_path / "proc/driver/nvidia/gpus" / name).mkdir(parents=True)
     assert gpus(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "memory", "places"),
+    [
+        (4, 48, math.inf, 44),
+        (2, 4, math.inf, 2),
+        (2, 2, math.inf, 0),
+        (4, 2, math.inf, 0),
+        (1, 16, 3.5, 3),
+        (1, 9, 0, 0),
+    ],
+)
+def test_programs_get_the_cores_that_gpu_workers_leave_as_far_as_there_is_memory(workers, cores, memory, places):
+    found = beside(workers, cores, memory * SEARCH)
+    assert [device.name for device in found] == [f"programs {n}" for n in range(places)]
+    assert all(not device.gpu and device.environment["CUDA_VISIBLE_DEVICES"] == "" for device in found)

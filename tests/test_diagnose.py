@@ -105,3 +105,60 @@ def test_the_reliability_table_counts_every_answer_once_and_in_its_bin(run: hist
 def test_without_solutions_there_is_nothing_to_measure(run: history.History) -> None:
     with pytest.raises(ValueError, match="no solutions came"):
         diagnose.measure(run, {})
+
+
+def searched(task_id: str, at: float, *tests: list[Any], attempts: Any = None) -> dict[str, Any]:
+    """A search for programs whose answers to each test input are given, the best first."""
+    program = {"text": "a program", "cost": 3.0, "generalises": 1.0, "support": 1}
+    found = [[{"grid": g, "program": program | {"cost": 3.0 + n}} for n, g in enumerate(test)] for test in tests]
+    given = attempts or [[*_first_two(test), WRONG, SHAPE][:2] for test in tests]
+    told = {"attempts": given, "from_model": [0 for _ in tests], "from_programs": [min(2, len(t)) for t in tests]}
+    return {"kind": "result", "at": at, "round": 0, "task_id": task_id, "candidates": found} | told
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> history.History:
+    """Four tasks: solved by both minds, by programs, by the model, by none; beside a GPU, so in any order of time."""
+    with Recorder(tmp_path / "x.run", fresh=True) as recorder:
+        start = {"kind": "run", "at": 0.0, "tests": dict.fromkeys(("a", "b", "c", "d"), 1), "config": {"rule": "flat"}}
+        recorder.write(start)
+        recorder.write(searched("a", 0.1, [RIGHT]))
+        recorder.write(line("a", 1, [RIGHT, RIGHT, WRONG]) | {"attempts": [[RIGHT, WRONG]]})
+        recorder.write(line("b", 1, [WRONG, WRONG, NEAR]))
+        recorder.write(line("c", 1, [RIGHT, NEAR]))
+        recorder.write(line("b", 3, [WRONG, WRONG, NEAR]))
+        recorder.write(searched("b", 4.0, [SHAPE, RIGHT], attempts=[[SHAPE, WRONG]]))
+        recorder.write(searched("c", 4.1, [WRONG], attempts=[[WRONG, RIGHT]]))
+        recorder.write(searched("d", 4.2, []))
+    return history.load(tmp_path / "x.run")
+
+
+TRUTH: dict[str, tuple[Grid, ...]] = {name: (grid(RIGHT),) for name in ("a", "b", "c", "d", "e")}
+
+
+def test_the_overlap_of_the_two_minds_is_over_all_tasks(both: history.History) -> None:
+    found = diagnose.measure(both, TRUTH).overlap
+    assert found == diagnose.Overlap(tasks=5, both=1, only_programs=1, only_model=1, neither=2, together=2)
+    assert found is not None
+    assert found.shared == 0.5
+    assert diagnose.Overlap(5, 0, 0, 1, 4, 1).shared is None
+
+
+def test_a_run_without_programs_has_no_overlap(run: history.History) -> None:
+    assert diagnose.measure(run, SOLUTIONS).overlap is None
+
+
+def test_programs_found_late_count_in_their_own_row_for_what_they_are(both: history.History) -> None:
+    rows = diagnose.by_round(both, TRUTH)
+    assert [(row.name, row.tasks, row.outputs_solved, row.gained, row.lost) for row in rows] == [
+        ("programs", 4, 2, 2, 0),
+        ("base model", 3, 2, 1, 1),  # with the vote's answer beside it, the program's second one is no attempt
+        ("adapter", 1, 2, 0, 0),
+    ]
+
+
+def test_the_vote_is_measured_by_itself_beside_programs(both: history.History) -> None:
+    outputs = {o.task_id: o for o in diagnose.outputs(both, TRUTH)}
+    assert (outputs["c"].vote, outputs["c"].voted, outputs["c"].first, outputs["c"].rank) == (0.5, True, False, 2)
+    assert (outputs["b"].from_model, outputs["b"].from_programs) == (0, 2)
+    assert diagnose.measure(both, TRUTH).placeholders == 2

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from solver import tasks
 from solver.core import Grid
-from solver.evaluate import compare, main, mcnemar, score, wilson
+from solver.diagnose import Overlap
+from solver.evaluate import compare, main, mcnemar, overlap_section, score, wilson
 from solver.sets import VERSIONS, Version
 from solver.solutions import digest
 from solver.tasks import load_solutions, load_split
@@ -355,6 +356,20 @@ def test_a_run_is_measured_with_the_solutions_its_record_names(
     printed = capsys.readouterr().out
     for words in ("oracle@all", "further adapter 1", "right shape found", "calibration error", "placeholders        2"):
         assert words in printed
+
+
+def test_what_each_mind_solves_alone_is_told_of_all_tasks() -> None:
+    section = overlap_section(Overlap(tasks=50, both=3, only_programs=7, only_model=2, neither=38, together=11))
+    assert section.rows == (
+        ("solved by both", "3", "6.0%"),
+        ("only by programs", "7", "14.0%"),
+        ("only by the model", "2", "4.0%"),
+        ("by neither", "38", "76.0%"),
+        ("programs alone", "10", "20.0%"),
+        ("the model alone", "5", "10.0%"),
+        ("the run's attempts", "11", "22.0%"),
+        ("of the programs' tasks the model's, too", "", "30.0%"),
+    )
 
 
 def test_solutions_of_another_dataset_are_refused_with_both_hashes(

@@ -135,8 +135,27 @@ def test_what_is_no_run_directory_is_refused(results: bool, tmp_path: Path) -> N
         history.load(tmp_path / "nowhere.run", results)
 
 
+def searched(task_id: str, at: float, cell: int, **more: Any) -> dict[str, Any]:
+    """A round of programs that found one, as a run writes it down."""
+    program = {"text": "a program", "cost": 3.0, "generalises": 1.0, "support": 2}
+    found = [[{"grid": [[cell]], "program": program}]]
+    return result(task_id, 0, at, [[cell]], OTHER, candidates=found, from_model=[1], from_programs=[1], **more)
+
+
+def test_a_round_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path: Path) -> None:
+    story = written(tmp_path / "x.run", START, searched("a", 1.0, 7), result("a", 3, 2.0)).stories["a"]
+    assert [n for n, _ in story.found(0)] == [0, 3, 3]
+    assert story.found(0)[0][1].program is not None
+    assert [(a.grid.tolist(), a.votes) for a in story.ranked(0, "flat")] == [([[7]], 0), (GOOD, 1), (OTHER, 1)]
+    assert [a.grid.tolist() for a in story.voted(0, "flat")] == [GOOD, OTHER]
+    assert [g.tolist() for g in story.alone(0, "flat", "programs")] == [[[7]]]
+    assert [g.tolist() for g in story.after(0, "flat", 0)] == [[[7]]]
+    assert story.turns[0].from_programs == (1,)
+    assert (story.from_programs(0), story.sources(0, "flat")) == (0, ("model", "model"))  # those that stand
+
+
 def test_rounds_have_names_people_know() -> None:
     assert [round_name(n) for n in (0, 1, 2, 3, 4, 6)] == [
-        *("placeholders", "base model", "shared adapter", "adapter"),
+        *("programs", "base model", "shared adapter", "adapter"),
         *("further adapter 1", "further adapter 3"),
     ]

@@ -143,13 +143,14 @@ def prompt_tokens(task: Task) -> int:
 
 
 def kill_one(folder: Path, notebook: subprocess.Popen[str]) -> None:
-    """Kill the first worker, once the workers of this notebook have got ten orders."""
+    """Kill the first worker with a model, once those of this notebook have got ten orders."""
     orders: list = []
     while len(orders) < 10 and notebook.poll() is None:
         time.sleep(0.05)
         with contextlib.suppress(ValueError):  # a line that is just being written
-            orders = fake_worker.heard(folder, "order")
-    os.kill(fake_worker.heard(folder, "start")[0], signal.SIGKILL)
+            orders = [order for order in fake_worker.heard(folder, "order") if order["round"]]
+    started = zip(fake_worker.heard(folder, "start"), fake_worker.heard(folder, "argv"), strict=True)
+    os.kill(next(process for process, argv in started if "--programs" not in argv), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

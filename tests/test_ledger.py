@@ -8,8 +8,8 @@ from fakes import MIRROR, STACK
 
 from solver import augment
 from solver.answers import placeholders
-from solver.core import Candidate, Standing, same
-from solver.ledger import Ledger
+from solver.core import BASE, PROGRAMS, Candidate, Program, Standing, View, same
+from solver.ledger import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, heard, sources_of
 
 TASKS = (MIRROR, STACK)
 FALLBACKS = {task.id: placeholders(task.tests, task.demonstrations) for task in TASKS}
@@ -91,3 +91,59 @@ def test_need_is_that_of_the_worst_test_input():
 def test_candidates_for_another_number_of_test_inputs_are_refused():
     with pytest.raises(ValueError, match="stack: candidates for 1 test inputs came, 2 were expected"):
         ledger().add("stack", 3, [votes(GOOD)])
+
+
+def programs(*grids, cost=3.0):
+    """One program a grid, each costlier than the one before; those of the cost 20 are not trusted."""
+    return [Candidate(g, View(), 0.0, program=Program(f"p{at}", cost + at, 0.0)) for at, g in enumerate(grids)]
+
+
+def test_a_trusted_program_has_the_first_attempt_and_the_vote_s_best_the_second():
+    kept = ledger()
+    kept.add("mirror", PROGRAMS, [programs(WORSE)])
+    standing = kept.add("mirror", 3, [votes(GOOD, GOOD, BAD)])
+    assert same(standing.attempts[0][0], WORSE)
+    assert same(standing.attempts[0][1], GOOD)
+    assert (standing.from_model, standing.from_programs, standing.votes) == ((1,), (1,), ((2, 3),))
+    assert standing.need == pytest.approx(0.5 * (1 - 2 / 3))
+
+
+def test_programs_add_no_vote_and_an_answer_of_both_minds_is_the_model_s_too():
+    kept = ledger()
+    kept.add("mirror", PROGRAMS, [programs(GOOD, BAD)])
+    standing = kept.add("mirror", 3, [votes(GOOD, WORSE, WORSE)])
+    assert same(standing.attempts[0][0], GOOD)
+    assert same(standing.attempts[0][1], WORSE)
+    assert (standing.from_model, standing.from_programs, standing.votes) == ((2,), (0,), ((2, 3),))
+    agreed = kept.add("mirror", 4, [votes(GOOD, GOOD)])
+    assert (agreed.votes, agreed.need) == (((3, 5),), 0.0)
+
+
+def test_an_untrusted_program_fills_what_the_adapters_leave_before_the_base_model_does():
+    kept = ledger()
+    kept.add("mirror", BASE, [votes(BAD)])
+    kept.add("mirror", PROGRAMS, [programs(WORSE, cost=20.0)])
+    standing = kept.add("mirror", 3, [votes(GOOD)])
+    assert same(standing.attempts[0][0], GOOD)
+    assert same(standing.attempts[0][1], WORSE)
+    assert (standing.need, standing.whole) == (0.0, True)
+
+
+def test_programs_alone_answer_a_task_that_still_needs_the_model():
+    standing = ledger().add("mirror", PROGRAMS, [programs(GOOD)])
+    assert same(standing.attempts[0][0], GOOD)
+    assert (standing.from_model, standing.from_programs, standing.votes) == ((0,), (1,), ((0, 0),))
+    assert (standing.need, standing.whole) == (0.5, True)
+    assert not ledger().add("mirror", PROGRAMS, [[]]).whole
+
+
+def test_each_mind_can_be_heard_alone_and_every_attempt_has_its_source():
+    rounds = {PROGRAMS: programs(WORSE, GOOD), BASE: votes(BAD), 3: votes(GOOD)}
+    waiting = FALLBACKS["mirror"][0]
+    alone = {whose: attempts(heard(rounds, whose), "flat", waiting) for whose in (BOTH, MODEL_ALONE, PROGRAMS_ALONE)}
+    assert [g.tolist() for g in alone[BOTH]] == [WORSE.tolist(), GOOD.tolist()]
+    assert [g.tolist() for g in alone[MODEL_ALONE]] == [GOOD.tolist(), BAD.tolist()]
+    assert [g.tolist() for g in alone[PROGRAMS_ALONE]] == [WORSE.tolist(), GOOD.tolist()]
+    assert sources_of(alone[BOTH], rounds, "flat") == (PROGRAMS_ALONE, BOTH)
+    assert sources_of(alone[MODEL_ALONE], rounds, "flat") == (BOTH, MODEL_ALONE)
+    assert sources_of(waiting, rounds, "flat") == ("", "")

@@ -8,8 +8,8 @@ import pytest
 from fakes import FakeClock
 
 from solver.clock import Deadline
-from solver.core import ADAPTER, BASE, SHARED
-from solver.live import LATEST, WARNINGS, About, Answer, Live, Row, Worker, span
+from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
+from solver.live import LATEST, WARNINGS, About, Answer, Live, Row, Worker, programs_found, span
 
 IDS = tuple("abcdefgh")
 FIRST, SECOND = ADAPTER + 1, ADAPTER + 2
@@ -117,3 +117,18 @@ def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() 
     live.shared(IDS[:3])
     assert live.rounds[1] == Row("shared adapter", 3, 8)
     assert live.answered == 0
+
+
+def test_programs_are_a_round_of_their_own_and_their_answers_count() -> None:
+    live = made(rounds=(PROGRAMS, BASE, ADAPTER))
+    live.answer(Answer("a", PROGRAMS, ((0, 0),), 1.0, whole=True, programs=2))
+    live.answer(Answer("b", PROGRAMS, ((0, 0),), 3.0))
+    assert live.rounds[0] == Row("programs", 2, 8)
+    assert live.answered == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "no program"), (1, "1 answer of programs"), (3, "3 answers of programs")]
+)
+def test_what_a_search_found_is_told_in_words(count: int, text: str) -> None:
+    assert programs_found(count) == text

@@ -16,10 +16,10 @@ import pytest
 
 from solver import pool
 from solver.clock import Deadline
-from solver.config import LADDER, Config, EngineSettings, stages
-from solver.core import ADAPTER, Pair, Task
+from solver.config import LADDER, Config, EngineSettings, programs_stage, stages
+from solver.core import ADAPTER, PROGRAMS, Pair, Task
 from solver.devices import Device
-from solver.pool import Hooks, Pool
+from solver.pool import Duty, Hooks, Pool
 from solver.scheduler import Cost, Job, Scheduler
 
 ONE = (Device("cpu", {}),)
@@ -38,6 +38,8 @@ class Heard:
     """What the hooks were told."""
 
     results: list[str] = field(default_factory=list)
+    searched: list[tuple[str, str]] = field(default_factory=list)  # (device, task)
+    settled: set[str] = field(default_factory=set)  # tasks that programs answered
     rounds: Counter[int] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
     shared: list[dict[str, object]] = field(default_factory=list)
@@ -65,19 +67,29 @@ class Heard:
         self.looks += 1
 
     def result(self, device, message):
-        self.devices.add(device)
         self.rounds[message["round"]] += 1
+        if message["round"] == PROGRAMS:
+            self.searched.append((device, message["task_id"]))
+            self.settled |= {message["task_id"]} if message["candidates"][0] else set()
+            return 0.0 if message["candidates"][0] else 1.0
+        self.devices.add(device)
         if message["task_id"] not in self.results:
             self.results.append(message["task_id"])
         grids = [candidate["grid"] for candidate in message["candidates"][0]]
-        return 1 - grids.count(grids[0]) / len(grids)
+        return 0.0 if message["task_id"] in self.settled else 1 - grids.count(grids[0]) / len(grids)
 
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run."""
+    """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run.
 
-    def run(tasks="abcd", limit=60.0, config=CONFIG, side=1, devices=ONE, weights=WEIGHTS, **script):
+    `beside`: devices that search for programs, () for the model's own, before it; None: no programs. `until`: seconds
+    after which no search begins.
+    """
+
+    def run(
+        tasks="abcd", limit=60.0, config=CONFIG, side=1, devices=ONE, weights=WEIGHTS, beside=None, until=1e6, **script
+    ):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
         # sizes fall, and the large end comes first: the order of the letters
@@ -91,7 +103,11 @@ def serve(tmp_path, monkeypatch):
             settled=config.settled,
         )
         with (tmp_path / "log").open("w") as log:
-            Pool(made, weights, config, devices, heard.hooks, log, tmp_path / "kept").run(scheduler, deadline)
+            duty = (
+                searches(jobs, config, len(beside or devices), deadline.within(until)) if beside is not None else None
+            )
+            served = Pool(made, weights, config, devices, heard.hooks, log, tmp_path / "kept", beside or ())
+            served.run(scheduler, deadline, duty)
         heard.seconds = limit - deadline.remaining()
         assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
@@ -100,6 +116,11 @@ def serve(tmp_path, monkeypatch):
         return heard
 
     return run
+
+
+def searches(jobs, config, places, deadline):
+    """The duty of searching for programs for these jobs."""
+    return Duty(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, programs=True)
 
 
 def alive(group: int) -> bool:
@@ -410,3 +431,113 @@ def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_c
 def test_the_plan_learns_what_a_training_that_was_stopped_would_have_used(steps, seconds):
     result = {"seconds": {"train": 6.0, "sample": 2.0}, "steps": steps, "planned": 48}
     assert pool.undisturbed(result) == seconds
+
+
+def asked(folder: Path) -> list[tuple[int, str]]:
+    """The orders of all workers: round and tasks."""
+    return [(o["round"], "".join(task["id"] for task in o["tasks"])) for o in fake_worker.heard(folder, "order")]
+
+
+def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    heard = serve(beside=(), programs={"a": {"cost": 3}})
+    assert sorted(heard.results) == list("abcd")
+    assert heard.searched == [("cpu", i) for i in "abcd"]
+    assert asked(tmp_path) == [*((PROGRAMS, i) for i in "abcd"), (ADAPTER, "ba"), (ADAPTER, "dc")]
+    assert ["--programs" in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
+    assert fake_worker.heard(tmp_path, "threads") == ["1", None]
+    assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
+
+
+def test_several_processes_share_the_searches_and_then_the_model_s_turns(serve, tmp_path):
+    devices = tuple(Device(f"cpu {n}", {}) for n in range(2))
+    heard = serve("abcdef", devices=devices, beside=(), config=replace(CONFIG, group=1), search_pause=0.2, pause=0.3)
+    assert sorted(i for _, i in heard.searched) == list("abcdef")
+    assert {device for device, _ in heard.searched} == heard.devices == {"cpu 0", "cpu 1"}
+    assert starts(tmp_path) == 4
+
+
+GPU = (Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, gpu=True),)
+SPARE = tuple(Device(f"programs {n}", {"CUDA_VISIBLE_DEVICES": ""}) for n in range(2))
+
+
+def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serve, tmp_path):
+    heard = serve(devices=GPU, beside=SPARE, search_pause=0.1, pause=0.5)
+    assert sorted(i for _, i in heard.searched) == sorted(heard.results) == list("abcd")
+    assert {device for device, _ in heard.searched} <= {"programs 0", "programs 1"}
+    assert heard.devices == {"gpu 0"}
+    argv, gpus = fake_worker.heard(tmp_path, "argv"), fake_worker.heard(tmp_path, "gpus")
+    assert sorted(zip(["--programs" in given for given in argv], gpus, strict=True)) == [
+        (False, "0"),
+        *[(True, "")] * 2,
+    ]
+
+
+def test_searches_never_hold_up_the_end_of_the_model_s_turns(serve, tmp_path):
+    heard = serve("ab", devices=GPU, beside=SPARE, search_turns={"a": ["hang"], "b": ["hang"]})
+    assert sorted(heard.results) == ["a", "b"]
+    assert heard.searched == []
+    assert heard.seconds < 10  # the limit is 60
+
+
+def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_nothing_else(serve, monkeypatch):
+    monkeypatch.setattr(pool, "GRACE", 0.2)
+    config = replace(CONFIG, programs=replace(CONFIG.programs, seconds=0.3))
+    heard = serve("ab", beside=(), config=config, search_turns={"a": ["hang", "hang"]})
+    assert sorted(heard.results) == ["a", "b"]
+    assert heard.searched == [("cpu", "b")]
+    assert heard.lost == []
+    assert [(number, ids) for number, ids, _ in heard.failures] == [(PROGRAMS, "a")] * 2
+
+
+@pytest.mark.parametrize("end", ["kill", "fail", "memory"])
+def test_a_search_that_fails_is_tried_once_more_and_never_lowers_what_the_model_is_given(serve, tmp_path, end):
+    heard = serve("ab", beside=(), search_turns={"a": [end]})
+    assert sorted(heard.searched) == [("cpu", "a"), ("cpu", "b")]
+    assert [(number, ids) for number, ids, _ in heard.failures] == [(PROGRAMS, "a")]
+    assert "out of memory" not in " ".join(heard.notes)
+    assert all('"views": 16' in argv[argv.index("--config") + 1] for argv in fake_worker.heard(tmp_path, "argv"))
+
+
+def test_where_no_search_can_start_the_model_has_its_turns_all_the_same(serve, tmp_path):
+    heard = serve("ab", beside=(), search_start=["exit"])
+    assert (heard.searched, sorted(heard.results), heard.lost) == ([], ["a", "b"], [])
+    assert starts(tmp_path) == pool.STARTS + 1
+
+
+def test_where_the_model_can_not_start_programs_are_searched_all_the_same(serve, tmp_path):
+    heard = serve("abc", devices=GPU, beside=SPARE, start=["exit"], search_pause=0.4)
+    assert sorted(i for _, i in heard.searched) == list("abc")
+    assert {why for _, why in heard.lost} == {"the worker could not be started"}
+
+
+def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
+    heard = serve("abcd", beside=(), until=2.0, search_pause=1.2)
+    assert len(heard.searched) < 4
+    assert sorted(heard.results) == list("abcd")
+
+
+@pytest.mark.parametrize(("devices", "beside"), [(ONE, ()), (GPU, SPARE)])
+def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devices, beside):
+    config = replace(CONFIG, further=1)
+    split = {"a": 0.5, "b": 0.5}
+    serve("ab", devices=devices, beside=beside, config=config, votes=split, programs={"a": {"cost": 3}}, pause=0.5)
+    assert [ids for number, ids in asked(tmp_path) if number == ADAPTER + 1] == ["b"]
+
+
+def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
+    hooks = Hooks(*[lambda *_: None] * 6)
+    jobs = [Job("a", 10), Job("b", 10)]
+    with (tmp_path / "log").open("w") as log:
+        made = Pool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
+    made.model = Duty(Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0, settled=0.25), Deadline.after(60))
+    at_work, searching = made.seats[0], made.beside[0]
+    at_work.duties, at_work.need = [made.model], {"a": 0.5}
+    searching.duties = [searches(jobs, CONFIG, 1, Deadline.after(60))]
+    made._need(searching, "a", 0.0)
+    made._need(searching, "b", 0.1)
+    assert at_work.need == {"a": 0.0}
+    for _ in jobs:
+        grant = made.model.scheduler.next("gpu 0", 60.0)
+        made.model.scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.1), True, {})
+    assert made.model.scheduler.finished

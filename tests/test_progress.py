@@ -127,5 +127,13 @@ def test_summary_of_a_run_without_placeholders_is_one_line() -> None:
     assert summary([Outcome("aaaaaaaa", 0, 2)]) == "1 answer to 1 task: 1 from the model, 0 placeholders."
 
 
+def test_summary_tells_what_programs_alone_answered() -> None:
+    outcomes = [Outcome("a", 0, 1, from_programs=1), Outcome("b", 0, 0, from_programs=1), Outcome("c", 0, 0, "why")]
+    assert summary(outcomes).splitlines() == [
+        "3 answers to 3 tasks: 1 from the model, 1 from programs alone, 1 placeholder:",
+        "  1 x why (c)",
+    ]
+
+
 def test_summary_of_nothing_says_so() -> None:
     assert summary([]) == "0 answers to 0 tasks: 0 from the model, 0 placeholders."

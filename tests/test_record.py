@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import record
-from solver.core import Candidate, key
+from solver.core import Candidate, Program, View, key
 from solver.record import Recorder, from_line, to_line
 from solver.tasks import BadInput, load_challenges
 
@@ -43,6 +43,15 @@ def test_a_line_that_was_cut_or_changed_anywhere_is_dropped(message, data):
 def test_a_candidate_comes_back_from_json_as_it_was(found, view):
     back = record.candidate_from_json(json.loads(json.dumps(record.candidate_to_json(Candidate(found, view, -1.5)))))
     assert (key(back.grid), back.view, back.logprob) == (key(found), view, -1.5)
+
+
+@given(found=fakes.any_grid(5), cost=st.floats(0, 99), generalises=st.floats(0, 1), text=st.text())
+def test_a_program_s_candidate_comes_back_with_its_program_and_no_view(found, cost, generalises, text):
+    program = Program(text, cost, generalises, 4)
+    saved = json.loads(json.dumps(record.candidate_to_json(Candidate(found, View(), 0.0, program=program))))
+    back = record.candidate_from_json(saved)
+    assert (key(back.grid), back.program, back.view, back.logprob) == (key(found), program, View(), 0.0)
+    assert set(saved) == {"grid", "program"}
 
 
 def test_a_torn_last_line_is_cut_off_before_more_is_written(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from fakes import MIRROR, STACK
 
 from solver import answers, record, replay, tasks
-from solver.core import Candidate, Grid, Task, View
-from solver.ledger import Ledger
+from solver.core import Candidate, Grid, Program, Task, View
+from solver.ledger import MINDS, Ledger
 from solver.record import CHALLENGES, Recorder, candidate_to_json
 from solver.tasks import TaskSet
 from solver.vote import RULES
@@ -87,6 +87,21 @@ def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
     for task in (MIRROR, STACK):
         own = [{"attempt_1": a.tolist(), "attempt_2": b.tolist()} for a, b in ledger.standing(task.id).attempts]
         assert submission[task.id] == own
+
+
+def test_one_mind_alone_can_be_heard(tmp_path):
+    one, two, three = (np.array([[n]], np.uint8) for n in (1, 2, 3))
+    program = Candidate(three, View(), 0.0, program=Program("p", 3.0, 1.0))
+    rounds = [("mirror", 0, [[program]]), ("mirror", 3, [[candidate(one), candidate(one, 1), candidate(two, 2)]])]
+    directory = run_directory(tmp_path / "run", [MIRROR], rounds)
+    written = {}
+    for whose in MINDS:
+        assert replay.main([str(directory), "--rule", "flat", "--minds", whose]) == 0
+        name = "flat.json" if whose == "both" else f"flat-{whose}.json"
+        written[whose] = list(json.loads((directory / name).read_text())["mirror"][0].values())
+    assert written["both"] == [[[3]], [[1]]]
+    assert written["model"] == [[[1]], [[2]]]
+    assert written["programs"][0] == [[3]]
 
 
 def test_tasks_and_test_inputs_without_candidates_get_the_placeholders_a_run_starts_with(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from solver import history, report, tasks
-from solver.record import to_line
+from solver.record import Recorder, to_line
 from tests import browser, runs
 
 MOST = 15 << 20  # bytes of a report over 400 tasks
@@ -125,6 +125,25 @@ def test_a_task_s_page_has_all_there_is_to_see(run: Path) -> None:
                 assert len(answer["views"]) == answer["votes"]
                 assert answer["right"] == (answer["grid"] == shown["right"])
                 assert answer["chance"] is None or 0 <= answer["chance"] <= 1
+
+
+def test_a_program_s_answer_is_shown_with_its_text_and_its_cost_and_each_attempt_with_its_mind(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "x.run", fresh=True) as recorder:
+        recorder.write({"kind": "run", "at": 0.0, "tests": {"a": 1}, "config": {"rule": "flat"}})
+        program = {"text": "flip | <b>", "cost": 3.5, "generalises": 0.75, "support": 2}
+        view = {"dihedral": 0, "colours": list(range(10)), "order": [], "logprob": -0.1}
+        found = {"kind": "result", "at": 1.0, "round": 0, "task_id": "a", "attempts": [[[[7]], [[1]]]]}
+        recorder.write(
+            found | {"from_model": [0], "from_programs": [1], "candidates": [[{"grid": [[7]], "program": program}]]}
+        )
+        voted = found | {"at": 2.0, "round": 3, "from_model": [1], "from_programs": [1], "votes": [[1, 1]]}
+        recorder.write(voted | {"candidates": [[{"grid": [[1]], **view}]]})
+    drawn = report.render(history.load(tmp_path / "x.run"), {})
+    [test] = data_of(drawn)["tasks"]["a"]["tests"]
+    assert test["minds"] == ["programs", "model"]
+    assert test["top"][0]["programs"] == [["flip | <b>", 3.5, 0.75, 2]]
+    assert [(answer["votes"], len(answer["views"])) for answer in test["top"]] == [(0, 0), (1, 1)]
+    assert "flip | <b>" not in drawn
 
 
 def test_the_curves_end_at_the_score_of_their_round(run: Path) -> None:

@@ -76,7 +76,8 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
     prior, further = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
     each = Stage(3, prior, draw.random(), minimum, enough=draw.choice([0.0, 0.6]))
-    stages = [Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0])), each]
+    first = Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0]))
+    stages = [replace(first, most=draw.choice([math.inf, first.minimum, 10.0])), each]
     if draw.random() < 0.3:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
     always = len(stages)
@@ -102,6 +103,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
             break
         clock, device, grant, measured, ok = heapq.heappop(running)
         need = {i: draw.choice([0.0, 0.2, 0.5, 1.0]) for i in measured}
+        scheduler.needs({job.task_id: draw.random() for job in jobs if draw.random() < 0.1})  # told from elsewhere
         scheduler.returned(grant, measured, ok, need)
         free[device] = clock
     ended = budget - clock - reserve < (least := enough(scheduler, each))
@@ -163,6 +165,7 @@ def check(
     number = grant.stage.number
     assert grant.stage.minimum - ROUNDING <= grant.seconds <= remaining - reserve + ROUNDING
     assert sum(grant.train_seconds.values()) <= grant.seconds + ROUNDING
+    assert grant.seconds <= grant.stage.most * len(grant.task_ids) + ROUNDING
     assert set(grant.train_seconds) == set(grant.task_ids)
     assert grant.task_ids, "a turn for nobody: the run would never end"
     assert len(grant.task_ids) <= (len(world.jobs) if grant.stage.whole else group)
@@ -409,6 +412,30 @@ def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:
     assert granted == pytest.approx([2.0 * 1 / 20, 2.0 * 8 / 34])
 
 
+def test_a_turn_gets_no_more_seconds_than_its_tasks_can_use() -> None:
+    stage = Stage(0, Cost(3.0, 0.0), 0.0, 0.1, most=3.0)
+    ample = Scheduler(jobs_of(1, 2, 3), [stage], 2, reserve=0.0).next("cpu", 1000.0)
+    tight = Scheduler(jobs_of(1, 2, 3), [stage], 2, reserve=0.0).next("cpu", 6.0)
+    assert ample is not None
+    assert tight is not None
+    assert (len(ample.task_ids), ample.seconds) == (1, 3.0)
+    assert (len(tight.task_ids), tight.seconds) == (2, pytest.approx(4.0))
+
+
+def test_a_need_told_from_elsewhere_decides_who_gets_a_further_turn() -> None:
+    scheduler = rounds(jobs_of(1, 2), further=1)
+    for _ in range(4):
+        done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
+    scheduler.needs({"task0": 0.1})
+    grant = scheduler.next("cpu", 1000.0)
+    assert grant is not None
+    assert (grant.stage.number, grant.task_ids) == (4, ("task1",))
+    done(scheduler, grant)
+    assert scheduler.finished
+    with pytest.raises(KeyError, match="nobody"):
+        scheduler.needs({"nobody": 0.0})
+
+
 def done(scheduler: Scheduler, grant: Grant | None, need: float = 0.0) -> None:
     """The turn ended well, each task having taken what was predicted."""
     assert grant is not None
@@ -537,6 +564,7 @@ def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dic
         ({"stages": [replace(adapter(), further=True), replace(adapter(), number=4)]}, "a further stage comes before"),
         ({"stages": [adapter(train_share=1.5)]}, "train_share is 1.5: expected 0 to 1"),
         ({"stages": [adapter(minimum=0.0)]}, "minimum is 0.0: expected more than 0 seconds"),
+        ({"stages": [replace(adapter(), most=0.5)]}, "most is 0.5: expected at least the minimum, 1.0"),
         ({"stages": [adapter(prior=Cost(0.0, 0.0))]}, "prior is .*: expected neither part below 0, and not both 0"),
     ],
 )

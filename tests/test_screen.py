@@ -30,7 +30,7 @@ from test_submission import GOOD, LAUNCH, ROOT, make_weights
 
 from solver import answers
 from solver.clock import Deadline
-from solver.core import ADAPTER, BASE
+from solver.core import ADAPTER, BASE, PROGRAMS
 from solver.live import About, Answer, Live, Worker
 from solver.progress import Progress
 from solver.screen import PAUSE, Frame, Screen
@@ -161,6 +161,18 @@ def test_long_turns_are_told_in_minutes_and_no_time_limit_is_said() -> None:
     drawn = picture(live, 80, 24)
     assert "0 of 60 min" in drawn
     assert "no time limit" in drawn
+
+
+def test_a_search_for_programs_is_told_by_what_it_found_in_a_round_of_its_own() -> None:
+    live = Live(About(rounds=(PROGRAMS, BASE, ADAPTER)), 3, lambda: 5.0)
+    live.answer(Answer("a", PROGRAMS, ((0, 0),), 1.5, whole=True, programs=2))
+    live.watch([Worker("programs 0", "working", True, PROGRAMS, ("b",), 3.0), Worker("programs 1", "done", False)])
+    for width in (80, 40):
+        drawn = picture(live, width, 24)
+        assert re.search(r"programs +.* 1 of 3", drawn)
+        assert "2 answers of programs" in drawn
+        assert re.search(r"programs 0 programs b", drawn)
+        assert "votes" not in drawn
 
 
 def test_without_solutions_nothing_is_said_of_them() -> None:
@@ -307,7 +319,7 @@ class Session:
         self.output = self.folder / "s.json"
         worker = json.dumps(fake_worker.command(self.folder, **self.script))
         flags = ["--challenges", self.folder / "challenges.json", "--weights", make_weights(self.folder)]
-        flags += ["--output", self.output, "--devices", "cpu:2", "--no-report"]
+        flags += ["--output", self.output, "--devices", "cpu:2", "--no-report", "--programs", "0"]
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.run = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, worker, *map(str, flags)],

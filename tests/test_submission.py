@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def call(tmp_path, weights, output, monkeypatch):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
         one = [] if "--devices" in flags else ["--devices", "cpu"]
-        given = [*own, *one, *map(str, flags)]
+        none = [] if {"--programs", "--resume"} & set(flags) else ["--programs", "0"]
+        given = [*own, *one, *none, *map(str, flags)]
         try:
             return submission.main(given, Deadline.after(0))
         except SystemExit as left:
@@ -113,6 +115,7 @@ BAD_FLAGS = {
         "--time-limit is 'soon': " + A_TIME,
     ),
     "no time": (["--time-limit", "0"], "--time-limit is '0': " + A_TIME),
+    "no such time for programs": (["--programs", "some"], "--programs is 'some': " + A_TIME),
     "no such time spent": (
         ["--already-spent", "-5"],
         "--already-spent is '-5': " + A_TIME,
@@ -529,6 +532,80 @@ def test_the_run_directory_holds_the_tasks_as_they_were_read_and_no_solution(cal
     assert "[4, 3, 8, 8]" not in (record.directory_of(output) / record.CHALLENGES).read_text()
 
 
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+FOUR = {f"task{at}": {"train": GOOD["train"], "test": [{"input": [[at, 1]]}]} for at in range(4)}
+FOUND = {"task0": {"cost": 3, "cell": 7}, "task1": {"cost": 3}, "task2": {"cost": 50, "cell": 7}}
+
+
+def test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second(call, tmp_path, output, capsys):
+    votes = dict.fromkeys(("task0", "task1", "task2"), 0.6)
+    given = challenges(tmp_path, FOUR)
+    assert call("--challenges", given, "--programs", "2s", programs=FOUND, votes=votes) == 0
+    written = {i: list(entry[0].values()) for i, entry in json.loads(output.read_text()).items()}
+    other = {at: [[at + 1, 1]] for at in range(4)}  # what the fake model's other views say
+    assert written["task0"] == [[[7, 7]], [[0, 1]]]
+    assert written["task1"] == [[[1, 1]], other[1]]
+    assert written["task2"] == [[[2, 1]], other[2]]
+    out = capsys.readouterr().out
+    assert "programs: 2 s a task at most, before the model, " in out
+    assert re.search(r"\[1/4\] task\d, round 0, (1 answer of programs|no program), 0\.0 s", out)
+    assert "4 answers to 4 tasks: 4 from the model, 0 placeholders." in out
+
+
+def test_a_search_is_recorded_as_a_round_with_its_programs_and_settles_what_both_minds_say(call, tmp_path, output):
+    votes = dict.fromkeys(FOUR, 0.6)
+    assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "2", programs=FOUND, votes=votes) == 0
+    lines = {(m["task_id"], m["round"]): m for m in recorded(output).of_kind("result")}
+    assert {i for i, number in lines if number == 0} == set(FOUR)
+    first = lines["task0", 0]
+    assert first["candidates"][0][0]["program"]["cost"] == 3
+    assert (first["from_model"], first["from_programs"], first["votes"]) == ([0], [1], [[0, 0]])
+    assert (lines["task0", 3]["from_model"], lines["task0", 3]["from_programs"]) == ([1], [1])
+    assert {i for i, number in lines if number == 4} == {"task2", "task3"}  # need 0.4; task0's is halved, task1's 0
+    [header] = recorded(output).of_kind("run")
+    assert (header["version"], header["config"]["programs"]["seconds"]) == (record.VERSION, 2.0)
+
+
+def test_with_no_time_for_programs_none_are_searched(call, tmp_path, output):
+    assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "0") == 0
+    assert {m["round"] for m in recorded(output).of_kind("result")} == {1, 3}
+    assert not any("--programs" in argv for argv in fake_worker.heard(tmp_path, "argv"))
+
+
+def test_tasks_that_are_not_searched_in_their_share_of_the_time_are_counted(call, tmp_path, output, capsys):
+    """Of 12 seconds 8 are kept for the end and a quarter of the others is for programs: one search of a second fits."""
+    given = ["--challenges", challenges(tmp_path, FOUR), "--time-limit", "12s", "--programs", "5"]
+    assert call(*given, programs=FOUND, search_pause=1.1) == 0
+    searched = [m for m in recorded(output).of_kind("result") if m["round"] == 0]
+    assert len(searched) <= 1
+    assert (
+        f"programs: {4 - len(searched)} tasks were not searched in the time there was for it" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("lines", [2, 4, 7, 11])
+def test_a_run_with_programs_is_resumed_to_the_same_answers_without_searching_anew(lines, call, tmp_path, output):
+    script = {"programs": FOUND, "votes": dict.fromkeys(FOUR, 0.6)}
+    assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "2", **script) == 0
+    whole, path = output.read_bytes(), record.directory_of(output) / record.RECORD
+    kept = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(kept[:lines]))
+    assert call("--resume", path.parent, **script) == 0
+    assert output.read_bytes() == whole
+    pairs = Counter((m["task_id"], m["round"]) for m in recorded(output).of_kind("result"))
+    assert all(pairs[i, 0] == 1 for i in FOUR)
+
+
+def test_where_the_model_never_comes_the_programs_answers_stay(call, tmp_path, output, capsys):
+    found = {"task0": FOUND["task0"]}
+    assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "2", programs=found, start=["exit"]) == 0
+    assert json.loads(output.read_text())["task0"][0]["attempt_1"] == [[7, 7]]
+    out = capsys.readouterr().out
+    assert "task0, the programs' answers stay: the worker could not be started" in out
+    assert "4 answers to 4 tasks: 0 from the model, 1 from programs alone, 3 placeholders:" in out
+
+
 # ---- resuming --------------------------------------------------------------------------------------------------------
 
 MANY = {f"task{at}": {"train": GOOD["train"], "test": [{"input": [[at, 1]]}]} for at in range(9)}
@@ -609,6 +686,7 @@ def interrupt(tmp_path, weights, path, output, kind, **script):
     """Send SIGTERM to a run once its worker's log has an entry of that kind; (status, output, seconds to the end)."""
     worker = json.dumps(fake_worker.command(tmp_path, **script))
     flags = ["--challenges", path, "--weights", weights, "--output", output, "--devices", "cpu"]
+    flags += ["--programs", "0"]
     run = subprocess.Popen([sys.executable, "-c", LAUNCH, worker, *flags], cwd=ROOT, stdout=-1, stderr=-2, text=True)
     try:
         wait_until(lambda: fake_worker.heard(tmp_path, kind) or run.poll() is not None)

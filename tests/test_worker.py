@@ -38,7 +38,16 @@ from solver.formats import END
 from solver.memory import plan
 from solver.rounds import InTurns
 from solver.tasks import BadInput
-from solver.worker import Telling, TellingGroup, adapters_from_json, result_to_json, serve, task_from_json, task_to_json
+from solver.worker import (
+    Telling,
+    TellingGroup,
+    adapters_from_json,
+    result_to_json,
+    serve,
+    serve_searches,
+    task_from_json,
+    task_to_json,
+)
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
 
@@ -365,3 +374,20 @@ def test_adapters_trained_side_by_side_are_each_reported_and_only_where_the_trai
     assert heard == ["one", "two"]
     assert isinstance(telling, GroupTrainer)
     assert not isinstance(Telling(FakeTrainer(), print), GroupTrainer)
+
+
+def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatch):
+    def solve(task, stop, nodes):
+        if task.id == "mirror":
+            raise MemoryError("no more")
+        return ()
+
+    monkeypatch.setattr("solver.searcher.solve", solve)
+    monkeypatch.setattr("solver.searcher.give_way", lambda: None)
+    orders = [json.dumps({"round": 0, "seconds": 9.0, "tasks": [task_to_json(task)]}) for task in (MIRROR, STACK)]
+    reports = io.StringIO()
+    serve_searches(io.StringIO("\n".join(orders)), reports, CONFIG.programs)
+    said = [json.loads(line) for line in reports.getvalue().splitlines()]
+    assert kinds(said) == ["ready", "failed", "result", "done"]
+    assert (said[1]["why"], said[1]["memory"]) == ("MemoryError: no more", False)
+    assert (said[2]["task_id"], said[2]["round"], said[2]["candidates"]) == ("stack", 0, [[], []])

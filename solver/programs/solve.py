@@ -15,13 +15,12 @@ from solver.core import COLOURS, Grid, Pair, Stop, Task, same
 from solver.programs import cells, choice, endings, lookup, moves, planes, stamps
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
-from solver.programs.values import Proposal, State, mark
+from solver.programs.values import Proposal, State, mark, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
 FIRST = 3_000  # nodes before rules are tried
 LATER = 20_000  # nodes before rules are tried once more, on other states
 AFTER = 6_000  # nodes spent on alternatives once something is found
-UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
 IDLE = 3.0  # added to the cost of a program that changes every demonstration's input but not a test input
 BASES = 4  # states whose cells are described for rules, each time
 EXTRA = 40  # other states beside them
@@ -61,19 +60,18 @@ def with_background(task: Task, colour: int) -> Task:
     return Task(task.id, pairs, tuple(lookup[t] for t in task.tests))
 
 
-def worth(proposal: Proposal) -> float:
-    """What proposals are ordered by, the lowest first: description length, more where it does not generalise."""
-    return proposal.cost + UNSURE * (1.0 - proposal.generalises)
-
-
 def rank(found: Iterable[Proposal]) -> tuple[Proposal, ...]:
     """Each distinct answer once with its best program, the best first."""
     best: dict[bytes, Proposal] = {}
     for p in found:
         known = best.get(mark(p.grids))
-        better = p if known is None or worth(p) < worth(known) else known
+        better = p if known is None or _worth(p) < _worth(known) else known
         best[mark(p.grids)] = replace(better, support=p.support + (known.support if known else 0))
-    return tuple(sorted(best.values(), key=worth))
+    return tuple(sorted(best.values(), key=_worth))
+
+
+def _worth(proposal: Proposal) -> float:
+    return worth(proposal.cost, proposal.generalises)
 
 
 class _Search:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from solver.core import Grid
 
 Mark = bytes
+UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,11 @@ class State:
         if self.parent is None:
             return self.step or "input"
         return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
+
+
+def worth(cost: float, generalises: float) -> float:
+    """What programs are ordered by, the lowest first: description length, more where it does not generalise."""
+    return cost + UNSURE * (1.0 - generalises)
 
 
 def mark(grids: Sequence[Grid]) -> Mark:

@@ -1,0 +1,62 @@
+"""Two minds over one test input: programs that reproduce every demonstration, and the model's vote; who gives what.
+
+Knows nothing of files, models or time. Laws: nothing depends on the order of the candidates; every answer is in
+the order once; programs are ranked among programs alone, and add no vote to what the model said.
+
+The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree
+each gets an attempt: the best program the first, if it is trusted, and the vote's best the second. Without a trusted
+program both are the vote's. What the vote leaves open other programs fill, then the base model, then placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from solver.core import Candidate, Grid, Program, key, same
+from solver.programs.values import worth
+
+TRUSTED_COST = 12.0  # steps: a program so short is trusted although it is right on no demonstration left out; not tuned
+TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside the vote; not tuned
+AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
+
+
+def trusted(program: Program) -> bool:
+    """Whether its answer gets an attempt of its own: it generalises to a demonstration left out, or it is short."""
+    return program.generalises > 0 or program.cost <= TRUSTED_COST
+
+
+def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Programs' distinct answers to a test input, each with its best program, the best first.
+
+    In the order of the search (`programs.values.worth`: cost and what it generalises), then by support.
+    """
+    first: dict[tuple[int, int, bytes], Candidate] = {}
+    for candidate in sorted((c for c in candidates if c.program is not None), key=_place):
+        first.setdefault(key(candidate.grid), candidate)
+    return list(first.values())
+
+
+def _place(candidate: Candidate) -> tuple[float, int, str, tuple[int, int, bytes]]:
+    program = candidate.program
+    assert program is not None
+    return worth(program.cost, program.generalises), -program.support, program.text, key(candidate.grid)
+
+
+def order(programs: Sequence[Candidate], voted: Sequence[Grid], quick: Sequence[Grid]) -> list[Grid]:
+    """All distinct answers to a test input, those that are attempted first.
+
+    `programs`: as `ranked` has them. `voted`: the vote's answers, best first. `quick`: the base model's.
+    """
+    first = [c.grid for c in programs[:1] if c.program is not None and trusted(c.program)]
+    others = [c.grid for c in programs]
+    found: dict[tuple[int, int, bytes], Grid] = {}
+    for grid in (*first, *voted, *others, *quick):
+        found.setdefault(key(grid), grid)
+    return list(found.values())
+
+
+def doubt(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:
+    """The share of the need for more work that is left once programs had their say."""
+    if not programs or programs[0].program is None or not trusted(programs[0].program):
+        return 1.0
+    return AGREED if voted and same(voted[0], programs[0].grid) else TRUSTED
