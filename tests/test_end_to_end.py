@@ -68,7 +68,9 @@ def test_two_runs_with_the_same_seed_write_the_same_file(runs):
 
 
 def test_two_runs_with_the_same_seed_find_the_same_candidates(runs):
-    assert [e["candidates"] for e in runs[0].record] == [e["candidates"] for e in runs[1].record]
+    """Whichever of the two workers is faster."""
+    first, second = ({(e["task_id"], e["round"]): e["candidates"] for e in run.record} for run in runs)
+    assert first == second
 
 
 def test_the_file_is_complete_and_valid(runs, chosen):

@@ -414,8 +414,8 @@ def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:
 
 def test_a_turn_gets_no_more_seconds_than_its_tasks_can_use() -> None:
     stage = Stage(0, Cost(3.0, 0.0), 0.0, 0.1, most=3.0)
-    ample = Scheduler(jobs_of(1, 2, 3), [stage], 2, reserve=0.0).next("cpu", 1000.0)
-    tight = Scheduler(jobs_of(1, 2, 3), [stage], 2, reserve=0.0).next("cpu", 6.0)
+    ample = Scheduler(jobs_of(1, 2, 3), [stage], 1, reserve=0.0).next("cpu", 1000.0)
+    tight = Scheduler(jobs_of(1, 2, 3, 4), [stage], 2, reserve=0.0).next("cpu", 8.0)
     assert ample is not None
     assert tight is not None
     assert (len(ample.task_ids), ample.seconds) == (1, 3.0)
