@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from solver import checkpoint, formats, grid_qwen3
-from solver.core import Pair, key
+from solver.core import Example, Pair, key
 from solver.pretrain import batches, data, split, train
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
@@ -181,15 +181,16 @@ def test_a_tasks_generated_pairs_depend_on_seed_and_task_alone(collected: Pool) 
     assert [(key(p.input), key(p.output)) for p in other] != [(key(p.input), key(p.output)) for p in again]
 
 
+def listed(made: list[list[Example]]) -> list[list[tuple[list[int], list[bool]]]]:
+    return [[(example.tokens.tolist(), example.loss.tolist()) for example in batch] for batch in made]
+
+
 def test_the_batches_of_a_round_are_the_same_whenever_they_are_made(pool: Pool) -> None:
-    first, again = one_round(pool, 7, 2, 256), one_round(pool, 7, 2, 256)
-    assert [(b.tokens.tolist(), b.loss.tolist()) for b in first] == [
-        (b.tokens.tolist(), b.loss.tolist()) for b in again
-    ]
+    assert listed(one_round(pool, 7, 2, 256)) == listed(one_round(pool, 7, 2, 256))
 
 
 def test_rounds_and_seeds_differ(pool: Pool) -> None:
-    made = [str([b.tokens.tolist() for b in one_round(pool, *which, 256)]) for which in ((7, 2), (7, 3), (8, 2))]
+    made = [str(listed(one_round(pool, *which, 256))) for which in ((7, 2), (7, 3), (8, 2))]
     assert len(set(made)) == 3
 
 
@@ -203,21 +204,39 @@ def test_a_round_has_exactly_its_number_of_steps_however_long_the_sequences(larg
 def test_a_batch_is_no_longer_than_the_tokens_of_a_step_and_one_sequence(large_pool: Pool, tokens: int) -> None:
     longest = max(n for n, _ in batches.LENGTHS)
     for batch in one_round(large_pool, 0, 0, tokens):
-        assert 0 < int((batch.tokens != formats.PAD).sum()) <= tokens + 2 * longest
-        assert batch.tokens.shape == batch.loss.shape
-        assert batch.tokens.shape[1] <= longest
-        assert (batch.tokens != formats.PAD).any(axis=0).all(), "a column of nothing but padding"
+        assert 0 < sum(example.tokens.size for example in batch) <= tokens + 2 * longest
+        assert len(batch) % 2 == 0, "two workers get unequal shares"
+        assert max(example.tokens.size for example in batch) <= longest
 
 
 def test_sequences_are_whole_pairs_with_the_loss_on_every_output_after_the_first(pool: Pool) -> None:
-    for batch in one_round(pool, 0, 0, 512)[:4]:
-        for tokens, wanted in zip(batch.tokens, batch.loss, strict=True):
-            own = tokens[tokens != formats.PAD].tolist()
-            pairs = pairs_of(own)
-            assert 2 <= len(pairs) <= batches.PAIRS[1]
-            assert formats.encode_pairs(pairs)[0].tolist() == own
-            assert int(wanted.sum()) == sum(formats.encoded_length(p.output) + 1 for p in pairs[1:])
-            assert not wanted[tokens == formats.PAD].any()
+    for example in chain.from_iterable(one_round(pool, 0, 0, 512)[:4]):
+        own = example.tokens.tolist()
+        pairs = pairs_of(own)
+        assert 2 <= len(pairs) <= batches.PAIRS[1]
+        assert formats.encode_pairs(pairs)[0].tolist() == own
+        assert int(example.loss.sum()) == sum(formats.encoded_length(p.output) + 1 for p in pairs[1:])
+
+
+def test_a_step_has_the_loss_and_gradients_of_its_sequences_one_by_one(pool: Pool) -> None:
+    """Mean over all wanted tokens, by the model's padded loss in float32."""
+    training, batch = Training(TINY), one_round(pool, TINY.seed, 0, 512)[0]
+    training.model.float()
+    wanted = sum(int(example.loss[1:].sum()) for example in batch)
+    loss = training._nats(batch).sum() / wanted
+    loss.backward()
+    found = {n: p.grad.clone() for n, p in training.model.named_parameters() if p.grad is not None}
+    training.model.zero_grad()
+    alone = 0.0
+    for example in batch:
+        ids, mask = torch.from_numpy(example.tokens)[None].long(), torch.from_numpy(example.loss)[None]
+        share = training.model.loss(ids, mask) * int(mask[:, 1:].sum()) / wanted
+        share.backward()
+        alone += float(share.detach())
+    assert float(loss.detach()) == pytest.approx(alone, abs=1e-5)
+    for name, parameter in training.model.named_parameters():
+        if parameter.grad is not None:
+            assert torch.allclose(found[name], parameter.grad, atol=1e-5), name
 
 
 def test_a_sequence_never_mixes_tasks_nor_generated_with_own_pairs() -> None:
@@ -247,7 +266,7 @@ def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
     assert plan[99] > plan[100] == 0.0
 
 
-def held_out() -> list[batches.Batch]:
+def held_out() -> list[Example]:
     tasks = [MIRROR, STACK]
     own = Pool(("m", "s"), tuple((*t.demonstrations, *t.demonstrations) for t in tasks), (0, 0))
     return train.gauge(own, 3)
@@ -300,7 +319,7 @@ def test_a_run_killed_between_checkpoints_and_resumed_ends_with_the_same_weights
     killed = Training(TINY)
     step = killed.step
 
-    def killed_in_the_fourth(batch: batches.Batch) -> float:
+    def killed_in_the_fourth(batch: list[Example]) -> float:
         if killed.done == 3:
             raise KeyboardInterrupt
         return step(batch)
@@ -317,17 +336,17 @@ def test_a_run_killed_between_checkpoints_and_resumed_ends_with_the_same_weights
 
 def test_a_run_across_the_end_of_a_round_takes_the_next_rounds_batches(pool: Pool, tmp_path: Path) -> None:
     recipe = replace(TINY, steps=ROUND + 2)
-    training, seen = Training(recipe), []
+    training, seen = Training(recipe), list[list[Example]]()
 
-    def look(batch: batches.Batch) -> float:
-        seen.append(batch.tokens.tolist())
+    def look(batch: list[Example]) -> float:
+        seen.append(batch)
         training.done += 1
         return 0.0
 
     training.step = look  # type: ignore[method-assign]
     train.run(training, pool, tmp_path, [], every=100)
     rounds = [*one_round(pool, 0, 0, recipe.tokens), *one_round(pool, 0, 1, recipe.tokens)]
-    assert seen == [b.tokens.tolist() for b in rounds[: ROUND + 2]]
+    assert listed(seen) == listed(rounds[: ROUND + 2])
 
 
 def test_a_run_writes_a_line_of_figures_at_every_checkpoint(undisturbed: tuple[Training, Path]) -> None:

@@ -7,10 +7,8 @@ resumed anywhere without any state of a generator.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solver import augment, formats
 from solver.core import Example, Pair, View, seed_for
@@ -23,15 +21,7 @@ ORIGINAL_SHARE = 0.12  # of the sequences are ARC's own pairs rather than genera
 KEEP_BLACK = 0.7  # of the colour permutations leave colour 0 as it is
 TURN_ONE_SIDE = 0.25  # of the sequences turn the outputs differently from the inputs: new tasks from old ones
 RECOLOUR_ONE_SIDE = 0.1  # of the sequences recolour the outputs differently from the inputs
-ROUND = 16  # steps drawn and sorted by length together, so that little is padded
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Sequences padded at the end: `tokens` int64 [batch, length], `loss` bool [batch, length]."""
-
-    tokens: NDArray[np.int64]
-    loss: NDArray[np.bool_]
+ROUND = 16  # steps drawn and sorted by length together, so that workers get equal shares
 
 
 def sequence(pool: Pool, rng: np.random.Generator) -> Example:
@@ -67,19 +57,8 @@ def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
     return [Pair(augment.apply(shown, p.input), augment.apply(answered, p.output)) for p in pairs]
 
 
-def pad(examples: list[Example]) -> Batch:
-    """Examples in one batch, padded at the end."""
-    longest = max(e.tokens.size for e in examples)
-    tokens = np.full((len(examples), longest), formats.PAD, dtype=np.int64)
-    loss = np.zeros((len(examples), longest), dtype=bool)
-    for row, example in enumerate(examples):
-        tokens[row, : example.tokens.size] = example.tokens
-        loss[row, : example.tokens.size] = example.loss
-    return Batch(tokens, loss)
-
-
-def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Batch]:
-    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens before padding.
+def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[list[Example]]:
+    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens.
 
     Every batch has an even number of sequences, neighbours in length, so that two workers get equal shares.
     """
@@ -89,7 +68,7 @@ def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[Ba
         drawn.append(sequence(pool, rng))
         size += drawn[-1].tokens.size
     drawn.sort(key=lambda e: e.tokens.size)
-    batches = [pad(group) for group in _cut(drawn, size / ROUND)]
+    batches = list(_cut(drawn, size / ROUND))
     return [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from solver import formats
+from solver import formats, packed
 from solver.clock import now
 from solver.core import Example, seed_for
 from solver.formats import pair_length
 from solver.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, spread_logits
-from solver.pretrain.batches import ROUND, Batch, one_round, pad
+from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
 
 GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
@@ -90,6 +91,7 @@ class Training:
     def __init__(self, recipe: Recipe, device: str = "cpu"):
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
         self.model = build(recipe).to(device, torch.bfloat16)
+        packed.use(self.model)
         source = dict(build(recipe).named_parameters())
         self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
         inside = [n for n, p in self.masters.items() if p.ndim == 2 and "layers." in n]
@@ -98,15 +100,12 @@ class Training:
         self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
 
-    def step(self, batch: Batch) -> float:
+    def step(self, batch: Sequence[Example]) -> float:
         """One optimizer step on this worker's share of the batch; returns the whole batch's loss in nats a token."""
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
-        device = self.model.device
-        tokens, wanted = torch.from_numpy(batch.tokens[rank::world]), torch.from_numpy(batch.loss[rank::world])
-        total = torch.zeros(1, device=device)
-        if len(tokens):
-            share = int(wanted[:, 1:].sum()) / int(batch.loss[:, 1:].sum())
-            loss = self.model.loss(tokens.to(device), wanted.to(device)) * share
+        total = torch.zeros(1, device=self.model.device)
+        if mine := batch[rank::world]:
+            loss = self._nats(mine).sum() / sum(int(example.loss[1:].sum()) for example in batch)
             loss.backward()
             total += loss.detach()
         self._gather(total)
@@ -118,8 +117,16 @@ class Training:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(self.masters[name])
         self.done += 1
-        self.tokens += batch.tokens.size
+        self.tokens += sum(example.tokens.size for example in batch)
         return float(total)
+
+    def _nats(self, examples: Sequence[Example]) -> Tensor:
+        """Nats of every wanted token, in no order; no sequence sees another, nothing is padded."""
+        laid = packed.pack([examples]).to(str(self.model.device))
+        found: Tensor = self.model.token_losses(
+            laid.tokens, laid.chosen, laid.targets, position_ids=laid.positions[None], runs=laid.runs
+        )
+        return found
 
     def _gather(self, total: Tensor) -> None:
         """Add up the workers' gradients and losses, and hand the gradients to the masters."""
@@ -196,7 +203,7 @@ class Training:
             )
 
 
-def run(training: Training, pool: Pool, directory: Path, held_out: list[Batch], every: int = 100) -> None:
+def run(training: Training, pool: Pool, directory: Path, held_out: Sequence[Example], every: int = 100) -> None:
     """Train to the recipe's last step; every `every` steps save and print a line of figures."""
     recipe, started, seen, recent = training.recipe, now(), training.tokens, list[float]()
     leads = not training.shared or distributed.get_rank() == 0
@@ -225,20 +232,19 @@ def run(training: Training, pool: Pool, directory: Path, held_out: list[Batch], 
 
 
 @torch.no_grad()
-def held_out_figures(model: GridQwen3ForCausalLM, batches: list[Batch]) -> dict[str, float]:
-    """Teacher-forced, over the last output of each sequence: nats a token, tokens right, whole outputs right."""
+def held_out_figures(model: GridQwen3ForCausalLM, examples: Sequence[Example]) -> dict[str, float]:
+    """Teacher-forced, over the wanted tokens of each sequence: nats a token, tokens right, whole outputs right."""
     nats, right, tokens, whole, outputs = 0.0, 0, 0, 0, 0
-    for batch in batches:
-        ids, wanted = torch.from_numpy(batch.tokens).to(model.device), torch.from_numpy(batch.loss)[:, 1:]
-        hidden = model.model(ids[:, :-1]).last_hidden_state
-        for row in range(ids.shape[0]):
-            chosen = wanted[row].nonzero()[:, 0]
-            logits = spread_logits(model.parts(hidden[row, chosen])).log_softmax(-1)
-            target = ids[row, 1:][chosen]
-            nats -= float(logits.gather(-1, target[:, None]).sum())
-            hits = logits.argmax(-1) == target
-            right, tokens = right + int(hits.sum()), tokens + len(target)
-            whole, outputs = whole + int(hits.all()), outputs + 1
+    for example in examples:
+        ids = torch.from_numpy(example.tokens).long().to(model.device)
+        chosen = torch.from_numpy(example.loss)[1:].nonzero()[:, 0]
+        hidden = model.model(ids[None, :-1]).last_hidden_state[0]
+        logits = spread_logits(model.parts(hidden[chosen])).log_softmax(-1)
+        target = ids[1:][chosen]
+        nats -= float(logits.gather(-1, target[:, None]).sum())
+        hits = logits.argmax(-1) == target
+        right, tokens = right + int(hits.sum()), tokens + len(target)
+        whole, outputs = whole + int(hits.all()), outputs + 1
     if not outputs:
         return {}
     return {
@@ -248,8 +254,8 @@ def held_out_figures(model: GridQwen3ForCausalLM, batches: list[Batch]) -> dict[
     }
 
 
-def gauge(pool: Pool, count: int) -> list[Batch]:
-    """`count` fixed sequences of the pool (held-out tasks), the loss on the last output alone, in batches of 8."""
+def gauge(pool: Pool, count: int) -> list[Example]:
+    """At most `count` fixed sequences of the pool (held-out tasks), the loss on the last output alone."""
     drawn = []
     for index in range(count):
         rng = np.random.default_rng(seed_for(0, str(index), "gauge"))
@@ -258,5 +264,4 @@ def gauge(pool: Pool, count: int) -> list[Batch]:
         if len(pairs) == 4:
             tokens, owner = formats.encode_pairs(pairs)
             drawn.append(Example(tokens, owner == 3))
-    drawn.sort(key=lambda e: e.tokens.size)
-    return [pad(drawn[i : i + 8]) for i in range(0, len(drawn), 8)]
+    return drawn

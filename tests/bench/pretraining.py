@@ -1,7 +1,7 @@
 """`python -m tests.bench.pretraining`: tokens a second of pretraining against a plain Hugging Face Trainer.
 
 The same model, the same sequences and the same machine. Ours is `python -m solver.pretrain` as it is run: a process a
-core, sequences of similar length together. The plain one is transformers' Trainer as its documentation has it: AdamW,
+core, sequences laid end to end. The plain one is transformers' Trainer as its documentation has it: AdamW,
 the loss from the logits, as many sequences a step on average, in the order they were drawn, padded to the longest; once
 in float32 and once under bf16 autocast. Tokens are those of the sequences, padding not counted; the first half of the
 steps warms up and is not timed. Run it with nothing else on the machine.
@@ -35,19 +35,14 @@ def data(directory: Path) -> None:
 
 
 def drawn(directory: Path, steps: int) -> list[list[Any]]:
-    """The rows of each step's batch, (tokens, loss) without their padding."""
-    from solver import formats
+    """Each step's sequences."""
     from solver.pretrain.batches import ROUND, one_round
     from solver.pretrain.data import load
     from solver.pretrain.train import Recipe
 
     recipe, pool = Recipe(), load(directory / "train.npz")
     rounds = -(-steps // ROUND)
-    batches = [batch for n in range(rounds) for batch in one_round(pool, recipe.seed, n, recipe.tokens)][:steps]
-    return [
-        [(row[row != formats.PAD], loss[row != formats.PAD]) for row, loss in zip(b.tokens, b.loss, strict=True)]
-        for b in batches
-    ]
+    return [batch for n in range(rounds) for batch in one_round(pool, recipe.seed, n, recipe.tokens)][:steps]
 
 
 def ours(directory: Path, steps: int) -> float:
@@ -62,9 +57,7 @@ def ours(directory: Path, steps: int) -> float:
     command = ["-m", "solver.pretrain", "--directory", str(run), "--steps", str(steps), "--every", str(steps // 2)]
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     last = json.loads((run / "curve.jsonl").read_text().splitlines()[-1])
-    rows = drawn(directory, steps)[steps // 2 :]
-    padded = sum(len(batch) * max(tokens.size for tokens, _ in batch) for batch in rows)
-    return float(last["tokens_per_second"]) * sum(tokens.size for batch in rows for tokens, _ in batch) / padded
+    return float(last["tokens_per_second"])
 
 
 def plain(directory: Path, steps: int, half: bool) -> float:
@@ -95,8 +88,8 @@ def plain(directory: Path, steps: int, half: bool) -> float:
 
     def collate(examples: Sequence[Any]) -> dict[str, Any]:
         pad = torch.nn.utils.rnn.pad_sequence
-        ids = [torch.from_numpy(tokens) for tokens, _ in examples]
-        labels = [torch.where(torch.from_numpy(loss), i, -100) for i, (_, loss) in zip(ids, examples, strict=True)]
+        ids = [torch.from_numpy(example.tokens).long() for example in examples]
+        labels = [torch.where(torch.from_numpy(e.loss), i, -100) for i, e in zip(ids, examples, strict=True)]
         return {"input_ids": pad(ids, True, formats.PAD), "labels": pad(labels, True, -100)}
 
     times: list[float] = []
@@ -116,7 +109,7 @@ def plain(directory: Path, steps: int, half: bool) -> float:
     model = build(Recipe()).float()
     Plain(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[Clock()]).train()
     timed = rows[size * (steps // 2) : size * steps]
-    return sum(tokens.size for tokens, _ in timed) / (times[-1] - times[steps // 2 - 1])
+    return sum(example.tokens.size for example in timed) / (times[-1] - times[steps // 2 - 1])
 
 
 WAYS = {
