@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from solver import history, ledger, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, validated
@@ -27,6 +28,7 @@ from solver.tasks import BadInput
 from solver.vote import RULES
 
 LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
+NEAREST = 4  # tasks of the library that are learnt from, too
 SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
 
@@ -46,6 +48,11 @@ def searching(config: Config, views: int) -> Config:
     return replace(config, search=replace(config.search, p_min=LIKELY, views=views))
 
 
+def nearing(**settings: Any) -> Callable[[Config], Config]:
+    """A variant that learns from the tasks of `--library`."""
+    return lambda config: replace(config, near=replace(config.near, **settings))
+
+
 VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "full": lambda c: c,
     "no-ttt": lambda c: replace(c, train_share=0.0, train=replace(c.train, steps=0)),
@@ -63,6 +70,11 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
     "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
     "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
+    "nearest": nearing(count=NEAREST),
+    "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
+    "nearest-alone": nearing(count=NEAREST, share=1.0),
+    "warm": nearing(warm=-1.0),
+    "outright": nearing(outright=-1.0),
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
 """Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones

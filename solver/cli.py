@@ -80,6 +80,7 @@ def parser() -> OneLine:
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
+    made.add_argument("--library", type=Path, metavar="DIR", help="tasks to learn from, made by solver.collect")
     made.add_argument("--programs", metavar="TIME", help="of one core, a task, to search for programs; 0: none")
     made.add_argument(
         "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
@@ -221,6 +222,8 @@ def configure(options: argparse.Namespace) -> Config:
     config = replace(config, train=replace(config.train, **trained))
     if options.programs is not None:
         config = replace(config, programs=replace(config.programs, seconds=options.programs))
+    if options.library is not None:
+        config = replace(config, near=replace(config.near, library=str(options.library.resolve())))
     if config.train.steps == 0:
         config = replace(config, train_share=0.0)
     return config

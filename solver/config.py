@@ -30,6 +30,8 @@ LOSSES = ("after-first", "all", "test")
 MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
 LONGEST_ANSWER = formats.longest_reply()  # tokens, in every format: a shorter context could not even answer
 
+LIKENESSES = ("states", "gradients")  # what makes tasks alike
+NEVER = 2.0  # a likeness no two tasks have
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
     "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
     "nearest that works is LoRA on the last projection of each layer alone, targets ('down_proj',)",
@@ -189,6 +191,33 @@ class ProgramSettings:
 
 
 @dataclass(frozen=True)
+class NearSettings:
+    """How a task learns from others.
+
+    `library`: the folder of a library made by `solver.collect`; "": none, and nothing of this is done. `by`: what makes
+    tasks alike, of `LIKENESSES`: the base model's states, or the gradients of an adapter (in the manner of LESS, arXiv
+    2402.04333). `count`: nearest tasks whose demonstrations are trained on, too. `share`: of the examples that are
+    theirs, taken in turns; 1: theirs alone. `warm`: likeness (cosine) from which training starts from the nearest
+    task's adapter; `outright`: from which that adapter is used as it is; `NEVER`: not at all.
+    """
+
+    library: str = ""
+    by: str = LIKENESSES[0]
+    count: int = 0
+    share: float = 0.5
+    warm: float = NEVER
+    outright: float = NEVER
+
+    def __post_init__(self) -> None:
+        require("likeness of tasks", self.by, self.by in LIKENESSES, f"one of {', '.join(LIKENESSES)}")
+        require("nearest tasks", self.count, self.count >= 0, "0 (none) or more")
+        require("share of the nearest tasks", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
+        asked = bool(self.count) or min(self.warm, self.outright) < NEVER
+        expected = "a folder that python -m solver.collect made, as other tasks are to be learnt from"
+        require("library", self.library, bool(self.library) or not asked, expected)
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole run.
 
@@ -221,6 +250,7 @@ class Config:
     engine: EngineSettings = field(default_factory=EngineSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     programs: ProgramSettings = field(default_factory=ProgramSettings)
+    near: NearSettings = field(default_factory=NearSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
@@ -348,7 +378,7 @@ def unpack(tree: Mapping[str, Any]) -> Config:
 PARTS: Mapping[str, type] = {
     **{"cost": Cost, "quick_cost": Cost},
     **{"train": TrainRecipe, "engine": EngineSettings, "search": SearchSettings, "data": DataRecipe},
-    "programs": ProgramSettings,
+    **{"programs": ProgramSettings, "near": NearSettings},
 }
 
 

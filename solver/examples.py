@@ -52,6 +52,12 @@ def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
     return list(_drawn(task, data, data.form, cap, seed, room, GRID))
 
 
+def plain(task: Task, room: int, format: Format = GRID) -> list[Example]:
+    """Each demonstration asked for last after the others, once, as they are: what tasks are compared by."""
+    data = DataRecipe(leave_two_out=False, transformations=())
+    return list(_drawn(task, data, data.form, len(task.demonstrations), 0, room, format))
+
+
 def fallback(task: Task, recipe: TrainRecipe) -> str | None:
     """What this task's examples are made of instead of what the recipe says, and why; None where nothing differs."""
     count = len(task.demonstrations)

@@ -19,6 +19,7 @@ from solver.core import (
     BASE,
     Adapter,
     Candidate,
+    Example,
     Format,
     Grid,
     GroupTrainer,
@@ -37,6 +38,7 @@ from solver.core import (
 )
 from solver.examples import build, fallback, joint
 from solver.formats import GRID
+from solver.neighbours import Near, Nearest
 
 NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -50,6 +52,8 @@ class Work:
     seed: int
     format: Format = GRID
     start: Adapter | None = None
+    near: tuple[Near, ...] = ()
+    outright: bool = False  # the adapter is another task's, as it is
     adapter: Adapter | None = None
     steps: int = 0
     planned: int = 0
@@ -72,6 +76,7 @@ def solve(
     shared: Mapping[str, Adapter] = NO_ADAPTERS,
     format: Format = GRID,
     hurried: bool = False,
+    near: Nearest | None = None,
 ) -> list[TaskResult]:
     """One round of these tasks: an adapter for each, then all their views in one batch, read back into candidates.
 
@@ -79,6 +84,7 @@ def solve(
     `train_seconds`: how long each task may train. What the sampler does not finish before `stop` has no vote.
     `shared`: by task, the adapter it shares with others; its own starts from that or, as `train.scope` has it, is that.
     `hurried`: the seconds may not do, so a quarter of the views is sampled after the other, not all at once.
+    `near`: the other tasks that `config.near` has a task learn from.
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work if number != BASE and config.train.scope != "task" else ():
@@ -88,7 +94,9 @@ def solve(
         if config.train.scope == "shared":
             item.adapter = item.start
     if number != BASE and config.train.steps and config.train.scope != "shared":
-        teach(work, number, trainer, config, train_seconds, stop)
+        if near is not None:
+            consult(work, near, config)
+        teach([item for item in work if not item.outright], number, trainer, config, train_seconds, stop)
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop, hurried)
     elif config.search.p_min:
@@ -97,7 +105,8 @@ def solve(
         ask(work, config.views, sampler, config, stop, hurried)
     if number != BASE and config.search.views and isinstance(sampler, Scorer):
         reread(work, sampler, config, stop)
-    sampler.forget([item.adapter for item in work if item.adapter and item.adapter != shared.get(item.task.id)])
+    own = [item for item in work if not item.outright and item.adapter != shared.get(item.task.id)]
+    sampler.forget([item.adapter for item in own if item.adapter])
     return [report(item, number) for item in work]
 
 
@@ -114,6 +123,23 @@ def share(
     name = f"shared-{seed_for(config.seed, ids, 'shared adapter'):08x}"
     examples = joint(tasks, config.train, config.seed, config.engine.context, format)
     return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
+
+
+def consult(work: Sequence[Work], near: Nearest, config: Config) -> None:
+    """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is."""
+    for item in work:
+        started = now()
+        item.near = near(item.task)
+        item.seconds["train"] = now() - started
+        first = item.near[0] if item.near else None
+        if first is None or first.adapter is None:
+            continue
+        if first.similarity >= config.near.outright:
+            item.adapter, item.outright = first.adapter, True
+            item.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
+        elif first.similarity >= config.near.warm and item.start is None:
+            item.start = first.adapter
+            item.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
 
 
 def teach(
@@ -177,7 +203,24 @@ def lesson(item: Work, number: int, config: Config) -> Lesson:
     """What the task's adapter is trained on. Building it takes less than a hundredth of what training on it does."""
     name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
     examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
+    others = [other.task for other in item.near[: config.near.count]]
+    if others:
+        theirs = joint(others, config.train, item.seed, config.engine.context, item.format)
+        examples = mixed(examples, theirs, config.near.share, config.train.examples)
     return Lesson(name, examples, item.seed, item.start)
+
+
+def mixed(own: Sequence[Example], others: Sequence[Example], share: float, cap: int) -> list[Example]:
+    """At most `cap` examples in turns: `share` of them the others', as long as both last."""
+    taken: list[Example] = []
+    first, second = iter(own), iter(others)
+    for at in range(cap):
+        source = second if int((at + 1) * share) > int(at * share) else first
+        example = next(source, None)
+        if example is None:
+            break
+        taken.append(example)
+    return taken
 
 
 def keep(item: Work, made: TrainReport) -> None:

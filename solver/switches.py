@@ -46,6 +46,7 @@ _HAND = f"{_STEPS}a_step_does_to_a_grid_what_was_worked_out_by_hand"
 _LOSS = f"{_EXAMPLES}the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
 _REFUSED = "test_config.py::test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected"
 _SHARED = "test_pipeline.py::test_"
+_NEAR = "test_neighbours.py::test_"
 _GOLDEN = "test_vote.py::test_golden_case_gives_the_attempts_written_by_hand"
 _FEW = f"{_TRAINER}an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
 _RATE = f"{_TRAINER}the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
@@ -211,6 +212,48 @@ SWITCHES: tuple[Switch, ...] = (
         "largest gradient norm",
         "common practice",
         f"{_TRAINER}three_steps_lower_the_loss_on_the_examples",
+    ),
+    *_rows(
+        "near.by",
+        "arXiv 2305.18466; arXiv 2402.04333 (LESS)",
+        (
+            "states",
+            "tasks of `--library` are alike in the base model's states",
+            f"{_NEAR}the_most_alike_come_first_whatever_the_length_of_the_vector",
+        ),
+        (
+            "gradients",
+            "they are alike in how they change an adapter",
+            f"{_NEAR}vectors_are_repeatable_tell_tasks_apart_and_change_no_training",
+        ),
+    ),
+    Switch(
+        "near.count",
+        None,
+        "nearest tasks of `--library` whose demonstrations are trained on, too",
+        "arXiv 2305.18466, test-time training on nearest neighbours",
+        f"{_NEAR}examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own",
+    ),
+    Switch(
+        "near.share",
+        None,
+        "of the examples that are theirs; 1: theirs alone",
+        "arXiv 2305.18466, test-time training on nearest neighbours",
+        f"{_NEAR}a_share_of_the_examples_is_the_nearest_tasks",
+    ),
+    Switch(
+        "near.warm",
+        None,
+        "likeness (cosine) from which training starts from the nearest task's adapter; 2: never",
+        "this project",
+        f"{_NEAR}training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enough",
+    ),
+    Switch(
+        "near.outright",
+        None,
+        "likeness from which that adapter is used as it is, and nothing is trained; 2: never",
+        "this project",
+        f"{_NEAR}an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is",
     ),
     Switch(
         "views",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.utils.checkpoint
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,6 +31,7 @@ from solver.core import Adapter, Example, Lesson, Stop, TrainReport, seed_for
 
 PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
 FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients overflow, which costs a step
+FOLDED = 1024  # numbers that stand for an adapter's gradients
 MEASURED = 4  # steps (after one to warm up) before the pace is trusted to shorten the plan
 
 
@@ -205,6 +207,38 @@ class LoraTrainer:
         sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
         return sums / counts
 
+    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """What these examples are to the base model, float32 [numbers], for comparing tasks (`neighbours`).
+
+        `states`: its last hidden state, the mean over the wanted tokens. `gradients`: how an adapter would be changed
+        by them at its start, which is the same for all, folded into `FOLDED` numbers whose inner products are, on
+        average, those of the gradients (a count sketch, arXiv 0902.2206; LESS, arXiv 2402.04333, projects at random).
+        """
+        self._begin()
+        self.adapters.draw(0, seed_for(0, kind, "vector"))
+        self.adapters.grads.zero_()
+        total = torch.zeros(self.adapters.grads.shape[1] if kind == "gradients" else self.model.config.hidden_size)
+        for example in examples:
+            if kind == "gradients":
+                self.losses([[example]]).sum().backward()
+            else:
+                with torch.no_grad():
+                    total += self._state(example).cpu()
+        if kind == "gradients":
+            total = folded(self.adapters.grads[0].float().cpu())
+            self.adapters.grads.zero_()
+        found: NDArray[np.float32] = total.numpy()
+        return found
+
+    def _state(self, example: Example) -> Tensor:
+        """The mean of the last hidden states that say the wanted tokens, float32 [width]."""
+        tokens = torch.from_numpy(example.tokens[:-1]).long().to(self.device)[None]
+        chosen = torch.from_numpy(example.loss[1:]).to(self.device)
+        self.adapters.rows = {int(chosen.numel()): ((0, int(chosen.numel())),)}
+        hidden = self.model.base_model.model.model(tokens).last_hidden_state[0]
+        mean: Tensor = hidden[chosen].float().mean(0)
+        return mean
+
     def loss(self, batch: Sequence[Example]) -> Tensor:
         """The same for one group of padded sequences."""
         longest = max(e.tokens.size for e in batch)
@@ -248,6 +282,14 @@ class LoraTrainer:
                 self.adapters.bind()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+
+def folded(numbers: Tensor, size: int = FOLDED) -> Tensor:
+    """Each number with a sign of its own added to one of `size` places, drawn once for all; float32 [size]."""
+    generator = torch.Generator().manual_seed(seed_for(0, "gradients", "folding"))
+    places = torch.randint(size, numbers.shape, generator=generator)
+    signs = torch.randint(2, numbers.shape, generator=generator) * 2 - 1
+    return torch.zeros(size).index_add_(0, places, numbers * signs)
 
 
 def piecewise_loss(head: Any, hidden: Tensor, targets: Tensor) -> Tensor:

@@ -20,14 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from solver import architecture, base_model, cards, devices, memory
+from solver import architecture, base_model, cards, devices, memory, neighbours
 from solver import config as settings
-from solver.checkpoint import ADAPTER_FILE, sha256
+from solver.checkpoint import ADAPTER_FILE, check, sha256
 from solver.clock import Deadline, now
 from solver.core import (
     SHARED,
     Adapter,
     Example,
+    Format,
     GroupTrainer,
     Lesson,
     Pair,
@@ -38,6 +39,7 @@ from solver.core import (
     TrainReport,
     out_of_memory,
 )
+from solver.neighbours import Near, Nearest
 from solver.record import candidate_to_json, grid
 from solver.rounds import InTurns
 
@@ -106,6 +108,22 @@ class TellingGroup(Telling):
         return [self._told(lesson.name, report) for lesson, report in zip(lessons, made, strict=True)]
 
 
+def finder(trainer: Any, config: settings.Config, weights: Path, format: Format) -> Nearest | None:
+    """Who finds the tasks of the library that are most like a given one; None where there is no library."""
+    from solver.examples import plain
+
+    wanted = config.near
+    if not wanted.library:
+        return None
+    known = neighbours.load(Path(wanted.library), check(weights, config.format).sha256)
+
+    def nearest(task: Task) -> tuple[Near, ...]:
+        examples = plain(task, config.engine.context, format)
+        return known.nearest(task, trainer.vector(examples, wanted.by), wanted.by, max(1, wanted.count))
+
+    return nearest
+
+
 def reporter(reports: TextIO) -> Callable[..., None]:
     """Writes its arguments as one report."""
 
@@ -132,6 +150,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     try:
         format = load(config.format, weights)
         trainer, sampler, config = build(weights, config, scratch)
+        near = finder(trainer, config, weights, format)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(error)
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
@@ -148,7 +167,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
             else:
                 shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
                 hurried = order["hurried"]
-                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format, hurried)
+                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format, hurried, near)
                 counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
                 engine = counters.take() if counters else {}
                 for result in results:

@@ -26,6 +26,7 @@ WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 
 SHARING = ("shared", "shared-then-task")
+NEAR = ("nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright")
 DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
 
 
@@ -37,7 +38,7 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *SHARING, *DECODING}))
+@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *SHARING, *NEAR, *DECODING}))
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data

@@ -52,10 +52,10 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
-    {"base_model", "memory", "nearby", "preflight", "searcher"},
+    {"base_model", "memory", "nearby", "neighbours", "preflight", "searcher"},
     {"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "search", "score"},
     {"writer"},
-    {"cli", "pipeline"},
+    {"cli", "collect", "pipeline"},
     {"worker"},
     {"pool"},
     {"run"},
@@ -65,7 +65,8 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODELS = {  # may import torch
-    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"}
+    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"},
+    "collect",
 }
 AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")

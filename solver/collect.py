@@ -1,0 +1,81 @@
+"""`python -m solver.collect`: make a library of tasks that others can learn from. See `neighbours` and `--help`.
+
+    python -m solver.collect --tasks pretraining --output DIR [--weights DIR] [--adapters STEPS]
+
+`--tasks`: an embedded split or Kaggle's challenges JSON. Each task gets a vector of each kind; with `--adapters` also
+an adapter of at most so many steps, as a run would train it. An interrupted collection goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from solver import families, neighbours, tasks
+from solver.checkpoint import ADAPTER_FILE, SHIPPED, check
+from solver.clock import Deadline, now
+from solver.config import LIKENESSES, Config
+from solver.core import Task
+from solver.examples import build, plain
+
+FAR = 24 * 3600.0  # seconds: no deadline
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m solver.collect", description="Make a library of tasks.")
+    parser.add_argument("--tasks", required=True, help="an embedded split, or Kaggle's challenges JSON")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the library's folder")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="DIR", help="of the base model")
+    parser.add_argument("--adapters", type=int, default=0, metavar="STEPS", help="also train an adapter for each task")
+    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    parser.add_argument("--seed", type=int, default=0, help="of the adapters")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Make the library; 2 and one line where the input is wrong."""
+    try:
+        options = parse(argv)
+        path = Path(options.tasks)
+        given = tasks.load_challenges(path) if path.exists() else tasks.load_split(options.tasks)
+        collect(options, tasks.select(given, None, options.limit).tasks)
+    except tasks.BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def collect(options: argparse.Namespace, chosen: Sequence[Task]) -> None:
+    """Vectors first, which are written together; then the adapters that are not there yet, one by one."""
+    weights = check(options.weights)
+    from solver.trainer import LoraTrainer
+
+    config, started = Config(seed=options.seed), now()
+    recipe = replace(config.train, steps=options.adapters or config.train.steps)
+    trainer = LoraTrainer(options.weights, recipe, options.output / neighbours.ADAPTERS, config.engine.context)
+    format = families.load(weights.format, options.weights)
+    shown = [plain(task, config.engine.context, format) for task in chosen]
+    import numpy as np
+
+    vectors = {kind: np.stack([trainer.vector(examples, kind) for examples in shown]) for kind in LIKENESSES}
+    neighbours.save(options.output, chosen, vectors, weights.sha256)
+    print(f"{len(chosen)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
+    for task in chosen if options.adapters else ():
+        if not (options.output / neighbours.ADAPTERS / task.id / ADAPTER_FILE).is_file():
+            print(f"{task.id} {trained(trainer, task, config, format)}", flush=True)
+
+
+def trained(trainer: Any, task: Task, config: Config, format: Any) -> str:
+    """Train a task's adapter into the library; what to say of it."""
+    examples = build(task, config.train, config.seed, config.engine.context, format)
+    made = trainer.train(task.id, examples, config.seed, Deadline.after(FAR))
+    return f"{made.steps} steps, loss {made.losses[-1]:.3f}" if made.losses else "no example fits"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,236 @@
+"""A library of tasks: who is whose neighbour, what is trained on them, and how such a library is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, random_task
+from tiny import tiny_model
+
+from solver import ablate, checkpoint, collect, neighbours, pipeline, tasks
+from solver.checkpoint import ADAPTER_FILE
+from solver.clock import Deadline
+from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
+from solver.core import ADAPTER, Adapter, Task
+from solver.examples import build, joint, plain
+from solver.neighbours import Near, Neighbourhood
+from solver.tasks import BadInput
+from solver.trainer import FOLDED, LoraTrainer, folded
+
+A, B, C = (random_task([(2, 2), (3, 2)], seed, name) for seed, name in enumerate("abc"))
+VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+CONFIG = Config(views=4, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
+
+
+def library(**adapters: Adapter) -> Neighbourhood:
+    return Neighbourhood((A, B, C), {"states": VECTORS}, adapters)
+
+
+def nearest(task: Task, *vector: float, count: int = 3) -> list[str]:
+    return [n.task.id for n in library().nearest(task, np.array(vector, np.float32), "states", count)]
+
+
+def test_the_most_alike_come_first_whatever_the_length_of_the_vector():
+    assert nearest(MIRROR, 0, 5) == ["c", "b", "a"]
+    assert nearest(MIRROR, 0.01, 0, count=2) == ["a", "b"]
+    assert nearest(MIRROR, 0, 0) == ["a", "b", "c"]  # nothing is known of it: by id
+
+
+def test_a_task_is_never_its_own_neighbour_nor_is_one_that_shares_a_demonstration():
+    assert nearest(A, 1, 0) == ["b", "c"]
+    other_name = Task("other", (MIRROR.demonstrations[0], B.demonstrations[1]), B.tests)
+    assert nearest(other_name, 1, 0) == ["a", "c"]
+
+
+def test_a_vector_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match=r"a vector of \(3,\) for states: expected \(2,\)"):
+        nearest(MIRROR, 1, 2, 3)
+
+
+def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(tmp_path):
+    neighbours.save(tmp_path, (A, B, C), {"states": VECTORS * 3, "gradients": VECTORS}, "f00d")
+    for name, file in (("b", ADAPTER_FILE), ("c", "adapter_config.json")):
+        (tmp_path / "adapters" / name).mkdir(parents=True)
+        (tmp_path / "adapters" / name / file).touch()
+    found = neighbours.load(tmp_path, "f00d")
+    assert [task.id for task in found.tasks] == ["a", "b", "c"]
+    assert np.allclose(found.vectors["states"], VECTORS)
+    assert found.adapters == {"b": Adapter("library-b", (tmp_path / "adapters" / "b").resolve())}
+    assert [len(t.demonstrations) for t in found.tasks] == [2, 2, 2]
+    assert np.array_equal(found.tasks[1].demonstrations[1].output, B.demonstrations[1].output)
+
+
+def test_a_folder_without_a_library_or_one_of_other_weights_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"no library of tasks in .*: expected vectors\.npz; make one with"):
+        neighbours.load(tmp_path, "f00d")
+    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, "f00d" * 16)
+    with pytest.raises(BadInput, match="was made with the weights f00df00df00d: expected beef"):
+        neighbours.load(tmp_path, "beef")
+    (tmp_path / "challenges.json").write_text('{"b": {"train": [], "test": [{"input": [[1]]}]}}')
+    with pytest.raises(BadInput, match="lacks a"):
+        neighbours.load(tmp_path, "f00d" * 16)
+
+
+# ---- in the algorithm ------------------------------------------------------------------------------------------------
+
+
+def solve(near: NearSettings, similarity: float = 0.9, adapter: Adapter | None = None, config: Config = CONFIG):
+    trainer, sampler, config = FakeTrainer(), FakeSampler(), replace(config, near=near)
+    found = (Near(STACK, similarity, adapter), Near(A, similarity / 2))
+    results = pipeline.solve(
+        [MIRROR],
+        ADAPTER,
+        trainer,
+        sampler,
+        config,
+        {"mirror": 10.0},
+        Deadline.after(100.0, FakeClock()),
+        near=lambda task: found,
+    )
+    return results[0], trainer, sampler
+
+
+def texts(examples) -> list[bytes]:
+    return [example.tokens.tobytes() for example in examples]
+
+
+def test_examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own():
+    _, trainer, _ = solve(NearSettings("folder", count=2))
+    own = texts(build(MIRROR, CONFIG.train, 0, 1024))
+    theirs = texts(joint([STACK, A], CONFIG.train, 0, 1024))
+    assert texts(trainer.calls[0][1]) == [own[0], theirs[0], own[1], theirs[1], own[2], theirs[2]]
+
+
+@pytest.mark.parametrize(("count", "others"), [(1, [STACK]), (2, [STACK, A])])
+def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, others):
+    _, trainer, _ = solve(NearSettings("folder", count=count, share=1.0))
+    assert texts(trainer.calls[0][1]) == texts(joint(others, CONFIG.train, 0, 1024))[:6]
+
+
+def test_a_share_of_the_examples_is_the_nearest_tasks():
+    mixed = pipeline.mixed([0] * 100, [1] * 100, 0.25, 40)
+    assert (len(mixed), sum(mixed)) == (40, 10)
+    assert len(pipeline.mixed([0] * 3, [1] * 100, 0.5, 40)) == 7  # the task's own have run out
+
+
+@pytest.mark.parametrize(("similarity", "start"), [(0.8, True), (0.79, False)])
+def test_training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enough(similarity, start):
+    given = Adapter("library-stack", Path("library"))
+    result, trainer, sampler = solve(NearSettings("folder", warm=0.8), similarity, given)
+    assert trainer.starts == [given if start else None]
+    assert [note for note in result.notes if "adapter of stack" in note] == (
+        ["trained from the adapter of stack on: likeness 0.800"] if start else []
+    )
+    assert given not in sampler.forgotten
+
+
+def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
+    given = Adapter("library-stack", Path("library"))
+    result, trainer, sampler = solve(NearSettings("folder", outright=0.8, warm=0.5), 0.8, given)
+    assert trainer.calls == []
+    assert {adapter for _, adapter in sampler.batches[0]} == {given}
+    assert sampler.forgotten == []
+    assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
+    assert result.steps == 0
+
+
+def test_a_neighbour_without_an_adapter_changes_no_start():
+    _, trainer, _ = solve(NearSettings("folder", warm=-1.0, outright=-1.0))
+    assert trainer.starts == [None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"count": 1}, "library is '': expected a folder that python -m solver.collect made"),
+        ({"warm": 0.5}, "library is ''"),
+        ({"library": "x", "by": "name"}, "likeness of tasks is 'name': expected one of states, gradients"),
+        ({"library": "x", "share": 0.0}, "share of the nearest tasks is 0.0: expected"),
+        ({"library": "x", "count": -1}, "nearest tasks is -1: expected"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(BadInput, match=message):
+        NearSettings(**settings)
+
+
+@pytest.mark.parametrize("name", ["nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright"])
+def test_a_variant_that_learns_from_others_changes_nothing_else_and_needs_a_library(name):
+    base = replace(PRESETS["cpu"], near=NearSettings("folder"))
+    other = ablate.VARIANTS[name](base)
+    assert other.near != base.near
+    assert replace(other, near=base.near) == base
+    with pytest.raises(BadInput, match="library"):
+        ablate.VARIANTS[name](PRESETS["cpu"])
+
+
+# ---- vectors, by a tiny model ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory) -> LoraTrainer:
+    path = tmp_path_factory.mktemp("weights")
+    tiny_model(spread=0.1).to(torch.bfloat16).save_pretrained(path, safe_serialization=True)
+    return LoraTrainer(path, TrainRecipe(rank=8, alpha=8, steps=2), tmp_path_factory.mktemp("adapters"), 2048)
+
+
+def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
+    examples = plain(MIRROR, 1024)
+    assert len(examples) == len(MIRROR.demonstrations)
+    trainer.train("before", examples, 0, FakeStop())  # leaves nothing behind
+    with torch.no_grad(), trainer.model.disable_adapter():
+        wanted = torch.zeros(trainer.model.config.hidden_size)
+        for example in examples:
+            tokens = torch.from_numpy(example.tokens[:-1]).long()[None]
+            hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
+            wanted += hidden[torch.from_numpy(example.loss[1:])].float().mean(0)
+    assert np.allclose(trainer.vector(examples, "states"), wanted.numpy(), atol=2e-2 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("kind", LIKENESSES)
+def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer, kind):
+    report = trainer.train("one", plain(STACK, 1024), 0, FakeStop())
+    before = (report.adapter.path / ADAPTER_FILE).read_bytes()
+    first, again, other = (trainer.vector(plain(t, 1024), kind) for t in (MIRROR, MIRROR, STACK))
+    assert first.dtype == np.float32
+    assert np.array_equal(first, again)
+    assert np.linalg.norm(first) > 0
+    assert float(neighbours.unit(first) @ neighbours.unit(other)) < 0.999
+    report = trainer.train("one", plain(STACK, 1024), 0, FakeStop())
+    assert (report.adapter.path / ADAPTER_FILE).read_bytes() == before
+
+
+def test_folded_gradients_keep_their_inner_products_nearly():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(50_000, generator=generator)
+    b = a + torch.randn(50_000, generator=generator)
+    c = torch.randn(50_000, generator=generator)
+    cosines = [float(torch.cosine_similarity(folded(a), folded(x), dim=0)) for x in (b, c)]
+    assert folded(a).shape == (FOLDED,)
+    assert cosines == pytest.approx([2**-0.5, 0.0], abs=0.12)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.engine
+def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
+    """With the shipped weights; the adapters are of one step."""
+    arguments = ["--tasks", "arc1-training", "--limit", "2", "--output", str(tmp_path), "--adapters", "1"]
+    assert collect.main(arguments) == 0
+    found = neighbours.load(tmp_path, checkpoint.check(checkpoint.SHIPPED).sha256)
+    assert sorted(found.vectors) == sorted(LIKENESSES)
+    assert [t.id for t in found.tasks] == [t.id for t in tasks.load_split("arc1-training").tasks[:2]]
+    assert len(found.adapters) == 2
+    assert capsys.readouterr().out.count("1 steps") == 2
+    assert collect.main(arguments) == 0
+    assert capsys.readouterr().out.count("1 steps") == 0
+
+
+def test_a_set_that_is_not_there_is_one_line(tmp_path, capsys):
+    assert collect.main(["--tasks", "nowhere", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
