@@ -28,6 +28,8 @@ from solver.tasks import BadInput
 from solver.vote import RULES
 
 LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
+WHOLE = 256  # the rank at which an adapter of the shipped weights can be any change of a matrix
+WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
 NEAREST = 4  # tasks of the library that are learnt from, too
 SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
@@ -70,6 +72,11 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
     "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
     "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
+    "whole": lambda c: replace(
+        c,
+        train=replace(c.train, whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * c.train.rate),
+        engine=replace(c.engine, rank=WHOLE),
+    ),
     "nearest": nearing(count=NEAREST),
     "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
     "nearest-alone": nearing(count=NEAREST, share=1.0),

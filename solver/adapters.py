@@ -20,10 +20,12 @@ class Adapters:
     """`count` adapters in the shape of a model's LoRA parameters.
 
     `masters`: float32 [count, numbers], what is trained; `served`: the same in the model's dtype; `grads`: of `served`.
-    The model's own parameters are views of the first adapter, gradients included.
+    The model's own parameters are views of the first adapter, gradients included. `whole`: of A and B one is the
+    identity and stays so, so that their product is any change of the whole matrix; the rank must be as large as the
+    narrower side of each. ValueError: it is not.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], count: int):
+    def __init__(self, parameters: Mapping[str, nn.Parameter], count: int, whole: bool = False):
         first = next(iter(parameters.values()))
         self.parameters = dict(parameters)
         numbers = sum(p.numel() for p in parameters.values())
@@ -31,6 +33,11 @@ class Adapters:
         self.grads = torch.zeros_like(self.served)
         self.masters = [torch.zeros(numbers, device=first.device) for _ in range(count)]
         self.optimizer = torch.optim.AdamW(self.masters, weight_decay=0.0, fused=True)
+        self.free = torch.ones(numbers, device=first.device)  # 0 where a number stays as it was drawn
+        self.whole = whole
+        if whole:
+            for name, view in self.views(self.free[None], 0).items():
+                view.fill_(0.0 if self._fixed(name) else 1.0)
         self.rows: dict[int, Rows] = {}  # by how many rows a product is of: all of a batch's, or those wanted alone
         self.bind()
 
@@ -55,10 +62,24 @@ class Adapters:
         for master in self.masters:
             master.grad = None
 
+    def _fixed(self, name: str) -> bool:
+        """Whether this is the factor that stays the identity, where whole matrices are trained."""
+        a, b = (self.parameters[_factor(name, which)] for which in "AB")
+        rank, width, height = a.shape[0], a.shape[1], b.shape[0]
+        if rank < min(width, height):
+            raise ValueError(
+                f"{name}: whole matrices of {height} × {width} want a LoRA rank of at least {min(width, height)}, and "
+                f"it is {rank}: raise the rank, or train LoRAs"
+            )
+        return ("lora_A" in name) == (width <= rank)
+
     def draw(self, adapter: int, seed: int) -> None:
-        """An adapter's usual start: A random, B zero."""
+        """An adapter's usual start, A random and B zero; or the identity and zero where matrices are whole."""
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(self.served, adapter).items():
+            if self.whole:
+                view.copy_(torch.eye(*view.shape) if self._fixed(name) else torch.zeros(view.shape))
+                continue
             bound = 1 / math.sqrt(view.shape[1]) if "lora_A" in name else 0.0
             view.copy_((torch.rand(view.shape, generator=generator) * 2 - 1) * bound)
         self.masters[adapter].copy_(self.served[adapter])
@@ -75,7 +96,7 @@ class Adapters:
         `scaler`: of the loss the gradients are of; in float16 it leaves a step out whose gradients overflowed.
         """
         for master, gradient in zip(self.masters[:count], self.grads, strict=False):
-            master.grad = gradient.float()
+            master.grad = gradient.float() * self.free if self.whole else gradient.float()
         scaler.unscale_(self.optimizer)
         for master in self.masters[:count]:
             nn.utils.clip_grad_norm_([master], clip)
@@ -96,6 +117,11 @@ class Adapters:
         finally:
             for name, data in kept.items():
                 self.parameters[name].data = data
+
+
+def _factor(name: str, which: str) -> str:
+    """The name of A or of B beside the one given."""
+    return name.replace("lora_A", f"lora_{which}").replace("lora_B", f"lora_{which}")
 
 
 class Product(torch.autograd.Function):

@@ -35,8 +35,8 @@ NEVER = 2.0  # a likeness no two tasks have
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
     "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
     "nearest that works is LoRA on the last projection of each layer alone, targets ('down_proj',)",
-    "all": "task: the engine keeps one set of base weights for all tasks; the nearest that works is LoRA on all seven "
-    f"projections with the highest rank, {max(RANKS)}",
+    "all": "task, with `whole` set: every matrix of the seven projections is trained itself and served as an adapter "
+    "of full rank; embeddings, norms and the head stay as they are",
 }
 
 
@@ -90,7 +90,9 @@ class TrainRecipe:
     cosine. `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no
     test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
     250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
-    examples of several tasks, and adapters of tasks `shared-then-task` start from it. `shared_steps`: its steps at
+    examples of several tasks, and adapters of tasks `shared-then-task` start from it. `whole`: no low rank, every
+    matrix of the targets is trained itself; it is served as an adapter of full rank, for which `rank` must be as large
+    as the model is wide. `shared_steps`: its steps at
     most, for each of its tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are
     trained in one batch, each on its own `tokens` a step.
     """
@@ -106,6 +108,7 @@ class TrainRecipe:
     clip: float = 1.0
     examples: int = 250
     scope: str = "task"
+    whole: bool = False
     shared_steps: int = 8
     bits: int = 16
     side_by_side: int = 1

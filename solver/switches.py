@@ -158,6 +158,13 @@ SWITCHES: tuple[Switch, ...] = (
         "this project",
         "test_config.py::test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks",
     ),
+    Switch(
+        "train.whole",
+        True,
+        "no low rank: every matrix of the targets is trained itself, and served as an adapter of full rank",
+        f"{PAPER}, section 3 (full fine-tuning)",
+        f"{_TRAINER}whole_matrices_are_trained_as_if_they_were_the_model_s_own",
+    ),
     Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
     Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),
     Switch("train.rslora", True, "scaled by alpha / √rank, not alpha / rank", "arXiv 2312.03732", _FEW),

@@ -111,7 +111,7 @@ class LoraTrainer:
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         plain = self.how.bits == 16 and not self.how.checkpointing
         self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
-        self.adapters = Adapters(self.parameters, recipe.side_by_side if self.packed else 1)
+        self.adapters = Adapters(self.parameters, recipe.side_by_side if self.packed else 1, recipe.whole)
         if self.packed:
             packed.use(self.model.base_model.model)
             fuse(self.model, self.adapters)

@@ -20,6 +20,7 @@ from solver.clock import Deadline
 from solver.config import PRESETS
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
+from solver.pretrain.train import Recipe
 from solver.vote import RULES, VOTE_WORTH
 
 WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
@@ -38,7 +39,9 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", *SHARING, *NEAR, *DECODING}))
+@pytest.mark.parametrize(
+    "name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", *SHARING, *NEAR, *DECODING})
+)
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data
@@ -54,6 +57,16 @@ def test_a_variant_of_the_scope_changes_nothing_but_the_scope(name):
     other = ablate.VARIANTS[name](PRESETS["cpu"])
     assert other.train.scope == name
     assert replace(other, train=replace(other.train, scope="task")) == PRESETS["cpu"]
+
+
+def test_whole_matrices_want_an_adapter_as_wide_as_the_shipped_model():
+    other = ablate.VARIANTS["whole"](PRESETS["cpu"])
+    assert other.train.whole
+    assert other.train.rank == other.engine.rank == Recipe().width
+    assert other.train.alpha == other.train.rank**0.5  # with rsLoRA: scaled by 1
+    same = replace(PRESETS["cpu"].train, whole=True, **{n: getattr(other.train, n) for n in ("rank", "alpha", "rate")})
+    assert replace(other, train=PRESETS["cpu"].train, engine=PRESETS["cpu"].engine) == PRESETS["cpu"]
+    assert other.train == same
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():

@@ -28,6 +28,7 @@ from solver.clock import Deadline
 from solver.config import TARGETS, TrainRecipe
 from solver.core import Adapter, Example, Lesson, Task, TrainReport, seed_for
 from solver.examples import leave_one_out
+from solver.grid_qwen3 import GridQwen3ForCausalLM
 from solver.tasks import BadInput
 from solver.trainer import LoraTrainer, Pace, batches
 
@@ -578,3 +579,32 @@ def test_more_adapters_than_fit_a_batch_share_the_seconds(exact: Any, tmp_path: 
     steps = [r.steps for r in reports]
     assert steps[0] == steps[1] > steps[2] > 0  # two thirds of the seconds for the first two, a third for the last
     assert sum(steps[1:]) <= 12
+
+
+def test_whole_matrices_are_trained_as_if_they_were_the_model_s_own(weights: Path, tmp_path: Path) -> None:
+    """AdamW's first step moves every number of a matrix against its own gradient's sign, all by the same."""
+    recipe = replace(RECIPE, whole=True, rank=64, alpha=8, rate=1e-3, steps=1, clip=1e9)  # with rsLoRA scaled by 1
+    trained = LoraTrainer(weights, recipe, tmp_path, 2048)
+    report = trained.train("whole", examples(), 0, FakeStop())
+    assert report.adapter is not None
+    saved = load_file(report.adapter.path / "adapter_model.safetensors")
+    model = GridQwen3ForCausalLM.from_pretrained(weights, dtype=torch.float32)
+    wanted = sum(int(example.loss[1:].sum()) for example in examples())
+    for example in examples():
+        mask = torch.from_numpy(example.loss)[None]
+        loss = model.loss(torch.from_numpy(example.tokens)[None].long(), mask)
+        (loss * int(mask[:, 1:].sum()) / wanted).backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if n.endswith("proj.weight")}
+    assert len(gradients) == 7 * 2
+    for name, gradient in gradients.items():
+        assert gradient is not None
+        place = f"base_model.model.{name.removesuffix('.weight')}"
+        change = saved[f"{place}.lora_B.weight"].float() @ saved[f"{place}.lora_A.weight"].float()
+        large = gradient.abs() > gradient.abs().median()
+        assert (change.sign() == -gradient.sign())[large].float().mean() > 0.97, name
+        assert change[large].abs().median() == pytest.approx(float(change.abs().max()), rel=0.01), name
+
+
+def test_whole_matrices_of_a_model_wider_than_the_rank_are_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"want a LoRA rank of at least .*: raise the rank, or train LoRAs"):
+        LoraTrainer(weights, replace(RECIPE, whole=True, rank=8), tmp_path, 2048)
