@@ -24,6 +24,7 @@ ALLOWED = {  # what each setting of several values may be
     "train.scope": config.SCOPES,
     "train.targets": config.TARGETS,
     "train.bits": config.BITS,
+    "near.by": config.LIKENESSES,
     "rule": tuple(RULES),
 }
 
