@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -272,6 +273,25 @@ def test_lines_survive_being_written_and_read(tmp_path):
     assert batch.read(tmp_path / "o.jsonl", chosen) == {"made": line}
     with pytest.raises(BadInput, match="another run"):
         batch.read(tmp_path / "o.jsonl", batch.Settings("made", 21.0, 300))
+
+
+def test_what_a_shorter_run_ended_by_itself_is_not_done_again(tmp_path):
+    task, _ = made(lambda g: g[::-1].copy())
+    other = replace(task, id="other")
+    path, short, long = tmp_path / "o.jsonl", batch.Settings("made", 5.0, 300), batch.Settings("made", 60.0, 300)
+    ended = replace(batch.answer(task, 5.0, 300), seconds=4.9, solved=True)
+    batch.write(path, short, [ended, replace(ended, task="other", seconds=5.1)])
+    known = batch.ended(path, long)
+    assert known == {"made": replace(ended, solved=None)}
+    heard = []
+    lines = batch.run([task, other], long, 1, None, heard.append, known)
+    assert [line.task for line in heard] == ["other"]
+    assert lines["made"].seconds == 4.9
+    for wrong in (short, batch.Settings("others", 60.0, 300), batch.Settings("made", 60.0, 301)):
+        with pytest.raises(BadInput, match="but with fewer seconds"):
+            batch.ended(path, wrong)
+    with pytest.raises(BadInput, match="but with fewer seconds"):
+        batch.ended(tmp_path / "none", long)
 
 
 def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):

@@ -36,6 +36,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="only the first N tasks")
     parser.add_argument("--task-ids", nargs="*", help="only these tasks")
     parser.add_argument("--output", type=Path, help="JSON lines, one a task; an unfinished file is gone on with")
+    parser.add_argument("--shorter", type=Path, metavar="FILE", help="a run with fewer seconds: what it ended, stays")
     return parser.parse_args(argv)
 
 
@@ -71,7 +72,8 @@ def _solve(options: argparse.Namespace) -> int:
     def hear(line: batch.Line) -> None:
         print(f"{line.task} {line.seconds:6.1f} s  {line.programs[0][:90] if line.programs else '–'}", flush=True)
 
-    lines = batch.run(chosen.tasks, settings, options.workers, options.output, hear)
+    known = batch.ended(options.shorter, settings) if options.shorter else {}
+    lines = batch.run(chosen.tasks, settings, options.workers, options.output, hear, known)
     lines = batch.scored(lines, _outputs(options))
     if options.output:
         batch.write(options.output, settings, lines.values())

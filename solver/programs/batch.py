@@ -10,7 +10,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,20 @@ def read(path: Path, settings: Settings) -> dict[str, Line]:
     return lines
 
 
+def ended(path: Path, settings: Settings) -> dict[str, Line]:
+    """What a run with fewer seconds answered without using them up: more would not change it.
+
+    Raises `BadInput`: the file is not of such a run.
+    """
+    first, *rest = path.read_text().splitlines() if path.is_file() else ["{}"]
+    shorter = Settings(**{**asdict(settings), **json.loads(first or "{}")})
+    if not rest or shorter.seconds >= settings.seconds or shorter != replace(settings, seconds=shorter.seconds):
+        expected = json.dumps(asdict(settings))
+        raise BadInput(f"{path} is of another run ({first}); expected {expected}, but with fewer seconds")
+    lines = read(path, shorter)
+    return {name: replace(line, solved=None) for name, line in lines.items() if line.seconds < shorter.seconds}
+
+
 def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
     """The whole file anew."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,10 +98,15 @@ def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
 
 
 def run(
-    tasks: Sequence[Task], settings: Settings, workers: int, path: Path | None, hear: Callable[[Line], None]
+    tasks: Sequence[Task],
+    settings: Settings,
+    workers: int,
+    path: Path | None,
+    hear: Callable[[Line], None],
+    known: Mapping[str, Line] | None = None,
 ) -> dict[str, Line]:
-    """Answer the tasks that the file does not hold, and add each to it as it comes."""
-    done = read(path, settings) if path else {}
+    """Answer the tasks that neither the file holds nor is `known` of, and add each to the file as it comes."""
+    done = {**(known or {}), **(read(path, settings) if path else {})}
     if path:
         write(path, settings, done.values())
     left = [t for t in tasks if t.id not in done]
