@@ -4,9 +4,9 @@ Knows nothing of files, models or time. Laws: nothing depends on the order of th
 the order once; programs are ranked among programs alone, and add no vote to what the model said.
 
 The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree each gets
-an attempt: the best program the first, if it is trusted, and the vote's best the second; but a vote that fewer than half
-of the views agree on comes after the second program. Without a trusted program both are the vote's. What the vote leaves
-open other programs fill, then the base model, then placeholders.
+an attempt: the best program the first, if it is trusted, and the vote's best the second; but a vote that fewer than
+half of the views agree on comes after the second program. Without a trusted program both are the vote's. What the vote
+leaves open other programs fill, then the base model, then placeholders.
 """
 
 from __future__ import annotations
