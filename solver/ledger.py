@@ -44,7 +44,8 @@ def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
     said = Counter(key(candidate.grid) for number, them in rounds.items() if number != PROGRAMS for candidate in them)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
     programs = minds.ranked(rounds.get(PROGRAMS, ()))
-    every = minds.order(programs, _grids(voted), _grids(quick))
+    first, views = vote.agreement(voted)
+    every = minds.order(programs, _grids(voted), _grids(quick), first / views if views else 0.0)
     return [Ranked(grid, said[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
 
 

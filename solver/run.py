@@ -57,7 +57,11 @@ class Run:
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        told = (
+            signal.SIGTERM,
+            signal.SIGINT,
+        )  # the latter, too: a shell has what it starts in the background ignore it
+        previous = {number: signal.signal(number, _interrupt) for number in told}
         try:
             self.file.check()
             with Recorder(self.directory, fresh=self.plan.resumed is None) as self.recorder:
@@ -66,7 +70,8 @@ class Run:
             print(f"error: {error}", file=sys.stderr)
             return 2
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     def _recorded(self) -> int:
         done = self._take_up()

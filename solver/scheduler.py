@@ -13,7 +13,8 @@ pending ones.
 Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
 less than its stage's minimum, and none so much that a later first turn of its stage would get less. A stage may want
 `enough` of what its turns are predicted to cost: a turn that would get less would train and have no time to answer, so
-fewer tasks have it, each with enough, and the costliest none.
+fewer tasks have it, each with enough, and the costliest none. What would be too little for any other turn goes to the
+last ones.
 
 Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one); the groups
 at the end that is served last are smaller, so that the devices end a stage at about the same time. When the
@@ -214,11 +215,11 @@ class Scheduler:
         if chosen is None:
             return None
         stage, task_ids, share, retry = chosen
-        seconds = min(share, stage.most * len(task_ids))
         if retry:
             self._retrying.add(device)
         place = (*self._stages, *self._further).index(stage)
         self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
+        seconds = min(self._to_the_end(share, usable), stage.most * len(task_ids))
         parts = self._train_seconds(stage, task_ids, seconds)
         hurried = seconds < SCARCE * self._cost(stage, task_ids)
         self._out[device] = Grant(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
@@ -347,6 +348,17 @@ class Scheduler:
         """The share, but at least the minimum, and leaving the minimum to each later turn where that is possible."""
         most = max(stage.minimum, usable - (turns - 1) // self.devices * stage.minimum)
         return min(max(share, stage.minimum), most)
+
+    def _to_the_end(self, seconds: float, usable: float) -> float:
+        """A turn's seconds, or all there are, if what it leaves would do for no other turn that there may be."""
+        left = [i for i in self._tokens if i not in self._retired]
+        others = [
+            max(stage.minimum, stage.enough * self._predict(stage, i))
+            for at, stage in enumerate((*self._stages, *self._further))
+            for i in left
+            if self._reached[i] < at
+        ]
+        return usable if others and usable - seconds < min(others) else seconds
 
     def _stretched(self, stage: Stage, task_ids: Sequence[str], usable: float) -> float:
         return min(usable, max(stage.minimum, STRETCH * self._cost(stage, task_ids)))

@@ -123,9 +123,17 @@ def test_workers_killed_at_random_moments_cost_no_answer(launched):
         assert all("the worker died (SIGKILL)" in failure["why"] for failure in kept.of_kind("failure"))
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_told_to_stop_flushes_validates_and_ends_within_seconds(launched, kind):
-    with launched.start() as run:
+@pytest.mark.parametrize(
+    ("kind", "heeded"),
+    [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGINT, False)],
+    ids=["terminate", "interrupt", "interrupt in the background"],
+)
+def test_a_run_told_to_stop_flushes_validates_and_ends_within_seconds(launched, kind, heeded):
+    """Also where a shell had it ignore the signal from the start, as shells do in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler if heeded else signal.SIG_IGN)
+    started = launched.start()
+    signal.signal(signal.SIGINT, before)
+    with started as run:
         began = time.monotonic()
         while not (record.directory_of(launched.output) / record.RECORD).exists():
             assert time.monotonic() - began < TIMEOUT

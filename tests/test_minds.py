@@ -21,13 +21,21 @@ def found(grid: Grid, cost: float = 3.0, generalises: float = 0.0, support: int 
     return Candidate(grid, View(), 0.0, program=Program("p", cost, generalises, support))
 
 
-def order(programs: list[Candidate], voted: list[Grid], quick: list[Grid] | None = None) -> list[int]:
+def order(
+    programs: list[Candidate], voted: list[Grid], quick: list[Grid] | None = None, agreement: float = 0.5
+) -> list[int]:
     """The colours of all answers, in order."""
-    return [int(grid[0, 0]) for grid in minds.order(minds.ranked(programs), voted, quick or [])]
+    return [int(grid[0, 0]) for grid in minds.order(minds.ranked(programs), voted, quick or [], agreement)]
 
 
 def test_where_the_minds_disagree_each_has_an_attempt_the_trusted_program_the_first():
     assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO]) == [3, 1, 2, 4]
+
+
+def test_a_vote_few_views_agree_on_comes_after_the_second_program():
+    assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO], agreement=0.49) == [3, 4, 1, 2]
+    assert order([found(THREE)], [ONE, TWO], agreement=0.49) == [3, 1, 2]
+    assert order([found(THREE, LONG), found(FOUR, LONG + 1)], [ONE, TWO], agreement=0.1) == [1, 2, 3, 4]
 
 
 def test_where_they_agree_the_second_attempt_is_the_vote_s_next():
@@ -69,12 +77,14 @@ def test_what_the_model_said_is_no_program_s():
 ANY_PROGRAMS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 20), st.sampled_from([0.0, 0.5, 1.0])), max_size=8)
 
 
-@given(ANY_PROGRAMS, st.randoms())
-def test_the_order_of_the_candidates_makes_no_difference(drawn: list[tuple[int, int, float]], draw: random.Random):
+@given(ANY_PROGRAMS, st.randoms(), st.floats(0, 1))
+def test_the_order_of_the_candidates_makes_no_difference(
+    drawn: list[tuple[int, int, float]], draw: random.Random, agreement: float
+):
     programs = [found(fakes.grid([[colour]]), cost, generalises) for colour, cost, generalises in drawn]
-    before = order(programs, [ONE, TWO], [THREE])
+    before = order(programs, [ONE, TWO], [THREE], agreement)
     draw.shuffle(programs)
-    assert order(programs, [ONE, TWO], [THREE]) == before
+    assert order(programs, [ONE, TWO], [THREE], agreement) == before
     assert len(set(before)) == len(before)
     assert set(before) == {1, 2, 3, *(colour for colour, _, _ in drawn)}
 
