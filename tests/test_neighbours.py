@@ -114,7 +114,7 @@ def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, other
 def test_a_share_of_the_examples_is_the_nearest_tasks():
     mixed = pipeline.mixed([0] * 100, [1] * 100, 0.25, 40)
     assert (len(mixed), sum(mixed)) == (40, 10)
-    assert len(pipeline.mixed([0] * 3, [1] * 100, 0.5, 40)) == 7  # the task's own have run out
+    assert len(pipeline.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
 
 
 @pytest.mark.parametrize(("similarity", "start"), [(0.8, True), (0.79, False)])
