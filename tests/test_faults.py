@@ -27,7 +27,7 @@ from test_submission import GOOD, LAUNCH, ROOT, make_weights
 from solver import answers, record, tasks
 from solver.core import out_of_memory
 
-MOMENTS = int(os.environ.get("FAULT_MOMENTS", "10"))  # kills of each kind
+MOMENTS = int(os.environ.get("FAULT_MOMENTS", "6"))  # kills of each kind
 TESTS = {f"task{at}": {"train": GOOD["train"], "test": [{"input": [[at, at % 3]]}]} for at in range(8)}
 SCRIPT = {"votes": {"task3": 0.5, "task5": 0.6}, "pause": 0.1}
 TIMEOUT = 60.0  # seconds after which a run is stuck
