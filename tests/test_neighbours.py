@@ -182,10 +182,13 @@ def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
     examples = plain(MIRROR, 1024)
     assert len(examples) == len(MIRROR.demonstrations)
     trainer.train("before", examples, 0, FakeStop())  # leaves nothing behind
-    with torch.no_grad(), trainer.model.disable_adapter():
+    trainer.adapters.start()
+    trainer.adapters.draw(0, 1)  # B is zero: the base model
+    with torch.no_grad():
         wanted = torch.zeros(trainer.model.config.hidden_size)
         for example in examples:
             tokens = torch.from_numpy(example.tokens[:-1]).long()[None]
+            trainer.adapters.rows = {tokens.numel(): ((0, tokens.numel()),)}
             hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
             wanted += hidden[torch.from_numpy(example.loss[1:])].float().mean(0)
     assert np.allclose(trainer.vector(examples, "states"), wanted.numpy(), atol=2e-2 * float(wanted.abs().max()))
