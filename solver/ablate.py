@@ -182,12 +182,12 @@ def minutes(plan: Plan) -> float:
 def voted(full: Answered, plan: Plan, name: str) -> Answered:
     """`full` under another rule, or by one mind alone."""
     rule, whose = REPLAYS.get(name, plan.config.rule), ALONE.get(name, ledger.BOTH)
-    attempts = replay.revote(full.candidates, plan.task_set, rule, whose)
+    kept = replay.heard(full.candidates, whose)
+    attempts = replay.revote(kept, plan.task_set, rule)
     entries = {
         task_id: [{"attempt_1": first.tolist(), "attempt_2": second.tolist()} for first, second in pairs]
         for task_id, pairs in attempts.items()
     }
-    kept = {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in full.candidates.items()}
     return replace(full, name=name, submission=entries, candidates=kept)
 
 

@@ -33,16 +33,15 @@ def candidates_of(recorded: record.Recorded) -> Candidates:
     return found
 
 
-def revote(
-    candidates: Candidates, task_set: TaskSet, rule: str, whose: str = ledger.BOTH
-) -> dict[str, tuple[Attempts, ...]]:
-    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates.
+def heard(candidates: Candidates, whose: str) -> Candidates:
+    """The candidates of those minds alone, of `ledger.MINDS`."""
+    return {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
 
-    `whose`: the minds whose candidates count, of `ledger.MINDS`.
-    """
+
+def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
+    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
     fallbacks = answers.placeholders_for(task_set)
-    kept = {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
-    return {task_id: _voted(kept.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
+    return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
 
 
 def _voted(tests: Sequence[ledger.Rounds], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
@@ -51,11 +50,14 @@ def _voted(tests: Sequence[ledger.Rounds], fallbacks: Sequence[Attempts], rule: 
 
 
 def replay(directory: Path, rule: str, output: Path, whose: str = ledger.BOTH) -> TaskSet:
-    """Write the submission that a run's candidates make by this rule; returns the run's tasks. Raises `BadInput`."""
+    """Write the submission that the candidates of those minds make by this rule; returns the run's tasks.
+
+    Raises `BadInput`.
+    """
     if rule not in vote.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(vote.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    attempts = revote(candidates_of(record.read(directory)), task_set, rule, whose)
+    attempts = revote(heard(candidates_of(record.read(directory)), whose), task_set, rule)
     answers.AnswerFile(output, task_set.tests).start(attempts)
     return task_set
 

@@ -155,6 +155,12 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
     assert (tmp_path / "runs" / "table.md").read_text() in printed
 
 
+def of_files(folder: Path) -> list[str]:
+    """The arguments for the challenges and solutions in a folder."""
+    sources = [str(folder / name) for name in ("c.json", "s.json")]
+    return ["--tasks", *sources, "--output", str(folder / "runs" / "o.json")]
+
+
 def test_each_mind_s_part_of_a_run_is_a_variant_of_it(tmp_path, monkeypatch, capsys):
     """The program is right for the one task, the model's vote for the other."""
     right = {i: {"cost": 3, "cell": 5} for i in ("a", "b")}
@@ -162,13 +168,7 @@ def test_each_mind_s_part_of_a_run_is_a_variant_of_it(tmp_path, monkeypatch, cap
     shown = [Task(i, STACK.demonstrations, (fakes.grid([[n, 1]]),)) for n, i in enumerate(right)]
     (tmp_path / "c.json").write_text(record.challenges(task_set(shown)))
     (tmp_path / "s.json").write_text(json.dumps({"a": [[[5, 5]]], "b": [[[1, 1]]]}))
-    call = [
-        "--tasks",
-        str(tmp_path / "c.json"),
-        str(tmp_path / "s.json"),
-        "--output",
-        str(tmp_path / "runs" / "o.json"),
-    ]
+    call = of_files(tmp_path)
     assert ablate.main([*call, "--devices", "cpu", "--variants", "full", "programs-only", "no-programs", "oracle"]) == 0
     printed = capsys.readouterr().out
     for name, solved in (("full", 2), ("programs-only", 1), ("no-programs", 1), ("oracle", 2)):
@@ -286,13 +286,7 @@ def test_real_runs_with_a_worker_without_models_are_voted_on_again_and_gone_on_w
     monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path))
     (tmp_path / "c.json").write_text(record.challenges(task_set([STACK])))
     (tmp_path / "s.json").write_text(json.dumps({"stack": [cells.tolist() for cells in STACK.tests]}))
-    call = [
-        "--tasks",
-        str(tmp_path / "c.json"),
-        str(tmp_path / "s.json"),
-        "--output",
-        str(tmp_path / "runs" / "o.json"),
-    ]
+    call = of_files(tmp_path)
     call += ["--devices", "cpu", "--variants", "full", "vote-flat", "vote-none", "oracle"]
     assert ablate.main(call) == 0
     first = (tmp_path / "runs" / "table.md").read_text()

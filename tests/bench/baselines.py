@@ -226,14 +226,7 @@ def hugging_face_trainer(
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
             if factored:
                 return model.base_model.model.loss(inputs["input_ids"], inputs["labels"] != -100)
-            logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
-            labels = inputs["labels"][:, 1:]
-            return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
-
-    def collate(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        pad = torch.nn.utils.rnn.pad_sequence
-        ids = pad([e["input_ids"] for e in examples], batch_first=True, padding_value=formats.PAD)
-        return {"input_ids": ids, "labels": pad([e["labels"] for e in examples], True, -100)}
+            return plain_loss(model, inputs)
 
     grid_qwen3.register()
     trained, losses = 0, []
@@ -242,7 +235,7 @@ def hugging_face_trainer(
         lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
         model = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
         draw(model, seed_for(0, f"bench-{number}", "adapter"))
-        rows = [_row(example) for example in examples[: batch * recipe.steps]]
+        rows = [row(example) for example in examples[: batch * recipe.steps]]
         settings = TrainingArguments(
             output_dir=str(directory / str(number)),
             per_device_train_batch_size=batch,
@@ -286,6 +279,21 @@ def shares(recipe: TrainRecipe) -> list[float]:
     return [*iter(pace.next_share, None), 0.0]
 
 
-def _row(example: Example) -> dict[str, Tensor]:
+def plain_loss(model: Any, inputs: Any) -> Tensor:
+    """Mean nats a wanted token from the logits over the whole vocabulary."""
+    logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
+    labels = inputs["labels"][:, 1:]
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
+
+
+def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Rows in one batch, padded to the longest."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    ids = pad([e["input_ids"] for e in examples], batch_first=True, padding_value=formats.PAD)
+    return {"input_ids": ids, "labels": pad([e["labels"] for e in examples], True, -100)}
+
+
+def row(example: Example) -> dict[str, Tensor]:
+    """An example as the Trainer takes it."""
     ids = torch.from_numpy(example.tokens).long()
     return {"input_ids": ids, "labels": torch.where(torch.from_numpy(example.loss), ids, -100)}

@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,31 +65,23 @@ def plain(directory: Path, steps: int, half: bool) -> float:
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from solver import formats
     from solver.clock import now
     from solver.pretrain.train import Recipe, build
+    from tests.bench.baselines import collate, plain_loss, row
 
     torch.set_num_threads(2)
     batches = drawn(directory, steps)
-    rows = [row for batch in batches for row in batch]
-    rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
-    size = len(rows) // steps
+    examples = [example for batch in batches for example in batch]
+    examples = [examples[i] for i in np.random.default_rng(0).permutation(len(examples))]
+    size = len(examples) // steps
 
     class Plain(Trainer):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-            logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
-            labels = inputs["labels"][:, 1:]
-            return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
+            return plain_loss(model, inputs)
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             times.append(now())
-
-    def collate(examples: Sequence[Any]) -> dict[str, Any]:
-        pad = torch.nn.utils.rnn.pad_sequence
-        ids = [torch.from_numpy(example.tokens).long() for example in examples]
-        labels = [torch.where(torch.from_numpy(e.loss), i, -100) for i, e in zip(ids, examples, strict=True)]
-        return {"input_ids": pad(ids, True, formats.PAD), "labels": pad(labels, True, -100)}
 
     times: list[float] = []
     arguments = TrainingArguments(
@@ -107,8 +98,10 @@ def plain(directory: Path, steps: int, half: bool) -> float:
         seed=0,
     )
     model = build(Recipe()).float()
-    Plain(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[Clock()]).train()
-    timed = rows[size * (steps // 2) : size * steps]
+    Plain(
+        model=model, args=arguments, train_dataset=list(map(row, examples)), data_collator=collate, callbacks=[Clock()]
+    ).train()
+    timed = examples[size * (steps // 2) : size * steps]
     return sum(example.tokens.size for example in timed) / (times[-1] - times[steps // 2 - 1])
 
 
