@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,8 @@ class Neighbourhood:
 def unit(vector: Vector) -> Vector:
     """The vector or, row by row, the vectors, at length 1; zeros stay."""
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return (vector / np.where(length > 0, length, 1)).astype(np.float32)
+    made: Vector = (vector / np.where(length > 0, length, 1)).astype(np.float32)
+    return made
 
 
 def _shown(task: Task) -> set[tuple[object, object]]:
@@ -83,8 +84,8 @@ def save(folder: Path, tasks: Sequence[Task], vectors: Mapping[str, Vector], wei
         for task in tasks
     }
     (folder / CHALLENGES).write_text(json.dumps(shown))
-    arrays = {kind: unit(np.asarray(made, dtype=np.float32)) for kind, made in vectors.items()}
-    np.savez(folder / VECTORS, ids=[task.id for task in tasks], weights=weights, **arrays)
+    arrays: dict[str, Any] = {kind: unit(np.asarray(made, dtype=np.float32)) for kind, made in vectors.items()}
+    np.savez(folder / VECTORS, **arrays, ids=[task.id for task in tasks], weights=weights)
 
 
 def load(folder: Path, weights: str) -> Neighbourhood:

@@ -90,8 +90,8 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         ),
         (
             lambda: TrainRecipe(scope="all"),
-            "adapter scope is 'all': expected task: the engine keeps one set of base weights for all tasks; the "
-            "nearest that works is LoRA on all seven projections with the highest rank, 512",
+            "adapter scope is 'all': expected task, with `whole` set: every matrix of the seven projections is trained "
+            "itself and served as an adapter of full rank; embeddings, norms and the head stay as they are",
         ),
         (lambda: TrainRecipe(bits=8), "bits is 8: expected 16, or 4 for QLoRA"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, random_task
 from tiny import tiny_model
 
-from solver import ablate, checkpoint, collect, neighbours, pipeline, tasks
+from solver import ablate, checkpoint, collect, neighbours, pipeline
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
@@ -20,6 +21,7 @@ from solver.examples import build, joint, plain
 from solver.neighbours import Near, Neighbourhood
 from solver.tasks import BadInput
 from solver.trainer import FOLDED, LoraTrainer, folded
+from tests import runs
 
 A, B, C = (random_task([(2, 2), (3, 2)], seed, name) for seed, name in enumerate("abc"))
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
@@ -223,11 +225,13 @@ def test_folded_gradients_keep_their_inner_products_nearly():
 @pytest.mark.engine
 def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
     """With the shipped weights; the adapters are of one step."""
-    arguments = ["--tasks", "arc1-training", "--limit", "2", "--output", str(tmp_path), "--adapters", "1"]
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(runs.challenges([MIRROR, STACK])))
+    arguments = ["--tasks", str(given), "--output", str(tmp_path), "--adapters", "1"]
     assert collect.main(arguments) == 0
     found = neighbours.load(tmp_path, checkpoint.check(checkpoint.SHIPPED).sha256)
     assert sorted(found.vectors) == sorted(LIKENESSES)
-    assert [t.id for t in found.tasks] == [t.id for t in tasks.load_split("arc1-training").tasks[:2]]
+    assert [t.id for t in found.tasks] == [MIRROR.id, STACK.id]
     assert len(found.adapters) == 2
     assert capsys.readouterr().out.count("1 steps") == 2
     assert collect.main(arguments) == 0

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from solver import checkpoint, formats, grid_qwen3
 from solver.core import Example, Pair, key
 from solver.pretrain import batches, data, split, train
+from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
 from solver.pretrain.export import export
@@ -375,6 +376,12 @@ def test_the_same_seed_builds_the_same_model_and_another_seed_another() -> None:
     first, again, other = (dict(train.build(replace(TINY, seed=s)).named_parameters()) for s in (0, 0, 1))
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+
+
+def test_a_model_of_another_size_is_asked_for_on_the_command_line() -> None:
+    asked = recipe_of(parse(["--width", "128", "--heads", "2", "--inner", "384", "--steps", "9"]))
+    assert asked == Recipe(width=128, heads=2, inner=384, steps=9)
+    assert recipe_of(parse(["--preset", "smoke", "--layers", "1"])) == replace(Recipe(**PRESETS["smoke"]), layers=1)
 
 
 def test_exported_weights_pass_their_own_check_and_are_the_trained_ones(

@@ -203,6 +203,8 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_of_another_size_gets_a_new_picture_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, stream = FakeClock(), Terminal()
+    for name in ("COLUMNS", "LINES"):  # rich believes these first
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
     screen = Screen(Live(About(deadline=Deadline.after(600.0, clock)), 3, lambda: 5.0), stream)
     monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((33, 24)))

@@ -6,11 +6,16 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from solver.pretrain.train import Recipe
 
 PRESETS = {
     "smoke": {"width": 64, "layers": 2, "heads": 2, "head_size": 32, "inner": 128, "steps": 40, "tokens": 2048},
     "cpu": {},
 }
+SIZES = ("width", "layers", "heads", "inner")
 PAIRS_A_TASK = {"smoke": 4, "cpu": 200}  # RE-ARC pairs drawn from each generator
 
 
@@ -21,6 +26,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, help="data, checkpoint and curve; default: runs/pretrain-PRESET")
     parser.add_argument("--steps", type=int, help="optimizer steps, instead of the preset's; may grow on resuming")
     parser.add_argument("--workers", type=int, help="processes that share each step, one thread each on a CPU")
+    for name in SIZES:
+        parser.add_argument(f"--{name}", type=int, metavar="N", help="of the model, instead of the preset's")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
     parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
     parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
@@ -32,6 +39,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The preset's recipe, with what the command line says instead."""
+    from solver.pretrain.train import Recipe
+
+    names = (*SIZES, "steps", "workers", "seed", "matrix_rate", "other_rate", "decay")
+    chosen = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
+    return replace(Recipe(**PRESETS[options.preset]), **chosen)
+
+
 def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none."""
     options = parse(argv)
@@ -39,12 +55,9 @@ def main(argv: list[str]) -> int:
     from torch.multiprocessing.spawn import start_processes
 
     from solver.pretrain import data, split
-    from solver.pretrain.train import Recipe
     from solver.pretrain.workers import work
 
-    names = ("steps", "workers", "seed", "matrix_rate", "other_rate", "decay")
-    chosen = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
-    recipe = replace(Recipe(**PRESETS[options.preset]), **chosen)
+    recipe = recipe_of(options)
     if not (options.directory / "train.npz").exists():
         parts, count = split.arc1_split(), PAIRS_A_TASK[options.preset]
         data.save(data.collect(parts.held_out, max(count // 10, 4), recipe.seed + 1), options.directory / "held.npz")
