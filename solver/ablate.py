@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from solver import history, ledger, record, replay, tasks
-from solver.cli import Plan, fingerprint, parser, prepare, validated
+from solver.cli import Plan, fingerprint, parser, prepare, suited, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, tables
 from solver.config import TRANSFORMATIONS, Config, DataRecipe, require, require_machine
@@ -198,7 +198,8 @@ def _planned(options: argparse.Namespace) -> tuple[dict[str, Plan], dict[str, li
     votes = [name for name in options.variants if name in (*REPLAYS, *ALONE)]
     require("--variants", " ".join(votes), not votes or "full" in runs, "full to be among them: votes are over its run")
     outputs = {name: options.output.with_name(f"{name}.json") for name in runs}
-    plans = {n: replace(shared, config=VARIANTS[n](shared.config), output=output) for n, output in outputs.items()}
+    configs = {name: suited(VARIANTS[name](shared.config), shared.checkpoint) for name in runs}
+    plans = {name: replace(shared, config=configs[name], output=output) for name, output in outputs.items()}
     cuda = all(device.gpu for device in shared.devices)
     for plan in plans.values():
         require_machine(plan.config.train, cuda, importlib.util.find_spec("bitsandbytes") is not None)
@@ -237,7 +238,7 @@ def main(argv: list[str]) -> int:
         if name == ORACLE:
             answered[name] = oracle(answered["full"], right)
         elif name in (*REPLAYS, *ALONE):
-            answered[name] = voted(answered["full"], plan, name)
+            answered[name] = voted(answered["full"], plans["full"], name)
     written = f"{tables(list(answered.values()), right, sources)}\n\nSeed {plan.config.seed}; minutes: {took}."
     plan.output.with_name("table.md").write_text(written + "\n")
     print(written)

@@ -60,7 +60,7 @@ def draw_colours(rng: np.random.Generator, keep_black: bool) -> tuple[int, ...]:
 
 
 def views(task: Task, count: int, seed: int, purpose: str) -> list[View]:
-    """`count` views of a task: the identity first, then the dihedrals in turn, each round with a new order and colours.
+    """`count` views of a task: the identity first, then the dihedrals in turn, each in an order of its own.
 
     The first eight are the eight dihedrals with the colours as they are, so that few views still cover the
     symmetries; later rounds permute the colours, black fixed in every other round.

@@ -10,18 +10,30 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from solver import checkpoint, devices, families, memory, record, tasks
+from solver import checkpoint, devices, families, memory, neighbours, record, tasks
 from solver.architecture import DESCRIBED, described, read
 from solver.cards import CARDS, named, shown
 from solver.checkpoint import Checkpoint
-from solver.config import PRESETS, SCOPES, Config, require, seconds, unpack
+from solver.config import (
+    PRESETS,
+    SCOPES,
+    Config,
+    NearSettings,
+    ProgramSettings,
+    SearchSettings,
+    TrainRecipe,
+    require,
+    seconds,
+    unpack,
+)
 from solver.core import Grid
 from solver.devices import Device
 from solver.record import Recorded
 from solver.sets import SPLITS
 from solver.tasks import BadInput, TaskSet
+from solver.vote import RULES
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 OUTPUT = Path("runs/submission.json")  # where no --output is given
@@ -81,13 +93,18 @@ def parser() -> OneLine:
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
     made.add_argument("--library", type=Path, metavar="DIR", help="tasks to learn from, made by solver.collect")
+    made.add_argument("--nearest", type=int, metavar="N", help="tasks of the library nearest to each, learnt from, too")
+    made.add_argument(
+        "--p-min", type=float, metavar="P", help="find every answer at least so probable; 0: the greedy one"
+    )
+    made.add_argument("--reread", type=int, metavar="N", help="views under which candidates are re-read for the vote")
     made.add_argument("--programs", metavar="TIME", help="of one core, a task, to search for programs; 0: none")
     made.add_argument(
         "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
     )
     made.add_argument("--plan-model", metavar="NAME", help=f"plan for {', '.join(DESCRIBED)}, not for --weights")
     made.add_argument("--preflight", action="store_true", help="print what would keep the GPUs from working, no run")
-    made.add_argument("--rule", metavar="NAME", help="how candidates are voted on: hierarchical, flat, logprob or none")
+    made.add_argument("--rule", metavar="NAME", help=f"how candidates are voted on: {', '.join(RULES)}")
     return made
 
 
@@ -184,7 +201,7 @@ def _resumed(options: argparse.Namespace) -> Plan:
     plan = Plan(
         task_set=task_set,
         checkpoint=weights,
-        config=config,
+        config=suited(config, weights),
         output=Path(header["output"]),
         solutions=solutions,
         devices=devices.here(options.devices, weights.bytes),
@@ -216,23 +233,41 @@ def _scored(path: Path | None, task_set: TaskSet) -> Callable[[], Mapping[str, t
 def configure(options: argparse.Namespace) -> Config:
     """The preset with what the flags change. Raises `BadInput` for a setting out of its range."""
     config = PRESETS[options.preset]
-    given = {n: getattr(options, n) for n in ("time_limit", "seed", "views", "rule")}
-    config = replace(config, **{n: v for n, v in given.items() if v is not None})
-    trained = {n: getattr(options, n) for n in ("steps", "scope") if getattr(options, n) is not None}
-    config = replace(config, train=replace(config.train, **trained))
-    if options.programs is not None:
-        config = replace(config, programs=replace(config.programs, seconds=options.programs))
-    if options.library is not None:
-        config = replace(config, near=replace(config.near, library=str(options.library.resolve())))
-    if config.train.steps == 0:
-        config = replace(config, train_share=0.0)
-    return config
+    library = None if options.library is None else str(options.library.resolve())
+    config = replace(
+        config,
+        train=_changed(config.train, steps=options.steps, scope=options.scope),
+        search=_changed(config.search, p_min=options.p_min, views=options.reread),
+        programs=_changed(config.programs, seconds=options.programs),
+        near=_changed(config.near, library=library, count=options.nearest),
+    )
+    whole = {"time_limit": options.time_limit, "seed": options.seed, "views": options.views, "rule": options.rule}
+    return _changed(config, **whole, train_share=0.0 if config.train.steps == 0 else None)
+
+
+T = TypeVar("T", Config, TrainRecipe, SearchSettings, ProgramSettings, NearSettings)
+
+
+def _changed(settings: T, **given: Any) -> T:
+    """The settings with what was given, which is what is not None."""
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def suited(config: Config, weights: Checkpoint) -> Config:
-    """The settings for these weights: their token format, and a context no longer than they know positions."""
+    """The settings for these weights: their token format, a context no longer than they know positions, their library.
+
+    Raises `BadInput` where the library is none, or was made for others, and where the rank is too low for `whole`.
+    """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
-    return replace(config, format=weights.format, engine=replace(config.engine, context=context))
+    near, train = config.near, config.train
+    if near.library:
+        neighbours.load(Path(near.library), weights.sha256)
+        near = replace(near, content=neighbours.digest(Path(near.library)))
+    if train.whole:
+        width = read(weights.path).hidden
+        expected = f"at least {width}, the width of {weights.path.name}, as whole matrices are trained"
+        require("LoRA rank", train.rank, train.rank >= width, expected)
+    return replace(config, format=weights.format, near=near, engine=replace(config.engine, context=context))
 
 
 def planned(options: argparse.Namespace) -> str:

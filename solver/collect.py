@@ -1,6 +1,6 @@
 """`python -m solver.collect`: make a library of tasks that others can learn from. See `neighbours` and `--help`.
 
-    python -m solver.collect --tasks pretraining --output DIR [--weights DIR] [--adapters STEPS]
+    python -m solver.collect --tasks arc1-training --output DIR [--weights DIR] [--adapters STEPS]
 
 `--tasks`: an embedded split or Kaggle's challenges JSON. Each task gets a vector of each kind; with `--adapters` also
 an adapter of at most so many steps, as a run would train it. An interrupted collection goes on where it was.
@@ -9,6 +9,7 @@ an adapter of at most so many steps, as a run would train it. An interrupted col
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,9 +66,18 @@ def collect(options: argparse.Namespace, chosen: Sequence[Task]) -> None:
     vectors = {kind: np.stack([trainer.vector(examples, kind) for examples in shown]) for kind in LIKENESSES}
     neighbours.save(options.output, chosen, vectors, weights.sha256)
     print(f"{len(chosen)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
+    said = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
     for task in chosen if options.adapters else ():
-        if not (options.output / neighbours.ADAPTERS / task.id / ADAPTER_FILE).is_file():
+        folder = options.output / neighbours.ADAPTERS / task.id
+        if neighbours.made(folder).items() >= said.items():
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
             print(f"{task.id} {trained(trainer, task, config, format)}", flush=True)
+        except Exception as error:  # one task's failure is its own
+            print(f"{task.id} has no adapter: {type(error).__name__}: {error}", flush=True)
+        if (folder / ADAPTER_FILE).is_file():
+            neighbours.finish(folder, **said)
 
 
 def trained(trainer: Any, task: Task, config: Config, format: Any) -> str:

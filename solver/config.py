@@ -16,7 +16,7 @@ from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
-from solver.vote import DEFAULT, RULES
+from solver.vote import DEFAULT, RULES, VOTE_WORTH
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
@@ -201,7 +201,8 @@ class NearSettings:
     tasks alike, of `LIKENESSES`: the base model's states, or the gradients of an adapter (in the manner of LESS, arXiv
     2402.04333). `count`: nearest tasks whose demonstrations are trained on, too. `share`: of the examples that are
     theirs, taken in turns; 1: theirs alone. `warm`: likeness (cosine) from which training starts from the nearest
-    task's adapter; `outright`: from which that adapter is used as it is; `NEVER`: not at all.
+    task's adapter; `outright`: from which that adapter is used as it is; `NEVER`: not at all. `content`: what the
+    library's hash has to be (`neighbours.digest`), so that a run is not gone on with when another lies in its place.
     """
 
     library: str = ""
@@ -210,14 +211,19 @@ class NearSettings:
     share: float = 0.5
     warm: float = NEVER
     outright: float = NEVER
+    content: str = ""
 
     def __post_init__(self) -> None:
         require("likeness of tasks", self.by, self.by in LIKENESSES, f"one of {', '.join(LIKENESSES)}")
         require("nearest tasks", self.count, self.count >= 0, "0 (none) or more")
         require("share of the nearest tasks", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
-        asked = bool(self.count) or min(self.warm, self.outright) < NEVER
         expected = "a folder that python -m solver.collect made, as other tasks are to be learnt from"
-        require("library", self.library, bool(self.library) or not asked, expected)
+        require("library", self.library, bool(self.library) or not self.asked, expected)
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is learnt from other tasks."""
+        return bool(self.count) or min(self.warm, self.outright) < NEVER
 
 
 @dataclass(frozen=True)
@@ -263,6 +269,11 @@ class Config:
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
         require("share of shared adapters", self.shared_share, 0 < self.shared_share < 1, "between 0 and 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
+        reread = self.rule not in VOTE_WORTH or self.search.views > 0
+        others = ", ".join(rule for rule in RULES if rule not in VOTE_WORTH)
+        require(
+            "voting rule", self.rule, reread, f"candidates re-read for it (search.views, --reread), or one of {others}"
+        )
         require("format", self.format, self.format in families.NAMES, f"one of {', '.join(families.NAMES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"

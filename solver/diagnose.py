@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from solver.core import PROGRAMS, Attempts, Grid, round_name, same, solves
-from solver.history import History, Story
+from solver.history import START, History, Story
 from solver.ledger import MODEL_ALONE, PROGRAMS_ALONE
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
+REST = "rest"  # of a device's seconds: no result tells of them
 RANKS = 4  # the right answer's rank is told up to here, then "later"
 
 
@@ -104,7 +105,8 @@ class Measures:
 
     `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
     → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
-    `seconds`: of work by stage; `wall`: to the record's last line. `overlap`: of the two minds, where both were asked.
+    `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of the two minds, where both
+    were asked.
     """
 
     tasks: int
@@ -118,7 +120,7 @@ class Measures:
     calibration_error: float
     rounds: tuple[RoundScore, ...]
     stages: Mapping[str, int]
-    seconds: Mapping[str, float]
+    spent: Mapping[str, Mapping[str, float]]
     wall: float
     overlap: Overlap | None = None
 
@@ -257,7 +259,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
             "right answer in the two attempts": sum(output.solved for output in found),
             "right answer first": sum(output.first for output in found),
         },
-        seconds=spent(history),
+        spent=spent(history),
         wall=history.seconds,
         overlap=overlap(history, solutions) if PROGRAMS in history.rounds else None,
     )
@@ -291,12 +293,25 @@ def _alone(history: History, task_id: str, right: Sequence[Grid], whose: str) ->
     )
 
 
-def spent(history: History) -> dict[str, float]:
-    """Seconds of work by stage, over all tasks, rounds and devices."""
-    stages: Counter[str] = Counter()
+def spent(history: History) -> dict[str, dict[str, float]]:
+    """By device, its seconds by stage: starting first, `REST` last, which is what no result tells of.
+
+    That is waiting, turns that failed, and the run's own first and last moments. All stages of a device add up to the
+    run's seconds.
+    """
+    pieces = list(history.between)
     for story in history.stories.values():
-        stages.update(story.seconds)
-    return dict(stages)
+        pieces += [(turn.device, stage, used) for turn in story.turns for stage, used in turn.seconds.items()]
+    stages = dict.fromkeys((START, *(stage for _, stage, _ in pieces)))
+    table = {device: dict.fromkeys(stages, 0.0) for device in sorted({device for device, _, _ in pieces})}
+    for device, stage, used in pieces:
+        table[device][stage] += used
+    return {device: by | {REST: history.seconds - math.fsum(by.values())} for device, by in table.items()}
+
+
+def worked(history: History) -> float:
+    """Seconds of work of all devices."""
+    return math.fsum(used for by in spent(history).values() for stage, used in by.items() if stage not in (START, REST))
 
 
 def _rank(rank: int | None) -> str:

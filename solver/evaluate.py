@@ -214,11 +214,23 @@ def run_sections(measures: Measures) -> list[Section]:
                 for b in m.reliability
             ),
         ),
-        Section(
-            "Work", ("stage", "time"), (*((k, f"{s:.1f} s") for k, s in m.seconds.items()), ("wall", f"{m.wall:.1f} s"))
-        ),
+        spent_section(m),
     ]
     return [section for section in made if section.rows]
+
+
+def spent_section(measures: Measures) -> Section:
+    """Where each device's seconds went."""
+    heads = ("device", *next(iter(measures.spent.values()), ()), "in all")
+    rows = [
+        (device, *(f"{used:.1f} s {_part(used, measures.wall)}" for used in by.values()), f"{measures.wall:.1f} s")
+        for device, by in measures.spent.items()
+    ]
+    return Section("Where the seconds went", heads, tuple(rows))
+
+
+def _part(part: float, whole: float) -> str:
+    return f"({part / whole:.1%})" if whole else ""
 
 
 def overlap_section(found: Overlap) -> Section:

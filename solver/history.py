@@ -19,6 +19,7 @@ from solver.tasks import BadInput, Fault, load_challenges, parse_grid, read_json
 from solver.vote import Ranked
 
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
+START, SHARED = "start-up", "shared"  # what a device does outside of tasks' turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ class Story:
         """Seconds by stage, over all rounds."""
         stages = dict.fromkeys(stage for turn in self.turns for stage in turn.seconds)
         spent = {stage: sum(turn.seconds.get(stage, 0.0) for turn in self.turns) for stage in stages}
-        return spent | ({"shared": self.shared} if self.shared else {})
+        return spent | ({SHARED: self.shared} if self.shared else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,7 @@ class History:
 
     `start`: its `run` line. `stories`: every task, in the run's order. `events`: (seconds, text). `status`: the exit
     status, None while unfinished. `seconds`: to its last line. `dropped`: lines torn, changed or not understood.
+    `between`: what devices did outside of tasks' turns, (device, stage, seconds): starting, training shared adapters.
     """
 
     directory: Path
@@ -148,6 +150,7 @@ class History:
     status: int | None
     seconds: float
     dropped: int
+    between: tuple[tuple[str, str, float], ...] = ()
 
     @property
     def rule(self) -> str:
@@ -175,6 +178,7 @@ def load(directory: Path, results: bool = True) -> History:
     turns: list[tuple[str, Turn]] = []
     failures: list[Failure] = []
     shared: list[tuple[str, float]] = []
+    between: list[tuple[str, str, float]] = []
     events: list[tuple[float, str]] = []
     status: int | None = None
     seconds, unread = 0.0, 0
@@ -189,6 +193,9 @@ def load(directory: Path, results: bool = True) -> History:
                     ids = tuple(map(str, message["task_ids"]))
                     each = float(message["seconds"]) / len(ids)
                     shared += [(i, each) for i in ids]
+                    between.append((str(message.get("device", "")), SHARED, each * len(ids)))
+                case "started":
+                    between.append((str(message["device"]), START, float(message["seconds"])))
                 case "failure":
                     failures.append(_failure(message, at))
                 case "event":
@@ -206,7 +213,7 @@ def load(directory: Path, results: bool = True) -> History:
         if task_id in stories:
             stories[task_id] = replace(stories[task_id], shared=stories[task_id].shared + spent)
     dropped = recorded.dropped + unread
-    return History(directory, start, stories, tuple(failures), tuple(events), status, seconds, dropped)
+    return History(directory, start, stories, tuple(failures), tuple(events), status, seconds, dropped, tuple(between))
 
 
 def _first_line(directory: Path) -> Recorded:

@@ -31,8 +31,13 @@ def heard(rounds: Rounds, whose: str = BOTH) -> Rounds:
 
 def ranked(rounds: Rounds, rule: str) -> list[Ranked]:
     """The vote's distinct answers, best first: the adapters' or, where they gave none, the base model's."""
-    adapted = [candidate for number in sorted(rounds) if number > BASE for candidate in rounds[number]]
-    return vote.rank(adapted or rounds.get(BASE, ()), rule)
+    return vote.rank([candidate for _, candidate in _voters(rounds)], rule)
+
+
+def _voters(rounds: Rounds) -> list[tuple[int, Candidate]]:
+    """The candidates that are voted on, each with its round."""
+    adapted = [(number, candidate) for number in sorted(rounds) if number > BASE for candidate in rounds[number]]
+    return adapted or [(BASE, candidate) for candidate in rounds.get(BASE, ())]
 
 
 def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
@@ -44,7 +49,7 @@ def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
     said = Counter(key(candidate.grid) for number, them in rounds.items() if number != PROGRAMS for candidate in them)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
     programs = minds.ranked(rounds.get(PROGRAMS, ()))
-    first, views = vote.agreement(voted)
+    first, views = vote.agreement(voted, _voters(rounds))
     every = minds.order(programs, _grids(voted), _grids(quick), first / views if views else 0.0)
     return [Ranked(grid, said[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
 
@@ -103,7 +108,7 @@ class Ledger:
         return Standing(
             attempts=given,
             from_model=tuple(sum(source in (MODEL_ALONE, BOTH) for source in two) for two in sources),
-            votes=tuple(vote.agreement(ranked(rounds, self._rule)) for rounds in tests),
+            votes=tuple(vote.agreement(ranked(rounds, self._rule), _voters(rounds)) for rounds in tests),
             from_programs=tuple(two.count(PROGRAMS_ALONE) for two in sources),
             doubts=tuple(doubt(rounds, self._rule) for rounds in tests),
         )

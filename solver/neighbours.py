@@ -5,16 +5,20 @@ demonstration with it; the same folder, task and vector give the same neighbours
 refused.
 
 The folder holds `challenges.json` (Kaggle's form), `vectors.npz` (`ids`; the sha256 of the `weights`; for each likeness
-float32 [tasks, numbers] in the ids' order) and, where adapters were trained for it, `adapters/ID`.
+float32 [tasks, numbers] in the ids' order) and, where adapters were trained for it, `adapters/ID`, in which
+`made.json`, written last, says with what. An adapter without it is unfinished, one of other weights is somebody
+else's: neither counts.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +28,7 @@ from solver.core import Adapter, Task, key
 from solver.tasks import BadInput, load_challenges
 
 IDS, WEIGHTS = "ids", "weights"
-CHALLENGES, VECTORS, ADAPTERS = "challenges.json", "vectors.npz", "adapters"
+CHALLENGES, VECTORS, ADAPTERS, MADE = "challenges.json", "vectors.npz", "adapters", "made.json"
 
 Vector: TypeAlias = NDArray[np.float32]
 
@@ -93,9 +97,14 @@ def load(folder: Path, weights: str) -> Neighbourhood:
     path = folder / VECTORS
     if not path.is_file():
         raise BadInput(f"no library of tasks in {folder}: expected {VECTORS}; make one with python -m solver.collect")
-    with np.load(path, allow_pickle=False) as file:
-        vectors = {kind: file[kind] for kind in file.files if kind not in (IDS, WEIGHTS)}
-        made_with, ids = str(file[WEIGHTS]), [str(i) for i in file[IDS]]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            vectors = {kind: file[kind] for kind in file.files if kind not in (IDS, WEIGHTS)}
+            made_with, ids = str(file[WEIGHTS]), [str(i) for i in file[IDS]]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}): expected what python -m solver.collect wrote; run it again"
+        ) from None
     if made_with != weights:
         raise BadInput(
             f"{folder} was made with the weights {made_with[:12]}: expected {weights[:12]}, those of this run; make it "
@@ -105,5 +114,34 @@ def load(folder: Path, weights: str) -> Neighbourhood:
     if missing := [i for i in ids if i not in known]:
         raise BadInput(f"{folder / CHALLENGES} lacks {missing[0]}: expected the tasks of {VECTORS}; make it again")
     paths = {i: folder / ADAPTERS / i for i in ids}
-    adapters = {i: Adapter(f"library-{i}", p.resolve()) for i, p in paths.items() if (p / ADAPTER_FILE).is_file()}
+    whole = {i: path.resolve() for i, path in paths.items() if made(path).get(WEIGHTS) == weights}
+    adapters = {i: Adapter(f"library-{i}", path) for i, path in whole.items()}
     return Neighbourhood(tuple(known[i] for i in ids), vectors, adapters)
+
+
+def made(adapter: Path) -> dict[str, object]:
+    """With what a library's adapter was made; {} where it is unfinished."""
+    try:
+        said = json.loads((adapter / MADE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def finish(adapter: Path, **said: object) -> None:
+    """Say with what an adapter was made, and what it holds, now that it is whole."""
+    content = hashlib.sha256((adapter / ADAPTER_FILE).read_bytes()).hexdigest()
+    (adapter / MADE).write_text(json.dumps({**said, "sha256": content}))
+
+
+def digest(folder: Path) -> str:
+    """A short hash of all a library holds. Raises `BadInput` where it can't be read."""
+    found = hashlib.sha256()
+    try:
+        for path in (folder / CHALLENGES, folder / VECTORS, *sorted((folder / ADAPTERS).glob(f"*/{MADE}"))):
+            found.update(path.read_bytes())
+    except OSError as error:
+        raise BadInput(
+            f"{folder} cannot be read ({error}): expected a library made by python -m solver.collect"
+        ) from None
+    return found.hexdigest()[:12]

@@ -95,7 +95,7 @@ def solve(
             item.adapter = item.start
     if number != BASE and config.train.steps and config.train.scope != "shared":
         if near is not None:
-            consult(work, near, config)
+            consult(work, near, config, stop)
         teach([item for item in work if not item.outright], number, trainer, config, train_seconds, stop)
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop, hurried)
@@ -125,12 +125,22 @@ def share(
     return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
 
 
-def consult(work: Sequence[Work], near: Nearest, config: Config) -> None:
-    """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is."""
+def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline) -> None:
+    """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is.
+
+    Where that fails, or there is no time for it, the task learns from itself alone, and the notes say so.
+    """
     for item in work:
         started = now()
-        item.near = near(item.task)
-        item.seconds["train"] = now() - started
+        try:
+            if stop.remaining() <= 0:
+                raise TimeoutError("no time to compare it with others")
+            item.near = near(item.task)
+        except Exception as error:  # one task's failure is its own
+            if out_of_memory(error):
+                raise
+            item.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
+        item.seconds["compare"] = now() - started
         first = item.near[0] if item.near else None
         if first is None or first.adapter is None:
             continue

@@ -51,7 +51,8 @@ class Hooks:
     `result`: a device's result as JSON values; gives back how much the task needs more work, 0 to 1. `shared`: an
     adapter that tasks share, as JSON values with their ids; `Pool.share` takes it up. `lost`: a task
     left without a turn it was due, and why. `failure`: round, tasks and cause of a turn that failed. `note`: a line
-    for people; `warn`: one on what went wrong. `watch`: how the seats stand, every `TICK` seconds or sooner.
+    for people; `warn`: one on what went wrong. `watch`: how the seats stand, every `TICK` seconds or sooner. `started`:
+    a device's model is ready, and the seconds that took.
     """
 
     result: Callable[[str, dict[str, Any]], float]
@@ -61,6 +62,7 @@ class Hooks:
     note: Callable[[str], None]
     warn: Callable[[str], None]
     watch: Callable[[Sequence[Seat]], None] = lambda _: None
+    started: Callable[[str, float], None] = lambda *_: None
 
 
 class Child:
@@ -374,6 +376,7 @@ class Pool:
             name, notes = seat.device.name, "; ".join(message["notes"])
             if not duty.programs:
                 self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
+                self.hooks.started(name, message["seconds"])
         elif message["kind"] == "trained":
             seat.trained.append(message)
         elif message["kind"] == "result":

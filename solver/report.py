@@ -71,6 +71,7 @@ def render(run: History, solutions: Solved) -> str:
         warnings=_warnings(run),
         tiles=_tiles(run, known, found),
         measures=measures,
+        spent=list(diagnose.spent(run).items()),
         shares=list(_stages(measures)) if measures else [],
         rows=rows,
         statuses=_statuses(rows),
@@ -153,7 +154,7 @@ def _tiles(run: History, known: Solved, found: Mapping[str, Sequence[Output]]) -
     lost += f", {_count(len(run.failures), 'failed turn')}" if run.failures else ""
     tiles.append(_tile("From the model", f"{answered} of {len(stories)}", lost))
     devices = {turn.device for story in stories for turn in story.turns}
-    work = sum(diagnose.spent(run).values())
+    work = diagnose.worked(run)
     place = _count(len(devices), "device")
     rough = duration(run.seconds) if run.seconds < 600 else duration(run.seconds).split(" min")[0] + " min"
     tiles.append(_tile("Time", rough, f"{duration(work)} of work on {place}"))

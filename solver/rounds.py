@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from solver.core import Adapter, Example, Stop, Trainer, TrainReport
 
 
@@ -25,6 +28,10 @@ class Resting(Protocol):
 
 class RestingTrainer(Trainer, Resting, Protocol):
     """A trainer that can rest."""
+
+    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """What the examples are to the base model, for comparing tasks."""
+        ...
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -56,6 +63,14 @@ class InTurns:
         steps: int | None = None,
     ) -> TrainReport:
         """Train with the engine at rest; the trainer keeps the card until the engine is asked for something."""
+        self._take_the_card()
+        return self.trainer.train(name, examples, seed, stop, start_from, steps)
+
+    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """The trainer's own, with the engine at rest."""
+        self._take_the_card()
+        return self.trainer.vector(examples, kind)
+
+    def _take_the_card(self) -> None:
         self.sampler.rest()
         self.trainer.wake()
-        return self.trainer.train(name, examples, seed, stop, start_from, steps)

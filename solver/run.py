@@ -177,7 +177,9 @@ class Run:
             jobs, rounds, config.group, config.reserve, devices=len(used), settled=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
-        hooks = Hooks(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch)
+        hooks = Hooks(
+            *(self._result, self._shared, self._lost, self._failure, self._note, self._warn, self._watch, self._started)
+        )
         keep = self.directory / record.ADAPTERS
         with self._weights() as weights:
             self._plan_programs(jobs, used, done)
@@ -300,6 +302,9 @@ class Run:
     def _note(self, text: str) -> None:
         self.progress.note(text)
         self._write({"kind": "event", "text": text})
+
+    def _started(self, device: str, seconds: float) -> None:
+        self._write({"kind": "started", "device": device, "seconds": seconds})
 
     def _warn(self, text: str) -> None:
         self.progress.warn(text)

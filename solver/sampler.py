@@ -32,6 +32,10 @@ QUIET = {  # what the engine must know before it is imported
 }
 
 
+UNCOMPILED = {"TORCH_COMPILE_DISABLE": "1"}
+"""On a CPU, where all that is compiled is a comparison of log-probabilities, which the first batch would wait for."""
+
+
 def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     """Set the environment the engine reads on import; settings the user made stay."""
     for name, value in environment.items():
@@ -50,13 +54,16 @@ class VllmSampler:
     def __init__(self, weights: Path, settings: EngineSettings, end: int, seed: int = 0):
         prepare(settings.threads)
         import torch
+
+        on_gpu = torch.cuda.is_available()
+        if not on_gpu:
+            prepare(settings.threads, UNCOMPILED)
         import vllm
         from vllm import LLM, ModelRegistry
 
         from solver import cpu_lora, grid_qwen3
 
         self.notes: tuple[str, ...] = ()
-        on_gpu = torch.cuda.is_available()
         if not on_gpu:
             self.notes = (cpu_lora.install(vllm.__version__),)
         grid_qwen3.register()

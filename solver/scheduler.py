@@ -274,9 +274,15 @@ class Scheduler:
     def _from_queue(
         self, stage: Stage, usable: float, remaining: float
     ) -> tuple[Stage, tuple[str, ...], float, bool] | None:
-        """The next turn of a stage that every task gets, or None where no task of it has enough seconds."""
+        """The next turn of a stage that every task gets, or None where no task of it has enough seconds.
+
+        Its largest tasks come first where there are seconds for all, so that the last turns are short ones.
+        """
         total = math.fsum(s.weight * self._predict(s, i) for s, i in self._waiting())
-        task_ids, turns, retry = self._take(stage, self.predicted() > usable * self.devices, usable)
+        small = self.predicted() > usable * self.devices
+        task_ids, turns, retry = self._take(stage, small, usable)
+        if not task_ids and not small:
+            task_ids, turns, retry = self._take(stage, True, usable)
         if not task_ids:
             return None
         share = self._free(remaining) * stage.weight * self._cost(stage, task_ids) / total

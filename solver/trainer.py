@@ -216,27 +216,30 @@ class LoraTrainer:
         """
         self._begin()
         self.adapters.draw(0, seed_for(0, kind, "vector"))
-        self.adapters.grads.zero_()
         total = torch.zeros(self.adapters.grads.shape[1] if kind == "gradients" else self.model.config.hidden_size)
         for example in examples:
-            if kind == "gradients":
-                self.losses([[example]]).sum().backward()
-            else:
-                with torch.no_grad():
-                    total += self._state(example).cpu()
-        if kind == "gradients":
-            total = folded(self.adapters.grads[0].float().cpu())
-            self.adapters.grads.zero_()
-        found: NDArray[np.float32] = total.numpy()
+            total += self._gradients(example) if kind == "gradients" else self._state(example)
+        self.adapters.grads.zero_()
+        found: NDArray[np.float32] = (folded(total) if kind == "gradients" else total).numpy()
         return found
 
+    def _gradients(self, example: Example) -> Tensor:
+        """What the loss of one example says of every number of the adapter, [numbers]; good until the next one.
+
+        Each from zero: fused layers write their gradients where others add them.
+        """
+        self.adapters.grads.zero_()
+        self.losses([[example]]).sum().backward()
+        return self.adapters.grads[0].cpu()
+
+    @torch.no_grad()
     def _state(self, example: Example) -> Tensor:
         """The mean of the last hidden states that say the wanted tokens, float32 [width]."""
         tokens = torch.from_numpy(example.tokens[:-1]).long().to(self.device)[None]
         chosen = torch.from_numpy(example.loss[1:]).to(self.device)
         self.adapters.rows = {int(chosen.numel()): ((0, int(chosen.numel())),)}
         hidden = self.model.base_model.model.model(tokens).last_hidden_state[0]
-        mean: Tensor = hidden[chosen].float().mean(0)
+        mean: Tensor = hidden[chosen].float().mean(0).cpu()
         return mean
 
     def loss(self, batch: Sequence[Example]) -> Tensor:

@@ -197,9 +197,16 @@ def two_attempts(ranked: Sequence[Ranked], fallback: Attempts) -> Attempts:
     return chosen[0], chosen[1]
 
 
-def agreement(ranked: Sequence[Ranked]) -> tuple[int, int]:
-    """(Candidates behind the first answer, candidates in all); (0, 0) where there is no answer."""
-    return (ranked[0].votes if ranked else 0), sum(answer.votes for answer in ranked)
+def agreement(ranked: Sequence[Ranked], found: Iterable[tuple[int, Candidate]]) -> tuple[int, int]:
+    """(Views that gave the first answer, views that gave any); (0, 0) where there is no answer.
+
+    `found`: the candidates, each with its round. A view counts once in each round, however many answers it gave.
+    """
+    first, views = key(ranked[0].grid) if ranked else None, dict[tuple[int, View], bool]()
+    for number, candidate in found:
+        view = (number, candidate.view)
+        views[view] = views.get(view, False) or key(candidate.grid) == first
+    return sum(views.values()), len(views)
 
 
 def _tally(candidates: Iterable[Candidate]) -> list[_Answer]:

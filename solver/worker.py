@@ -109,17 +109,20 @@ class TellingGroup(Telling):
 
 
 def finder(trainer: Any, config: settings.Config, weights: Path, format: Format) -> Nearest | None:
-    """Who finds the tasks of the library that are most like a given one; None where there is no library."""
+    """Who finds the tasks of the library that are most like a given one; None where nothing is learnt from any."""
     from solver.examples import plain
 
     wanted = config.near
-    if not wanted.library:
+    if not wanted.asked:
         return None
-    known = neighbours.load(Path(wanted.library), check(weights, config.format).sha256)
+    library = neighbours.load(Path(wanted.library), check(weights, config.format).sha256)
+    known: dict[str, tuple[Near, ...]] = {}  # further rounds ask again
 
     def nearest(task: Task) -> tuple[Near, ...]:
-        examples = plain(task, config.engine.context, format)
-        return known.nearest(task, trainer.vector(examples, wanted.by), wanted.by, max(1, wanted.count))
+        if task.id not in known:
+            vector = trainer.vector(plain(task, config.engine.context, format), wanted.by)
+            known[task.id] = library.nearest(task, vector, wanted.by, max(1, wanted.count))
+        return known[task.id]
 
     return nearest
 

@@ -55,7 +55,8 @@ VIEWS = 10  # candidates for every test input
 
 def candidate(grid: list[list[int]], view: int) -> dict[str, Any]:
     """A candidate as `solver.record.candidate_to_json` writes it."""
-    return {"grid": grid, "dihedral": view % 8, "colours": list(range(10)), "order": [], "logprob": -1.0}
+    colours = list(range(10)) if view < 8 else list(range(9, -1, -1))
+    return {"grid": grid, "dihedral": view % 8, "colours": colours, "order": [], "logprob": -1.0}
 
 
 def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:

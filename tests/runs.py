@@ -103,7 +103,9 @@ def write(
                         "task_id": task.id,
                         "attempts": [[a.tolist(), b.tolist()] for a, b in answers[task.id]],
                         "from_model": [min(2, len(r)) for r in ranked],
-                        "votes": [list(vote.agreement(r)) for r in ranked],
+                        "votes": [
+                            list(vote.agreement(r, enumerate(c))) for r, c in zip(ranked, pooled[task.id], strict=True)
+                        ],
                         "rejected": int(rng.integers(3)),
                         "steps": steps,
                         "planned": 48 if steps else 0,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from solver import diagnose, history
+from solver import diagnose, evaluate, history
 from solver.core import Grid
 from solver.record import Recorder, grid
 
@@ -61,7 +61,29 @@ def test_the_measures_are_those_counted_by_hand(run: history.History) -> None:
     assert m.shape_right == pytest.approx((1 + 1 + 1 + 0 + 0) / 5)
     assert m.cell_accuracy == pytest.approx((1 + (1 + 0) / 2 + 0.5 + 0 + 0) / 5)
     assert m.ranks == {"1": 2, "2": 0, "3": 1, "4": 0, "later": 0, "not found": 3}
-    assert m.seconds == {"train": 5.0, "sample": 2.5}
+    assert m.wall == 3.0
+    assert m.spent == {"": {"start-up": 0.0, "train": 5.0, "sample": 2.5, "rest": -4.5}}
+
+
+def test_each_device_s_seconds_are_told_by_stage_and_add_up_to_the_run_s(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "x.run", fresh=True) as recorder:
+        recorder.write({"kind": "run", "at": 0.0, "tests": {"first": 1, "later": 2}})
+        for device in ("cpu 0", "cpu 1"):
+            recorder.write({"kind": "started", "at": 10.0, "device": device, "seconds": 9.0})
+        shared = {"kind": "shared", "at": 20.0, "task_ids": ["first", "later"], "device": "cpu 1", "seconds": 4.0}
+        recorder.write(shared)
+        recorder.write(line("first", 1, [RIGHT, WRONG], seconds=5.0) | {"at": 40.0, "device": "cpu 1"})
+        recorder.write({"kind": "end", "at": 50.0, "status": 0})
+    run = history.load(tmp_path / "x.run")
+    assert run.dropped == 0
+    assert diagnose.spent(run) == {
+        "cpu 0": {"start-up": 9.0, "shared": 0.0, "train": 0.0, "sample": 0.0, "rest": 41.0},
+        "cpu 1": {"start-up": 9.0, "shared": 4.0, "train": 5.0, "sample": 0.5, "rest": 31.5},
+    }
+    assert diagnose.worked(run) == 9.5
+    section = evaluate.spent_section(diagnose.measure(run, {"first": (grid(RIGHT),)}))
+    assert section.columns == ("device", "start-up", "shared", "train", "sample", "rest", "in all")
+    assert section.rows[1][3] == "5.0 s (10.0%)"
 
 
 def test_each_round_is_scored_as_if_it_had_been_the_last(run: history.History) -> None:

@@ -99,6 +99,14 @@ def test_sampling_stops_when_told_to_and_the_engine_goes_on_serving(sampler, sma
     assert all(sampler.sample([(p, None) for p in prompts[:2]], soon()))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="NOT TESTED: the engine compiles on a GPU")
+def test_on_a_cpu_no_request_waits_for_a_compiler(sampler, small_tasks):
+    from torch._dynamo.utils import counters
+
+    assert sampler.sample([(prompt_for(small_tasks[0]), None)], soon())[0] is not None
+    assert sum(counters["frames"].values()) == 0
+
+
 def test_the_same_batch_gives_the_same_replies_twice(sampler, small_tasks):
     requests = [(prompt_for(t), None) for t in small_tasks]
     assert sampler.sample(requests, soon()) == sampler.sample(requests, soon())

@@ -12,7 +12,7 @@ import torch
 from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, random_task
 from tiny import tiny_model
 
-from solver import ablate, checkpoint, collect, neighbours, pipeline
+from solver import ablate, checkpoint, cli, collect, neighbours, pipeline
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
@@ -55,13 +55,17 @@ def test_a_vector_of_another_kind_is_refused():
 
 def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(tmp_path):
     neighbours.save(tmp_path, (A, B, C), {"states": VECTORS * 3, "gradients": VECTORS}, "f00d")
-    for name, file in (("b", ADAPTER_FILE), ("c", "adapter_config.json")):
-        (tmp_path / "adapters" / name).mkdir(parents=True)
-        (tmp_path / "adapters" / name / file).touch()
+    for name, made_with in (("a", "f00d"), ("b", "beef"), ("c", None)):
+        folder = tmp_path / "adapters" / name
+        folder.mkdir(parents=True)
+        (folder / ADAPTER_FILE).write_text(name)
+        if made_with:  # else it was not finished
+            neighbours.finish(folder, weights=made_with, steps=3)
+    assert neighbours.made(tmp_path / "adapters" / "a")["steps"] == 3
     found = neighbours.load(tmp_path, "f00d")
     assert [task.id for task in found.tasks] == ["a", "b", "c"]
     assert np.allclose(found.vectors["states"], VECTORS)
-    assert found.adapters == {"b": Adapter("library-b", (tmp_path / "adapters" / "b").resolve())}
+    assert found.adapters == {"a": Adapter("library-a", (tmp_path / "adapters" / "a").resolve())}
     assert [len(t.demonstrations) for t in found.tasks] == [2, 2, 2]
     assert np.array_equal(found.tasks[1].demonstrations[1].output, B.demonstrations[1].output)
 
@@ -75,6 +79,43 @@ def test_a_folder_without_a_library_or_one_of_other_weights_is_refused(tmp_path)
     (tmp_path / "challenges.json").write_text('{"b": {"train": [], "test": [{"input": [[1]]}]}}')
     with pytest.raises(BadInput, match="lacks a"):
         neighbours.load(tmp_path, "f00d" * 16)
+    (tmp_path / "vectors.npz").write_bytes((tmp_path / "vectors.npz").read_bytes()[:100])
+    with pytest.raises(BadInput, match=r"vectors\.npz cannot be read"):
+        neighbours.load(tmp_path, "f00d" * 16)
+
+
+def test_a_library_s_hash_changes_with_all_it_holds(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        neighbours.digest(tmp_path)
+    folder, found = tmp_path / "adapters" / "a", set()
+
+    def more():
+        before = len(found)
+        found.add(neighbours.digest(tmp_path))
+        assert len(found) == before + 1
+
+    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, "f00d")
+    more()
+    neighbours.save(tmp_path, (B,), {"states": VECTORS[:1]}, "f00d")
+    more()
+    neighbours.save(tmp_path, (B,), {"states": VECTORS[1:2]}, "f00d")
+    more()
+    folder.mkdir(parents=True)
+    for content in ("one", "other"):
+        (folder / ADAPTER_FILE).write_text(content)
+        neighbours.finish(folder, weights="f00d")
+        more()
+
+
+def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_begins(tmp_path):
+    weights = checkpoint.check(checkpoint.SHIPPED)
+    with pytest.raises(BadInput, match="no library of tasks in"):
+        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path))), weights)
+    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, weights.sha256)
+    config = cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
+    assert config.near.content == neighbours.digest(tmp_path)
+    with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 256, the width of grid-5m"):
+        cli.suited(replace(CONFIG, train=TrainRecipe(whole=True)), weights)
 
 
 # ---- in the algorithm ------------------------------------------------------------------------------------------------
@@ -138,6 +179,31 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
     assert sampler.forgotten == []
     assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
     assert result.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "why"), [(100.0, "KeyError: 'mirror'"), (-1.0, "TimeoutError: no time to compare")]
+)
+def test_a_task_that_cannot_be_compared_learns_from_itself_and_says_so(seconds, why):
+    def near(task: Task):
+        return {"stack": (Near(A, 0.9),)}[task.id]
+
+    trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1))
+    work = [pipeline.Work(task, 0) for task in (MIRROR, STACK)]
+    pipeline.consult(work, near, config, Deadline.after(seconds, FakeClock()))
+    pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0, "stack": 9.0}, Deadline.after(100.0, FakeClock()))
+    assert work[0].near == ()
+    assert work[0].notes[0].startswith(f"nothing learnt from other tasks: {why}")
+    assert len(trainer.calls) == 2
+    assert [bool(item.near) for item in work] == [False, seconds > 0]
+
+
+def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
+    def near(task: Task):
+        raise torch.cuda.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        pipeline.consult([pipeline.Work(MIRROR, 0)], near, CONFIG, Deadline.after(9.0, FakeClock()))
 
 
 def test_a_neighbour_without_an_adapter_changes_no_start():
@@ -209,6 +275,15 @@ def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer,
     assert (report.adapter.path / ADAPTER_FILE).read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", LIKENESSES)
+def test_the_vector_of_several_examples_is_the_sum_of_theirs(trainer, kind):
+    examples = plain(STACK, 1024)
+    parts = [trainer.vector([example], kind) for example in examples]
+    assert len(parts) > 1
+    assert np.allclose(trainer.vector(examples, kind), sum(parts), atol=1e-5 * float(np.abs(sum(parts)).max()))
+    assert not trainer.vector([], kind).any()
+
+
 def test_folded_gradients_keep_their_inner_products_nearly():
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(50_000, generator=generator)
@@ -236,6 +311,8 @@ def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
     assert capsys.readouterr().out.count("1 steps") == 2
     assert collect.main(arguments) == 0
     assert capsys.readouterr().out.count("1 steps") == 0
+    assert collect.main([*arguments, "--seed", "1"]) == 0  # those of another seed are made anew
+    assert capsys.readouterr().out.count("1 steps") == 2
 
 
 def test_a_set_that_is_not_there_is_one_line(tmp_path, capsys):

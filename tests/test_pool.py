@@ -46,6 +46,7 @@ class Heard:
     lost: list[tuple[str, str]] = field(default_factory=list)
     failures: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    started: list[tuple[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     trained: int = 0  # adapters of one turn, at most, that the seats told of while it went on
     looks: int = 0
@@ -60,6 +61,7 @@ class Heard:
             self.notes.append,
             self.notes.append,
             self.watched,
+            lambda device, seconds: self.started.append((device, seconds)),
         )
 
     def watched(self, seats):
@@ -145,6 +147,7 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     heard = serve()
     assert sorted(heard.results) == list("abcd")
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
+    assert heard.started == [("cpu", 0.1)]
     assert starts(tmp_path) == 1
     assert turns(tmp_path) == ["ab", "cd"]
 

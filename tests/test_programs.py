@@ -261,6 +261,37 @@ def test_the_command_scores_what_it_answered_and_goes_on_with_an_unfinished_file
     assert "another run" in capsys.readouterr().err
 
 
+def test_a_part_of_the_tasks_leaves_the_others_in_the_file(tmp_path, capsys):
+    asked, right = challenges(tmp_path)
+    flags = ["--challenges", str(asked), "--solutions", str(right), "--output", str(tmp_path / "o.jsonl")]
+    flags += ["--nodes", "300", "--seconds", "3", "--workers", "1"]
+    assert command.main(flags) == 0
+    before = (tmp_path / "o.jsonl").read_text()
+    assert command.main([*flags, "--limit", "1"]) == 0
+    assert sorted((tmp_path / "o.jsonl").read_text().splitlines()) == sorted(before.splitlines())
+    assert not (tmp_path / "o.jsonl.part").exists()
+
+
+def test_a_search_that_fails_is_told_and_tried_again_and_costs_no_other_answer(tmp_path):
+    task, _ = made(lambda g: g[::-1].copy())
+    broken = replace(task, id="broken", demonstrations=(1,))
+    settings, path, lost = batch.Settings("made", 20.0, 300), tmp_path / "o.jsonl", []
+    lines = batch.run([broken, task], settings, 1, path, lambda _: None, lost=lambda *told: lost.append(told))
+    assert [task_id for task_id, _ in lost] == ["broken"]
+    assert (lines["broken"].found, lines["made"].found > 0) == (0, True)
+    assert list(batch.read(path, settings)) == ["made"]
+
+
+@pytest.mark.parametrize("text", ["{\n}", "[1, 2]\n", "what\n"])
+def test_a_file_of_another_kind_is_refused_in_one_line(text, tmp_path, capsys):
+    asked, _ = challenges(tmp_path)
+    (tmp_path / "o.json").write_text(text)
+    for flag in ("--output", "--shorter"):
+        assert command.main(["--challenges", str(asked), flag, str(tmp_path / "o.json")]) == 2
+        assert "expected" in capsys.readouterr().err.splitlines()[0]
+        assert (tmp_path / "o.json").read_text() == text
+
+
 def test_the_command_wants_one_source_of_tasks(capsys):
     assert command.main([]) == 2
     assert "expected an embedded set or --challenges FILE" in capsys.readouterr().err

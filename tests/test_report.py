@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from solver import history, report, tasks
+from solver import diagnose, history, report, tasks
 from solver.record import Recorder, to_line
 from tests import browser, runs
 
@@ -101,6 +101,12 @@ def test_the_scores_are_those_of_the_record_and_its_solutions(run: Path) -> None
     text = told(page(run))
     assert f"Tasks solved {solved} of 20" in text
     assert "From the model 18 of 20 2 placeholders, 6 failed turns" in text
+
+
+def test_each_device_s_seconds_stand_in_a_table_of_stages(run: Path) -> None:
+    text = told(page(run))
+    for device, stages in diagnose.spent(history.load(run)).items():
+        assert " ".join([device, *(f"{used:.1f} s" for used in stages.values())]) in text
 
 
 def test_every_task_is_listed_with_its_result_in_words(run: Path) -> None:

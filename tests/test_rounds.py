@@ -43,6 +43,10 @@ class MovingTrainer(FakeTrainer):
         assert self.card.on == {"trainer"}
         return super().train(*given, **more)
 
+    def vector(self, examples, kind):
+        assert self.card.on == {"trainer"}
+        return [kind, *examples]
+
 
 class Engine:
     """As much of vLLM's engine as the sampler uses: ends every request at once, and only while it is awake."""
@@ -97,6 +101,13 @@ def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypa
     assert card.on == {"trainer"}
     assert trainer.calls == [("task", (), 0)]
     assert sampler.llm.slept == [1]  # on level 2 it would forget its LoRA matrices
+
+
+def test_comparing_examples_takes_the_card_as_training_does(pair):
+    turns, sampler, _, card = pair
+    sampler.wake()
+    assert turns.vector([1], "states") == ["states", 1]
+    assert card.on == {"trainer"}
 
 
 def test_adapters_trained_one_after_another_cost_one_turn(pair):

@@ -385,6 +385,13 @@ def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> N
     assert (len(grant.task_ids), grant.seconds) == (2, 25.0)
 
 
+def test_where_the_largest_task_has_too_few_seconds_smaller_ones_have_their_turns() -> None:
+    stage = replace(adapter(), enough=0.6)
+    scheduler = Scheduler(jobs_of(90, 24, 24, 24, 24), [stage], 1, reserve=10.0, devices=4)
+    granted = [scheduler.next(f"gpu {n}", 60.0) for n in range(4)]  # 200 s in all for 186, but 54 of the 90 are no 50
+    assert [grant.task_ids if grant else None for grant in granted] == [(f"task{n}",) for n in (1, 2, 3, 4)]
+
+
 def test_tasks_stopped_on_the_way_teach_what_they_would_have_used_so_that_later_ones_get_enough() -> None:
     scheduler = Scheduler(jobs_of(*[20] * 40), [replace(adapter(), enough=0.6)], 1, reserve=0.0)
     left, granted = 300.0, []

@@ -82,9 +82,24 @@ def test_identity_answer_comes_first_without_voting(candidates: list[Candidate])
 @pytest.mark.parametrize("rule", [name for name in RULE_NAMES if name != "none"])
 @given(answer=grids(), them=st.lists(st.tuples(views, nats), min_size=1, max_size=12))
 def test_unanimous_candidates_win_under_every_rule(rule: str, answer: Grid, them: list[tuple[View, float]]) -> None:
-    ranked = rank([Candidate(answer, view, logprob) for view, logprob in them], rule)
+    candidates = [Candidate(answer, view, logprob) for view, logprob in them]
+    ranked = rank(candidates, rule)
     assert len(ranked) == 1
-    assert agreement(ranked) == (len(them), len(them))
+    assert agreement(ranked, enumerate(candidates)) == (len(them), len(them))
+
+
+def test_a_view_that_gives_several_answers_agrees_or_not_but_once_in_a_round() -> None:
+    one, other = grid([[1]]), grid([[2]])
+    turned = View(dihedral=1)
+    found = [
+        *((1, Candidate(one, view, -0.1)) for view in (View(), turned)),
+        *((1, Candidate(other, view, -2.0)) for view in (View(), turned)),
+        (2, Candidate(one, View(), -0.5)),
+        (2, Candidate(other, turned, -0.5)),
+    ]
+    ranked = rank([candidate for _, candidate in found], "logprob")
+    assert ranked[0].grid.tolist() == [[1]]
+    assert agreement(ranked, found) == (3, 4)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Candidate]]:
@@ -104,7 +119,7 @@ def test_golden_case_gives_the_attempts_written_by_hand(path: Path) -> None:
         ranked = rank(candidates, rule)
         attempts = [attempt.tolist() for attempt in two_attempts(ranked, (first, second))]
         assert attempts == expected["attempts"], rule
-        assert list(agreement(ranked)) == expected["agreement"], rule
+        assert list(agreement(ranked, enumerate(candidates))) == expected["agreement"], rule
 
 
 def test_there_are_golden_cases() -> None:

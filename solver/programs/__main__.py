@@ -66,19 +66,25 @@ def _solve(options: argparse.Namespace) -> int:
         raise tasks.BadInput("expected an embedded set or --challenges FILE, and not both; name one of them")
     given = tasks.load_split(options.what) if options.what else tasks.load_challenges(options.challenges)
     chosen = tasks.select(given, options.task_ids, options.limit)
-    settings = batch.Settings(chosen.name, options.seconds, options.nodes)
+    settings = batch.Settings(chosen.name, options.seconds, options.nodes, given.sha256)
     start = now()
+    failed: list[str] = []
 
     def hear(line: batch.Line) -> None:
         print(f"{line.task} {line.seconds:6.1f} s  {line.programs[0][:90] if line.programs else '–'}", flush=True)
 
+    def lost(task_id: str, error: Exception) -> None:
+        failed.append(task_id)
+        print(f"error: the search for {task_id} failed ({type(error).__name__}: {error})", file=sys.stderr)
+
     known = batch.ended(options.shorter, settings) if options.shorter else {}
-    lines = batch.run(chosen.tasks, settings, options.workers, options.output, hear, known)
+    lines = batch.run(chosen.tasks, settings, options.workers, options.output, hear, known, lost)
     lines = batch.scored(lines, _outputs(options))
     if options.output:
-        batch.write(options.output, settings, lines.values())
+        answered = {task_id: line for task_id, line in lines.items() if task_id not in failed}
+        batch.write(options.output, settings, {**batch.read(options.output, settings), **answered}.values())
     _total(lines, len(chosen.tests), now() - start)
-    return 0
+    return 1 if failed else 0
 
 
 def _outputs(options: argparse.Namespace) -> Mapping[str, Sequence[Grid]]:

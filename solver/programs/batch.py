@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -23,11 +24,12 @@ from solver.tasks import BadInput
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run's answers depend on. `seconds` and `nodes` are a task's budget, on one core."""
+    """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks."""
 
     tasks: str
     seconds: float
     nodes: int
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,30 @@ def read(path: Path, settings: Settings) -> dict[str, Line]:
     """What a file of an earlier run holds; a last line cut short is left out. Raises `BadInput`: other settings."""
     if not path.exists():
         return {}
-    first, *rest = path.read_text().splitlines() or ["{}"]
-    if json.loads(first) != asdict(settings):
+    header, rest = _opened(path)
+    if header != asdict(settings):
         expected = json.dumps(asdict(settings))
-        raise BadInput(f"{path} is of another run ({first}); expected {expected}; name another file")
+        raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}; name another file")
     lines = {}
     for text in rest:
         try:
             line = Line(**json.loads(text))
-        except json.JSONDecodeError:
+        except (ValueError, TypeError):
             continue
         lines[line.task] = line
     return lines
+
+
+def _opened(path: Path) -> tuple[dict[str, object], list[str]]:
+    """A file's settings and its other lines. Raises `BadInput`: another kind of file."""
+    first, *rest = path.read_text(errors="replace").splitlines() or ["{}"]
+    try:
+        header = json.loads(first)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise BadInput(f"{path} begins with {first[:60]!r}: expected a file that --output wrote; name another")
+    return header, rest
 
 
 def ended(path: Path, settings: Settings) -> dict[str, Line]:
@@ -81,20 +95,24 @@ def ended(path: Path, settings: Settings) -> dict[str, Line]:
 
     Raises `BadInput`: the file is not of such a run.
     """
-    first, *rest = path.read_text().splitlines() if path.is_file() else ["{}"]
-    shorter = Settings(**{**asdict(settings), **json.loads(first or "{}")})
-    if not rest or shorter.seconds >= settings.seconds or shorter != replace(settings, seconds=shorter.seconds):
+    header, rest = _opened(path) if path.is_file() else ({}, [])
+    given = header.get("seconds")
+    seconds = float(given) if isinstance(given, int | float) else settings.seconds
+    shorter = replace(settings, seconds=seconds)
+    if not rest or seconds >= settings.seconds or header != asdict(shorter):
         expected = json.dumps(asdict(settings))
-        raise BadInput(f"{path} is of another run ({first}); expected {expected}, but with fewer seconds")
+        raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}, but with fewer seconds")
     lines = read(path, shorter)
     return {name: replace(line, solved=None) for name, line in lines.items() if line.seconds < shorter.seconds}
 
 
 def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
-    """The whole file anew."""
+    """The whole file anew, in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [json.dumps(asdict(settings)), *(json.dumps(asdict(line)) for line in lines)]
-    path.write_text("\n".join(texts) + "\n")
+    part = path.with_name(path.name + ".part")
+    part.write_text("\n".join(texts) + "\n")
+    os.replace(part, path)
 
 
 def run(
@@ -104,23 +122,35 @@ def run(
     path: Path | None,
     hear: Callable[[Line], None],
     known: Mapping[str, Line] | None = None,
+    lost: Callable[[str, Exception], None] = lambda *_: None,
 ) -> dict[str, Line]:
-    """Answer the tasks that neither the file holds nor is `known` of, and add each to the file as it comes."""
+    """Answer the tasks that neither the file holds nor is `known` of, and add each to the file as it comes.
+
+    A search that fails is told to `lost`; it counts as no answer and is not in the file, so that it is tried again.
+    """
     done = {**(known or {}), **(read(path, settings) if path else {})}
     if path:
         write(path, settings, done.values())
     left = [t for t in tasks if t.id not in done]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        asked = [pool.submit(answer, t, settings.seconds, settings.nodes) for t in left]
-        for future in as_completed(asked):
-            line = future.result()
-            done[line.task] = line
-            if path:
-                with path.open("a") as file:
-                    file.write(json.dumps(asdict(line)) + "\n")
-            hear(line)
-    return {t.id: done[t.id] for t in tasks}
+        asked = {pool.submit(answer, t, settings.seconds, settings.nodes): t.id for t in left}
+        try:
+            for future in as_completed(asked):
+                if error := future.exception():
+                    if not isinstance(error, Exception):
+                        raise error
+                    lost(asked[future], error)
+                    continue
+                line = done[asked[future]] = future.result()
+                if path:
+                    with path.open("a") as file:
+                        file.write(json.dumps(asdict(line)) + "\n")
+                hear(line)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {t.id: done.get(t.id, Line(t.id, 0.0, 0, [], [], [], [])) for t in tasks}
 
 
 def solved(line: Line, outputs: Sequence[Grid]) -> bool:

@@ -14,7 +14,7 @@ from tests.gpu.measures import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS = os.environ.get("ARC_TTT_GPU_ROWS")  # folder for the rows, given by `tests/gpu/run`
-SECONDS = {  # a check may take: together less than ten minutes on a card of 80 GB
+SECONDS = {  # a check may take; all of them together have what `tests/gpu/run` gives
     "preflight_says": 40,
     "unsloth_takes_our_arguments": 60,
     "shipped": 110,
