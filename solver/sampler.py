@@ -32,10 +32,6 @@ QUIET = {  # what the engine must know before it is imported
 }
 
 
-UNCOMPILED = {"TORCH_COMPILE_DISABLE": "1"}
-"""On a CPU, where all that is compiled is a comparison of log-probabilities, which the first batch would wait for."""
-
-
 def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     """Set the environment the engine reads on import; settings the user made stay."""
     for name, value in environment.items():
@@ -56,8 +52,10 @@ class VllmSampler:
         import torch
 
         on_gpu = torch.cuda.is_available()
-        if not on_gpu:
-            prepare(settings.threads, UNCOMPILED)
+        if not on_gpu:  # all it would compile is a comparison of log-probabilities, and the first batch waits for that
+            import torch._dynamo
+
+            torch._dynamo.config.disable = True
         import vllm
         from vllm import LLM, ModelRegistry
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import fake_worker
@@ -513,6 +514,13 @@ def test_a_record_that_can_not_be_written_costs_no_answer(call, mixed, capsys, m
 
 def recorded(output):
     return record.read(record.directory_of(output))
+
+
+def test_flags_for_decoding_and_voting_change_these_settings_alone():
+    flags = "--p-min 0.1 --reread 6 --rule product_of_experts".split()
+    plain, asked = (cli.configure(cli.parse(given)) for given in ([], flags))
+    assert (asked.search.p_min, asked.search.views, asked.rule) == (0.1, 6, "product_of_experts")
+    assert replace(asked, search=plain.search, rule=plain.rule) == plain
 
 
 def test_the_record_holds_a_line_for_every_task_and_round_that_was_answered(call, mixed, output):

@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tests.bench import gauges, growth, ratios
 from tests.bench.setting import Bench, Row
 
 HEAD = "| what | usual, s | ours, s | times faster (lowest to highest) | by processor time | goal | |"
-PARTS: dict[str, Callable[[Bench], list[Row]]] = {
+PARTS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "parity": ratios.parity,
     "search": ratios.searching,
     "greedy": ratios.greedy,
@@ -98,9 +98,9 @@ def compare(bench: Bench, names: Sequence[str]) -> list[Row]:
     say: Callable[..., None] = (lambda *_, **__: None) if bench.options.json else print
     say(f"{HEAD}\n|---|---|---|---|---|---|---|")
     for name in names:
-        made = PARTS[name](bench)
-        rows += made
-        say("\n".join(row.line() for row in made), flush=True)
+        for row in PARTS[name](bench):
+            rows.append(row)
+            say(row.line(), flush=True)
     if "sampler" in bench.__dict__:
         say(f"\nThe engine in all: {summary(bench.sampler.counters.take())}\n")
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,11 +57,11 @@ def compare(founds: Sequence[search.Found], usual: Sequence[dict[tuple[int, ...]
     return differ, gap
 
 
-def searching(bench: Bench) -> list[Row]:
+def searching(bench: Bench) -> Iterator[Row]:
     """Search against the recursion, (a) one prompt at a time and (b) four of one length at a time."""
     from tests.bench import baselines
 
-    options, rows = bench.options, []
+    options = bench.options
     requests = bench.requests(options.tasks, options.views)
     fours = in_fours(requests)
 
@@ -86,8 +86,7 @@ def searching(bench: Bench) -> list[Row]:
             asked = sum(f.asked for f in founds)
             note = f"{len(requests)} prompts, {sum(map(len, expected))} replies, {asked} requests, {differ} not in both"
             note += f", gap {gap:.1e} nats"
-            rows.append(Row(f"search at {p_min} {name}", usual_seconds, own_seconds, goal, note))
-    return rows
+            yield Row(f"search at {p_min} {name}", usual_seconds, own_seconds, goal, note)
 
 
 def in_fours(requests: Sequence[tuple[Prompt, Adapter]]) -> list[list[int]]:
@@ -151,7 +150,7 @@ def scoring(bench: Bench) -> list[Row]:
     ]
 
 
-def training(bench: Bench) -> list[Row]:
+def training(bench: Bench) -> Iterator[Row]:
     """Adapters one after another against (d) transformers' Trainer, also where that is given the factored loss.
 
     Same examples, batches, start and rates on both sides; both load no weights in the measured time but those each
@@ -164,7 +163,6 @@ def training(bench: Bench) -> list[Row]:
     steps = min(bench.recipe.steps, min(map(len, sets)) // batch)
     recipe = replace(bench.recipe, steps=steps, tokens=10**9)
     grouped = [examples[: batch * steps] for examples in sets]
-    rows = []
     for name, factored in (("", False), (" with the factored loss", True)):
         usual, ours, (tokens, theirs), losses = bench.paired(
             lambda factored=factored: baselines.hugging_face_trainer(  # type: ignore[misc]
@@ -175,8 +173,7 @@ def training(bench: Bench) -> list[Row]:
         gaps = [abs(a - b) for one, other in zip(theirs, losses, strict=True) for a, b in zip(one, other, strict=True)]
         note = f"{len(sets)} tasks × {steps} steps of {batch} examples, {tokens / statistics.median(ours.wall):.0f} "
         note += f"tokens/s; losses differ by {statistics.mean(gaps):.4f} nats on average, {max(gaps):.4f} at most"
-        rows.append(Row(f"training (d) Hugging Face Trainer{name}", usual, ours, 2.0, note))
-    return rows
+        yield Row(f"training (d) Hugging Face Trainer{name}", usual, ours, 2.0, note)
 
 
 def trained(bench: Bench, recipe: Any, grouped: Sequence[Sequence[Any]], batch: int) -> list[tuple[float, ...]]:
