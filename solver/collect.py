@@ -3,7 +3,8 @@
     python -m solver.collect --tasks arc1-training --output DIR [--weights DIR] [--adapters STEPS]
 
 `--tasks`: an embedded split or Kaggle's challenges JSON. Each task gets a vector of each kind; with `--adapters` also
-an adapter of at most so many steps, as a run would train it. An interrupted collection goes on where it was.
+an adapter of at most so many steps, as a run would train it. Begun again it makes the vectors anew and the adapters
+that are not there yet.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ def main(argv: Sequence[str]) -> int:
         options = parse(argv)
         path = Path(options.tasks)
         given = tasks.load_challenges(path) if path.exists() else tasks.load_split(options.tasks)
-        collect(options, tasks.select(given, None, options.limit).tasks)
+        collect(options, tasks.select(given, None, options.limit))
     except tasks.BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def collect(options: argparse.Namespace, chosen: Sequence[Task]) -> None:
+def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     """Vectors first, which are written together; then the adapters that are not there yet, one by one."""
     weights = check(options.weights)
     from solver.trainer import LoraTrainer
@@ -60,24 +61,24 @@ def collect(options: argparse.Namespace, chosen: Sequence[Task]) -> None:
     recipe = replace(config.train, steps=options.adapters or config.train.steps)
     trainer = LoraTrainer(options.weights, recipe, options.output / neighbours.ADAPTERS, config.engine.context)
     format = families.load(weights.format, options.weights)
-    shown = [plain(task, config.engine.context, format) for task in chosen]
+    shown = [plain(task, config.engine.context, format) for task in chosen.tasks]
     import numpy as np
 
     vectors = {kind: np.stack([trainer.vector(examples, kind) for examples in shown]) for kind in LIKENESSES}
     neighbours.save(options.output, chosen, vectors, weights.sha256)
-    print(f"{len(chosen)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
+    print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
     said = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
-    for task in chosen if options.adapters else ():
+    for task in chosen.tasks if options.adapters else ():
         folder = options.output / neighbours.ADAPTERS / task.id
         if neighbours.made(folder).items() >= said.items():
             continue
         shutil.rmtree(folder, ignore_errors=True)
         try:
             print(f"{task.id} {trained(trainer, task, config, format)}", flush=True)
+            if (folder / ADAPTER_FILE).is_file():
+                neighbours.finish(folder, **said)
         except Exception as error:  # one task's failure is its own
             print(f"{task.id} has no adapter: {type(error).__name__}: {error}", flush=True)
-        if (folder / ADAPTER_FILE).is_file():
-            neighbours.finish(folder, **said)
 
 
 def trained(trainer: Any, task: Task, config: Config, format: Any) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,9 +23,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.checkpoint import ADAPTER_FILE
+from solver import record
+from solver.checkpoint import ADAPTER_FILE, sha256
 from solver.core import Adapter, Task, key
-from solver.tasks import BadInput, load_challenges
+from solver.tasks import BadInput, TaskSet, load_challenges
 
 IDS, WEIGHTS = "ids", "weights"
 CHALLENGES, VECTORS, ADAPTERS, MADE = "challenges.json", "vectors.npz", "adapters", "made.json"
@@ -77,19 +78,12 @@ def _shown(task: Task) -> set[tuple[object, object]]:
     return {(key(p.input), key(p.output)) for p in task.demonstrations}
 
 
-def save(folder: Path, tasks: Sequence[Task], vectors: Mapping[str, Vector], weights: str) -> None:
-    """Write a library without adapters. `weights`: the sha256 of those the vectors were made with."""
+def save(folder: Path, task_set: TaskSet, vectors: Mapping[str, Vector], weights: str) -> None:
+    """Write a library without adapters. `vectors`: a row a task; `weights`: the sha256 of those they were made with."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = {
-        task.id: {
-            "train": [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations],
-            "test": [{"input": test.tolist()} for test in task.tests],
-        }
-        for task in tasks
-    }
-    (folder / CHALLENGES).write_text(json.dumps(shown))
+    (folder / CHALLENGES).write_text(record.challenges(task_set))
     arrays: dict[str, Any] = {kind: unit(np.asarray(made, dtype=np.float32)) for kind, made in vectors.items()}
-    np.savez(folder / VECTORS, **arrays, ids=[task.id for task in tasks], weights=weights)
+    np.savez(folder / VECTORS, **arrays, ids=[task.id for task in task_set.tasks], weights=weights)
 
 
 def load(folder: Path, weights: str) -> Neighbourhood:
@@ -130,8 +124,7 @@ def made(adapter: Path) -> dict[str, object]:
 
 def finish(adapter: Path, **said: object) -> None:
     """Say with what an adapter was made, and what it holds, now that it is whole."""
-    content = hashlib.sha256((adapter / ADAPTER_FILE).read_bytes()).hexdigest()
-    (adapter / MADE).write_text(json.dumps({**said, "sha256": content}))
+    (adapter / MADE).write_text(json.dumps({**said, "sha256": sha256(adapter / ADAPTER_FILE)}))
 
 
 def digest(folder: Path) -> str:

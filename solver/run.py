@@ -57,11 +57,8 @@ class Run:
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
-        told = (
-            signal.SIGTERM,
-            signal.SIGINT,
-        )  # the latter, too: a shell has what it starts in the background ignore it
-        previous = {number: signal.signal(number, _interrupt) for number in told}
+        # SIGINT, too: a shell has what it starts in the background ignore it
+        previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.file.check()
             with Recorder(self.directory, fresh=self.plan.resumed is None) as self.recorder:

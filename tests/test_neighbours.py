@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, random_task
+from test_replay import task_set
 from tiny import tiny_model
 
 from solver import ablate, checkpoint, cli, collect, neighbours, pipeline
@@ -54,7 +55,7 @@ def test_a_vector_of_another_kind_is_refused():
 
 
 def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(tmp_path):
-    neighbours.save(tmp_path, (A, B, C), {"states": VECTORS * 3, "gradients": VECTORS}, "f00d")
+    neighbours.save(tmp_path, task_set([A, B, C]), {"states": VECTORS * 3, "gradients": VECTORS}, "f00d")
     for name, made_with in (("a", "f00d"), ("b", "beef"), ("c", None)):
         folder = tmp_path / "adapters" / name
         folder.mkdir(parents=True)
@@ -73,7 +74,7 @@ def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(t
 def test_a_folder_without_a_library_or_one_of_other_weights_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"no library of tasks in .*: expected vectors\.npz; make one with"):
         neighbours.load(tmp_path, "f00d")
-    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, "f00d" * 16)
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d" * 16)
     with pytest.raises(BadInput, match="was made with the weights f00df00df00d: expected beef"):
         neighbours.load(tmp_path, "beef")
     (tmp_path / "challenges.json").write_text('{"b": {"train": [], "test": [{"input": [[1]]}]}}')
@@ -94,11 +95,11 @@ def test_a_library_s_hash_changes_with_all_it_holds(tmp_path):
         found.add(neighbours.digest(tmp_path))
         assert len(found) == before + 1
 
-    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, "f00d")
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d")
     more()
-    neighbours.save(tmp_path, (B,), {"states": VECTORS[:1]}, "f00d")
+    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[:1]}, "f00d")
     more()
-    neighbours.save(tmp_path, (B,), {"states": VECTORS[1:2]}, "f00d")
+    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[1:2]}, "f00d")
     more()
     folder.mkdir(parents=True)
     for content in ("one", "other"):
@@ -111,7 +112,7 @@ def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_beg
     weights = checkpoint.check(checkpoint.SHIPPED)
     with pytest.raises(BadInput, match="no library of tasks in"):
         cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path))), weights)
-    neighbours.save(tmp_path, (A,), {"states": VECTORS[:1]}, weights.sha256)
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, weights.sha256)
     config = cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
     assert config.near.content == neighbours.digest(tmp_path)
     with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 256, the width of grid-5m"):
