@@ -162,7 +162,7 @@ SWITCHES: tuple[Switch, ...] = (
         "train.whole",
         True,
         "no low rank: every matrix of the targets is trained itself, and served as an adapter of full rank",
-        f"{PAPER}, section 3 (full fine-tuning)",
+        "this project",
         f"{_TRAINER}whole_matrices_are_trained_as_if_they_were_the_model_s_own",
     ),
     Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
