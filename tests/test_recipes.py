@@ -79,6 +79,6 @@ def test_training_makes_the_right_answers_likelier(tmp_path, capsys):
     ]
     assert recipes.main(given) == 0
     rows = [row.split("|") for row in capsys.readouterr().out.splitlines() if row.startswith("| ")]
-    assert [int(row[2]) > 0 for row in rows[1:]] == [True, False]
+    assert [float(row[2]) > 0 for row in rows[1:]] == [True, False]
     assert float(rows[2][4]) > float(rows[1][4])
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 4
