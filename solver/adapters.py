@@ -108,7 +108,12 @@ class Adapters:
                 served.copy_(master)
 
     def save(self, adapter: int, model: Any, path: Any) -> None:
-        """Write an adapter where and as peft does."""
+        """Write an adapter where and as peft does. FloatingPointError: its numbers are not all finite.
+
+        In an engine such an adapter can spoil the rows of others in its batch.
+        """
+        if not torch.isfinite(self.served[adapter]).all():
+            raise FloatingPointError("the adapter is not finite: the learning rate is too high for this task")
         kept = {name: p.data for name, p in self.parameters.items()}
         for name, view in self.views(self.served, adapter).items():
             self.parameters[name].data = view.clone()

@@ -15,23 +15,26 @@ class Counters:
     """Sums since the start, or since they were last taken.
 
     `prompts`: requests the engine began; `prompt_tokens`: of those; `cached_tokens`: how many of them it had in its
-    prefix cache; `said_tokens`: tokens generated; `seconds`: in the engine; `adapters`: loaded, in `adapter_seconds`.
+    prefix cache; `said_tokens`: tokens generated, of replies withdrawn only what was watched; `recomputed`: prompts
+    computed again because the engine could not read a reply over its cache; `seconds`: in the engine; `adapters`:
+    loaded ahead, in `adapter_seconds`.
     """
 
     prompts: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     said_tokens: int = 0
+    recomputed: int = 0
     seconds: float = 0.0
     adapters: int = 0
     adapter_seconds: float = 0.0
     _begun: set[str] = field(default_factory=set, repr=False)
 
-    def step(self, outputs: Sequence[Any], seconds: float) -> None:
-        """Add one step of the engine: its outputs, each with the tokens said since the last one."""
+    def step(self, outputs: Sequence[Any], seconds: float, said: bool = True) -> None:
+        """Add one step of the engine: its outputs, each with the tokens `said` since the last one, or read."""
         self.seconds += seconds
         for output in outputs:
-            self.said_tokens += len(output.outputs[0].token_ids)
+            self.said_tokens += len(output.outputs[0].token_ids) if said else 0
             if output.request_id not in self._begun:
                 self._begun.add(output.request_id)
                 self.prompts += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from solver.core import PROGRAMS, Attempts, Grid, round_name, same, solves
 from solver.history import START, History, Story
@@ -106,7 +106,7 @@ class Measures:
     `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
     → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
     `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of the two minds, where both
-    were asked.
+    were asked. `engines`: as `engines` gives it.
     """
 
     tasks: int
@@ -123,6 +123,7 @@ class Measures:
     spent: Mapping[str, Mapping[str, float]]
     wall: float
     overlap: Overlap | None = None
+    engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def cells(attempt: Grid, right: Grid) -> float:
@@ -262,6 +263,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         spent=spent(history),
         wall=history.seconds,
         overlap=overlap(history, solutions) if PROGRAMS in history.rounds else None,
+        engines=engines(history),
     )
 
 
@@ -307,6 +309,17 @@ def spent(history: History) -> dict[str, dict[str, float]]:
     for device, stage, used in pieces:
         table[device][stage] += used
     return {device: by | {REST: history.seconds - math.fsum(by.values())} for device, by in table.items()}
+
+
+def engines(history: History) -> dict[str, dict[str, float]]:
+    """By device, what its engine did in all turns (`counters.Counters`); {} where nothing tells of it."""
+    turns = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.turns if t.engine}
+    found: dict[str, dict[str, float]] = {}
+    for turn in turns.values():
+        sums = found.setdefault(turn.device, {})
+        for name, value in turn.engine.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return {device: found[device] for device in sorted(found)}
 
 
 def worked(history: History) -> float:

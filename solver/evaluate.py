@@ -28,6 +28,7 @@ from solver.solutions import SHOWN, Solutions
 from solver.tables import Section, print_sections
 from solver.tasks import BadInput, Fault, describe, load_split, parse_grid, read_json, select
 
+ENGINE = ("said_tokens", "seconds", "prompt_tokens", "cached_tokens", "adapters", "adapter_seconds")  # of `Counters`
 FAULTS = 20  # faults of a submission printed one a line; --json has them all
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
@@ -215,6 +216,7 @@ def run_sections(measures: Measures) -> list[Section]:
             ),
         ),
         spent_section(m),
+        engine_section(m.engines),
     ]
     return [section for section in made if section.rows]
 
@@ -227,6 +229,26 @@ def spent_section(measures: Measures) -> Section:
         for device, by in measures.spent.items()
     ]
     return Section("Where the seconds went", heads, tuple(rows))
+
+
+def engine_section(engines: Mapping[str, Mapping[str, float]]) -> Section:
+    """What each device's engine said and read, and how fast."""
+    heads = ("device", "tokens said", "a second", "prompt tokens", "of them cached", "adapters", "loaded in")
+    rows = []
+    for device, did in engines.items():
+        got = {name: did.get(name, 0.0) for name in ENGINE}
+        rows.append(
+            (
+                device,
+                f"{got['said_tokens']:.0f}",
+                f"{got['said_tokens'] / max(1e-9, got['seconds']):.0f}",
+                f"{got['prompt_tokens']:.0f}",
+                f"{got['cached_tokens'] / max(1.0, got['prompt_tokens']):.1%}",
+                f"{got['adapters']:.0f}",
+                f"{got['adapter_seconds']:.2f} s",
+            )
+        )
+    return Section("What the engines did", heads, tuple(rows))
 
 
 def _part(part: float, whole: float) -> str:

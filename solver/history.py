@@ -28,7 +28,8 @@ class Turn:
 
     `at`: seconds since the run began. `attempts`, `from_model`, `votes`, `from_programs` (attempts that programs alone
     gave): what stood after it, one entry a test input.
-    `candidates`: this round's, one entry a test input. `losses`: nats a token, one a step.
+    `candidates`: this round's, one entry a test input. `losses`: nats a token, one a step. `engine`: what the engine
+    did (`counters`) for all tasks of the device's turn together, the same in each.
     """
 
     at: float
@@ -45,6 +46,7 @@ class Turn:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     from_programs: tuple[int, ...] = ()
+    engine: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +258,7 @@ def _turn(message: Mapping[str, Any], at: float) -> Turn:
         seconds={str(stage): float(spent) for stage, spent in message.get("seconds", {}).items()},
         notes=tuple(map(str, message.get("notes", ()))),
         from_programs=tuple(map(int, message.get("from_programs", ()))),
+        engine={str(name): float(value) for name, value in message.get("engine", {}).items()},
     )
 
 

@@ -100,7 +100,7 @@ def solve(
     if number == BASE:
         ask(work, config.quick_views, sampler, config, stop, hurried)
     elif config.search.p_min:
-        find(work, config.views, sampler, config, stop)
+        find(work, config.views, sampler, config, stop, hurried)
     else:
         ask(work, config.views, sampler, config, stop, hurried)
     if number != BASE and config.search.views and isinstance(sampler, Scorer):
@@ -245,11 +245,10 @@ def ask(
 ) -> None:
     """Sample every view of every test input in one batch, or, `hurried`, in quarters; read the replies."""
     started = now()
-    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
-    asked.sort(key=lambda pair: pair[1][0])
     replies: list[Reply | None] = []
-    for _, batch in groupby(asked, lambda pair: 4 * pair[1][0] // views if hurried else 0):
-        replies += sampler.sample([(prompt, item.adapter) for item, (_, prompt) in batch], stop)
+    asked, batches = batched(work, views, config.engine.context, hurried)
+    for batch in batches:
+        replies += sampler.sample(batch, stop)
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
     for (item, (_, prompt)), reply in zip(asked, replies, strict=True):
         unfinished[item.task.id] += reply is None
@@ -260,28 +259,41 @@ def ask(
             item.notes.append(f"out of time for {unfinished[item.task.id]} views")
 
 
-def find(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:
+def batched(
+    work: Sequence[Work], views: int, context: int, hurried: bool
+) -> tuple[list[tuple[Work, tuple[int, Prompt]]], list[list[tuple[Prompt, Adapter | None]]]]:
+    """All prompts, view by view, with whose they are; and the requests in one batch, or, `hurried`, in quarters."""
+    asked = [(item, prompt) for item in work for prompt in prompts(item, views, context)]
+    asked.sort(key=lambda pair: pair[1][0])
+    groups = groupby(asked, lambda pair: 4 * pair[1][0] // views if hurried else 0)
+    return asked, [[(prompt, item.adapter) for item, (_, prompt) in group] for _, group in groups]
+
+
+def find(
+    work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline, hurried: bool = False
+) -> None:
     """`ask`, but for every likely answer under each view instead of the greedy one."""
     started = now()
-    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
-    asked.sort(key=lambda pair: pair[1][0])
     share = config.search.share if config.search.views else 1.0
-    answers = search.candidates(
-        [(prompt, item.adapter) for item, (_, prompt) in asked],
-        sampler,
-        stop.within(share * stop.remaining()),
-        config.search.p_min,
-        config.search.nodes,
-        work[0].format,
-    )
+    own = stop.within(share * stop.remaining())
+    answers: list[search.Answers] = []
+    asked, batches = batched(work, views, config.engine.context, hurried)
+    for batch in batches:
+        answers += search.candidates(batch, sampler, own, config.search.p_min, config.search.nodes, work[0].format)
+    late = own.remaining() <= 0
     missed: dict[str, list[float]] = {}
+    unfinished = dict.fromkeys((item.task.id for item in work), 0)
     for (item, (_, prompt)), found in zip(asked, answers, strict=True):
         item.candidates[prompt.test] += found.candidates
-        item.rejected += not found.candidates and found.found.greedy is not None
+        said = bool(found.candidates) or found.found.greedy is not None
+        item.rejected += not found.candidates and (said or not late)
+        unfinished[item.task.id] += late and not said
         if not found.found.complete:
             missed.setdefault(item.task.id, []).append(found.found.missed)
     for item in work:
         item.seconds["sample"] = (now() - started) / len(work)
+        if unfinished[item.task.id]:
+            item.notes.append(f"out of time for {unfinished[item.task.id]} views")
         if cut := missed.get(item.task.id):
             item.notes.append(f"search cut short in {len(cut)} views: at most {sum(cut) / len(cut):.0%} of each missed")
 

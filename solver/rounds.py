@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import Adapter, Example, Stop, Trainer, TrainReport
+from solver.core import Adapter, Example, Lesson, Stop, Trainer, TrainReport
 
 
 class Resting(Protocol):
@@ -28,6 +28,10 @@ class Resting(Protocol):
 
 class RestingTrainer(Trainer, Resting, Protocol):
     """A trainer that can rest."""
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """An adapter for each lesson, side by side."""
+        ...
 
     def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
         """What the examples are to the base model, for comparing tasks."""
@@ -65,6 +69,11 @@ class InTurns:
         """Train with the engine at rest; the trainer keeps the card until the engine is asked for something."""
         self._take_the_card()
         return self.trainer.train(name, examples, seed, stop, start_from, steps)
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """The trainer's own, with the engine at rest."""
+        self._take_the_card()
+        return self.trainer.train_together(lessons, stop)
 
     def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
         """The trainer's own, with the engine at rest."""

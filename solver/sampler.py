@@ -156,7 +156,7 @@ class VllmSampler:
         nats: list[float | None] = [None] * len(requests)
         try:
             while asked and stop.remaining() > 0:
-                for output in self._step():
+                for output in self._step(said=False):
                     place = asked.pop(output.request_id)
                     if place is None:
                         continue
@@ -170,6 +170,7 @@ class VllmSampler:
     def _submit_reading(self, reading: Reading, whole: bool = False) -> str:
         """Ask for a reply's log-probabilities; with `whole`, the prompt is computed again rather than looked up."""
         prompt, reply, adapter = reading
+        self.counters.recomputed += whole
         name, inside = self._submit(prompt + reply, self._reading(score=True, whole=whole), adapter)
         if not whole and not hide_tail(self.llm.llm_engine, inside, len(prompt) - 1):
             self.llm.llm_engine.abort_request([name])
@@ -214,11 +215,11 @@ class VllmSampler:
         inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
         return name, inside
 
-    def _step(self) -> Any:
-        """What the engine has to say next."""
+    def _step(self, said: bool = True) -> Any:
+        """What the engine has to say next; not `said`: what it has read."""
         started = now()
         outputs = self.llm.llm_engine.step()
-        self.counters.step(outputs, now() - started)
+        self.counters.step(outputs, now() - started, said)
         return outputs
 
     def _lora(self, adapter: Adapter) -> Any:

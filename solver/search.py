@@ -94,8 +94,9 @@ def search(
 ) -> list[Found]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
 
-    `nodes`: requests to the sampler that one prompt may cost; the likeliest branches are followed first. `end`: the
-    token that finishes a reply. `greedy`: complete each prompt's greedy reply, even where it turns out to be unlikely.
+    `nodes`: requests to the sampler that one prompt may cost; of branches that appear together the likeliest are
+    followed first, and those that appear when there are no more are cut. `end`: the token that finishes a reply.
+    `greedy`: complete each prompt's greedy reply, even where it turns out to be unlikely.
     ValueError: p_min is no probability above 0.
     """
     if not 0 < p_min <= 1:

@@ -43,7 +43,7 @@ class _Answer:
     grid: Grid
     logprobs: tuple[float, ...] = ()
     identity: bool = False  # whether the identity view is among them
-    scores: tuple[float, ...] = ()  # nats of the grid re-read under the scoring views, as far as it was
+    scores: tuple[tuple[float, ...], ...] = ()  # nats of the grid re-read under each round's scoring views
 
     @property
     def key(self) -> _Key:
@@ -63,9 +63,15 @@ class _Answer:
         return math.fsum(self.logprobs) / self.votes if self.logprobs else -math.inf
 
     @property
+    def read(self) -> int:
+        """Scoring views it was read under in the round that read it most."""
+        return max(map(len, self.scores), default=0)
+
+    @property
     def reread(self) -> float:
-        """Mean nats under the scoring views it was re-read under; -inf where under none."""
-        return math.fsum(self.scores) / len(self.scores) if self.scores else -math.inf
+        """Mean nats under those, and under all of other rounds that read it as often; -inf where under none."""
+        full = sorted(nats for scores in self.scores if len(scores) == self.read for nats in scores)
+        return math.fsum(full) / len(full) if full else -math.inf
 
     @property
     def pooled(self) -> float:
@@ -139,16 +145,20 @@ def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]
     """By `worth` × votes + mean nats under the scoring views.
 
     Only answers re-read under equally many views compare: those with more come first, because `score.rescore` gives up
-    only what is beaten already. Ties, and what was never re-read: by votes, then by mean nats.
+    only what is beaten already. An answer that was alone in its round was not re-read: it comes before all others if
+    none of them has more votes, else after them. Ties: by votes, then by mean nats.
     """
+    answers = _tally(candidates)
+    most = max((a.votes for a in answers if a.read), default=0)
 
-    def order(answer: _Answer) -> tuple[int, float, int, float, _Key]:
-        return -len(answer.scores), -value(answer), -answer.votes, -answer.mean, answer.key
+    def order(answer: _Answer) -> tuple[bool, int, float, int, float, _Key]:
+        alone = not answer.read and answer.votes >= most
+        return not alone, -answer.read, -value(answer), -answer.votes, -answer.mean, answer.key
 
     def value(answer: _Answer) -> float:
         return worth * answer.votes + answer.reread
 
-    return [Ranked(a.grid, a.votes, value(a)) for a in sorted(_tally(candidates), key=order)]
+    return [Ranked(a.grid, a.votes, value(a)) for a in sorted(answers, key=order)]
 
 
 VOTE_WORTH: Mapping[str, float] = {"product_of_experts": 0.0, "count_minus_nll": 1.0}
@@ -219,7 +229,7 @@ def _tally(candidates: Iterable[Candidate]) -> list[_Answer]:
             them[0].grid,
             tuple(sorted(c.logprob for c in them)),
             any(is_identity(c.view) for c in them),
-            max((c.scores for c in them), key=lambda scores: (len(scores), scores)),
+            tuple(sorted({c.scores for c in them if c.scores})),
         )
         for them in behind.values()
     ]

@@ -88,6 +88,16 @@ def test_after_a_start_nothing_is_left_of_the_steps_before():
     assert torch.equal(*results)
 
 
+def test_an_adapter_whose_numbers_are_not_all_finite_is_not_written():
+    own, written = adapters(), []
+    model = SimpleNamespace(save_pretrained=lambda path, **_: written.append(path))
+    own.served[1, 3] = float("nan")
+    own.save(0, model, "first")
+    with pytest.raises(FloatingPointError, match="the adapter is not finite"):
+        own.save(1, model, "second")
+    assert written == ["first"]
+
+
 def test_the_models_parameters_are_the_first_adapter():
     own = adapters()
     for name, view in own.views(own.served, 0).items():

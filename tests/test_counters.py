@@ -33,6 +33,13 @@ def test_what_was_taken_is_not_counted_again_and_a_name_may_come_back():
     assert counters.take()["prompts"] == 1
 
 
+def test_what_is_read_is_not_said():
+    counters = Counters()
+    counters.step([output("a", 1, finished=True)], 0.5, said=False)
+    sums = counters.take()
+    assert (sums["prompt_tokens"], sums["said_tokens"]) == (10, 0)
+
+
 def test_the_summary_names_the_rates():
     counters = Counters()
     counters.step([output("a", 100, finished=True)], 2.0)

@@ -86,6 +86,27 @@ def test_each_device_s_seconds_are_told_by_stage_and_add_up_to_the_run_s(tmp_pat
     assert section.rows[1][3] == "5.0 s (10.0%)"
 
 
+def test_what_an_engine_did_in_a_turn_counts_once_however_many_tasks_shared_it(tmp_path: Path) -> None:
+    did = {"said_tokens": 90, "seconds": 2.0, "prompt_tokens": 400, "cached_tokens": 100, "adapters": 2}
+    with Recorder(tmp_path / "x.run", fresh=True) as recorder:
+        recorder.write({"kind": "run", "at": 0.0, "tests": {"first": 1, "later": 1}})
+        for at, task_id, device, engine in (
+            (1.0, "first", "cpu 1", did),
+            (2.0, "later", "cpu 1", did),
+            (3.0, "first", "cpu 0", did),
+            (4.0, "later", "cpu 1", {**did, "seconds": 1.0}),
+        ):
+            number = 3 if at > 2 else 1
+            recorder.write(line(task_id, number, [RIGHT, WRONG]) | {"at": at, "device": device, "engine": engine})
+    run = history.load(tmp_path / "x.run")
+    assert run.dropped == 0
+    found = diagnose.engines(run)
+    assert list(found) == ["cpu 0", "cpu 1"]
+    assert found["cpu 1"] == {**{name: 2 * value for name, value in did.items()}, "seconds": 3.0}
+    section = evaluate.engine_section(diagnose.measure(run, {"first": (grid(RIGHT),)}).engines)
+    assert section.rows[1] == ("cpu 1", "180", "60", "800", "25.0%", "4", "0.00 s")
+
+
 def test_each_round_is_scored_as_if_it_had_been_the_last(run: history.History) -> None:
     base, adapter = diagnose.by_round(run, SOLUTIONS)
     assert (base.name, base.tasks, base.outputs_solved, base.gained, base.lost) == ("base model", 3, 2, 2, 0)

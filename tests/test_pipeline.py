@@ -388,6 +388,33 @@ def test_a_search_and_a_reading_that_run_out_of_time_say_so_and_every_task_is_an
         assert said in results[task.id].notes
 
 
+def test_a_search_whose_greedy_reply_never_ends_counts_the_view_as_rejected():
+    config = replace(CONFIG, search=replace(SEARCH, p_min=1.0, views=0))
+    result = solve([MIRROR], config=config, sampler=Reader(endless=frozenset({"mirror"})))["mirror"]
+    assert (result.candidates, result.rejected) == (((),), 8)
+    assert not any("out of time" in note for note in result.notes)
+
+
+def test_views_that_a_search_had_no_time_for_are_told():
+    result = solve([MIRROR], config=replace(CONFIG, search=SEARCH), sampler=Reader(), seconds=0)["mirror"]
+    assert "out of time for 8 views" in result.notes
+    assert result.rejected == 0
+
+
+def test_a_search_in_a_hurry_asks_for_a_quarter_of_the_views_at_a_time():
+    seconds, sampler = {task.id: 10.0 for task in TASKS}, Reader()
+    config = replace(CONFIG, search=replace(SEARCH, views=0))
+    hurried = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, config, seconds, Deadline.after(60), hurried=True)
+    assert len(sampler.batches) == 4
+    for task, result in zip(TASKS, hurried, strict=True):
+        assert [len(found) for found in result.candidates] == [8] * len(task.tests)
+        assert all(
+            same(c.grid, RULES[task.id](grid))
+            for found, grid in zip(result.candidates, task.tests, strict=True)
+            for c in found
+        )
+
+
 @dataclass
 class GroupTeacher(FakeTrainer):
     """A fake that also trains several at once. `groups`: the names of each, and the seconds it was given."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from solver import sampler as module
 from solver.config import EngineSettings
-from solver.core import Adapter
+from solver.core import Adapter, GroupTrainer
 from solver.rounds import InTurns
 from solver.sampler import VllmSampler, on_a_gpu
 
@@ -42,6 +42,10 @@ class MovingTrainer(FakeTrainer):
     def train(self, *given, **more):
         assert self.card.on == {"trainer"}
         return super().train(*given, **more)
+
+    def train_together(self, lessons, stop):
+        assert self.card.on == {"trainer"}
+        return [f"report of {lesson}" for lesson in lessons]
 
     def vector(self, examples, kind):
         assert self.card.on == {"trainer"}
@@ -107,6 +111,14 @@ def test_comparing_examples_takes_the_card_as_training_does(pair):
     turns, sampler, _, card = pair
     sampler.wake()
     assert turns.vector([1], "states") == ["states", 1]
+    assert card.on == {"trainer"}
+
+
+def test_adapters_trained_side_by_side_take_the_card_as_well(pair):
+    turns, sampler, _, card = pair
+    sampler.wake()
+    assert isinstance(turns, GroupTrainer)
+    assert turns.train_together(["a", "b"], FakeStop()) == ["report of a", "report of b"]
     assert card.on == {"trainer"}
 
 
