@@ -212,7 +212,7 @@ def hugging_face_trainer(
     directory: Path,
     factored: bool = False,
 ) -> tuple[int, list[list[float]]]:
-    """(d): for each task a fresh LoRA and transformers' Trainer; (tokens trained on, the losses of each task).
+    """(d): on one base model, for each task a fresh LoRA and transformers' Trainer; (tokens trained on, losses by task).
 
     The loss is from the logits over the vocabulary, as the Trainer would have it, or `factored`: the model's own. The
     starts and the rates of the steps are those of our trainer, so that the losses can be compared.
@@ -230,8 +230,8 @@ def hugging_face_trainer(
 
     grid_qwen3.register()
     trained, losses = 0, []
+    base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
     for number, examples in enumerate(tasks):
-        base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, local_files_only=True)
         lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
         model = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
         draw(model, seed_for(0, f"bench-{number}", "adapter"))
@@ -260,6 +260,7 @@ def hugging_face_trainer(
         model.save_pretrained(directory / f"hf-{number}", safe_serialization=True)
         trained += sum(len(row["input_ids"]) for row in rows[: settings.max_steps * batch])
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+        base = model.unload()
     return trained, losses
 
 
