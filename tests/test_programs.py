@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from solver.clock import Deadline, now
 from solver.core import Grid, Pair, Task, key, same, seed_for
 from solver.programs import __main__ as command
-from solver.programs import batch, bench, cells, choice, endings, lookup, moves, planes, stamps, tree, uses
+from solver.programs import batch, bench, cells, choice, endings, left_out, lookup, moves, planes, stamps, tree, uses
+from solver.programs import enumerate as enumerate_
 from solver.programs.enumerate import Enumeration
-from solver.programs.solve import background, rank, solve
-from solver.programs.values import Proposal, State
+from solver.programs.solve import ALONE, agreed, background, rank, solve, ways
+from solver.programs.values import Proposal, State, mark
 from solver.tasks import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,6 +125,38 @@ def test_equal_outcomes_are_extended_once():
     assert not any(s.step.startswith(("flip", "rotate", "transpose")) for s in states)
 
 
+def test_a_search_that_goes_on_yields_no_state_twice():
+    task, _ = made(recolour_tall)
+    enumeration = Enumeration(task, Deadline.after(30), 10**4)
+    runs = [[mark(s.grids) for s in enumeration.run(400)] for _ in range(3)]
+    assert all(runs)
+    assert len({m for run in runs for m in run}) == sum(map(len, runs))
+
+
+@pytest.mark.parametrize("nodes", [0, 1, 77, 1000])
+def test_no_more_primitives_are_used_than_there_are_nodes(nodes, monkeypatch):
+    used = []
+    real = enumerate_.outcome
+    monkeypatch.setattr(enumerate_, "outcome", lambda run, grids: used.append(1) or real(run, grids))
+    task, _ = made(recolour_tall)
+    enumeration = Enumeration(task, Deadline.after(30), nodes)
+    assert [*enumeration.run(400), *enumeration.run(10**6)]
+    assert len(used) <= enumeration.spent == nodes
+    assert enumeration.over
+
+
+def test_extensions_are_tried_cheapest_first_whatever_the_order_of_registration(monkeypatch):
+    task, _ = made(recolour_tall)
+    before = enumerate_.operators(task)
+    for name in ("UNARY", "SPLITS", "JOINS"):
+        monkeypatch.setattr(enumerate_, name, dict(reversed(getattr(enumerate_, name).items())))
+    after = enumerate_.operators(task)
+    for kind in ("unary", "splits", "joins"):
+        assert [p.name for p in getattr(after, kind)] == [p.name for p in getattr(before, kind)]
+    costs = [p.cost for p in before.unary]
+    assert costs == sorted(costs)
+
+
 # ---- rules -----------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +202,54 @@ def test_a_part_is_chosen_by_what_sets_it_apart():
     assert same(first.grids[2], parts[2][2])
 
 
+# ---- demonstrations left out -----------------------------------------------------------------------------------------
+
+
+def test_what_is_counted_as_right_was_learned_without_it():
+    grids = [np.full((1, 1), c, np.uint8) for c in (1, 2, 1, 3)]
+    asked = []
+
+    def seen(order, others):
+        asked.append(([int(g[0, 0]) for g in others], order[-1]))
+        return iter(others)
+
+    assert left_out.share(grids, seen) == 0.5  # the two that are equal
+    assert asked == [([2, 1, 3], 0), ([1, 1, 3], 1), ([1, 2, 3], 2), ([1, 2, 1], 3)]
+    assert left_out.share(grids[:1], seen) == 0.0
+    assert len(asked) == 4
+
+
+def test_a_colour_map_that_one_demonstration_alone_shows_does_not_generalise_to_it():
+    inputs = [np.array([[c, 1, 0, 0]], np.uint8) for c in (2, 2, 3)]
+    changed = np.array([0, 5, 6, 7, 4, 5, 6, 7, 8, 9], np.uint8)
+    task = Task("map", tuple(Pair(g, changed[g]) for g in inputs), (inputs[2],))
+    found = {p.program: p for p in solve(task, Deadline.after(30), 300)}
+    assert found["colours(1→5, 2→6, 3→7)"].generalises == pytest.approx(2 / 3)
+
+
+def test_a_program_without_anything_learned_generalises_by_itself():
+    task, right = made(lambda g: g[::-1].copy(), number=1)
+    [first, *_] = solve(task, Deadline.after(30), 300)
+    assert same(first.grids[0], right[0])
+    assert first.generalises == 1.0
+
+
+def test_an_answer_of_one_way_alone_costs_more_where_the_other_looked_as_well():
+    a, b = (Proposal((np.full((1, 1), c, np.uint8),), "", 2.0) for c in (1, 2))
+    assert [p.cost for p in agreed([[a, b]])] == [2.0, 2.0]
+    assert [p.cost for p in agreed([[a, b], [a]])] == [2.0, 2.0 + ALONE, 2.0]
+    assert [p.cost for p in agreed([[a], []])] == [2.0 + ALONE]
+    assert agreed([]) == []
+
+
+def test_a_task_is_searched_transposed_as_well_and_answered_in_its_own_frame():
+    task, right = made(lambda g: g[:, ::-1].copy())
+    first, other = ways(task, Deadline.after(60), 2000)
+    assert any(same(p.grids[0], right[0]) for p in first)
+    [same_, *_] = [p for p in other if same(p.grids[0], right[0])]
+    assert same_.program.startswith("transposed: ")
+
+
 # ---- endings and ranking ---------------------------------------------------------------------------------------------
 
 
@@ -186,8 +267,7 @@ def test_a_colour_moves_by_a_rule_of_its_own():
         output = np.zeros((5, 5), np.uint8)
         output[4, n], output[3, 2] = 4, 6
         outputs.append(output)
-    proposal = moves.moved(State(tuple(inputs), 0.0), outputs[:2])
-    assert proposal is not None
+    [proposal] = moves.moved(State(tuple(inputs), 0.0), outputs[:2])
     assert same(proposal.grids[0], outputs[2])
 
 
@@ -326,12 +406,55 @@ def test_what_a_shorter_run_ended_by_itself_is_not_done_again(tmp_path):
 
 
 def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
-    line = batch.Line("aaaaaaaa", 1.0, 1, [], ["crop | flip_left_right"], [2.0], [1.0], solved=True)
-    batch.write(tmp_path / "o.jsonl", batch.Settings("x", 1.0, 1), [line])
+    attempts = [[[[1]], [[2]]], [[[3]], [[4]]], [[[3]], [[9]]]]
+    made_ = [["crop", "flip_left_right"], ["rotate_90"], ["rotate_180"]]
+    line = batch.Line("aaaaaaaa", 1.0, 3, attempts, ["", "", ""], [2.0] * 3, [1.0] * 3, primitives=made_)
+    outputs = [np.array([[3]], np.uint8), np.array([[2]], np.uint8)]
+    right = batch.score(line, outputs)
+    assert (right.solved, right.right) == (True, [True, True, False])
+    wrong = batch.score(replace(line, task="bbbbbbbb"), [outputs[0], outputs[0]])
+    assert (wrong.solved, wrong.right) == (False, [False, True, False])
+    batch.write(tmp_path / "o.jsonl", batch.Settings("x", 1.0, 1), [right, wrong])
     found = uses.used([tmp_path / "o.jsonl"])
-    assert found["crop"] == ["aaaaaaaa"]
-    assert found["rotate_90"] == []
+    assert found["crop"] == found["rotate_90"] == ["aaaaaaaa"]
+    assert found["rotate_180"] == []
     assert "| `crop` | 1 | aaaaaaaa |" in uses.rendered(found)
+
+
+def test_a_proposal_names_the_primitives_it_uses_and_no_others():
+    task, right = made(lambda g: np.rot90(g)[::-1].copy())
+    [first, *_] = [p for p in solve(task, Deadline.after(30), NODES) if same(p.grids[0], right[0])]
+    assert first.primitives <= set(uses.names())
+    state = State((), 1.0, State((), 0.0), "halves.second(3)", 1)
+    assert State((), 2.0, state, "crop_colour(2)", 2).primitives == {"halves", "second", "crop_colour"}
+    assert State((), 0.0).primitives == frozenset()
+
+
+def test_no_ending_has_a_primitives_name():
+    """Else a task would count for the primitive."""
+    state = State((np.zeros((2, 2), np.uint8),) * 2, 0.0)
+    wider = [
+        *endings.resized(state, [np.zeros((4, 4), np.uint8)]),
+        *endings.resized(state, [np.zeros((1, 1), np.uint8)]),
+    ]
+    assert {s.step.partition("(")[0] for s in wider} == {"scale", "repeat", "pad", "top_left"}
+    assert not {"scale", "repeat", "pad", "top_left"} & set(uses.names())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["arc1-training", "--workers", "0"], "--workers 0: expected at least 1"),
+        (["arc1-training", "--seconds", "0"], "--seconds 0: expected a number above 0"),
+        (["bench", "--seconds", "nan"], "--seconds nan: expected a number above 0"),
+        (["uses"], "expected files that --output wrote"),
+        (["uses", "none.jsonl"], "none.jsonl is no file"),
+        (["arc1-training", "o.jsonl"], "only uses takes files"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(flags, message, capsys):
+    assert command.main(flags) == 2
+    assert message in capsys.readouterr().err
 
 
 # ---- throughput and shape --------------------------------------------------------------------------------------------
@@ -339,20 +462,32 @@ def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
 
 def test_sharing_states_reaches_what_running_every_program_reaches():
     task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
-    assert bench.same_outcomes(task)
+    assert bench.same_outcomes(task, Deadline.after(60), now)
+
+
+def test_the_search_reaches_what_running_every_program_reaches(monkeypatch):
+    """All programs of two steps of every sixth primitive, against the states of the search itself."""
+    task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
+    chosen = bench.primitives(task)[::6]
+    monkeypatch.setattr(enumerate_, "operators", lambda _: enumerate_.Operators(chosen, (), ()))
+    states = Enumeration(task, Deadline.after(60), 60_000).run(60_000)
+    programs = [[one.run, two.run] for one in chosen for two in chosen]
+    _, reached = bench.naive(task, programs, Deadline.after(60), now)
+    assert len(reached) > 20
+    assert reached <= {mark(s.grids) for s in states}
 
 
 def test_sharing_states_covers_more_programs_a_second():
     task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
-    slow = bench.naive(task, bench.drawn(task, 2000, 0), Deadline.after(0.5), now)
+    slow, _ = bench.naive(task, bench.drawn(task, 2000, 0), Deadline.after(0.5), now)
     fast, _ = bench.shared(task, bench.STEPS, Deadline.after(1.5), now)
     assert fast.per_second > 2 * slow.per_second
 
 
 ORDER = tuple(
     """
-    regions registry values geometry colouring shapes lines patterns pieces joins tree planes enumerate cells choice
-    endings moves stamps lookup solve uses bench batch
+    regions registry values left_out geometry colouring shapes lines patterns pieces joins tree planes enumerate cells
+    choice endings moves stamps lookup solve bench batch uses
     """.split()
 )
 PACKAGE = ROOT / "solver" / "programs"
@@ -362,6 +497,7 @@ PACKAGE = ROOT / "solver" / "programs"
 def test_imports_within_the_package_point_down_and_outside_it_to_the_core_alone(name):
     allowed = {"solver.core", *(f"solver.programs.{other}" for other in ORDER[: ORDER.index(name)])}
     allowed |= {"solver.clock", "solver.tasks"} if name == "batch" else set()
+    allowed |= {"solver.augment"} if name == "solve" else set()
     for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("solver"):
             parts = {f"{node.module}.{a.name}" for a in node.names}

@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     from solver.tasks import BadInput
 
     try:
+        _checked(options)
         if options.what == "bench":
             return _bench(options.seconds)
         if options.what == "uses":
@@ -55,6 +56,22 @@ def main(argv: Sequence[str]) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _checked(options: argparse.Namespace) -> None:
+    """Raises `BadInput`: a number that is none here, or no file of results to read."""
+    from solver.tasks import BadInput
+
+    for name, least in (("workers", 1), ("nodes", 1), ("limit", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise BadInput(f"--{name} {value}: expected at least {least}")
+    if not 0 < options.seconds < math.inf:
+        raise BadInput(f"--seconds {options.seconds:g}: expected a number above 0")
+    if options.what == "uses" and not options.files:
+        raise BadInput("uses: expected files that --output wrote; name at least one")
+    if options.what != "uses" and options.files:
+        raise BadInput(f"{options.files[0]} came after {options.what}: only uses takes files; leave it out")
 
 
 def _solve(options: argparse.Namespace) -> int:
@@ -126,9 +143,9 @@ def _compared(task: Task, seconds: float) -> float:
     from solver.clock import Deadline, now
     from solver.programs import bench
 
-    slow = bench.naive(task, bench.drawn(task, 1_000_000 // 10, 0), Deadline.after(seconds), now)
+    slow, _ = bench.naive(task, bench.drawn(task, 1_000_000 // 10, 0), Deadline.after(seconds), now)
     fast, _ = bench.shared(task, bench.STEPS, Deadline.after(seconds), now)
-    agree = "the same outcomes" if bench.same_outcomes(task) else "OUTCOMES DIFFER"
+    agree = "the same outcomes" if bench.same_outcomes(task, Deadline.after(60), now) else "OUTCOMES DIFFER"
     ratio = fast.per_second / slow.per_second
     print(
         f"{task.id}: {len(bench.primitives(task))} primitives; naive {slow.programs} programs in {slow.seconds:.1f} s "

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,9 @@ class Settings:
 class Line:
     """One answered task. `attempts`: for each attempt the grids of all test inputs, as lists; `programs`: their texts.
 
-    `found`: distinct answers there were. `solved`: None until scored or where no solution is known.
+    `found`: distinct answers there were. `primitives`: for each attempt those its program uses. Until it is scored, or
+    where no solution is known, `solved` is None and `right` empty: else, for each attempt, whether it is right on a
+    test input that the attempt before it is wrong on.
     """
 
     task: str
@@ -47,6 +49,8 @@ class Line:
     costs: list[float]
     generalises: list[float]
     solved: bool | None = None
+    primitives: list[list[str]] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
 
 
 def answer(task: Task, seconds: float, nodes: int) -> Line:
@@ -57,6 +61,7 @@ def answer(task: Task, seconds: float, nodes: int) -> Line:
     return Line(
         task.id, round(now() - start, 2), len(found), [[g.tolist() for g in p.grids] for p in best],
         [p.program for p in best], [round(p.cost, 2) for p in best], [round(p.generalises, 2) for p in best],
+        primitives=[sorted(p.primitives) for p in best],
     )  # fmt: skip
 
 
@@ -68,14 +73,22 @@ def read(path: Path, settings: Settings) -> dict[str, Line]:
     if header != asdict(settings):
         expected = json.dumps(asdict(settings))
         raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}; name another file")
-    lines = {}
-    for text in rest:
+    return {line.task: line for line in _lines(rest)}
+
+
+def every(path: Path) -> list[Line]:
+    """All lines of a file, whatever its settings. Raises `BadInput`: no such file, or one of another kind."""
+    if not path.is_file():
+        raise BadInput(f"{path} is no file; expected one that --output wrote; name another")
+    return list(_lines(_opened(path)[1]))
+
+
+def _lines(texts: Iterable[str]) -> Iterator[Line]:
+    for text in texts:
         try:
-            line = Line(**json.loads(text))
+            yield Line(**json.loads(text))
         except (ValueError, TypeError):
             continue
-        lines[line.task] = line
-    return lines
 
 
 def _opened(path: Path) -> tuple[dict[str, object], list[str]]:
@@ -103,7 +116,7 @@ def ended(path: Path, settings: Settings) -> dict[str, Line]:
         expected = json.dumps(asdict(settings))
         raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}, but with fewer seconds")
     lines = read(path, shorter)
-    return {name: replace(line, solved=None) for name, line in lines.items() if line.seconds < shorter.seconds}
+    return {n: replace(line, solved=None, right=[]) for n, line in lines.items() if line.seconds < shorter.seconds}
 
 
 def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
@@ -153,15 +166,16 @@ def run(
     return {t.id: done.get(t.id, Line(t.id, 0.0, 0, [], [], [], [])) for t in tasks}
 
 
-def solved(line: Line, outputs: Sequence[Grid]) -> bool:
-    """Whether for every test input one of the attempts is right."""
+def score(line: Line, outputs: Sequence[Grid]) -> Line:
+    """The line with what was solved: a task is where for every test input one of the attempts is right."""
     made = [[np.array(g, np.uint8) for g in attempt] for attempt in line.attempts]
-    return all(any(same(attempt[n], o) for attempt in made) for n, o in enumerate(outputs))
+    first = [next((k for k, a in enumerate(made) if same(a[n], o)), None) for n, o in enumerate(outputs)]
+    return replace(line, solved=None not in first, right=[k in first for k in range(len(made))])
 
 
 def scored(lines: Mapping[str, Line], outputs: Mapping[str, Sequence[Grid]]) -> dict[str, Line]:
     """The lines with what was solved, where an output is known."""
-    return {
-        name: Line(**{**asdict(line), "solved": solved(line, outputs[name]) if name in outputs else None})
-        for name, line in lines.items()
-    }
+    unknown = [replace(line, solved=None, right=[]) for name, line in lines.items() if name not in outputs]
+    known = [score(line, outputs[name]) for name, line in lines.items() if name in outputs]
+    by_name = {line.task: line for line in (*unknown, *known)}
+    return {name: by_name[name] for name in lines}

@@ -8,7 +8,7 @@ first. Law: both reach the same outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -47,9 +47,12 @@ def primitives(task: Task) -> tuple[Primitive[Unary], ...]:
     return operators(task).unary
 
 
-def naive(task: Task, programs: Sequence[Sequence[Unary]], stop: Stop, now: Callable[[], float]) -> Rate:
-    """Run programs one after another until `stop`; a program that has nothing to say is covered too."""
-    start, applied, done, reached = now(), 0, 0, set()
+def naive(
+    task: Task, programs: Iterable[Sequence[Unary]], stop: Stop, now: Callable[[], float]
+) -> tuple[Rate, set[Mark]]:
+    """Run programs one after another until `stop`, with their outcomes; one that has nothing to say is covered too."""
+    start, applied, done = now(), 0, 0
+    reached: set[Mark] = set()
     for program in programs:
         if done % 64 == 0 and stop.remaining() <= 0:
             break
@@ -67,13 +70,22 @@ def naive(task: Task, programs: Sequence[Sequence[Unary]], stop: Stop, now: Call
         else:
             reached.add(mark(made))
         done += 1
-    return Rate(done, now() - start, applied, len(reached))
+    return Rate(done, now() - start, applied, len(reached)), reached
 
 
-def shared(task: Task, steps: int, stop: Stop, now: Callable[[], float]) -> tuple[Rate, list[set[Mark]]]:
-    """All programs of 1 to `steps` steps by distinct states until `stop`; and the outcomes after each step."""
+def shared(
+    task: Task,
+    steps: int,
+    stop: Stop,
+    now: Callable[[], float],
+    chosen: Sequence[Primitive[Unary]] = (),
+) -> tuple[Rate, list[set[Mark]]]:
+    """All programs of 1 to `steps` steps by distinct states until `stop`; and the outcomes after each step.
+
+    `chosen`: the primitives they are made of; none: all.
+    """
     start, applied, covered = now(), 0, 0
-    operators_ = primitives(task)
+    operators_ = chosen or primitives(task)
     states: dict[Mark, Grids] = {mark(inputs(task)): inputs(task)}
     children: dict[Mark, list[Mark]] = {}
     level: dict[Mark, int] = dict.fromkeys(states, 1)
@@ -100,24 +112,12 @@ def shared(task: Task, steps: int, stop: Stop, now: Callable[[], float]) -> tupl
     return Rate(covered, now() - start, applied, len(set().union(*reached))), reached
 
 
-def same_outcomes(task: Task) -> bool:
-    """Whether both ways reach the same outcomes with all programs of up to two steps of every tenth primitive."""
+def same_outcomes(task: Task, stop: Stop, now: Callable[[], float]) -> bool:
+    """Whether both ways reach the same outcomes with all programs of two steps of every tenth primitive."""
     chosen = primitives(task)[::10]
-    found: list[set[Mark]] = [{mark(inputs(task))}, set()]
-    grids = {mark(inputs(task)): inputs(task)}
-    for known in list(found[0]):
-        for one in chosen:
-            made = outcome(one.run, grids[known])
-            if made is not None:
-                grids[mark(made)] = made
-                found[1].add(mark(made))
-    second = {mark(m) for k in found[1] for p in chosen if (m := outcome(p.run, grids[k])) is not None}
-    whole = set()
-    for one, two in product(chosen, chosen):
-        ends = [checked(two.run(g)) if (g := checked(one.run(grid))) is not None else None for grid in inputs(task)]
-        if all(e is not None for e in ends):
-            whole.add(mark([e for e in ends if e is not None]))
-    return second == whole
+    _, found = shared(task, 2, stop, now, chosen)
+    _, reached = naive(task, ([one.run, two.run] for one, two in product(chosen, chosen)), stop, now)
+    return found[-1] == reached
 
 
 def drawn(task: Task, number: int, seed: int) -> list[list[Unary]]:

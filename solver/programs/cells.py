@@ -6,13 +6,14 @@ Knows nothing of the search. Law: a rule reproduces every demonstration, or it i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import COLOURS, Grid, same
+from solver.core import COLOURS, Grid
+from solver.programs import left_out
 from solver.programs.planes import NONE, Plane, planes
 from solver.programs.tree import Lesson, Rule, decide, learn
 
@@ -116,14 +117,12 @@ def _painted(rule: Rule, table: Sheet, shapes: Sequence[tuple[int, int]]) -> tup
 
 
 def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]) -> float:
-    """The share of demonstrations that the first rule learned from the others gets right."""
-    right = 0
-    for n, left in enumerate(outputs):
-        order = [*range(n), *range(n + 1, len(outputs)), n]
-        others = [outputs[k] for k in order[:-1]]
-        learned = rules([described[k] for k in order], others, depth, more) if others else []
-        right += any(same(rule.grids[-1], left) for rule in learned[:2])
-    return right / len(outputs)
+    """The share of demonstrations that the first rules learned from the others get right."""
+
+    def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+        return (rule.grids[-1] for rule in rules([described[k] for k in order], others, depth, more))
+
+    return left_out.share(outputs, learn)
 
 
 def rules(

@@ -27,6 +27,7 @@ MORE_SCORES = {
     "rarest": lambda p: float(regions.rarest(p)),
 }
 FACTS: dict[str, Callable[[Grid], float]] = SCORES | MORE_SCORES
+Rules = Callable[[Sequence[Parts], Sequence[Grid], Callable[[], bool]], list[Learned]]
 DISTINCT = 12  # values of a fact beyond which each is no test of its own
 DEPTH = 2  # tests in a rule of parts at most
 

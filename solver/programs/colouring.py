@@ -86,7 +86,7 @@ def exchange_two(grid: Grid) -> Grid | None:
 
 @register(UNARY)
 def exchange_first_column(grid: Grid) -> Grid | None:
-    """The two leftmost columns read as pairs of colours, exchanged in the rest of the grid."""
+    """The two leftmost columns read as pairs of colours, exchanged everywhere."""
     if grid.shape[1] < 3:
         return None
     lookup = np.arange(COLOURS, dtype=np.uint8)
@@ -194,7 +194,7 @@ def count_colours(grid: Grid) -> Grid | None:
 @register(UNARY)
 def uniform_rows(grid: Grid) -> Grid:
     """Rows of a single colour stay, the others become background."""
-    return np.where((grid == grid[:, :1]).all(1, keepdims=True), np.maximum(grid, 0), 0)
+    return np.where((grid == grid[:, :1]).all(1, keepdims=True), grid, 0)
 
 
 @register(UNARY)

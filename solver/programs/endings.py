@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import COLOURS, Grid
+from solver.core import COLOURS, Grid, same
 from solver.programs.enumerate import aligned, flat
 from solver.programs.registry import checked
 from solver.programs.values import Proposal, State
@@ -27,24 +27,31 @@ def colour_map(cells: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[n
     return np.where(table.any(1), table.argmax(1), np.arange(COLOURS)).astype(np.uint8)
 
 
-def recoloured(state: State, outputs: Sequence[Grid]) -> Proposal | None:
-    """The state under one colour map, if that reproduces the demonstrations."""
+def exact(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
+    """The state as it is, if that reproduces the demonstrations; nothing is learned."""
+    shown = len(outputs)
+    if all(same(g, o) for g, o in zip(state.grids, outputs, strict=False)):
+        yield Proposal(state.grids[shown:], state.text, state.cost, primitives=state.primitives)
+
+
+def recoloured(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
+    """The state under one colour map that changes something, if that reproduces the demonstrations."""
     shown = len(outputs)
     cells, wanted = flat(state.grids[:shown]), flat(outputs)
     lookup = colour_map(cells, wanted)
     if lookup is None:
-        return None
+        return
     changed = [c for c in range(COLOURS) if lookup[c] != c]
     known = set(np.unique(cells).tolist())
     unseen = sum(len(set(np.unique(g).tolist()) - known) for g in state.grids[shown:])
     grids = tuple(lookup[g] for g in state.grids[shown:])
-    if not changed:
-        return Proposal(grids, state.text, state.cost)
-    if len(set(lookup[list(known)].tolist())) == 1 and len(outputs) > 0 and len(known) > 1:
-        return None  # everything in one colour: no program at all
+    one = len(set(lookup[list(known)].tolist())) == 1 and len(known) > 1
+    if not changed or one:  # everything in one colour: no program at all
+        return
     text = "colours(" + ", ".join(f"{c}→{lookup[c]}" for c in changed) + ")"
     cost = state.cost + 0.8 + 0.3 * len(changed) + 1.0 * unseen
-    return Proposal(grids, text if state.parent is None else f"{state.text} | {text}", cost)
+    whole = text if state.parent is None else f"{state.text} | {text}"
+    yield Proposal(grids, whole, cost, primitives=state.primitives)
 
 
 def _ratio(state: State, outputs: Sequence[Grid]) -> tuple[int, int] | None:
@@ -126,5 +133,7 @@ def _pile(chosen: Sequence[int], fit: Sequence[State], shown: int) -> Proposal:
     grids = list(fit[chosen[-1]].grids[shown:])
     for piece in chosen[-2::-1]:
         grids = [np.where(t != 0, t, g) for t, g in zip(fit[piece].grids[shown:], grids, strict=True)]
-    text = " over ".join(f"[{fit[c].text}]" for c in chosen)
-    return Proposal(tuple(grids), text, sum(fit[c].cost for c in chosen) + 1.0 * len(chosen))
+    pieces = [fit[c] for c in chosen]
+    text = " over ".join(f"[{p.text}]" for p in pieces)
+    used = frozenset[str]().union(*(p.primitives for p in pieces))
+    return Proposal(tuple(grids), text, sum(p.cost for p in pieces) + 1.0 * len(pieces), primitives=used)

@@ -1,13 +1,14 @@
 """Enumerates programs by cost, each distinct outcome once.
 
-Knows nothing of rules or rankings. Law: of programs with the same outcome on all inputs only the first is extended;
-deterministic under a node budget.
+Knows nothing of rules or rankings. Laws: of programs with the same outcome on all inputs only the first is kept, and
+a state's extensions are tried cheapest first; no more primitives are used than the node budget has, and under it the
+same task gives the same states in the same order.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from solver.programs.registry import (
     OUTPUT_COLOURED,
     SPLITS,
     UNARY,
+    F,
     Join,
     Parts,
     Primitive,
@@ -59,7 +61,12 @@ def operators(task: Task) -> Operators:
     unary = list(UNARY.values())
     unary += [_bound(p, c) for p in INPUT_COLOURED.values() for c in common(inputs)]
     unary += [_bound(p, c) for p in OUTPUT_COLOURED.values() for c in outputs]
-    return Operators(tuple(unary), tuple(SPLITS.values()), tuple(JOINS.values()))
+    return Operators(_ordered(unary), _ordered(SPLITS.values()), _ordered(JOINS.values()))
+
+
+def _ordered(primitives: Iterable[Primitive[F]]) -> tuple[Primitive[F], ...]:
+    """The cheapest first; those of one cost by name, whatever the order they were registered in."""
+    return tuple(sorted(primitives, key=lambda p: (p.cost, p.name)))
 
 
 def outcome(run: Callable[[Grid], Grid | None], grids: Sequence[Grid]) -> tuple[Grid, ...] | None:
@@ -87,16 +94,19 @@ class Enumeration:
         self.states: list[State] = []
         self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
         self.spent = 0
+        self._yielded = 0
         self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
 
     def run(self, nodes: int) -> Iterator[State]:
-        """Every new state, until so many more nodes (uses of a primitive) are spent or nothing is left to extend."""
+        """Every state not yielded yet, until so many more nodes (uses of a primitive) are spent or none is to extend.
+
+        A state that was begun is extended to its end, also beyond `nodes`, but not beyond the whole budget.
+        """
         until = min(self.spent + nodes, self._nodes)
-        known = 0
-        while known < len(self.states) or (self._queue and self.spent < until):
-            if known < len(self.states):
-                yield self.states[known]
-                known += 1
+        while self._yielded < len(self.states) or (self._queue and self.spent < until):
+            if self._yielded < len(self.states):
+                self._yielded += 1
+                yield self.states[self._yielded - 1]
                 continue
             _, number = heapq.heappop(self._queue)
             self._extend(self.states[number])
@@ -125,6 +135,9 @@ class Enumeration:
             self._take_apart(state, split)
 
     def _over(self) -> bool:
+        """Whether the next use of a primitive is one too many; else it is counted."""
+        if self.spent >= self._nodes:
+            return True
         self.spent += 1
         return self.spent % LOOK == 0 and self._stop.remaining() <= 0
 

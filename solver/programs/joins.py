@@ -44,21 +44,20 @@ SCORES: dict[str, Score] = {
 }
 
 
-def _chooser(score: Score, most: bool) -> Callable[[Parts], Grid | None]:
+def _chooser(name: str, score: Score, most: bool) -> Callable[[Parts], Grid | None]:
     def choose(parts: Parts) -> Grid | None:
         values = [score(p) if most else -score(p) for p in parts]
         best = max(values)
         return parts[values.index(best)] if len(parts) > 1 and min(values) < best else None
 
-    choose.__doc__ = "The part with the highest score." if most else "The part with the lowest score."
+    choose.__name__ = f"{'most' if most else 'least'}_{name}"
+    choose.__doc__ = f"The part with the {'highest' if most else 'lowest'} score for {name.replace('_', ' ')}."
     return choose
 
 
 for _name, _score in SCORES.items():
     for _most in (True, False):
-        _choose = _chooser(_score, _most)
-        _choose.__name__ = f"{'most' if _most else 'least'}_{_name}"
-        register(JOINS)(_choose)
+        register(JOINS)(_chooser(_name, _score, _most))
 
 
 def _frequency(parts: Parts, kind: Callable[[Grid], object], rare: bool) -> Grid | None:

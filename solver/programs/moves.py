@@ -68,28 +68,29 @@ def _rule_of_colour(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int
     return (rules[0][0], rules[1][0]) if all(rules) else None
 
 
-def moved(state: State, outputs: Sequence[Grid]) -> Proposal | None:
+def moved(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """All cells of each colour moved by a rule of their own: a constant shift, to an edge, by their length."""
     shown = len(outputs)
     if any(g.shape != o.shape for g, o in zip(state.grids, outputs, strict=False)):
-        return None
+        return
     rules: dict[int, tuple[str, str]] = {}
     for colour in range(1, COLOURS):
         rule = _rule_of_colour(state.grids[:shown], outputs, colour)
         if rule is None:
-            return None
+            return
         if rule != ("+0", "+0"):
             rules[colour] = rule
     if not rules:
-        return None
+        return
     made = [_all_moved(g, rules) for g in state.grids]
     if any(m is None or not same(m, o) for m, o in zip(made, outputs, strict=False)):
-        return None
+        return
     grids = tuple(m for m in made[shown:] if m is not None)
     if len(grids) < len(state.grids) - shown:
-        return None
+        return
     text = ", ".join(f"{c} rows {r[0]} columns {r[1]}" for c, r in rules.items())
-    return Proposal(grids, f"{state.text} | move({text})", state.cost + MOVE * (1 + len(rules)))
+    cost = state.cost + MOVE * (1 + len(rules))
+    yield Proposal(grids, f"{state.text} | move({text})", cost, primitives=state.primitives)
 
 
 def _all_moved(grid: Grid, rules: dict[int, tuple[str, str]]) -> Grid | None:
@@ -131,4 +132,5 @@ def seen(state: State, found: Sequence[Window], outputs: Sequence[Grid]) -> Iter
         cut = [g[place] for g, place in zip(state.grids, places, strict=True)]
         if all(same(c, o) for c, o in zip(cut, outputs, strict=False)) and all(c.size for c in cut):
             grids = tuple(np.ascontiguousarray(c) for c in cut[shown:])
-            yield Proposal(grids, f"{state.text} | {name}", state.cost + WINDOW)
+            cost = state.cost + WINDOW
+            yield Proposal(grids, f"{state.text} | {name}", cost, primitives=state.primitives)

@@ -1,20 +1,24 @@
 """From a task to ranked candidates: the inductive solver's one entry.
 
 Knows nothing of files or models. Laws: every proposal reproduces all demonstrations; the same task and node budget
-give the same proposals as long as the seconds last; nothing is begun once `stop` has no seconds left.
+give the same proposals as long as the seconds last; nothing is begun once `stop` has no seconds left. A task is
+searched as it is and transposed, within one budget: what both ways say is likelier than what one of them says alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver.core import COLOURS, Grid, Pair, Stop, Task, same
-from solver.programs import cells, choice, endings, lookup, moves, planes, stamps
+from solver.augment import apply_task, invert
+from solver.core import COLOURS, Grid, Pair, Stop, Task, View, same
+from solver.programs import cells, choice, endings, left_out, lookup, moves, planes, stamps
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
+from solver.programs.registry import Parts
 from solver.programs.values import Proposal, State, mark, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
@@ -29,14 +33,64 @@ CANVAS = 4  # tests in a rule of a canvas at most
 RULE = 1.5  # steps a rule costs beside its tests and actions
 CHEAP = 2.5  # cost up to which a state is also resized
 PARTED = 400  # states taken apart that rules of parts are tried on, each time
+WAYS = (View(), View(4))  # as it is, transposed
+FIRST_WAY = 0.6  # of the nodes and seconds, at most, where the first way finds nothing
+ALONE = 1.5  # added to the cost of an answer that only one of the two ways gives
+
+Ending = Callable[[State, Sequence[Grid]], Iterable[Proposal]]
+
+
+@dataclass(frozen=True)
+class _Until:
+    """A stop that comes so many seconds before another."""
+
+    stop: Stop
+    before: float
+
+    def remaining(self) -> float:
+        return max(0.0, self.stop.remaining() - self.before)
 
 
 def solve(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
     """Distinct answers to the task, the best first; () where no program reproduces the demonstrations."""
     exchanged = background(task)
-    found = _Search(with_background(task, exchanged), stop, nodes).run()
+    found = ways(with_background(task, exchanged), stop, nodes)
     lookup = _exchange(exchanged)
-    return tuple(replace(p, grids=tuple(lookup[g] for g in p.grids)) for p in rank(found))
+    return tuple(replace(p, grids=tuple(lookup[g] for g in p.grids)) for p in rank(agreed(found)))
+
+
+def ways(task: Task, stop: Stop, nodes: int) -> list[list[Proposal]]:
+    """What each way of looking at the task proposes, in the task's own frame; a way that was cut off says nothing.
+
+    Where the first finds something, the other gets no more nodes than it took; else all that are left.
+    """
+    found: list[list[Proposal]] = []
+    first = math.ceil(FIRST_WAY * nodes)
+    for view in WAYS:
+        own = _Until(stop, (1 - FIRST_WAY) * stop.remaining()) if view == WAYS[0] else stop
+        search = _Search(apply_task(view, task), own, first)
+        proposals = search.run()
+        if proposals or own.remaining() > 0:
+            found.append([_back(p, view) for p in proposals])
+        first = min(nodes - search.spent, search.spent if proposals else nodes)
+        if stop.remaining() <= 0 or first <= 0:
+            break
+    return found
+
+
+def _back(proposal: Proposal, view: View) -> Proposal:
+    if view == WAYS[0]:
+        return proposal
+    grids = tuple(invert(view, g) for g in proposal.grids)
+    return replace(proposal, grids=grids, program=f"transposed: {proposal.program}")
+
+
+def agreed(found: Sequence[Sequence[Proposal]]) -> list[Proposal]:
+    """All proposals; what one way gives and the other, which looked as well, does not, costs more."""
+    given = [{mark(p.grids) for p in proposals} for proposals in found]
+    both = set[bytes]().union(*given).intersection(*given)
+    every = [p for proposals in found for p in proposals]
+    return [p if mark(p.grids) in both else replace(p, cost=p.cost + ALONE) for p in every]
 
 
 def background(task: Task) -> int:
@@ -91,6 +145,11 @@ class _Search:
         self._windows = moves.windows(start, self._outputs)
         self._near = [np.inf] * self._shown
 
+    @property
+    def spent(self) -> int:
+        """Nodes used."""
+        return self._enumeration.spent
+
     def run(self) -> list[Proposal]:
         """All proposals."""
         for nodes in (FIRST, LATER, 10**9):
@@ -132,36 +191,70 @@ class _Search:
             missed = right.index(False)
             self._near[missed] = min(self._near[missed], state.cost)
         if self._windows and [g.shape for g in state.grids] == self._sizes:
-            self._found += moves.seen(state, self._windows, self._outputs)
+            self._window(state)
         if not aligned(state, self._outputs):
             return
-        if state.steps < 2:
-            self._found += stamps.stamped(state, self._outputs)
-        if state.steps < 2 and (shift := moves.moved(state, self._outputs)) is not None:
-            self._found.append(shift)
+        for ending in (stamps.stamped, moves.moved) if state.steps < 2 else ():
+            self._end(ending, state)
         self._aligned.append(state)
-        found = endings.recoloured(state, self._outputs)
-        if found is not None:
-            self._found.append(found)
+        self._found += endings.exact(state, self._outputs)
+        self._end(endings.recoloured, state)
+
+    def _end(self, ending: Ending, state: State) -> None:
+        """What the ending makes of the state, and how it fares on demonstrations left out."""
+
+        def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+            return (p.grids[0] for p in ending(left_out.turned(state, order), others))
+
+        self._learned(ending(state, self._outputs), learn)
+
+    def _window(self, state: State) -> None:
+        start = self._enumeration.states[0]
+
+        def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+            found = moves.windows(left_out.turned(start, order).grids, others)
+            return (p.grids[0] for p in moves.seen(left_out.turned(state, order), found, others))
+
+        self._learned(moves.seen(state, self._windows, self._outputs), learn)
+
+    def _learned(self, found: Iterable[Proposal], learn: left_out.Learn) -> None:
+        """Keep what was learned, if anything, with its share of demonstrations that are right when left out."""
+        if kept := list(found):
+            share = left_out.share(self._outputs, learn)
+            self._found += [replace(p, generalises=share) for p in kept]
 
     def _stack(self) -> None:
-        if self._more():
-            self._found += endings.stacked(self._aligned[:4000], self._outputs)
+        if not self._more():
+            return
+        pieces = self._aligned[:4000]
 
-    def _keep(self, rule: Learned, state: State, name: str, generalises: float) -> None:
+        def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+            return (p.grids[0] for p in endings.stacked([left_out.turned(s, order) for s in pieces], others))
+
+        self._learned(endings.stacked(pieces, self._outputs), learn)
+
+    def _keep(self, rule: Learned, state: State, name: str, generalises: float, used: Iterable[str] = ()) -> None:
         text = f"{name}: {rule.text}" if state.parent is None else f"{state.text} | {name}: {rule.text}"
         cost = state.cost + RULE + rule.cost
-        self._found.append(Proposal(rule.grids[self._shown :], text, cost, generalises))
+        primitives = state.primitives.union(used)
+        self._found.append(Proposal(rule.grids[self._shown :], text, cost, generalises, primitives=primitives))
 
     def _parts(self) -> None:
         for state, split, parts in self._enumeration.parted[self._parted : self._parted + PARTED]:
             if not self._more():
                 return
             self._parted += 1
-            for rule in choice.chosen(parts, self._outputs, self._more):
-                self._keep(rule, state, f"choose from {split}", 1.0)
-            for rule in choice.combined(parts, self._outputs, self._more):
-                self._keep(rule, state, f"combine {split}", 1.0)
+            for name, rules in (("choose from", choice.chosen), ("combine", choice.combined)):
+                self._part(parts, rules, state, name, split)
+
+    def _part(self, parts: Sequence[Parts], rules: choice.Rules, state: State, name: str, split: str) -> None:
+        def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+            return (rule.grids[-1] for rule in rules([parts[k] for k in order], others, self._more))
+
+        found = rules(parts, self._outputs, self._more)
+        share = left_out.share(self._outputs, learn) if found else 0.0
+        for rule in found:
+            self._keep(rule, state, f"{name} {split}", share, [split])
 
     def _rules(self) -> None:
         states = sorted(self._aligned, key=lambda s: s.cost)
@@ -169,7 +262,9 @@ class _Search:
             if not self._more():
                 return
             self._described.add(mark(base.grids))
-            described = cells.describe(base.grids, self._beside(base, states))
+            beside = {f"[{s.text}]": s for s in self._beside(base, states)}
+            extra = [(name, 0.7 + s.cost, s.grids) for name, s in beside.items()]
+            described = cells.describe(base.grids, extra)
             if [g.shape for g in base.grids] != self._sizes:
                 inputs = self._enumeration.states[0].grids
                 more = [planes.whole(g, *b.shape) for g, b in zip(inputs, base.grids, strict=True)]
@@ -177,7 +272,8 @@ class _Search:
             learned = cells.rules(described, self._outputs, DEPTH, self._more)
             sure = cells.generalises(described, self._outputs, DEPTH, self._more) if learned else 0.0
             for rule in learned:
-                self._keep(rule, base, "cells", sure)
+                named = [s.primitives for name, s in beside.items() if name in rule.text]
+                self._keep(rule, base, "cells", sure, frozenset[str]().union(*named))
 
     def _canvas(self) -> None:
         """Rules that look at the whole input alone: tables, and rules of cells where all outputs have one shape."""
@@ -202,7 +298,6 @@ class _Search:
         rest = sorted(fresh[len(first) :], key=lambda s: s.cost * 0.15 - likeness(s))
         return [*first, *rest[: BASES - len(first)]]
 
-    def _beside(self, base: State, states: Sequence[State]) -> list[tuple[str, float, tuple[Grid, ...]]]:
+    def _beside(self, base: State, states: Sequence[State]) -> list[State]:
         shapes = [g.shape for g in base.grids]
-        fit = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes]
-        return [(f"[{s.text}]", 0.7 + s.cost, s.grids) for s in fit[:EXTRA]]
+        return [s for s in states if s is not base and [g.shape for g in s.grids] == shapes][:EXTRA]

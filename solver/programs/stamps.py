@@ -106,4 +106,5 @@ def _of_reach(
         total += price
         for grids, text, cost in ((once, names[-1], price), (made, " ".join(names), total)):
             if all(same(g, o) for g, o in zip(grids, outputs, strict=False)):
-                yield Proposal(tuple(grids[shown:]), f"{state.text} | stamp({kind} of {text})", state.cost + cost)
+                told = f"{state.text} | stamp({kind} of {text})"
+                yield Proposal(tuple(grids[shown:]), told, state.cost + cost, primitives=state.primitives)

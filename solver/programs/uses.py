@@ -1,17 +1,17 @@
 """Which tasks each primitive helped to solve, as a table made from results; and which helped none.
 
-Knows nothing of the search. Law: a primitive counts only where the attempt that was right names it.
+Knows nothing of the search. Law: a primitive counts only where the task is solved and an attempt that solved it uses
+the primitive.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from solver.programs import enumerate as _all  # noqa: F401  the primitives register themselves
+from solver.programs.batch import every
 from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY
 
 SHOWN = 4  # tasks named for each primitive
@@ -25,12 +25,10 @@ def names() -> list[str]:
 def used(files: Sequence[Path]) -> dict[str, list[str]]:
     """The solved tasks whose programs name each primitive, from files of results."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in files:
-        for text in path.read_text().splitlines()[1:]:
-            line = json.loads(text)
-            for program in line["programs"] if line["solved"] else ():
-                for word in re.findall(r"[a-z_0-9]+", program):
-                    found[word].add(line["task"])
+    for line in (line for path in files for line in every(path)):
+        for used_, right in zip(line.primitives, line.right, strict=False):
+            for name in used_ if line.solved and right else ():
+                found[name].add(line.task)
     return {name: sorted(found.get(name, ())) for name in names()}
 
 

@@ -1,6 +1,6 @@
 """What the search works on: states (one grid for each demonstration and test input) and what it proposes.
 
-Knows nothing of primitives. Law: two states with equal grids are one state; the cheapest program for it is kept.
+Knows nothing of what primitives do. Law: two states with equal grids are one state.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ UNSURE = 4.0  # added to the cost of a program that is right on no demonstration
 class Proposal:
     """What a program answers: one grid for each test input.
 
-    `program`: its text. `cost`: description length, in steps. `generalises`: the share of demonstrations that the
-    cheapest program found without them gets right, 0 to 1. `support`: programs found that answer the same.
+    `program`: its text. `cost`: description length, in steps. `generalises`: the share of demonstrations, 0 to 1, that
+    what is learned from the others alone gets right; 1 where nothing is learned. `support`: programs found that answer
+    the same. `primitives`: names of those it uses.
     """
 
     grids: tuple[Grid, ...]
@@ -27,6 +28,7 @@ class Proposal:
     cost: float
     generalises: float = 1.0
     support: int = 1
+    primitives: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,13 @@ class State:
         if self.parent is None:
             return self.step or "input"
         return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
+
+    @property
+    def primitives(self) -> frozenset[str]:
+        """Names of what its steps use: without colours, a taking apart and what puts together each by itself."""
+        if self.parent is None:
+            return frozenset()
+        return self.parent.primitives | frozenset(self.step.partition("(")[0].split("."))
 
 
 def worth(cost: float, generalises: float) -> float:
