@@ -30,6 +30,7 @@ from solver.vote import RULES
 LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
 WHOLE = 256  # the rank at which an adapter of the shipped weights can be any change of a matrix
 WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
+HEAD_RATE = 1e-2  # of a head alone, which begins from a random one; not tuned
 NEAREST = 4  # tasks of the library that are learnt from, too
 SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
@@ -77,6 +78,7 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
         train=replace(c.train, whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * c.train.rate),
         engine=replace(c.engine, rank=WHOLE),
     ),
+    "head": lambda c: replace(c, train=replace(c.train, head=True, side_by_side=1, rate=HEAD_RATE)),
     "nearest": nearing(count=NEAREST),
     "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
     "nearest-alone": nearing(count=NEAREST, share=1.0),

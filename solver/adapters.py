@@ -17,7 +17,7 @@ Rows = tuple[tuple[int, int], ...]
 
 
 class Adapters:
-    """`count` adapters in the shape of a model's LoRA parameters.
+    """`count` adapters in the shape of a model's LoRA parameters, or of its head.
 
     `masters`: float32 [count, numbers], what is trained; `served`: the same in the model's dtype; `grads`: of `served`.
     The model's own parameters are views of the first adapter, gradients included. `whole`: of A and B one is the
@@ -74,13 +74,15 @@ class Adapters:
         return ("lora_A" in name) == (width <= rank)
 
     def draw(self, adapter: int, seed: int) -> None:
-        """An adapter's usual start, A random and B zero; or the identity and zero where matrices are whole."""
+        """An adapter's usual start: A random and B zero, or the identity and zero where matrices are whole; of a head:
+        random.
+        """
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(self.served, adapter).items():
             if self.whole:
                 view.copy_(torch.eye(*view.shape) if self._fixed(name) else torch.zeros(view.shape))
                 continue
-            bound = 1 / math.sqrt(view.shape[1]) if "lora_A" in name else 0.0
+            bound = 0.0 if "lora_B" in name else 1 / math.sqrt(view.shape[1])
             view.copy_((torch.rand(view.shape, generator=generator) * 2 - 1) * bound)
         self.masters[adapter].copy_(self.served[adapter])
 

@@ -82,6 +82,8 @@ def setup(
     architecture = config["model_type"]
     installed = importlib.util.find_spec("unsloth") is not None
     library, why = choose(architecture, cuda, installed, any((weights / name).is_file() for name in TOKENIZERS))
+    if recipe.head:
+        library, why = PEFT, "a head alone is trained, no LoRA"
     stored = config.get("quantization_config") or {}
     return Setup(
         library=library,

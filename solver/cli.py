@@ -256,7 +256,8 @@ def _changed(settings: T, **given: Any) -> T:
 def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, a context no longer than they know positions, their library.
 
-    Raises `BadInput` where the library is none, or was made for others, and where the rank is too low for `whole`.
+    Raises `BadInput` where the library is none, or was made for others, where the rank is too low for `whole`,
+    and where a `head` would be the embedding.
     """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train
@@ -267,6 +268,9 @@ def suited(config: Config, weights: Checkpoint) -> Config:
         width = read(weights.path).hidden
         expected = f"at least {width}, the width of {weights.path.name}, as whole matrices are trained"
         require("LoRA rank", train.rank, train.rank >= width, expected)
+    if train.head:
+        expected = f"False, as the head of {weights.path.name} is its embedding; take weights where it is not, or LoRAs"
+        require("head", train.head, not read(weights.path).tied, expected)
     return replace(config, format=weights.format, near=near, engine=replace(config.engine, context=context))
 
 

@@ -33,8 +33,6 @@ LONGEST_ANSWER = formats.longest_reply()  # tokens, in every format: a shorter c
 LIKENESSES = ("states", "gradients")  # what makes tasks alike
 NEVER = 2.0  # a likeness no two tasks have
 UNSERVED = {  # forms of test-time training the engine has no way to serve → what to do instead
-    "head": "task: the engine swaps LoRA matrices on the seven projections and has one output head for all tasks; the "
-    "nearest that works is LoRA on the last projection of each layer alone, targets ('down_proj',)",
     "all": "task, with `whole` set: every matrix of the seven projections is trained itself and served as an adapter "
     "of full rank; embeddings, norms and the head stay as they are",
 }
@@ -92,9 +90,10 @@ class TrainRecipe:
     250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
     examples of several tasks, and adapters of tasks `shared-then-task` start from it. `whole`: no low rank, every
     matrix of the targets is trained itself; it is served as an adapter of full rank, for which `rank` must be as large
-    as the model is wide. `shared_steps`: its steps at
-    most, for each of its tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are
-    trained in one batch, each on its own `tokens` a step.
+    as the model is wide. `head`: the layers are frozen, and an output head of the task's own is trained from a fresh
+    draw; what is said of LoRAs then plays no part. `shared_steps`: steps of a shared adapter at most, for each of its
+    tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are trained in one batch, each
+    on its own `tokens` a step.
     """
 
     rank: int = 32
@@ -109,6 +108,7 @@ class TrainRecipe:
     examples: int = 250
     scope: str = "task"
     whole: bool = False
+    head: bool = False
     shared_steps: int = 8
     bits: int = 16
     side_by_side: int = 1
@@ -124,8 +124,12 @@ class TrainRecipe:
         require(
             "adapter scope", self.scope, self.scope in SCOPES, UNSERVED.get(self.scope, f"one of {', '.join(SCOPES)}")
         )
+        expected = "no `whole` beside it, which trains the layers that a head leaves frozen; choose one of them"
+        require("head", self.head, not (self.head and self.whole), expected)
         require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
         require("adapters side by side", self.side_by_side, self.side_by_side >= 1, "at least 1")
+        alone = not self.head or self.side_by_side == 1
+        require("adapters side by side", self.side_by_side, alone, "1, as heads are trained one after another")
         require("training steps", self.steps, self.steps >= 0, "0 (no test-time training) or more")
         require("steps of a shared adapter", self.shared_steps, self.shared_steps >= 1, "at least 1 for each task")
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
@@ -278,6 +282,9 @@ class Config:
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
+        borrowed = min(self.near.warm, self.near.outright) < NEVER or (self.near.asked and self.near.by == "gradients")
+        expected = "nothing of a library but the nearest tasks by their states: its adapters and gradients are LoRAs'"
+        require("head", self.train.head, not (self.train.head and borrowed), expected)
 
 
 HOUR = 3600.0

@@ -110,7 +110,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained LoRA adapter: its directory, and the name it is served under (one name, one content)."""
+    """A trained LoRA or output head: its directory, and the name it is served under (one name, one content)."""
 
     name: str
     path: Path

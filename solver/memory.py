@@ -159,6 +159,7 @@ def _bare(
     train, engine = config.train, config.engine
     bits = min(model.bits, train.bits)
     trained = 1 if train.steps else 0
+    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank)
     least = min(engine.sequences, PROMPTS[-1])
     parts = Parts(
         context=CUDA_CONTEXT,
@@ -167,8 +168,8 @@ def _bare(
         engine_graphs=GRAPHS,
         cache=least * context * model.cache_bytes,
         trainer_weights=trained * model.weight_bytes(bits),
-        lora=trained * model.adapter(train.rank) * LORA_BYTES,
-        optimizer=trained * model.adapter(train.rank) * OPTIMIZER_BYTES,
+        lora=trained * numbers * LORA_BYTES,
+        optimizer=trained * numbers * OPTIMIZER_BYTES,
         trainer_work=trained * trainer_work(model, max(tokens, context), train.rank, checkpointing),
         engine_work=engine_work(model, context, _logits(config, least)),
     )

@@ -1,6 +1,6 @@
 """Prompts and adapters to replies, in one vLLM engine for the whole run, on a CPU as on a GPU.
 
-Knows nothing of grids or tasks. Laws: an adapter name stands for one content for ever (the prefix cache relies on it);
+Knows nothing of grids or tasks. Laws: a LoRA's name stands for one content for ever (the prefix cache relies on it);
 a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic; so
 do the log-probabilities of a reply that is handed in.
 """
@@ -12,12 +12,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from solver.clock import now
 from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
 from solver.core import Adapter, Hear, Prompt, Reading, Reply, Stop
 from solver.counters import Counters
+from solver.heads import Heads, by_head, head_of
 
 QUIET = {  # what the engine must know before it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in this process: one process start less
@@ -39,15 +40,26 @@ def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
-def on_a_gpu(settings: EngineSettings) -> dict[str, Any]:
-    """Arguments of vLLM's `LLM` for a GPU alone: what it may take when it starts, and whether it can sleep."""
-    return {"gpu_memory_utilization": settings.gpu_share, "enable_sleep_mode": settings.sleeps}
+T = TypeVar("T")
+
+
+def on_a_gpu(settings: EngineSettings, heads: bool = False) -> dict[str, Any]:
+    """Arguments of vLLM's `LLM` for a GPU alone: what it may take when it starts, and whether it can sleep.
+
+    Where `heads` are swapped no step is begun before the last one is over.
+    """
+    made: dict[str, Any] = {"gpu_memory_utilization": settings.gpu_share, "enable_sleep_mode": settings.sleeps}
+    return made | ({"async_scheduling": False} if heads else {})
 
 
 class VllmSampler:
-    """The engine. Building it loads the weights; building a second one in the same process is refused by vLLM."""
+    """The engine. Building it loads the weights; building a second one in the same process is refused by vLLM.
 
-    def __init__(self, weights: Path, settings: EngineSettings, end: int, seed: int = 0):
+    `heads`: whether adapters will be output heads. One of them serves at a time, so the requests of each are answered
+    one group after another.
+    """
+
+    def __init__(self, weights: Path, settings: EngineSettings, end: int, seed: int = 0, heads: bool = False):
         prepare(settings.threads)
         import torch
 
@@ -77,7 +89,7 @@ class VllmSampler:
             enable_prefix_caching=True,
             block_size=16 if on_gpu else 32,
             enforce_eager=not on_gpu,
-            **(on_a_gpu(settings) if on_gpu else {}),
+            **(on_a_gpu(settings, heads) if on_gpu else {}),
             enable_lora=True,
             max_loras=settings.adapters,
             max_cpu_loras=2 * settings.adapters,
@@ -87,6 +99,7 @@ class VllmSampler:
             seed=seed,
             disable_log_stats=True,
         )
+        self.heads = Heads(self.llm)
         self.asleep = False
         self.before_waking: Callable[[], None] = lambda: None  # what must happen to make room
         self.end, self.next_id = end, 1
@@ -97,6 +110,29 @@ class VllmSampler:
 
     def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
         """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
+        return self._group_by_group(self._sample, requests, stop)
+
+    def _group_by_group(
+        self, ask: Callable[[Sequence[Any], Stop], list[T | None]], requests: Sequence[Any], stop: Stop
+    ) -> list[T | None]:
+        """What `ask` makes of requests, whose last part is their adapter, in order; a head's are asked together.
+
+        Where the seconds run out, the groups that come last go without.
+        """
+        found: list[T | None] = [None] * len(requests)
+        for head, places in by_head([request[-1] for request in requests]).items():
+            self._put_on(head)
+            for place, made in zip(places, ask([requests[p] for p in places], stop), strict=True):
+                found[place] = made
+        return found
+
+    def _put_on(self, head: Adapter | None) -> None:
+        """Have a head serve what is asked next; nothing may be under way."""
+        self.wake()
+        self.heads.put_on(head)
+
+    def _sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
+        """`sample` under the head that is on."""
         engine = self.llm.llm_engine
         replies: dict[str, Reply] = {}
         names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
@@ -118,20 +154,20 @@ class VllmSampler:
     def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
         """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came.
 
-        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step.
+        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step, or waits for its
+        head where another is on.
         """
-        engine, speaking, count = self.llm.llm_engine, dict[str, tuple[int, Growing]](), 0
-        more = list(requests)
+        engine, speaking = self.llm.llm_engine, dict[str, tuple[int, Growing]]()
+        waiting, count = queued(requests, 0), len(requests)
         try:
-            while (speaking or more) and stop.remaining() > 0:
-                for number, (prompt, adapter) in enumerate(more, count):
-                    speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
-                count, more = count + len(more), []
+            while (speaking or waiting) and stop.remaining() > 0:
+                waiting = self._begin(waiting, speaking)
                 for output in self._step():
                     number, growing = speaking[output.request_id]
                     growing.take(output.outputs[0])
                     goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
-                    more += added
+                    waiting += queued(added, count)
+                    count += len(added)
                     if output.finished or not goes_on:
                         del speaking[output.request_id]
                     if not output.finished and not goes_on:
@@ -139,12 +175,25 @@ class VllmSampler:
         finally:
             engine.abort_request(sorted(speaking))
 
+    def _begin(self, waiting: Sequence[Waiting], speaking: dict[str, tuple[int, Growing]]) -> list[Waiting]:
+        """Ask what waits for the head that is on, which changes once nobody speaks; what has to wait on."""
+        if waiting and not speaking:
+            self._put_on(waiting[0][-1])
+        for number, prompt, adapter, head in waiting:
+            if head == self.heads.on:
+                speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+        return [one for one in waiting if one[-1] != self.heads.on]
+
     def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
         """Nats of each whole reply given its prompt, in order; None where `stop` came first.
 
         Each distinct prompt is computed once, or not at all where it still is in the cache; then the replies to it are
         read in one step each, over the cached prompt.
         """
+        return self._group_by_group(self._score, requests, stop)
+
+    def _score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """`score` under the head that is on."""
         engine = self.llm.llm_engine
         by_prompt: dict[tuple[tuple[int, ...], Adapter | None], list[int]] = {}
         for at, (tokens, _, adapter) in enumerate(requests):
@@ -211,7 +260,7 @@ class VllmSampler:
         self.wake()
         self.asked += 1
         name = str(self.asked)
-        lora = self._lora(adapter) if adapter else None
+        lora = self._lora(adapter) if adapter and not head_of(adapter) else None
         inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
         return name, inside
 
@@ -260,6 +309,15 @@ class VllmSampler:
             self.before_waking()
             self.llm.wake_up()
             self.asleep = False
+
+
+Waiting: TypeAlias = tuple[int, Prompt, Adapter | None, Adapter | None]
+"""(number of a request, what is asked, its adapter, its head: None the base model's)."""
+
+
+def queued(requests: Sequence[tuple[Prompt, Adapter | None]], first: int) -> list[Waiting]:
+    """The requests as they wait, numbered from `first` on."""
+    return [(number, *request, head_of(request[1])) for number, request in enumerate(requests, first)]
 
 
 class Growing:

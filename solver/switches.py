@@ -132,7 +132,7 @@ SWITCHES: tuple[Switch, ...] = (
     *_rows(
         "train.scope",
         f"{PAPER}, section 3",
-        ("task", "an adapter for each task; a trained head and all weights are refused, with why", _REFUSED),
+        ("task", "an adapter for each task", _REFUSED),
         (
             "shared",
             "one adapter for all tasks of a device",
@@ -164,6 +164,13 @@ SWITCHES: tuple[Switch, ...] = (
         "no low rank: every matrix of the targets is trained itself, and served as an adapter of full rank",
         "this project",
         f"{_TRAINER}whole_matrices_are_trained_as_if_they_were_the_model_s_own",
+    ),
+    Switch(
+        "train.head",
+        True,
+        "the layers are frozen, and an output head of the task's own is trained from a fresh draw",
+        "arXiv 1411.1792",
+        f"{_TRAINER}a_head_is_trained_alone_and_saved_alone",
     ),
     Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
     Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),

@@ -1,4 +1,4 @@
-"""Examples to a LoRA adapter on disk, with peft or Unsloth; the base weights are loaded once and never change.
+"""Examples to a LoRA adapter or an output head on disk, with peft or Unsloth; what is frozen never changes.
 
 Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed, the adapter it
 started from) alone unless the seconds ran short; what was learned before the deadline is kept.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from solver import packed
+from solver import heads, packed
 from solver.adapters import Adapters, fuse
 from solver.base_model import PEFT, UNSLOTH, Setup, lora_settings, quantization, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import ADAPTER_FILE
@@ -49,9 +49,22 @@ def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
     )
     lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
     made = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
+    if recipe.head:
+        head_alone(made)
     if how.checkpointing:
         recompute(made)
     return made
+
+
+def head_alone(model: Any) -> None:
+    """Have the output head trained in the LoRAs' place, which no product has a part of any more.
+
+    ValueError: the model has none of its own, but its embedding.
+    """
+    if model.config.tie_word_embeddings:
+        raise ValueError("the head is the embedding and can't be trained alone: train LoRAs, or take other weights")
+    model.base_model.disable_adapter_layers()
+    model.base_model.model.get_output_embeddings().weight.requires_grad_(True)
 
 
 def recompute(model: Any) -> None:
@@ -78,8 +91,10 @@ def with_unsloth(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
 
 def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> None:
     """ValueError, naming the setting, where an adapter's own settings differ from what the recipe trains."""
-    wanted = lora_settings(recipe)
-    for name in ("r", "lora_alpha", "use_rslora", "target_modules"):
+    lora = lora_settings(recipe)
+    compared = ("r", "lora_alpha", "use_rslora", "target_modules")
+    wanted = {"head": True} if recipe.head else {name: lora[name] for name in compared}
+    for name in wanted:
         came, expected = found.get(name), wanted[name]
         if isinstance(expected, list):
             came, expected = sorted(came or ()), sorted(expected)
@@ -90,10 +105,11 @@ def same_shape(found: Mapping[str, Any], recipe: TrainRecipe, path: Path) -> Non
 
 
 class LoraTrainer:
-    """One base model with LoRAs, set back to their start for every training. The model comes from Unsloth or peft.
+    """One base model with LoRAs, or with a head to be trained, set back to their start for every training.
 
-    The shipped architecture is trained packed: sequences lie end to end, each attends to itself alone, and each has its
-    own adapter, so that several tasks' adapters can be trained in one batch (`recipe.side_by_side` of them).
+    The model comes from Unsloth or peft. The shipped architecture is trained packed: sequences lie end to end, each
+    attends to itself alone, and each has its own adapter, so that several tasks' adapters can be trained in one batch
+    (`recipe.side_by_side` of them).
     """
 
     def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int, planned: Setup | None = None):
@@ -114,7 +130,8 @@ class LoraTrainer:
         self.adapters = Adapters(self.parameters, recipe.side_by_side if self.packed else 1, recipe.whole)
         if self.packed:
             packed.use(self.model.base_model.model)
-            fuse(self.model, self.adapters)
+            if not recipe.head:
+                fuse(self.model, self.adapters)
 
     def train(
         self,
@@ -170,15 +187,19 @@ class LoraTrainer:
         if not losses:
             return TrainReport(None, 0, planned)
         path = self.directory / name
-        self.adapters.save(place, self.model, path)
+        if self.recipe.head:
+            [head] = self.adapters.views(self.adapters.served, place).values()
+            heads.save(head, path)
+        else:
+            self.adapters.save(place, self.model, path)
         return TrainReport(Adapter(name, path), len(losses), planned, tuple(losses))
 
     def _load(self, place: int, adapter: Adapter) -> None:
         """A saved adapter put in a place of the batch's."""
         path = adapter.path / ADAPTER_FILE
-        same_shape(json.loads((adapter.path / "adapter_config.json").read_text()), self.recipe, adapter.path)
+        same_shape(json.loads((adapter.path / heads.SETTINGS).read_text()), self.recipe, adapter.path)
         tensors = load_file(path)
-        own = {name.replace(".default.", "."): name for name in self.parameters}
+        own = {heads.WEIGHT if self.recipe.head else n.replace(".default.", "."): n for n in self.parameters}
         if {n: t.shape for n, t in tensors.items()} != {n: self.parameters[o].shape for n, o in own.items()}:
             raise ValueError(f"{path} holds other matrices than this base model's LoRA: expected an adapter of its own")
         self.adapters.take(place, {own[n]: t for n, t in tensors.items()})

@@ -40,7 +40,7 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(
-    "name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", *SHARING, *NEAR, *DECODING})
+    "name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", "head", *SHARING, *NEAR, *DECODING})
 )
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
@@ -67,6 +67,14 @@ def test_whole_matrices_want_an_adapter_as_wide_as_the_shipped_model():
     same = replace(PRESETS["cpu"].train, whole=True, **{n: getattr(other.train, n) for n in ("rank", "alpha", "rate")})
     assert replace(other, train=PRESETS["cpu"].train, engine=PRESETS["cpu"].engine) == PRESETS["cpu"]
     assert other.train == same
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(preset):
+    full, other = PRESETS[preset], ablate.VARIANTS["head"](PRESETS[preset])
+    assert (other.train.head, other.train.side_by_side) == (True, 1)
+    same = replace(other.train, head=False, rate=full.train.rate, side_by_side=full.train.side_by_side)
+    assert replace(other, train=same) == full
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():

@@ -84,6 +84,11 @@ def test_the_shipped_weights_train_with_peft_and_their_own_loss_on_a_gpu_too(uns
     assert (how.library, how.pieces) == ("peft", False)
 
 
+def test_a_head_is_trained_with_peft_whatever_is_installed(weights, unsloth_is_installed):
+    how = setup(weights(), replace(RECIPE, head=True), 4096, True)
+    assert how.note == "adapters are trained with peft: a head alone is trained, no LoRA"
+
+
 def test_weights_that_are_stored_in_four_bits_are_trained_in_four_bits(weights, unsloth_is_installed):
     assert setup(weights(quantization_config={"load_in_4bit": True}), RECIPE, 4096, True).bits == 4
     assert setup(weights(), replace(RECIPE, bits=4), 4096, True).bits == 4

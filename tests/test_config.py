@@ -14,6 +14,7 @@ from solver.config import (
     Config,
     DataRecipe,
     EngineSettings,
+    NearSettings,
     ProgramSettings,
     SearchSettings,
     TrainRecipe,
@@ -83,10 +84,13 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         ),
         (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task, shared, shared-then-task"),
         (
-            lambda: TrainRecipe(scope="head"),
-            "adapter scope is 'head': expected task: the engine swaps LoRA matrices on the seven projections and has "
-            "one output head for all tasks; the nearest that works is LoRA on the last projection of each layer alone, "
-            "targets ('down_proj',)",
+            lambda: TrainRecipe(head=True, whole=True),
+            "head is True: expected no `whole` beside it, which trains the layers that a head leaves frozen; choose "
+            "one of them",
+        ),
+        (
+            lambda: TrainRecipe(head=True, side_by_side=2),
+            "adapters side by side is 2: expected 1, as heads are trained one after another",
         ),
         (
             lambda: TrainRecipe(scope="all"),
@@ -170,6 +174,7 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             rslora=False,
             targets=("q_proj", "v_proj"),
             bits=4,
+            head=True,
             data=DataRecipe("leave-one-out", True, TRANSFORMATIONS, "input", "all"),
         ),
         engine=EngineSettings(context=1024, rank=8, threads=1),
@@ -218,3 +223,15 @@ def test_four_bits_are_refused_where_the_machine_cannot_hold_them(cuda, installe
     assert str(caught.value) == message
     require_machine(TrainRecipe(), cuda, installed)
     require_machine(TrainRecipe(bits=4), True, True)
+
+
+@pytest.mark.parametrize("near", [{"warm": 0.5}, {"outright": 0.5}, {"count": 1, "by": "gradients"}])
+def test_a_head_takes_nothing_of_a_library_that_was_made_with_loras(near):
+    recipe = TrainRecipe(head=True)
+    assert Config(train=recipe, near=NearSettings("folder", count=1)).train.head
+    with pytest.raises(BadInput) as caught:
+        Config(train=recipe, near=NearSettings("folder", **near))
+    assert str(caught.value) == (
+        "head is True: expected nothing of a library but the nearest tasks by their states: its adapters and gradients "
+        "are LoRAs'"
+    )

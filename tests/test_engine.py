@@ -1,10 +1,14 @@
 """The real engine and the real trainer with the shipped weights, on whatever this machine has."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from solver import augment, checkpoint, config, formats, tasks
+from solver import augment, checkpoint, config, formats, search, tasks
+from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.core import Prompt
 from solver.examples import leave_one_out
@@ -142,3 +146,75 @@ def test_the_tally_counts_replies_prompts_the_cache_and_adapters(sampler, traine
     assert sums["seconds"] > 0
     sampler.sample(requests, soon())
     assert sampler.counters.take()["cached_tokens"] > 0
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory, small_tasks):
+    """Heads of the two smallest tasks, so far trained that they say something of their own."""
+    from solver.trainer import LoraTrainer
+
+    recipe = replace(RECIPE, head=True, steps=48, rate=1e-2)
+    trainer = LoraTrainer(checkpoint.SHIPPED, recipe, tmp_path_factory.mktemp("heads"), SETTINGS.context)
+    lessons = [(f"head-{task.id}", leave_one_out(task, 8, 0, 1024)) for task in small_tasks[:2]]
+    return [trainer.train(name, examples, 0, soon()).adapter for name, examples in lessons]
+
+
+def with_head(adapter):
+    """The base model in transformers with a head in its own one's place."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.SHIPPED, dtype=torch.bfloat16)
+    if adapter is not None:
+        model.lm_head.weight.data.copy_(load_file(adapter.path / ADAPTER_FILE)["lm_head.weight"])
+    return model
+
+
+def test_heads_a_lora_and_the_base_model_in_one_call_each_say_what_transformers_says(
+    sampler, trainer, small_tasks, heads
+):
+    """In order, and the base model's replies are bit by bit those from before any head was on."""
+    lora = trainer.train("lora", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    prompts = [prompt_for(task) for task in small_tasks[:4]]
+    before = sampler.sample([(p, None) for p in prompts], soon())
+    users = (heads[0], None, lora, heads[1])
+    requests = [(p, user) for p in prompts for user in users]
+    replies = dict(zip(requests, sampler.sample(requests, soon()), strict=True))
+    assert sampler.sample([(p, None) for p in prompts], soon()) == before
+    for head, other in ((heads[0], None), (heads[1], heads[0]), (None, heads[1])):
+        said = [(p, replies[p, head]) for p in prompts]
+        gaps, wrong = (
+            np.concatenate([np.abs(hf_logprobs(model, p, r) - r.logprobs) for p, r in said])
+            for model in (with_head(head), with_head(other))
+        )
+        assert gaps.mean() < 0.02
+        assert wrong.mean() > 5 * gaps.mean()
+    assert [replies[p, None].tokens for p in prompts] == [r.tokens for r in before]
+    assert [replies[p, lora] for p in prompts] != [replies[p, None] for p in prompts]
+
+
+def test_readings_under_two_heads_are_those_of_transformers(sampler, small_tasks, heads):
+    prompts = [prompt_for(task) for task in small_tasks[:4]]
+    replies = sampler.sample([(p, None) for p in prompts], soon())
+    users = (heads[0], None, heads[1])
+    readings = [(p.tokens, r.tokens, user) for p, r in zip(prompts, replies, strict=True) for user in users]
+    nats = np.array(sampler.score(readings, soon())).reshape(len(prompts), len(users))
+    for column, user in enumerate(users):
+        model = with_head(user)
+        expected = [hf_logprobs(model, p, r) for p, r in zip(prompts, replies, strict=True)]
+        lengths = np.array([len(e) for e in expected])
+        assert np.abs(nats[:, column] - [e.sum() for e in expected]).mean() < 0.02 * lengths.mean()
+    assert np.ptp(nats, axis=1).min() > 1.0  # heads differ by more
+
+
+def test_a_search_under_two_heads_finds_what_it_finds_under_each_alone(sampler, small_tasks, heads):
+    requests = [(prompt_for(task), user) for task in small_tasks[:3] for user in (heads[0], None, heads[1])]
+    p_min = 0.02
+    together = search.search(requests, sampler, soon(), p_min, greedy=True)
+    for request, found in zip(requests, together, strict=True):
+        [alone] = search.search([request], sampler, soon(), p_min, greedy=True)
+        likely = {r.tokens: r.logprob for r in found.replies if r.logprob > np.log(2 * p_min)}
+        assert likely.keys() <= {r.tokens for r in alone.replies}
+        assert {r.tokens for r in alone.replies if r.logprob > np.log(2 * p_min)} <= {r.tokens for r in found.replies}
+        gaps = [abs(r.logprob - likely[r.tokens]) for r in alone.replies if r.tokens in likely]
+        assert max(gaps, default=0.0) < 0.2
+    assert sum(len(found.replies) for found in together) > len(requests)

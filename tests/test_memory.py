@@ -78,6 +78,14 @@ def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_ha
     assert made.parts.trainer_weights == made.parts.engine_weights == 8_044_936_192
 
 
+def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
+    """Llama 3: 128,256 rows of 4,096; the shipped model: 116 outputs of 256."""
+    head = replace(H200, train=replace(H200.train, head=True, side_by_side=1))
+    for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * 256)):
+        made = plan(model, CARDS["h200"], head)
+        assert made.parts.lora + made.parts.optimizer == numbers * 24
+
+
 def test_the_whole_vocabulary_costs_the_engine_a_row_a_sequence_and_a_whole_reply_where_candidates_are_read_again():
     assert engine_work(QWEN3_4B, 4096, 300) - engine_work(QWEN3_4B, 4096, 0) == 300 * 151_936 * 12
     reread = replace(H200, search=SearchSettings(views=4))

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 import pytest
 import torch
@@ -117,6 +118,16 @@ def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_beg
     assert config.near.content == neighbours.digest(tmp_path)
     with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 256, the width of grid-5m"):
         cli.suited(replace(CONFIG, train=TrainRecipe(whole=True)), weights)
+
+
+def test_a_head_of_its_own_is_wanted_of_the_weights_whose_head_is_trained(tmp_path):
+    config = replace(CONFIG, train=TrainRecipe(head=True))
+    assert cli.suited(config, checkpoint.check(checkpoint.SHIPPED)).train.head
+    tied = checkpoint.check(checkpoints.nvarc(tmp_path / "tied"))
+    with pytest.raises(
+        BadInput, match="head is True: expected False, as the head of tied is its embedding; take weights"
+    ):
+        cli.suited(config, tied)
 
 
 # ---- in the algorithm ------------------------------------------------------------------------------------------------

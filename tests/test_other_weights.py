@@ -52,3 +52,52 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
         assert (entry["steps"], len(entry["losses"])) == (1, 1)
         assert sum(map(len, entry["candidates"])) + entry["rejected"] == views
         assert entry["notes"] == []
+
+
+HEADS = """
+import json, sys
+from pathlib import Path
+import torch
+from solver import heads
+from solver.clock import Deadline
+from solver.config import EngineSettings
+from solver.core import Adapter, Prompt, View
+from solver.sampler import VllmSampler
+weights, end = Path(sys.argv[1]), int(sys.argv[2])
+settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=2, sequences=8)
+sampler = VllmSampler(weights, settings, end, heads=True)
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+drawn = {None: model.lm_head.weight.detach().clone()}
+for name in "ab":
+    weight = torch.empty_like(drawn[None]).uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(ord(name)))
+    heads.save(weight, weights.parent / name)
+    drawn[Adapter(name, weights.parent / name)] = weight
+prompts = [Prompt("task", 0, View(), tuple(range(1 + n, 9 + n)), 20) for n in range(3)]
+def ask(*users):
+    requests = [(prompt, user) for prompt in prompts for user in users]
+    return dict(zip(requests, sampler.sample(requests, Deadline.after(100)), strict=True))
+def gap(reply, prompt, user):
+    model.lm_head.weight.data.copy_(drawn[user])
+    ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+    with torch.no_grad():
+        nats = model(ids).logits[0, len(prompt.tokens) - 1 : -1].float().log_softmax(-1)
+    said = nats.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0]
+    return float((said - torch.tensor(reply.logprobs)).abs().mean())
+before, found, after = ask(None), ask(*drawn), ask(None)
+right = [gap(reply, prompt, user) for (prompt, user), reply in found.items()]
+wrong = [gap(reply, prompt, other) for (prompt, user), reply in found.items() for other in drawn if other != user]
+print(json.dumps([before == after, max(right), min(wrong)]))
+"""
+
+
+def test_heads_are_served_by_the_engines_own_layer_as_transformers_would(tmp_path, monkeypatch):
+    """It pads the vocabulary, and on a CPU multiplies with a copy of its weight: replies must follow each change."""
+    monkeypatch.setitem(checkpoints.SIZES, "tie_word_embeddings", False)
+    command = [sys.executable, "-c", HEADS, str(checkpoints.nvarc(tmp_path / "weights")), "15"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    same, right, wrong = json.loads(ran.stdout.splitlines()[-1])
+    assert same
+    assert right < 0.05
+    assert wrong > 10 * right

@@ -165,4 +165,5 @@ def test_a_gpus_engine_is_told_its_share_and_whether_it_sleeps():
         "gpu_memory_utilization": 0.4,
         "enable_sleep_mode": True,
     }
+    assert on_a_gpu(EngineSettings(), heads=True)["async_scheduling"] is False
     assert module.QUIET["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"

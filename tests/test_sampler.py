@@ -1,4 +1,4 @@
-"""What the sampler does around the engine, without one: replies as they grow, and what may be read from the cache."""
+"""What the sampler does around the engine, without one: replies that grow, heads in turns, what the cache may hold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+import torch
+from fakes import FakeStop
 
-from solver.core import Prompt, View
+from solver.core import Adapter, Prompt, View
+from solver.heads import save
 from solver.sampler import Growing, VllmSampler, hide_tail, read_nats
 
 BLOCK = 4
@@ -101,6 +104,89 @@ def test_the_nats_of_a_reply_are_those_of_its_tokens_alone():
 def test_what_was_found_in_the_cache_instead_of_computed_is_not_believed():
     assert read_nats(output(cached=3), ((1, 2, 3), (7, 8), None)) is None
     assert read_nats(output(cached=0, tokens=(1, 2, 3, 0, 8)), ((1, 2, 3), (7, 8), None)) is None
+
+
+class Speaking:
+    """An engine whose every reply is three tokens, each the number of the head that was on when it was said."""
+
+    def __init__(self, heads: dict[Adapter | None, int]):
+        self.heads, self.on, self.begun, self.spoken = heads, None, 0, dict[str, int]()
+        self.llm_engine = self
+
+    def put_on(self, head):
+        assert not self.spoken, "a head was changed while somebody spoke"
+        self.on = head
+
+    def begin(self, prompt, adapter, watched):
+        self.begun += 1
+        self.spoken[str(self.begun)] = 0
+        return str(self.begun)
+
+    def step(self):
+        outputs = []
+        for name in list(self.spoken):
+            self.spoken[name] += 1
+            piece, over = said({self.heads[self.on]: -1.0}), self.spoken[name] == 3
+            piece.finish_reason = "stop" if over else None
+            outputs.append(SimpleNamespace(request_id=name, outputs=[piece], finished=over))
+            if over:
+                del self.spoken[name]
+        return outputs
+
+    def abort_request(self, names):
+        for name in names:
+            self.spoken.pop(name, None)
+
+
+@pytest.fixture
+def speaking(tmp_path):
+    """(sampler, its engine, three adapters: two heads and none)."""
+    adapters = [Adapter(name, tmp_path / name) for name in "ab"]
+    for adapter in adapters:
+        save(torch.zeros(2, 2), adapter.path)
+    engine = Speaking({adapters[0]: 1, adapters[1]: 2, None: 0})
+    sampler = VllmSampler.__new__(VllmSampler)  # not built: no engine is started
+    sampler.llm, sampler.heads, sampler.asleep = engine, engine, False
+    sampler._add, sampler._step = engine.begin, engine.step
+    return sampler, engine, [*adapters, None]
+
+
+def test_requests_of_several_heads_are_answered_by_their_own_and_in_order(speaking):
+    sampler, engine, adapters = speaking
+    asked = [adapters[n] for n in (1, 0, 2, 0, 1, 2)]
+    replies = sampler.sample([(prompt(), adapter) for adapter in asked], FakeStop())
+    assert [reply.tokens for reply in replies] == [(engine.heads[adapter],) * 3 for adapter in asked]
+
+
+def test_heads_whose_turn_never_came_leave_their_requests_unanswered(speaking):
+    sampler, _, (first, second, _) = speaking
+    replies = sampler.sample([(prompt(), a) for a in (first, second)], FakeStop(left=3.0, cost=1.0))
+    assert [reply and reply.tokens for reply in replies] == [(1, 1, 1), None]
+
+
+def test_readings_are_made_by_their_heads_and_given_back_in_order(speaking):
+    sampler, engine, (first, second, none) = speaking
+    sampler._score = lambda requests, stop: [100 * engine.heads[engine.on] + tokens[0] for tokens, _, _ in requests]
+    readings = [((n,), (7,), adapter) for n, adapter in enumerate((first, none, second, first))]
+    assert sampler.score(readings, FakeStop()) == [100, 1, 202, 103]
+
+
+def test_what_is_added_while_others_speak_is_heard_under_its_own_head_and_number(speaking):
+    sampler, engine, (first, second, none) = speaking
+    asked = [first, second, none]
+    heard: dict[int, list[int]] = {}
+
+    def hear(number, piece):
+        heard.setdefault(number, []).extend(piece.tokens)
+        added = [second, first] if number == 0 and len(heard[0]) == 2 else []
+        added += [none] if number == 1 and len(heard[1]) == 1 else []
+        asked.extend(added)
+        return not (number == 2 and len(heard[2]) == 2), [(prompt(), adapter) for adapter in added]
+
+    sampler.stream([(prompt(), adapter) for adapter in asked], FakeStop(), hear)
+    assert len(asked) == 6
+    expected = {n: [engine.heads[adapter]] * 3 for n, adapter in enumerate(asked)}
+    assert heard == {**expected, 2: [0, 0]}  # which was withdrawn
 
 
 @pytest.mark.engine

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -608,3 +609,90 @@ def test_whole_matrices_are_trained_as_if_they_were_the_model_s_own(weights: Pat
 def test_whole_matrices_of_a_model_wider_than_the_rank_are_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"want a LoRA rank of at least .*: raise the rank, or train LoRAs"):
         LoraTrainer(weights, replace(RECIPE, whole=True, rank=8), tmp_path, 2048)
+
+
+# ---- a head alone ----------------------------------------------------------------------------------------------------
+
+HEAD = replace(RECIPE, head=True)
+
+
+@pytest.fixture(scope="module")
+def headed(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraTrainer:
+    return LoraTrainer(weights, HEAD, tmp_path_factory.mktemp("heads"), 2048)
+
+
+def test_a_head_is_trained_alone_and_saved_alone(headed: LoraTrainer, weights: Path) -> None:
+    frozen = {n: p.detach().clone() for n, p in headed.model.named_parameters() if "lm_head" not in n}
+    report = headed.train("head", examples(), 0, FakeStop())
+    after = dict(headed.model.named_parameters())
+    assert all(torch.equal(after[n], p) for n, p in frozen.items())
+    assert after.keys() - frozen.keys() == {n for n, p in after.items() if p.requires_grad} == {*headed.parameters}
+    assert all(later < earlier for earlier, later in pairwise(report.losses))
+    assert report.adapter is not None
+    settings = report.adapter.path / "adapter_config.json"
+    assert {*report.adapter.path.iterdir()} == {report.adapter.path / "adapter_model.safetensors", settings}
+    assert json.loads(settings.read_text()) == {"head": True}
+    [(name, saved)] = matrices(report).items()
+    base = load_file(weights / "model.safetensors")[name]
+    assert (name, saved.shape, saved.dtype) == ("lm_head.weight", base.shape, base.dtype)
+
+
+def test_a_head_is_the_same_byte_for_byte_by_seed_and_name_whatever_was_trained_before(
+    headed: LoraTrainer, weights: Path, tmp_path: Path
+) -> None:
+    first = learned(headed)
+    assert learned(headed, "two", STACK) != first
+    assert learned(headed, seed=1) != first
+    assert learned(headed) == first
+    assert learned(LoraTrainer(weights, HEAD, tmp_path, 2048)) == first
+
+
+def test_a_head_is_the_one_adamw_comes_to_from_a_fresh_draw_over_the_base_models_states(
+    exact: Any, weights: Path, tmp_path: Path
+) -> None:
+    recipe = replace(HEAD, tokens=10**6, steps=5)
+    trainer, mixed = exact(recipe, tmp_path), [*examples(cap=3), *examples(STACK, cap=3)]
+    trainer.adapters.draw(0, seed_for(0, "one", "adapter"))
+    [start] = trainer.adapters.views(trainer.adapters.served.clone(), 0).values()
+    report = trainer.train("one", mixed, 0, FakeStop())
+    model = GridQwen3ForCausalLM.from_pretrained(weights, dtype=torch.float32).requires_grad_(False)
+    assert start.abs().max() == pytest.approx(1 / math.sqrt(model.config.hidden_size), rel=0.01)
+    assert not torch.allclose(start, model.lm_head.weight, atol=0.1)
+    model.lm_head.requires_grad_(True)
+    book = SimpleNamespace(
+        named_parameters=lambda: [("head", model.lm_head.weight)], base_model=SimpleNamespace(model=model)
+    )
+    assert report.losses == pytest.approx(by_the_book(book, {"head": start}, recipe, mixed), rel=1e-5)
+    assert apart(matrices(report), {"lm_head.weight": model.lm_head.weight.detach()}) < CLOSE
+
+
+def test_a_head_can_start_from_another_and_from_no_lora(
+    headed: LoraTrainer, trainer: LoraTrainer, tmp_path: Path
+) -> None:
+    start = saved(headed, tmp_path)
+    first = headed.train("two", examples(), 0, FakeStop())
+    later = headed.train("two", examples(), 0, FakeStop(), start)
+    assert later.losses[0] < first.losses[-1]
+    with pytest.raises(ValueError, match="head is None: expected True"):
+        headed.train("two", examples(), 0, FakeStop(), saved(trainer, tmp_path, "lora"))
+    with pytest.raises(ValueError, match="r is None: expected 8"):
+        trainer.train("two", examples(), 0, FakeStop(), start)
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_the_head_of_a_model_of_another_architecture_is_trained_alone_too(
+    plain: Path, tmp_path: Path, pieces: bool
+) -> None:
+    trainer = LoraTrainer(plain, HEAD, tmp_path, 2048, gpu_like(plain, pieces=pieces, checkpointing=pieces))
+    report = trainer.train("one", examples(cap=2), 0, FakeStop())
+    assert report.losses[-1] < report.losses[0]
+    assert {*trainer.parameters} == {"base_model.model.lm_head.weight"}
+    assert matrices(report)["lm_head.weight"].shape == (formats.VOCABULARY, 32)
+
+
+def test_a_head_that_is_the_embedding_is_refused(plain: Path, tmp_path: Path) -> None:
+    model = Qwen3ForCausalLM.from_pretrained(plain)
+    model.config.tie_word_embeddings = True
+    model.save_pretrained(tmp_path / "tied")
+    with pytest.raises(ValueError, match="the head is the embedding and can't be trained alone"):
+        LoraTrainer(tmp_path / "tied", HEAD, tmp_path, 2048)
