@@ -16,7 +16,7 @@ from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
-from solver.vote import DEFAULT, RULES, VOTE_WORTH
+from solver.vote import DEFAULT, PLAIN, RULES, VOTE_WORTH
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
@@ -270,10 +270,8 @@ class Config:
         require("share of shared adapters", self.shared_share, 0 < self.shared_share < 1, "between 0 and 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
         reread = self.rule not in VOTE_WORTH or self.search.views > 0
-        others = ", ".join(rule for rule in RULES if rule not in VOTE_WORTH)
-        require(
-            "voting rule", self.rule, reread, f"candidates re-read for it (search.views, --reread), or one of {others}"
-        )
+        expected = f"candidates re-read for it (search.views, --reread), or one of {', '.join(PLAIN)}"
+        require("voting rule", self.rule, reread, expected)
         require("format", self.format, self.format in families.NAMES, f"one of {', '.join(families.NAMES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
