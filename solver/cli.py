@@ -259,12 +259,14 @@ def _changed(settings: T, **given: Any) -> T:
 def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, a context no longer than they know positions, their library.
 
-    Raises `BadInput` where the library is none, or was made for others, and where the rank is too low for `whole`.
+    Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, and where the
+    rank is too low for `whole`.
     """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train
     if near.library:
-        neighbours.load(Path(near.library), weights.sha256)
+        library = neighbours.load(Path(near.library), weights.sha256)
+        neighbours.require_use(library, near, train, config.engine.rank)
         near = replace(near, content=neighbours.digest(Path(near.library)))
     if train.whole:
         width = read(weights.path).hidden

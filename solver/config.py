@@ -276,6 +276,21 @@ class Config:
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
+        self._refuse_what_would_be_ignored()
+
+    def _refuse_what_would_be_ignored(self) -> None:
+        scope, near, steps = self.train.scope, self.near, self.train.steps
+        none = f"leave other tasks out (no --nearest, near.warm and near.outright {NEVER:g})"
+        expected = f"at least 1, as other tasks are learnt from; or {none}"
+        require("training steps", steps, steps > 0 or not near.asked, expected)
+        expected = "task, as 0 training steps train nothing that could be shared; or at least 1 step"
+        require("adapter scope", scope, steps > 0 or scope == "task", expected)
+        expected = f"task or shared-then-task, as an adapter that is shared learns from its tasks alone; or {none}"
+        require("adapter scope", scope, scope != "shared" or not near.asked, expected)
+        expected = (
+            f"task, as adapters start from other tasks' (near.warm), not from a shared one; or near.warm {NEVER:g}"
+        )
+        require("adapter scope", scope, scope != "shared-then-task" or near.warm >= NEVER, expected)
 
 
 HOUR = 3600.0

@@ -42,6 +42,7 @@ from solver.neighbours import Near, Nearest
 
 NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
+NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
 
 
 @dataclass
@@ -88,11 +89,7 @@ def solve(
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work if number != BASE and config.train.scope != "task" else ():
-        item.start = shared.get(item.task.id)
-        if item.start is None:
-            item.notes.append("no shared adapter: the base weights in its place")
-        if config.train.scope == "shared":
-            item.adapter = item.start
+        borrow(item, shared.get(item.task.id), config)
     if number != BASE and config.train.steps and config.train.scope != "shared":
         if near is not None:
             consult(work, near, config, stop)
@@ -125,6 +122,17 @@ def share(
     return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
 
 
+def borrow(item: Work, adapter: Adapter | None, config: Config) -> None:
+    """Have a task start from the adapter it shares with others or, as the scope has it, be answered with that one."""
+    item.start = adapter
+    if adapter is None:
+        item.notes.append("no shared adapter: the base weights in its place")
+    elif config.train.scope == "shared":
+        item.adapter = adapter
+        if why := fallback(item.task, config.train):
+            item.notes.append(why)
+
+
 def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline) -> None:
     """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is.
 
@@ -142,12 +150,14 @@ def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline)
             item.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
         item.seconds["compare"] = now() - started
         first = item.near[0] if item.near else None
-        if first is None or first.adapter is None:
+        if first is None or first.similarity < min(config.near.warm, config.near.outright):
             continue
-        if first.similarity >= config.near.outright:
+        if first.adapter is None:
+            item.notes.append(f"{first.task.id} is alike enough (likeness {first.similarity:.3f}), but has no adapter")
+        elif first.similarity >= config.near.outright:
             item.adapter, item.outright = first.adapter, True
             item.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
-        elif first.similarity >= config.near.warm and item.start is None:
+        else:
             item.start = first.adapter
             item.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
 
@@ -216,17 +226,25 @@ def lesson(item: Work, number: int, config: Config) -> Lesson:
     others = [other.task for other in item.near[: config.near.count]]
     if others:
         theirs = joint(others, config.train, item.seed, config.engine.context, item.format)
+        if not theirs and NONE_FIT not in item.notes:
+            item.notes.append(NONE_FIT)
         examples = mixed(examples, theirs, config.near.share, config.train.examples)
     return Lesson(name, examples, item.seed, item.start)
 
 
 def mixed(own: Sequence[Example], others: Sequence[Example], share: float, cap: int) -> list[Example]:
-    """At most `cap` examples in turns: `share` of them the others', as long as both last."""
+    """At most `cap` examples in turns, `share` of them the others', until the task's own have run out.
+
+    Where the others' run out first, or there are none, its own go on, but not if it was to learn from others alone.
+    """
+    if not own or not others:
+        return list(own or others)[:cap]
     taken: list[Example] = []
     first, second = iter(own), iter(others)
     for at in range(cap):
-        source = second if int((at + 1) * share) > int(at * share) else first
-        example = next(source, None)
+        theirs = int((at + 1) * share) > int(at * share)
+        example = next(second, None) if theirs else None
+        example = next(first, None) if example is None and share < 1 else example
         if example is None:
             break
         taken.append(example)

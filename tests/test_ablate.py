@@ -18,7 +18,7 @@ from test_replay import task_set
 from solver import ablate, answers, pool, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.config import PRESETS
+from solver.config import PRESETS, NearSettings
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
 from solver.pretrain.train import Recipe
@@ -30,6 +30,14 @@ WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 SHARING = ("shared", "shared-then-task")
 NEAR = ("nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright")
 DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
+
+
+def test_without_training_nothing_is_shared_and_nobody_learnt_from():
+    near = NearSettings("folder", count=4, warm=0.9)
+    asking = replace(PRESETS["cpu"], near=near)
+    sharing = replace(PRESETS["cpu"], train=replace(PRESETS["cpu"].train, scope="shared"))
+    assert not ablate.VARIANTS["no-ttt"](asking).near.asked
+    assert ablate.VARIANTS["no-ttt"](sharing) == ablate.VARIANTS["no-ttt"](PRESETS["cpu"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)

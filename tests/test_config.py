@@ -14,6 +14,7 @@ from solver.config import (
     Config,
     DataRecipe,
     EngineSettings,
+    NearSettings,
     ProgramSettings,
     SearchSettings,
     TrainRecipe,
@@ -27,6 +28,8 @@ from solver.config import (
 from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost
 from solver.tasks import BadInput
+
+LEFT_OUT = "leave other tasks out (no --nearest, near.warm and near.outright 2)"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,25 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (
             lambda: Config(train=TrainRecipe(rank=64)),
             "LoRA rank is 64: expected at most the engine's, 32; lower it, or raise the engine's to 64",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(steps=0), near=NearSettings("x", count=4)),
+            f"training steps is 0: expected at least 1, as other tasks are learnt from; or {LEFT_OUT}",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(steps=0, scope="shared-then-task")),
+            "adapter scope is 'shared-then-task': expected task, as 0 training steps train nothing that could be "
+            "shared; or at least 1 step",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(scope="shared"), near=NearSettings("x", outright=0.9)),
+            "adapter scope is 'shared': expected task or shared-then-task, as an adapter that is shared learns from "
+            f"its tasks alone; or {LEFT_OUT}",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(scope="shared-then-task"), near=NearSettings("x", warm=0.9)),
+            "adapter scope is 'shared-then-task': expected task, as adapters start from other tasks' (near.warm), not "
+            "from a shared one; or near.warm 2",
         ),
         (lambda: EngineSettings(gpu_share=1.0), "gpu_share is 1.0: expected a share between 0 and 1"),
         (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),

@@ -472,6 +472,14 @@ def test_tasks_that_share_an_adapter_are_all_sampled_with_it():
     assert all(right(Voted(r, standing(r, t, CONFIG.rule)), t) for r, t in zip(results, TASKS, strict=True))
 
 
+def test_what_a_shared_adapter_could_not_be_trained_on_is_said_of_the_task_it_is_about():
+    note = "one demonstration leaves no context for leave-one-out: trained end to end on that pair"
+    for scope in ("shared", "shared-then-task"):
+        notes = {r.task_id: r.notes for r in sharing(scope, {task.id: OURS for task in TASKS})[2]}
+        assert notes == {"mirror": (), "stack": (), "single": (note,)}, scope
+    assert not any(note in result.notes for result in sharing("shared", {})[2])  # none was trained
+
+
 def test_adapters_of_tasks_start_from_the_shared_one_which_is_kept():
     trainer, sampler, _ = sharing("shared-then-task", {"mirror": OURS, "stack": OURS})
     assert dict(zip((name for name, *_ in trainer.calls), trainer.starts, strict=True)) == {
