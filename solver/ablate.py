@@ -33,6 +33,7 @@ WHOLE = 256  # the rank at which an adapter of the shipped weights can be any ch
 WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
 NEAREST = 4  # tasks of the library that are learnt from, too
 SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
+DRAWN = 2  # replies a view, at temperature 1, to half as many views
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
 LEAST = 1.0  # seconds a variant gets to write what it has, where it was interrupted with none left
 FULL = "full"  # what the others are compared with, and whose candidates are voted on where no run is named
@@ -51,7 +52,18 @@ def _data(**changes: object) -> Callable[[Config], Config]:
 
 def searching(rule: str, views: int = 0) -> Callable[[Config], Config]:
     """A variant with every likely answer in the greedy one's place, re-read under so many views, voted on by a rule."""
-    return lambda config: replace(config, rule=rule, search=replace(config.search, p_min=LIKELY, views=views))
+
+    def change(config: Config) -> Config:
+        search = replace(config.search, p_min=LIKELY, views=views, temperature=0.0, samples=1)
+        return replace(config, rule=rule, search=search)
+
+    return change
+
+
+def sampled(config: Config) -> Config:
+    """As many replies, but drawn at temperature 1, several from each view, of which there are fewer."""
+    search = replace(config.search, p_min=0.0, temperature=1.0, samples=DRAWN)
+    return replace(config, views=max(1, config.views // DRAWN), search=search)
 
 
 def nearing(**settings: Any) -> Callable[[Config], Config]:
@@ -76,7 +88,10 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "all-transformations": _data(transformations=TRANSFORMATIONS),
     "input-only": _data(sides="input"),
     "output-only": _data(sides="output"),
-    "greedy-flat": lambda c: replace(c, rule="flat"),
+    "greedy-flat": lambda c: replace(c, rule="flat", search=replace(c.search, p_min=0.0)),
+    "identity": lambda c: replace(c, views=1, quick_views=min(1, c.quick_views)),
+    "two-orders": lambda c: replace(c, orders=2),
+    "temperature": sampled,
     "search-flat": searching("flat"),
     "search-poe": searching("product_of_experts", SCORING_VIEWS),
     "search-count-nll": searching("count_minus_nll", SCORING_VIEWS),

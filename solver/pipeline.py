@@ -7,13 +7,13 @@ Law: whatever fails for one task, the others are answered; a candidate is always
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
-from solver.config import Config
+from solver.config import Config, SearchSettings
 from solver.core import (
     ADAPTER,
     BASE,
@@ -43,6 +43,7 @@ from solver.neighbours import Near, Nearest
 NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
 NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
+GREEDY = SearchSettings()  # how quick answers are asked for
 
 
 @dataclass
@@ -95,11 +96,11 @@ def solve(
             consult(work, near, config, stop)
         teach([item for item in work if not item.outright], number, trainer, config, train_seconds, stop)
     if number == BASE:
-        ask(work, config.quick_views, sampler, config, stop, hurried)
+        ask(work, config.quick_views, sampler, config, stop, hurried, GREEDY)
     elif config.search.p_min:
         find(work, config.views, sampler, config, stop)
     else:
-        ask(work, config.views, sampler, config, stop, hurried)
+        ask(work, config.views, sampler, config, stop, hurried, config.search)
     if number != BASE and config.search.views and isinstance(sampler, Scorer):
         reread(work, sampler, config, stop)
     own = [item for item in work if not item.outright and item.adapter != shared.get(item.task.id)]
@@ -259,11 +260,17 @@ def keep(item: Work, made: TrainReport) -> None:
 
 
 def ask(
-    work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline, hurried: bool = False
+    work: Sequence[Work],
+    views: int,
+    sampler: Sampler,
+    config: Config,
+    stop: Deadline,
+    hurried: bool,
+    how: SearchSettings,
 ) -> None:
     """Sample every view of every test input in one batch, or, `hurried`, in quarters; read the replies."""
     started = now()
-    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
+    asked = [(item, one) for item in work for view in prompts(item, views, config) for one in drawn(item, view, how)]
     asked.sort(key=lambda pair: pair[1][0])
     replies: list[Reply | None] = []
     for _, batch in groupby(asked, lambda pair: 4 * pair[1][0] // views if hurried else 0):
@@ -275,13 +282,25 @@ def ask(
     for item in work:
         item.seconds["sample"] = (now() - started) / len(work)
         if unfinished[item.task.id]:
-            item.notes.append(f"out of time for {unfinished[item.task.id]} views")
+            item.notes.append(
+                f"out of time for {unfinished[item.task.id]} {'views' if how.samples == 1 else 'replies'}"
+            )
+
+
+def drawn(item: Work, numbered: tuple[int, Prompt], how: SearchSettings) -> list[tuple[int, Prompt]]:
+    """A view's prompt as often as it is asked: once greedily, or for so many replies drawn by seeds of their own."""
+    number, prompt = numbered
+    if not how.temperature:
+        return [numbered]
+    names = [f"reply {sample} to view {number} of test {prompt.test}" for sample in range(how.samples)]
+    seeds = [seed_for(item.seed, item.task.id, name) for name in names]
+    return [(number, replace(prompt, temperature=how.temperature, seed=seed)) for seed in seeds]
 
 
 def find(work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline) -> None:
     """`ask`, but for every likely answer under each view instead of the greedy one."""
     started = now()
-    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config.engine.context)]
+    asked = [(item, prompt) for item in work for prompt in prompts(item, views, config)]
     asked.sort(key=lambda pair: pair[1][0])
     share = config.search.share if config.search.views else 1.0
     answers = search.candidates(
@@ -326,9 +345,9 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
         item.seconds["score"] = (now() - started) / len(work)
 
 
-def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
+def prompts(item: Work, views: int, config: Config) -> list[tuple[int, Prompt]]:
     """(number of the view, prompt) for every view of every test input that fits the context, in tokens."""
-    task = item.task
+    task, context = item.task, config.engine.context
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
@@ -340,7 +359,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
             )
         shown = Task(task.id, kept, (grid,))
         full = 0
-        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}")):
+        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}", config.orders)):
             seen = augment.apply_task(view, shown)
             tokens = tuple(item.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))

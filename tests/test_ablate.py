@@ -29,7 +29,7 @@ WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 SHARING = ("shared", "shared-then-task")
 NEAR = ("nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright")
-DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
+DECODING = ("identity", "two-orders", "temperature", "greedy-flat", "search-flat", "search-poe", "search-count-nll")
 
 
 def test_without_training_nothing_is_shared_and_nobody_learnt_from():
@@ -389,13 +389,30 @@ def test_a_task_in_two_sources_is_refused(files, capsys):
 
 
 @pytest.mark.parametrize("name", DECODING)
-def test_the_ways_to_decode_and_vote_change_the_search_and_the_rule_and_nothing_else(name):
+def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_and_nothing_else(name):
     full = PRESETS["cpu"]
     variant = ablate.VARIANTS[name](full)
     assert variant != full
-    assert asdict(replace(variant, rule=full.rule, search=full.search)) == asdict(full)
+    views = {name: getattr(full, name) for name in ("views", "quick_views", "orders")}
+    assert asdict(replace(variant, rule=full.rule, search=full.search, **views)) == asdict(full)
     assert bool(variant.search.p_min) == name.startswith("search")
     assert bool(variant.search.views) == (variant.rule in VOTE_WORTH)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_as_many_replies_are_drawn_as_would_be_greedy_and_the_identity_is_one_view_alone(preset):
+    full = PRESETS[preset]
+    drawn, identity = (ablate.VARIANTS[name](full) for name in ("temperature", "identity"))
+    assert drawn.views * drawn.search.samples == full.views
+    assert drawn.search.temperature == 1.0
+    assert (identity.views, identity.quick_views) == (1, 1)
+    assert ablate.VARIANTS["two-orders"](full) == replace(full, orders=2)
+
+
+@pytest.mark.parametrize("name", ["temperature", "greedy-flat"])
+def test_a_search_asked_for_is_no_hindrance_to_variants_that_do_without(name):
+    searching = replace(PRESETS["cpu"], search=replace(PRESETS["cpu"].search, p_min=0.1))
+    assert ablate.VARIANTS[name](searching) == ablate.VARIANTS[name](PRESETS["cpu"])
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):

@@ -1,5 +1,7 @@
 """The real engine and the real trainer with the shipped weights, on whatever this machine has."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,20 @@ def test_on_a_cpu_no_request_waits_for_a_compiler(sampler, small_tasks):
 def test_the_same_batch_gives_the_same_replies_twice(sampler, small_tasks):
     requests = [(prompt_for(t), None) for t in small_tasks]
     assert sampler.sample(requests, soon()) == sampler.sample(requests, soon())
+
+
+def test_drawn_replies_depend_on_their_seed_and_have_the_models_own_log_probabilities(sampler, small_tasks):
+    prompts = [prompt_for(t) for t in small_tasks]
+    by_seed = {
+        seed: sampler.sample([(replace(p, temperature=2.0, seed=seed), None) for p in prompts], soon())
+        for seed in (1, 2)
+    }
+    again = sampler.sample([(replace(p, temperature=2.0, seed=1), None) for p in prompts], soon())
+    assert [r.tokens for r in again] == [r.tokens for r in by_seed[1]]
+    assert [r.tokens for r in by_seed[2]] != [r.tokens for r in by_seed[1]]
+    said = [(p.tokens, r.tokens, None) for p, r in zip(prompts, by_seed[1], strict=True)]
+    read = sampler.score(said, soon())
+    assert read == pytest.approx([r.logprob for r in by_seed[1]], rel=0.02, abs=0.5)
 
 
 def test_a_reply_does_not_depend_on_what_else_is_in_the_batch(sampler, trainer, small_tasks):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, 
 from test_replay import task_set
 from tiny import tiny_model
 
-from solver import ablate, checkpoint, cli, collect, neighbours, pipeline
+from solver import ablate, checkpoint, cli, collect, neighbours, pipeline, worker
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
 from solver.core import ADAPTER, Adapter, Task
 from solver.examples import build, joint, plain
+from solver.formats import GRID
 from solver.neighbours import Near, Neighbourhood, lora
 from solver.tasks import BadInput
 from solver.trainer import FOLDED, LoraTrainer, folded
@@ -261,6 +263,24 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
     assert sampler.forgotten == []
     assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
     assert result.steps == 0
+
+
+@pytest.mark.parametrize(("by", "expected"), [("states", ["a", "b"]), ("gradients", ["c", "b"])])
+def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, expected):
+    neighbours.save(tmp_path, task_set([A, B, C]), {"states": VECTORS, "gradients": VECTORS[::-1]}, "f00d", RECIPE)
+    monkeypatch.setattr(worker, "check", lambda *_: SimpleNamespace(sha256="f00d"))
+    asked = []
+
+    def vector(examples, kind):
+        asked.append((texts(examples), kind))
+        return VECTORS[0]
+
+    config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
+    near = worker.finder(SimpleNamespace(vector=vector), config, Path("weights"), GRID)
+    assert [other.task.id for other in near(MIRROR)] == expected
+    assert near(MIRROR) is near(MIRROR)  # further rounds ask again
+    assert asked == [(texts(plain(MIRROR, 1024)), by)]
+    assert worker.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
 
 
 @pytest.mark.parametrize(

@@ -653,6 +653,16 @@ def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturb
     assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
 
 
+def test_split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_ones_none(
+    call, tmp_path, output, monkeypatch
+):
+    """Of the two split votes one has four views of ten against it, which is less than is asked for here."""
+    monkeypatch.setitem(cli.PRESETS, "cpu", replace(cli.PRESETS["cpu"], further=1, settled=0.45))
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    pairs = {(m["task_id"], m["round"]) for m in recorded(output).of_kind("result")}
+    assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {("task3", 4)}
+
+
 def test_a_shared_training_that_learned_nothing_is_done_again_when_the_run_is_resumed(call, tmp_path, output):
     assert call("--scope", "shared-then-task", "--challenges", challenges(tmp_path, MANY)) == 0
     path = record.directory_of(output) / record.RECORD
