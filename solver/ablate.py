@@ -1,9 +1,10 @@
 """`python -m solver.ablate`: the same tasks under several variants of the method, side by side.
 
 Takes `submission.py`'s flags, `--variants` and `--tasks`; a variant is a whole run with its own file, record and time
-limit, or a vote of another kind over what the run `full` has saved. Knows nothing of models. Laws: variants differ in
-what their name says and in nothing else, the seed included; a variant that has finished is not run again, one that was
-interrupted is gone on with.
+limit, or a vote of another kind over what a run has saved: `full`, or the one named behind an `@`. Writes the table and
+a chart of it into the folder of `--output`. Knows nothing of models. Laws: variants differ in what their name says and
+in nothing else, the seed included; a variant that has finished is not run again, one that was interrupted is gone on
+with for the time it has left, by the program that began it; the table says which were run by another.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solver import history, ledger, record, replay, tasks
-from solver.cli import Plan, fingerprint, parser, prepare, suited, validated
+from solver import chart, history, ledger, record, replay, tasks
+from solver.cli import Plan, fingerprint, parser, prepare, program, suited, validated
 from solver.clock import Deadline
-from solver.compare import ORACLE, Answered, Right, oracle, tables
-from solver.config import TRANSFORMATIONS, Config, DataRecipe, require, require_machine
+from solver.compare import ORACLE, Answered, Right, oracle, row, tables
+from solver.config import NEVER, TRANSFORMATIONS, Config, DataRecipe, require, require_machine
 from solver.run import Run
 from solver.tasks import BadInput
-from solver.vote import RULES
+from solver.vote import RULES, VOTE_WORTH
 
 LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
 WHOLE = 256  # the rank at which an adapter of the shipped weights can be any change of a matrix
@@ -33,7 +34,11 @@ WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the r
 HEAD_RATE = 1e-2  # of a head alone, which begins from a random one; not tuned
 NEAREST = 4  # tasks of the library that are learnt from, too
 SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
+DRAWN = 2  # replies a view, at temperature 1, to half as many views
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
+LEAST = 1.0  # seconds a variant gets to write what it has, where it was interrupted with none left
+FULL = "full"  # what the others are compared with, and whose candidates are voted on where no run is named
+OVER = "@"  # between a vote and the run it is over
 
 
 def _data(**changes: object) -> Callable[[Config], Config]:
@@ -46,9 +51,20 @@ def _data(**changes: object) -> Callable[[Config], Config]:
     return change
 
 
-def searching(config: Config, views: int) -> Config:
-    """Every likely answer, instead of the greedy one, re-read under so many views."""
-    return replace(config, search=replace(config.search, p_min=LIKELY, views=views))
+def searching(rule: str, views: int = 0) -> Callable[[Config], Config]:
+    """A variant with every likely answer in the greedy one's place, re-read under so many views, voted on by a rule."""
+
+    def change(config: Config) -> Config:
+        search = replace(config.search, p_min=LIKELY, views=views, temperature=0.0, samples=1)
+        return replace(config, rule=rule, search=search)
+
+    return change
+
+
+def sampled(config: Config) -> Config:
+    """As many replies, but drawn at temperature 1, several from each view, of which there are fewer."""
+    search = replace(config.search, p_min=0.0, temperature=1.0, samples=DRAWN)
+    return replace(config, views=max(1, config.views // DRAWN), search=search)
 
 
 def nearing(**settings: Any) -> Callable[[Config], Config]:
@@ -56,9 +72,15 @@ def nearing(**settings: Any) -> Callable[[Config], Config]:
     return lambda config: replace(config, near=replace(config.near, **settings))
 
 
+def untrained(config: Config) -> Config:
+    """No test-time training, and so nothing that would come into it."""
+    near = replace(config.near, count=0, warm=NEVER, outright=NEVER)
+    return replace(config, train_share=0.0, train=replace(config.train, steps=0, scope="task"), near=near)
+
+
 VARIANTS: Mapping[str, Callable[[Config], Config]] = {
-    "full": lambda c: c,
-    "no-ttt": lambda c: replace(c, train_share=0.0, train=replace(c.train, steps=0)),
+    FULL: lambda c: c,
+    "no-ttt": untrained,
     "end-to-end": _data(form="end-to-end", leave_two_out=False),
     "no-transformations": _data(transformations=(), sides="both"),
     "no-demonstration-loss": _data(loss="test"),
@@ -67,10 +89,13 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "all-transformations": _data(transformations=TRANSFORMATIONS),
     "input-only": _data(sides="input"),
     "output-only": _data(sides="output"),
-    "greedy-flat": lambda c: replace(c, rule="flat"),
-    "search-flat": lambda c: replace(searching(c, 0), rule="flat"),
-    "search-poe": lambda c: replace(searching(c, SCORING_VIEWS), rule="product_of_experts"),
-    "search-count-nll": lambda c: replace(searching(c, SCORING_VIEWS), rule="count_minus_nll"),
+    "greedy-flat": lambda c: replace(c, rule="flat", search=replace(c.search, p_min=0.0)),
+    "identity": lambda c: replace(c, views=1, quick_views=min(1, c.quick_views)),
+    "two-orders": lambda c: replace(c, orders=2),
+    "temperature": sampled,
+    "search-flat": searching("flat"),
+    "search-poe": searching("product_of_experts", SCORING_VIEWS),
+    "search-count-nll": searching("count_minus_nll", SCORING_VIEWS),
     "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
     "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
     "whole": lambda c: replace(
@@ -90,16 +115,17 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
 among its 250 examples in each of 150 tasks looked at (`held-out` and `comparison`, seed 0), and all 250 in 117."""
 
 REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
-"""Votes over the candidates of `full` → their rule."""
+"""Votes over the candidates of a run → their rule."""
 
 ALONE: Mapping[str, str] = {"programs-only": ledger.PROGRAMS_ALONE, "no-programs": ledger.MODEL_ALONE}
-"""One mind's part of the candidates of `full`, by the run's rule → whose. What the other took of the time is not given
-back: for that, run without programs, `--programs 0`."""
+"""One mind's part of a run's candidates, by the run's rule → whose. What the other took of the time is not given back:
+for that, run without programs, `--programs 0`."""
 
 PAPER = (
-    *("full", "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss"),
-    *("vote-none", "vote-flat", "vote-hierarchical", ORACLE),
-)  # arXiv 2411.07279, sections 3 and 4
+    *(FULL, "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss", "qlora"),
+    *("vote-none", "vote-flat", "vote-hierarchical", "search-poe", ORACLE),
+)
+"""arXiv 2411.07279, sections 3 and 4, and the product of experts of arXiv 2505.07859, over candidates of its kind."""
 
 
 def gather(options: argparse.Namespace) -> tuple[Plan, dict[str, list[str]]]:
@@ -140,6 +166,9 @@ def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.N
     return argparse.Namespace(**{**vars(options), **chosen})
 
 
+# ---- a run -----------------------------------------------------------------------------------------------------------
+
+
 def taken_up(plan: Plan) -> Plan:
     """The plan, to be gone on with where its directory holds the same run, under the same limit, begun before."""
     try:
@@ -151,15 +180,27 @@ def taken_up(plan: Plan) -> Plan:
     return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
 
 
+def finished(plan: Plan) -> bool:
+    """Whether a plan that was taken up has nothing left to do."""
+    ends = plan.resumed.of_kind("end") if plan.resumed else []
+    return bool(ends) and ends[-1]["status"] == 0 and plan.output.exists()
+
+
 def run(plan: Plan) -> int:
     """Run a variant to its end, or not at all if it has been; its exit status."""
     plan, name = taken_up(plan), plan.output.stem
-    ends = plan.resumed.of_kind("end") if plan.resumed else []
-    if ends and ends[-1]["status"] == 0 and plan.output.exists():
+    if finished(plan):
         print(f"== {name}: finished before, not run again")
         return 0
     print(f"== {name}{', gone on with' if plan.resumed else ''}")
-    return Run(plan, Deadline.after(plan.config.time_limit)).execute()
+    seconds = left(plan)
+    return Run(replace(plan, config=replace(plan.config, time_limit=seconds)), Deadline.after(seconds)).execute()
+
+
+def left(plan: Plan) -> float:
+    """Seconds of its limit that earlier starts of a variant did not use, as far as its record goes."""
+    spent = 60 * minutes(plan) if plan.resumed else 0.0
+    return max(LEAST, plan.config.time_limit - spent)
 
 
 def read(plan: Plan) -> Answered:
@@ -181,31 +222,108 @@ def minutes(plan: Plan) -> float:
     return history.load(record.directory_of(plan.output)).seconds / 60
 
 
-def voted(full: Answered, plan: Plan, name: str) -> Answered:
-    """`full` under another rule, or by one mind alone."""
-    rule, whose = REPLAYS.get(name, plan.config.rule), ALONE.get(name, ledger.BOTH)
-    kept = replay.heard(full.candidates, whose)
-    attempts = replay.revote(kept, plan.task_set, rule)
+def programs(recorded: record.Recorded) -> list[str]:
+    """The programs that worked on a run, by their hash."""
+    return sorted({str(header.get("code", "unknown")) for header in recorded.of_kind("run")})
+
+
+def strangers(plans: Iterable[Plan]) -> str:
+    """Which variants were run by another program than this one, as a sentence; none: nothing."""
+    by = {plan.output.stem: programs(record.read(record.directory_of(plan.output))) for plan in plans}
+    others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
+    return f" Run by other code than {program()}, which is here now: {', '.join(others)}." if others else ""
+
+
+# ---- a vote ----------------------------------------------------------------------------------------------------------
+
+
+def parts(name: str) -> tuple[str, str]:
+    """(What votes, over which run's candidates) of a variant that is no run of its own."""
+    kind, _, source = name.partition(OVER)
+    return kind, source or FULL
+
+
+def voted(saved: Answered, plan: Plan, name: str, right: Right) -> Answered:
+    """A run's candidates under another rule, by one mind alone, or by one that knows what is right."""
+    kind, _ = parts(name)
+    if kind == ORACLE:
+        return replace(oracle(saved, right), name=name)
+    kept = replay.heard(saved.candidates, ALONE.get(kind, ledger.BOTH))
+    attempts = replay.revote(kept, plan.task_set, REPLAYS.get(kind, plan.config.rule))
     entries = {
         task_id: [{"attempt_1": first.tolist(), "attempt_2": second.tolist()} for first, second in pairs]
         for task_id, pairs in attempts.items()
     }
-    return replace(full, name=name, submission=entries, candidates=kept)
+    return replace(saved, name=name, submission=entries, candidates=kept)
 
 
-def _planned(options: argparse.Namespace) -> tuple[dict[str, Plan], dict[str, list[str]]]:
-    """Every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, Plan], dict[str, list[str]]]:
+    """The variants, every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
+    names = list(dict.fromkeys(options.variants or PAPER))
+    for name in names:
+        _refuse_unknown(name)
     shared, sources = gather(options)
-    runs = [name for name in options.variants if name in VARIANTS]
-    votes = [name for name in options.variants if name in (*REPLAYS, *ALONE)]
-    require("--variants", " ".join(votes), not votes or "full" in runs, "full to be among them: votes are over its run")
-    outputs = {name: options.output.with_name(f"{name}.json") for name in runs}
-    configs = {name: suited(VARIANTS[name](shared.config), shared.checkpoint) for name in runs}
-    plans = {name: replace(shared, config=configs[name], output=output) for name, output in outputs.items()}
-    cuda = all(device.gpu for device in shared.devices)
+    plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
+    for name, why in beyond(plans).items():
+        if options.variants:
+            raise BadInput(why)
+        print(f"== {name}: left out: {why}")
+        names.remove(name)
+        del plans[name]
     for plan in plans.values():
-        require_machine(plan.config.train, cuda, importlib.util.find_spec("bitsandbytes") is not None)
-    return plans, sources
+        _refuse_two_programs(plan)
+    for name in names:
+        if name not in plans:
+            _refuse_vote(name, plans)
+    return names, plans, sources
+
+
+def _variant(shared: Plan, name: str, output: Path) -> Plan:
+    """The plan of a run of its own."""
+    config = suited(VARIANTS[name](shared.config), shared.checkpoint)
+    return replace(shared, config=config, output=output.with_name(f"{name}.json"))
+
+
+def beyond(plans: Mapping[str, Plan]) -> dict[str, str]:
+    """The variants that this machine cannot train as they say, and why."""
+    found, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
+    for name, plan in plans.items():
+        try:
+            require_machine(plan.config.train, all(device.gpu for device in plan.devices), bitsandbytes)
+        except BadInput as error:
+            found[name] = str(error)
+    return found
+
+
+def _refuse_unknown(name: str) -> None:
+    """Raise `BadInput` for what is no variant."""
+    kind, source = parts(name)
+    known = name in VARIANTS or (kind in (*REPLAYS, *ALONE) and source in VARIANTS)
+    votes = f"a vote: {', '.join((*REPLAYS, *ALONE))}, with {OVER}RUN behind it where that is over another than {FULL}"
+    require("--variants", name, known, f"a run: {', '.join(VARIANTS)}; or {votes}")
+
+
+def _refuse_two_programs(plan: Plan) -> None:
+    """Raise `BadInput` where a variant was interrupted that another program had begun."""
+    taken = taken_up(plan)
+    if taken.resumed is None or finished(taken) or programs(taken.resumed) == [program()]:
+        return
+    raise BadInput(
+        f"{record.directory_of(plan.output)} was begun by the program {' and '.join(programs(taken.resumed))}, and "
+        f"this is {program()}: expected the same to go on with it; put that back, or remove the directory"
+    )
+
+
+def _refuse_vote(name: str, plans: Mapping[str, Plan]) -> None:
+    """Raise `BadInput` where a vote has no candidates to be over, or not what its rule goes by."""
+    kind, source = parts(name)
+    require("--variants", name, source in plans, f"{source} to be among them: it is a vote over that run")
+    read_again = REPLAYS.get(kind) not in VOTE_WORTH or plans[source].config.search.views > 0
+    expected = f"{kind}{OVER}search-poe with search-poe, or --reread: the candidates of {source} are not re-read"
+    require("--variants", name, read_again, expected)
 
 
 def main(argv: list[str]) -> int:
@@ -214,8 +332,8 @@ def main(argv: list[str]) -> int:
     made.prog = "-m solver.ablate"
     made.description = "Variants of the method over the same tasks; only the folder of --output counts."
     made.set_defaults(split=None)
-    known = [*VARIANTS, *REPLAYS, *ALONE]
-    made.add_argument("--variants", nargs="+", choices=known, default=list(PAPER), help="what to compare")
+    known = f"{', '.join((*VARIANTS, *REPLAYS, *ALONE))}; default: those of the paper"
+    made.add_argument("--variants", nargs="+", metavar="NAME", help=f"what to compare: {known}")
     made.add_argument(
         "--tasks", nargs="+", action="append", metavar="SOURCE",
         help="an embedded set, or a challenges file and its solutions; given again, one more; --limit holds for each",
@@ -223,26 +341,28 @@ def main(argv: list[str]) -> int:
     options = validated(made, argv)
     options.time_limit = options.time_limit or UNHURRIED
     try:
-        plans, sources = _planned(options)
+        names, plans, sources = _planned(options)
         answered = {}
         for name, plan in plans.items():
             if status := run(plan):
                 return status
             answered[name] = read(plan)
         took = ", ".join(f"{name} {minutes(plan):.1f}" for name, plan in plans.items())
+        others = strangers(plans.values())
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     plan = next(iter(plans.values()))
     assert plan.solutions is not None
     right = plan.solutions()
-    for name in options.variants:
-        if name == ORACLE:
-            answered[name] = oracle(answered["full"], right)
-        elif name in (*REPLAYS, *ALONE):
-            answered[name] = voted(answered["full"], plans["full"], name)
-    written = f"{tables(list(answered.values()), right, sources)}\n\nSeed {plan.config.seed}; minutes: {took}."
+    for name in names:
+        if name not in plans:
+            source = parts(name)[1]
+            answered[name] = voted(answered[source], plans[source], name, right)
+    compared, reference = [answered[name] for name in names], FULL if FULL in plans else names[0]
+    written = f"{tables(compared, right, sources, reference)}\n\nSeed {plan.config.seed}; minutes: {took}.{others}"
     plan.output.with_name("table.md").write_text(written + "\n")
+    plan.output.with_name("chart.svg").write_text(chart.svg([row(one, right) for one in compared]))
     print(written)
     return 0
 

@@ -5,6 +5,8 @@ Knows nothing of tokens or models. Law: `invert(view, apply(view, grid))` equals
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from solver.core import COLOURS, Grid, Pair, Task, View, seed_for
@@ -59,17 +61,24 @@ def draw_colours(rng: np.random.Generator, keep_black: bool) -> tuple[int, ...]:
     return (0, *(int(c) + 1 for c in rng.permutation(COLOURS - 1)))
 
 
-def views(task: Task, count: int, seed: int, purpose: str) -> list[View]:
+def views(task: Task, count: int, seed: int, purpose: str, orders: int = 1) -> list[View]:
     """`count` views of a task: the identity first, then the dihedrals in turn, each in an order of its own.
 
     The first eight are the eight dihedrals with the colours as they are, so that few views still cover the
-    symmetries; later rounds permute the colours, black fixed in every other round.
+    symmetries; later rounds permute the colours, black fixed in every other round. `orders`: rounds that show the same
+    colours, with the demonstrations in other orders; fewer where there are not so many orders.
     """
     rng = np.random.default_rng(seed_for(seed, task.id, purpose))
-    drawn = []
+    given = tuple(range(len(task.demonstrations)))
+    orders = min(orders, math.factorial(len(given)))
+    drawn: list[View] = []
     for i in range(count):
-        rounds = i // DIHEDRALS
-        order = tuple(int(j) for j in rng.permutation(len(task.demonstrations)))
+        again, rounds = i // DIHEDRALS % orders, i // DIHEDRALS // orders
+        order = tuple(int(j) for j in rng.permutation(len(given)))
         colours = draw_colours(rng, keep_black=rounds % 2 == 1)
-        drawn.append(View(i % DIHEDRALS, IDENTITY.colours if rounds == 0 else colours, () if i == 0 else order))
+        alike = drawn[i - again * DIHEDRALS :: DIHEDRALS]
+        while order in [view.order or given for view in alike]:
+            order = tuple(int(j) for j in rng.permutation(len(given)))
+        shown = alike[0].colours if alike else IDENTITY.colours if rounds == 0 else colours
+        drawn.append(View(i % DIHEDRALS, shown, () if i == 0 else order))
     return drawn

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -37,6 +38,7 @@ from solver.vote import RULES
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 OUTPUT = Path("runs/submission.json")  # where no --output is given
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,9 @@ def _resumed(options: argparse.Namespace) -> Plan:
     )
     if fingerprint(plan) != header["fingerprint"]:
         raise BadInput(
-            f"{directory} is the run {header['fingerprint']}, but with the weights and program of today it would be "
-            f"{fingerprint(plan)}: expected nothing changed since; put back what changed, or start the run again"
+            f"{directory} is the run {header['fingerprint']}, but with the weights, library and settings of today it "
+            f"would be {fingerprint(plan)}: expected nothing changed since; put back what changed, or start the run "
+            "again"
         )
     return plan
 
@@ -256,13 +259,14 @@ def _changed(settings: T, **given: Any) -> T:
 def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, a context no longer than they know positions, their library.
 
-    Raises `BadInput` where the library is none, or was made for others, where the rank is too low for `whole`,
-    and where a `head` would be the embedding.
+    Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, where the rank is
+    too low for `whole`, and where a `head` would be the embedding.
     """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train
     if near.library:
-        neighbours.load(Path(near.library), weights.sha256)
+        library = neighbours.load(Path(near.library), weights.sha256)
+        neighbours.require_use(library, near, train, config.engine.rank)
         near = replace(near, content=neighbours.digest(Path(near.library)))
     if train.whole:
         width = read(weights.path).hidden
@@ -291,8 +295,17 @@ def planned(options: argparse.Namespace) -> str:
     return "\n".join(line for card in found for line in memory.lines(memory.plan(model, card, configure(options))))
 
 
+@cache
+def program(folder: Path = HERE) -> str:
+    """A short hash of the solver's own code, which a fingerprint says nothing of."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
 def fingerprint(plan: Plan) -> str:
-    """A short hash of everything the answers depend on, time aside."""
+    """A short hash of everything the answers depend on, time and the program aside."""
     ids = " ".join(plan.task_set.tests)
     whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
     return hashlib.sha256(whole.encode()).hexdigest()[:12]

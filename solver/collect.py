@@ -1,10 +1,11 @@
 """`python -m solver.collect`: make a library of tasks that others can learn from. See `neighbours` and `--help`.
 
-    python -m solver.collect --tasks arc1-training --output DIR [--weights DIR] [--adapters STEPS]
+    python -m solver.collect --tasks arc1-training --output DIR [--weights DIR] [--adapters STEPS] [--rank N]
 
 `--tasks`: an embedded split or Kaggle's challenges JSON. Each task gets a vector of each kind; with `--adapters` also
-an adapter of at most so many steps, as a run would train it. Begun again it makes the vectors anew and the adapters
-that are not there yet.
+an adapter of at most so many steps, as a run would train it. Its LoRA, whose rank is 32 unless `--rank` says otherwise,
+is written down, for a run to be refused that has another. Begun again it makes the vectors anew and the adapters that
+are not there yet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from solver import families, neighbours, tasks
 from solver.checkpoint import ADAPTER_FILE, SHIPPED, check
 from solver.clock import Deadline, now
-from solver.config import LIKENESSES, Config
+from solver.config import LIKENESSES, Config, TrainRecipe
 from solver.core import Task
 from solver.examples import build, plain
 
@@ -34,6 +35,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the library's folder")
     parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="DIR", help="of the base model")
     parser.add_argument("--adapters", type=int, default=0, metavar="STEPS", help="also train an adapter for each task")
+    parser.add_argument("--rank", type=int, default=TrainRecipe().rank, metavar="N", help="of the LoRA")
     parser.add_argument("--limit", type=int, help="only the first N tasks")
     parser.add_argument("--seed", type=int, default=0, help="of the adapters")
     return parser.parse_args(argv)
@@ -58,16 +60,17 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     from solver.trainer import LoraTrainer
 
     config, started = Config(seed=options.seed), now()
-    recipe = replace(config.train, steps=options.adapters or config.train.steps)
+    recipe = replace(config.train, steps=options.adapters or config.train.steps, rank=options.rank)
     trainer = LoraTrainer(options.weights, recipe, options.output / neighbours.ADAPTERS, config.engine.context)
     format = families.load(weights.format, options.weights)
     shown = [plain(task, config.engine.context, format) for task in chosen.tasks]
     import numpy as np
 
     vectors = {kind: np.stack([trainer.vector(examples, kind) for examples in shown]) for kind in LIKENESSES}
-    neighbours.save(options.output, chosen, vectors, weights.sha256)
+    neighbours.save(options.output, chosen, vectors, weights.sha256, recipe)
     print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
-    said = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
+    known = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
+    said = known | neighbours.lora(recipe)
     for task in chosen.tasks if options.adapters else ():
         folder = options.output / neighbours.ADAPTERS / task.id
         if neighbours.made(folder).items() >= said.items():

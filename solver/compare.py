@@ -80,13 +80,14 @@ def row(answered: Answered, right: Right) -> Row:
     )
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown, each compared with the first."""
-    lines = ["| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | to the first | p |"]
+def table(rows: Sequence[Row], reference: str) -> str:
+    """The rows as Markdown, each compared with the one of that name."""
+    [base] = [one for one in rows if one.name == reference]
+    lines = [f"| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | to {reference} | p |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for one in rows:
-        s, first = one.scores, rows[0].solved
-        compared = "| |" if one is rows[0] else f"{difference(first, one.solved)} | {mcnemar(first, one.solved):.3f} |"
+        s, first = one.scores, base.solved
+        compared = "| |" if one is base else f"{difference(first, one.solved)} | {mcnemar(first, one.solved):.3f} |"
         lines.append(
             f"| {one.name} | {s.outputs_solved} of {s.outputs} | {s.score:.1%} | {s.low:.1%} to {s.high:.1%} "
             f"| {s.pass_at_1:.1%} | {one.found} of {s.outputs} | {one.seconds:.1f} | {compared}"
@@ -94,10 +95,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Sequence[str]]) -> str:
+def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Sequence[str]], reference: str) -> str:
     """One table over all tasks and, where they come from several sources, one for each."""
-    parts = [table([row(one, right) for one in answered])]
+    parts = [table([row(one, right) for one in answered], reference)]
     for name, ids in sources.items() if len(sources) > 1 else ():
         own = {task_id: right[task_id] for task_id in ids}
-        parts.append(f"{name}, {len(own)} tasks:\n\n{table([row(one, own) for one in answered])}")
+        parts.append(f"{name}, {len(own)} tasks:\n\n{table([row(one, own) for one in answered], reference)}")
     return "\n\n".join(parts)

@@ -16,7 +16,7 @@ from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
-from solver.vote import DEFAULT, RULES, VOTE_WORTH
+from solver.vote import DEFAULT, PLAIN, RULES, VOTE_WORTH
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
@@ -163,17 +163,20 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How likely answers are looked for.
+    """How likely answers are looked for, or drawn.
 
     `p_min`: every answer at least so probable under a view is found; 0 is the greedy one alone. `nodes`: engine
     requests one prompt's search may cost. `views`: views under which candidates are re-read before the vote, the first
     of those sampled; 0 is none. `share`: of the sampling seconds for the search, the rest being for re-reading.
+    `temperature`: 0 takes the greedy reply to a view, above it `samples` of them are drawn; quick answers stay greedy.
     """
 
     p_min: float = 0.0
     nodes: int = 256
     views: int = 0
     share: float = 0.75
+    temperature: float = 0.0
+    samples: int = 1
 
     def __post_init__(self) -> None:
         lowest = 1 / MOST_ALTERNATIVES
@@ -181,6 +184,13 @@ class SearchSettings:
         require("nodes", self.nodes, self.nodes >= 1, "at least 1")
         require("scoring views", self.views, self.views >= 0, "0 (none) or more")
         require("search share", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
+        warm = 0 <= self.temperature < math.inf
+        require("temperature", self.temperature, warm, "0 (greedy) or more")
+        expected = "0, as p_min has every likely reply found, not some drawn; or p_min 0"
+        require("temperature", self.temperature, not (self.temperature and self.p_min), expected)
+        require("replies a view", self.samples, self.samples >= 1, "at least 1")
+        expected = "1, as greedy replies to a view are all the same; or a temperature above 0"
+        require("replies a view", self.samples, self.samples == 1 or self.temperature > 0, expected)
 
 
 @dataclass(frozen=True)
@@ -234,19 +244,21 @@ class NearSettings:
 class Config:
     """A whole run.
 
-    `views`: views sampled for each test input under an adapter. `quick_views`: views of the base model's quick answers
-    in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split another adapter and
-    other views, at most. `settled`: a vote is split if more than this share of the views disagrees with the first
-    attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch. `format`: the
-    weights' token format. `train_share`: of a turn's seconds for training. `shared_share`: of the time limit for shared
-    adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end. `minimum`: seconds below
-    which a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its quick answer, before
-    any was timed. `time_limit`: seconds, start-up included.
+    `views`: views sampled for each test input under an adapter. `orders`: so many of them have the same dihedral and
+    colours, each with the demonstrations in another order, before the colours change. `quick_views`: views of the base
+    model's quick answers in the first round, 0: no such round. `further`: rounds that give tasks whose vote is split
+    another adapter and other views, at most. `settled`: a vote is split if more than this share of the views disagrees
+    with the first attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
+    `format`: the weights' token format. `train_share`: of a turn's seconds for training. `shared_share`: of the time
+    limit for shared adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end.
+    `minimum`: seconds below which a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its
+    quick answer, before any was timed. `time_limit`: seconds, start-up included.
     """
 
     time_limit: float = 600.0
     seed: int = 0
     views: int = 16
+    orders: int = 1
     quick_views: int = 8
     further: int = 2
     settled: float = 0.25
@@ -268,16 +280,15 @@ class Config:
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
         require("views", self.views, self.views >= 1, "at least 1")
+        require("example orders", self.orders, self.orders >= 1, "at least 1")
         require("quick views", self.quick_views, self.quick_views >= 0, "0 (no quick answers) or more")
         require("further rounds", self.further, self.further >= 0, "0 or more")
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
         require("share of shared adapters", self.shared_share, 0 < self.shared_share < 1, "between 0 and 1")
         require("voting rule", self.rule, self.rule in RULES, f"one of {', '.join(RULES)}")
         reread = self.rule not in VOTE_WORTH or self.search.views > 0
-        others = ", ".join(rule for rule in RULES if rule not in VOTE_WORTH)
-        require(
-            "voting rule", self.rule, reread, f"candidates re-read for it (search.views, --reread), or one of {others}"
-        )
+        expected = f"candidates re-read for it (search.views, --reread), or one of {', '.join(PLAIN)}"
+        require("voting rule", self.rule, reread, expected)
         require("format", self.format, self.format in families.NAMES, f"one of {', '.join(families.NAMES)}")
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
@@ -285,6 +296,21 @@ class Config:
         borrowed = min(self.near.warm, self.near.outright) < NEVER or (self.near.asked and self.near.by == "gradients")
         expected = "nothing of a library but the nearest tasks by their states: its adapters and gradients are LoRAs'"
         require("head", self.train.head, not (self.train.head and borrowed), expected)
+        self._refuse_what_would_be_ignored()
+
+    def _refuse_what_would_be_ignored(self) -> None:
+        scope, near, steps = self.train.scope, self.near, self.train.steps
+        none = f"leave other tasks out (no --nearest, near.warm and near.outright {NEVER:g})"
+        expected = f"at least 1, as other tasks are learnt from; or {none}"
+        require("training steps", steps, steps > 0 or not near.asked, expected)
+        expected = "task, as 0 training steps train nothing that could be shared; or at least 1 step"
+        require("adapter scope", scope, steps > 0 or scope == "task", expected)
+        expected = f"task or shared-then-task, as an adapter that is shared learns from its tasks alone; or {none}"
+        require("adapter scope", scope, scope != "shared" or not near.asked, expected)
+        expected = (
+            f"task, as adapters start from other tasks' (near.warm), not from a shared one; or near.warm {NEVER:g}"
+        )
+        require("adapter scope", scope, scope != "shared-then-task" or near.warm >= NEVER, expected)
 
 
 HOUR = 3600.0

@@ -97,6 +97,7 @@ class Prompt:
     `tokens` may end with the beginning of a reply, which is then continued. `max_reply`: tokens to be said at most.
     `alternatives`: so many other tokens are wanted beside each one said. `floor`: nats below which neither a reply nor
     an alternative is of use; the sampler may leave off there and say so by an unfinished reply.
+    `temperature`: 0 asks for the greedy reply; above it one is drawn, by `seed`.
     """
 
     task_id: str
@@ -106,6 +107,8 @@ class Prompt:
     max_reply: int
     alternatives: int = 0
     floor: float = -math.inf
+    temperature: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -343,7 +346,7 @@ class Sampler(Protocol):
     """Completes prompts, each with its own adapter or with none."""
 
     def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
-        """One greedy reply a request, in order; None where `stop` came first."""
+        """One reply a request, greedy or drawn as its prompt says, in order; None where `stop` came first."""
         ...
 
     def forget(self, adapters: Sequence[Adapter]) -> None:

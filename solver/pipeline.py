@@ -7,13 +7,13 @@ Law: whatever fails for one task, the others are answered; a candidate is always
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
-from solver.config import Config
+from solver.config import Config, SearchSettings
 from solver.core import (
     ADAPTER,
     BASE,
@@ -42,6 +42,8 @@ from solver.neighbours import Near, Nearest
 
 NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
+NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
+GREEDY = SearchSettings()  # how quick answers are asked for
 
 
 @dataclass
@@ -88,21 +90,17 @@ def solve(
     """
     work = [Work(task, round_seed(config.seed, task.id, number), format) for task in tasks]
     for item in work if number != BASE and config.train.scope != "task" else ():
-        item.start = shared.get(item.task.id)
-        if item.start is None:
-            item.notes.append("no shared adapter: the base weights in its place")
-        if config.train.scope == "shared":
-            item.adapter = item.start
+        borrow(item, shared.get(item.task.id), config)
     if number != BASE and config.train.steps and config.train.scope != "shared":
         if near is not None:
             consult(work, near, config, stop)
         teach([item for item in work if not item.outright], number, trainer, config, train_seconds, stop)
     if number == BASE:
-        ask(work, config.quick_views, sampler, config, stop, hurried)
+        ask(work, config.quick_views, sampler, config, stop, hurried, GREEDY)
     elif config.search.p_min:
         find(work, config.views, sampler, config, stop, hurried)
     else:
-        ask(work, config.views, sampler, config, stop, hurried)
+        ask(work, config.views, sampler, config, stop, hurried, config.search)
     if number != BASE and config.search.views and isinstance(sampler, Scorer):
         reread(work, sampler, config, stop)
     own = [item for item in work if not item.outright and item.adapter != shared.get(item.task.id)]
@@ -125,6 +123,17 @@ def share(
     return trainer.train(name, examples, config.seed, stop, steps=config.train.shared_steps * len(tasks))
 
 
+def borrow(item: Work, adapter: Adapter | None, config: Config) -> None:
+    """Have a task start from the adapter it shares with others or, as the scope has it, be answered with that one."""
+    item.start = adapter
+    if adapter is None:
+        item.notes.append("no shared adapter: the base weights in its place")
+    elif config.train.scope == "shared":
+        item.adapter = adapter
+        if why := fallback(item.task, config.train):
+            item.notes.append(why)
+
+
 def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline) -> None:
     """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is.
 
@@ -142,12 +151,14 @@ def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline)
             item.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
         item.seconds["compare"] = now() - started
         first = item.near[0] if item.near else None
-        if first is None or first.adapter is None:
+        if first is None or first.similarity < min(config.near.warm, config.near.outright):
             continue
-        if first.similarity >= config.near.outright:
+        if first.adapter is None:
+            item.notes.append(f"{first.task.id} is alike enough (likeness {first.similarity:.3f}), but has no adapter")
+        elif first.similarity >= config.near.outright:
             item.adapter, item.outright = first.adapter, True
             item.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
-        elif first.similarity >= config.near.warm and item.start is None:
+        else:
             item.start = first.adapter
             item.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
 
@@ -216,17 +227,25 @@ def lesson(item: Work, number: int, config: Config) -> Lesson:
     others = [other.task for other in item.near[: config.near.count]]
     if others:
         theirs = joint(others, config.train, item.seed, config.engine.context, item.format)
+        if not theirs and NONE_FIT not in item.notes:
+            item.notes.append(NONE_FIT)
         examples = mixed(examples, theirs, config.near.share, config.train.examples)
     return Lesson(name, examples, item.seed, item.start)
 
 
 def mixed(own: Sequence[Example], others: Sequence[Example], share: float, cap: int) -> list[Example]:
-    """At most `cap` examples in turns: `share` of them the others', as long as both last."""
+    """At most `cap` examples in turns, `share` of them the others', until the task's own have run out.
+
+    Where the others' run out first, or there are none, its own go on, but not if it was to learn from others alone.
+    """
+    if not own or not others:
+        return list(own or others)[:cap]
     taken: list[Example] = []
     first, second = iter(own), iter(others)
     for at in range(cap):
-        source = second if int((at + 1) * share) > int(at * share) else first
-        example = next(source, None)
+        theirs = int((at + 1) * share) > int(at * share)
+        example = next(second, None) if theirs else None
+        example = next(first, None) if example is None and share < 1 else example
         if example is None:
             break
         taken.append(example)
@@ -241,12 +260,18 @@ def keep(item: Work, made: TrainReport) -> None:
 
 
 def ask(
-    work: Sequence[Work], views: int, sampler: Sampler, config: Config, stop: Deadline, hurried: bool = False
+    work: Sequence[Work],
+    views: int,
+    sampler: Sampler,
+    config: Config,
+    stop: Deadline,
+    hurried: bool,
+    how: SearchSettings,
 ) -> None:
     """Sample every view of every test input in one batch, or, `hurried`, in quarters; read the replies."""
     started = now()
     replies: list[Reply | None] = []
-    asked, batches = batched(work, views, config.engine.context, hurried)
+    asked, batches = batched(work, views, config, hurried, how)
     for batch in batches:
         replies += sampler.sample(batch, stop)
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
@@ -256,14 +281,26 @@ def ask(
     for item in work:
         item.seconds["sample"] = (now() - started) / len(work)
         if unfinished[item.task.id]:
-            item.notes.append(f"out of time for {unfinished[item.task.id]} views")
+            item.notes.append(
+                f"out of time for {unfinished[item.task.id]} {'views' if how.samples == 1 else 'replies'}"
+            )
+
+
+def drawn(item: Work, numbered: tuple[int, Prompt], how: SearchSettings) -> list[tuple[int, Prompt]]:
+    """A view's prompt as often as it is asked: once greedily, or for so many replies drawn by seeds of their own."""
+    number, prompt = numbered
+    if not how.temperature:
+        return [numbered]
+    names = [f"reply {sample} to view {number} of test {prompt.test}" for sample in range(how.samples)]
+    seeds = [seed_for(item.seed, item.task.id, name) for name in names]
+    return [(number, replace(prompt, temperature=how.temperature, seed=seed)) for seed in seeds]
 
 
 def batched(
-    work: Sequence[Work], views: int, context: int, hurried: bool
+    work: Sequence[Work], views: int, config: Config, hurried: bool, how: SearchSettings
 ) -> tuple[list[tuple[Work, tuple[int, Prompt]]], list[list[tuple[Prompt, Adapter | None]]]]:
     """All prompts, view by view, with whose they are; and the requests in one batch, or, `hurried`, in quarters."""
-    asked = [(item, prompt) for item in work for prompt in prompts(item, views, context)]
+    asked = [(item, one) for item in work for view in prompts(item, views, config) for one in drawn(item, view, how)]
     asked.sort(key=lambda pair: pair[1][0])
     groups = groupby(asked, lambda pair: 4 * pair[1][0] // views if hurried else 0)
     return asked, [[(prompt, item.adapter) for item, (_, prompt) in group] for _, group in groups]
@@ -277,7 +314,7 @@ def find(
     share = config.search.share if config.search.views else 1.0
     own = stop.within(share * stop.remaining())
     answers: list[search.Answers] = []
-    asked, batches = batched(work, views, config.engine.context, hurried)
+    asked, batches = batched(work, views, config, hurried, config.search)
     for batch in batches:
         answers += search.candidates(batch, sampler, own, config.search.p_min, config.search.nodes, work[0].format)
     late = own.remaining() <= 0
@@ -320,9 +357,9 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
         item.seconds["score"] = (now() - started) / len(work)
 
 
-def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
+def prompts(item: Work, views: int, config: Config) -> list[tuple[int, Prompt]]:
     """(number of the view, prompt) for every view of every test input that fits the context, in tokens."""
-    task = item.task
+    task, context = item.task, config.engine.context
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
@@ -334,7 +371,7 @@ def prompts(item: Work, views: int, context: int) -> list[tuple[int, Prompt]]:
             )
         shown = Task(task.id, kept, (grid,))
         full = 0
-        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}")):
+        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}", config.orders)):
             seen = augment.apply_task(view, shown)
             tokens = tuple(item.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))

@@ -11,7 +11,7 @@ afterwards is dropped and counted, never believed; one process at a time writes 
       adapters/            those that tasks share
       lock                 held while a process works on the directory
 
-Kinds of line: `run` (first: fingerprint, data, weights, settings), `result` (one task in one round), `shared` (an
+Kinds of line: `run` (first: fingerprint, code, data, weights, settings), `result` (one task in one round), `shared` (an
 adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
 `at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
 turn together (`counters`). Rounds: 0 programs (since version 2), 1 the base model's quick answers, 2 shared adapters,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from solver import answers, ledger, record, tasks, vote
-from solver.core import Attempts, Candidate
+from solver.core import BASE, Attempts, Candidate, key
 from solver.tasks import BadInput, TaskSet
 
 Candidates: TypeAlias = Mapping[str, tuple[ledger.Rounds, ...]]
@@ -38,6 +38,13 @@ def heard(candidates: Candidates, whose: str) -> Candidates:
     return {i: tuple(ledger.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
 
 
+def unread(candidates: Candidates) -> bool:
+    """Whether there is something to choose between, and nothing of it was re-read."""
+    rounds = [them for tests in candidates.values() for of_test in tests for n, them in of_test.items() if n > BASE]
+    divided = any(len({key(c.grid) for c in them}) > 1 for them in rounds)
+    return divided and not any(c.scores for them in rounds for c in them)
+
+
 def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
     """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
     fallbacks = answers.placeholders_for(task_set)
@@ -57,7 +64,14 @@ def replay(directory: Path, rule: str, output: Path, whose: str = ledger.BOTH) -
     if rule not in vote.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(vote.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    attempts = revote(heard(candidates_of(record.read(directory)), whose), task_set, rule)
+    candidates = heard(candidates_of(record.read(directory)), whose)
+    if rule in vote.VOTE_WORTH and unread(candidates):
+        others = ", ".join(vote.PLAIN)
+        raise BadInput(
+            f"--rule is {rule!r}: {directory} has no candidates that were re-read: expected the directory of a run "
+            f"with --reread, or one of {others}"
+        )
+    attempts = revote(candidates, task_set, rule)
     answers.AnswerFile(output, task_set.tests).start(attempts)
     return task_set
 

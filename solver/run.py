@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from solver import answers, devices, evaluate, families, formats, nearby, preflight, record
-from solver.cli import Plan, fingerprint
+from solver.cli import Plan, fingerprint, program
 from solver.clock import Deadline
 from solver.config import PROGRAMS_SHARE, pack, programs_stage, stages
 from solver.core import PROGRAMS, SHARED, Format, Grid, Standing, Task, solves
@@ -126,6 +126,7 @@ class Run:
         header = {
             "version": record.VERSION,
             "fingerprint": fingerprint(plan),
+            "code": program(),
             "name": plan.task_set.name,
             "data_sha256": plan.task_set.sha256,
             **plan.scored_by,
@@ -152,6 +153,9 @@ class Run:
         for problem in plan.task_set.problems:
             self._warn(f"warning: {problem}")
         if plan.resumed is not None:
+            begun = plan.resumed.of_kind("run")[0].get("code", "unknown")
+            if begun != program():
+                self._warn(f"warning: begun by the program {begun}, gone on with by {program()}: answers may differ")
             torn = plan.resumed.dropped
             self._note(f"resumed: {done} turns of tasks were done, {torn} torn lines of the record were dropped")
 

@@ -109,7 +109,7 @@ class VllmSampler:
         self.counters = Counters()
 
     def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
-        """One greedy reply a request, in order; None where `stop` came first (its request is withdrawn)."""
+        """One reply a request, in order; None where `stop` came first (its request is withdrawn)."""
         return self._group_by_group(self._sample, requests, stop)
 
     def _group_by_group(
@@ -241,12 +241,16 @@ class VllmSampler:
         )
 
     def _add(self, prompt: Prompt, adapter: Adapter | None, watched: bool) -> str:
-        """Ask for a greedy reply, `watched` token by token or given as a whole; the name its outputs bear."""
+        """Ask for a reply, `watched` token by token or given as a whole; the name its outputs bear.
+
+        Its log-probabilities are the model's own, whatever the temperature.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         settings = SamplingParams(
-            temperature=0.0,
+            temperature=prompt.temperature,
+            seed=prompt.seed if prompt.temperature else None,
             max_tokens=prompt.max_reply,
             logprobs=min(prompt.alternatives + 1, self.vocabulary) if prompt.alternatives else 0,
             stop_token_ids=[self.end],

@@ -1,7 +1,8 @@
 """Every choice of the method there is a switch for, as one table: `python -m solver.switches` prints it as Markdown.
 
 Knows nothing of models. Laws: defaults are read from `Config()`, never written here; every field of the training
-recipes and every value they allow has a row, and every row a test that exercises it (`tests/test_switches.py`).
+recipes, of the search and of what is learnt from others, every value they allow, and what else in `Config` is a choice
+of the method has a row, and every row a test that exercises it (`tests/test_switches.py`).
 """
 
 from __future__ import annotations
@@ -45,10 +46,13 @@ _EXAMPLES, _STEPS, _TRAINER = "test_examples.py::test_", "test_transformations.p
 _HAND = f"{_STEPS}a_step_does_to_a_grid_what_was_worked_out_by_hand"
 _LOSS = f"{_EXAMPLES}the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
 _REFUSED = "test_config.py::test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected"
-_SHARED = "test_pipeline.py::test_"
+_PIPELINE = "test_pipeline.py::test_"
 _NEAR = "test_neighbours.py::test_"
+_ALIKE = f"{_NEAR}tasks_are_alike_in_what_the_settings_say"
+_FURTHER = "test_submission.py::test_split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_ones_none"
 _GOLDEN = "test_vote.py::test_golden_case_gives_the_attempts_written_by_hand"
 _FEW = f"{_TRAINER}an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
+_ALONE = f"{_TRAINER}each_target_can_be_trained_alone"
 _RATE = f"{_TRAINER}the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
 
 SWITCHES: tuple[Switch, ...] = (
@@ -136,12 +140,12 @@ SWITCHES: tuple[Switch, ...] = (
         (
             "shared",
             "one adapter for all tasks of a device",
-            f"{_SHARED}tasks_that_share_an_adapter_are_all_sampled_with_it",
+            f"{_PIPELINE}tasks_that_share_an_adapter_are_all_sampled_with_it",
         ),
         (
             "shared-then-task",
             "an adapter for each task that starts from the shared one",
-            f"{_SHARED}adapters_of_tasks_start_from_the_shared_one_which_is_kept",
+            f"{_PIPELINE}adapters_of_tasks_start_from_the_shared_one_which_is_kept",
         ),
     ),
     Switch(
@@ -149,7 +153,7 @@ SWITCHES: tuple[Switch, ...] = (
         None,
         "training steps of a shared adapter at most, for each of its tasks",
         "this project",
-        f"{_SHARED}a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn",
+        f"{_PIPELINE}a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn",
     ),
     Switch(
         "shared_share",
@@ -172,11 +176,17 @@ SWITCHES: tuple[Switch, ...] = (
         "arXiv 1411.1792",
         f"{_TRAINER}a_head_is_trained_alone_and_saved_alone",
     ),
-    Switch("train.rank", None, "LoRA rank, at most the engine's", "arXiv 2106.09685, section 4", _REFUSED),
+    Switch(
+        "train.rank",
+        None,
+        "LoRA rank, at most the engine's",
+        "arXiv 2106.09685, section 4",
+        f"{_TRAINER}an_adapter_has_the_rank_of_its_recipe",
+    ),
     Switch("train.alpha", None, "LoRA scale", "arXiv 2106.09685, section 4", _FEW),
     Switch("train.rslora", True, "scaled by alpha / √rank, not alpha / rank", "arXiv 2312.03732", _FEW),
     *(
-        Switch("train.targets", target, "a LoRA on this projection", source, _FEW)
+        Switch("train.targets", target, "a LoRA on this projection", source, _ALONE)
         for source, targets in (
             (f"{PAPER}, section 3", ("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj")),
             (PRODUCT, ("k_proj", "o_proj")),
@@ -225,7 +235,7 @@ SWITCHES: tuple[Switch, ...] = (
         None,
         "largest gradient norm",
         "common practice",
-        f"{_TRAINER}three_steps_lower_the_loss_on_the_examples",
+        f"{_TRAINER}no_step_follows_a_gradient_longer_than_the_recipe_allows",
     ),
     *_rows(
         "near.by",
@@ -233,12 +243,12 @@ SWITCHES: tuple[Switch, ...] = (
         (
             "states",
             "tasks of `--library` are alike in the base model's states",
-            f"{_NEAR}the_most_alike_come_first_whatever_the_length_of_the_vector",
+            _ALIKE,
         ),
         (
             "gradients",
             "they are alike in how they change an adapter",
-            f"{_NEAR}vectors_are_repeatable_tell_tasks_apart_and_change_no_training",
+            _ALIKE,
         ),
     ),
     Switch(
@@ -275,6 +285,48 @@ SWITCHES: tuple[Switch, ...] = (
         "views sampled for each test input, greedily; 1 is the identity alone",
         f"{PAPER}, section 4",
         "test_augment.py::test_the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring",
+    ),
+    Switch(
+        "orders",
+        None,
+        "views of the same transformation, each with the demonstrations in another order, before the next colours",
+        f"{PAPER}, section 4",
+        "test_augment.py::test_each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change",
+    ),
+    Switch(
+        "search.temperature",
+        None,
+        "0: the greedy reply to each view; above it replies are drawn",
+        "common practice",
+        f"{_PIPELINE}replies_are_drawn_as_often_as_asked_each_by_a_seed_of_its_own",
+    ),
+    Switch(
+        "search.samples",
+        None,
+        "replies drawn under each view",
+        "this project",
+        f"{_PIPELINE}replies_are_drawn_as_often_as_asked_each_by_a_seed_of_its_own",
+    ),
+    Switch(
+        "quick_views",
+        None,
+        "views of the base model's answers before any adapter is trained; 0: none",
+        "this project",
+        f"{_PIPELINE}the_base_round_trains_nothing_and_samples_the_quick_views",
+    ),
+    Switch(
+        "further",
+        None,
+        "rounds with other adapters and views for tasks whose vote is split, at most",
+        "this project",
+        _FURTHER,
+    ),
+    Switch(
+        "settled",
+        None,
+        "share of the views that may be against the first attempt before a vote is split",
+        "this project",
+        _FURTHER,
     ),
     *_rows(
         "rule",
@@ -320,11 +372,25 @@ SWITCHES: tuple[Switch, ...] = (
         "test_search.py::test_what_is_found_is_what_brute_force_finds",
     ),
     Switch(
+        "search.nodes",
+        None,
+        "requests that the search under one view may cost",
+        "this project",
+        "test_search.py::test_a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said",
+    ),
+    Switch(
         "search.views",
         None,
         "views under which candidates are re-read before the vote; 0: none",
         "NVARC, 2025",
         "test_score.py::test_the_two_best_and_their_values_are_those_of_reading_everything",
+    ),
+    Switch(
+        "search.share",
+        None,
+        "of a turn's sampling seconds for the search, where candidates are re-read after it",
+        "this project",
+        f"{_PIPELINE}a_search_gets_its_share_of_the_seconds_and_all_where_nothing_is_re_read",
     ),
 )
 

@@ -175,6 +175,7 @@ RULES: Mapping[str, Rule] = {
 """Every voting rule by the name it has in a config."""
 
 
+PLAIN = tuple(rule for rule in RULES if rule not in VOTE_WORTH)  # rules that want nothing re-read
 DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
 
 

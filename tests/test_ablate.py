@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from test_replay import task_set
 from solver import ablate, answers, pool, record
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.config import PRESETS
+from solver.config import PRESETS, NearSettings
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
 from solver.pretrain.train import Recipe
@@ -28,7 +29,15 @@ WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 SHARING = ("shared", "shared-then-task")
 NEAR = ("nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright")
-DECODING = ("greedy-flat", "search-flat", "search-poe", "search-count-nll")
+DECODING = ("identity", "two-orders", "temperature", "greedy-flat", "search-flat", "search-poe", "search-count-nll")
+
+
+def test_without_training_nothing_is_shared_and_nobody_learnt_from():
+    near = NearSettings("folder", count=4, warm=0.9)
+    asking = replace(PRESETS["cpu"], near=near)
+    sharing = replace(PRESETS["cpu"], train=replace(PRESETS["cpu"].train, scope="shared"))
+    assert not ablate.VARIANTS["no-ttt"](asking).near.asked
+    assert ablate.VARIANTS["no-ttt"](sharing) == ablate.VARIANTS["no-ttt"](PRESETS["cpu"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -83,7 +92,18 @@ def test_qlora_changes_the_bits_of_the_base_weights_alone():
 
 
 def test_the_papers_variants_are_all_there_and_every_rule_can_be_voted_by():
-    assert set(ablate.PAPER) <= {*ablate.VARIANTS, *ablate.REPLAYS}
+    runs = {
+        "full",
+        "no-ttt",
+        "end-to-end",
+        "no-transformations",
+        "shared",
+        "no-demonstration-loss",
+        "qlora",
+        "search-poe",
+    }
+    assert set(ablate.PAPER) == runs | {"vote-none", "vote-flat", "vote-hierarchical", "oracle"}
+    assert runs <= set(ablate.VARIANTS)
     assert set(ablate.REPLAYS.values()) == {*RULES, "oracle"}
     assert not set(ablate.VARIANTS) & set(ablate.REPLAYS)
 
@@ -92,7 +112,8 @@ def test_the_papers_variants_are_all_there_and_every_rule_can_be_voted_by():
 class FakeRun:
     """A `Run` that answers each test input by its task's rule in one view of three, and records that.
 
-    For the outputs named in `broken` it ends, interrupted, after its first task.
+    For the outputs named in `broken` it ends, interrupted, after its first task. Where its plan has
+    candidates re-read, the right one is the likeliest.
     """
 
     plan: Plan
@@ -101,11 +122,13 @@ class FakeRun:
     def execute(self) -> int:
         name, resumed = self.plan.output.stem, self.plan.resumed
         ran.append(f"{name} again" if resumed else name)
+        given.append(self.deadline.remaining())
         file = answers.AnswerFile(self.plan.output, self.plan.task_set.tests)
         file.start(answers.placeholders_for(self.plan.task_set))
         config = {"time_limit": self.plan.config.time_limit}
+        known = {"fingerprint": fingerprint(self.plan), "code": ablate.program()}
         with record.Recorder(record.directory_of(self.plan.output), fresh=resumed is None) as recorder:
-            recorder.write({"kind": "run", "at": 0.1, "fingerprint": fingerprint(self.plan), "config": config})
+            recorder.write({"kind": "run", "at": 0.1, **known, "config": config})
             for task in self.plan.task_set.tasks[: 1 if name in broken else None]:
                 found = [self._candidates(task, cells) for cells in task.tests]
                 saved = [[record.candidate_to_json(c) for c in them] for them in found]
@@ -119,10 +142,12 @@ class FakeRun:
     def _candidates(self, task: Task, cells: Grid) -> list[Candidate]:
         right = TASK_RULES[task.id](cells) if self.plan.config.train.steps else cells
         grids = (right, WRONG, WRONG)
-        return [Candidate(shown, View(at), -1.0 - at) for at, shown in enumerate(grids)]
+        scores = [(-1.0 if shown is right else -4.0,) * self.plan.config.search.views for shown in grids]
+        return [Candidate(shown, View(at), -1.0 - at, scores[at]) for at, shown in enumerate(grids)]
 
 
 ran: list[str] = []
+given: list[float] = []  # seconds each of them had
 broken: set[str] = set()
 
 
@@ -130,6 +155,7 @@ broken: set[str] = set()
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two sources, as arguments: two tasks of three test inputs, and one task of one."""
     ran.clear()
+    given.clear()
     broken.clear()
     monkeypatch.setattr(ablate, "Run", FakeRun)
     made = []
@@ -201,6 +227,8 @@ def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupt
     broken.clear()
     assert ablate.main(call) == 0
     assert ran == ["full", "no-ttt", "no-ttt again"]
+    whole = ablate.UNHURRIED
+    assert given == pytest.approx([whole, whole, whole - 60], abs=5)  # its first start took a minute of it
     first = (tmp_path / "runs" / "table.md").read_text()
     assert column(first, "no-ttt", 6) == ["2.0", "2.0", "2.0"]  # what was recorded twice is counted once
     assert first.endswith("minutes: full 1.0, no-ttt 2.0.\n")
@@ -209,6 +237,41 @@ def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupt
     assert len(ran) == 3
     assert "== full: finished before, not run again" in capsys.readouterr().out
     assert (tmp_path / "runs" / "table.md").read_text() == first
+
+
+def test_a_variant_interrupted_at_its_end_gets_just_enough_to_write_what_it_has(files):
+    call = [*files, "--variants", "full", "--time-limit", "60s"]
+    broken.add("full")
+    assert ablate.main(call) == 130
+    broken.clear()
+    assert ablate.main(call) == 0
+    assert given[0] == pytest.approx(60, abs=5)
+    assert 0 < given[1] <= ablate.LEAST
+
+
+def test_what_another_program_has_finished_stays_and_the_table_says_so(files, monkeypatch, capsys):
+    assert ablate.main([*files, "--variants", "full"]) == 0
+    before = ablate.program()
+    assert "other code" not in capsys.readouterr().out
+    monkeypatch.setattr(ablate, "program", lambda: "0fa11a1d0000")
+    assert ablate.main([*files, "--variants", "full", "no-ttt"]) == 0
+    assert ran == ["full", "no-ttt"]
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.endswith(f" Run by other code than 0fa11a1d0000, which is here now: full ({before}).")
+
+
+def test_what_another_program_has_begun_is_not_gone_on_with(files, tmp_path, monkeypatch, capsys):
+    broken.add("no-ttt")
+    call, before = [*files, "--variants", "full", "no-ttt"], ablate.program()
+    assert ablate.main(call) == 130
+    broken.clear()
+    monkeypatch.setattr(ablate, "program", lambda: "0fa11a1d0000")
+    assert ablate.main(call) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'runs' / 'no-ttt.run'} was begun by the program {before}, and this is 0fa11a1d0000: "
+        "expected the same to go on with it; put that back, or remove the directory\n"
+    )
+    assert ran == ["full", "no-ttt"]
 
 
 @pytest.mark.parametrize("change", [["--seed", "1"], ["--time-limit", "9m"], ["--limit", "1"], ["--views", "3"]])
@@ -234,6 +297,51 @@ def test_a_limit_holds_for_each_source_and_ids_for_all_of_them(files, capsys):
     assert column(capsys.readouterr().out, "full", 1) == ["2 of 2"]
 
 
+def test_a_vote_may_be_over_another_run_than_full(files, capsys):
+    """The right answer has one view of three, and is the likeliest where candidates are re-read."""
+    votes = [f"{name}@search-poe" for name in ("vote-product_of_experts", "vote-flat", "oracle", "no-programs")]
+    assert ablate.main([*files, "--variants", "full", *votes, "search-poe", "vote-flat"]) == 0
+    printed = capsys.readouterr().out
+    assert ran == ["full", "search-poe"]
+    assert [column(printed, name, 4)[0] for name in votes] == ["100.0%", "0.0%", "100.0%", "100.0%"]
+    assert column(printed, "vote-flat", 4)[0] == "0.0%"
+
+
+def test_candidates_that_are_all_re_read_can_be_voted_on_by_every_rule(files, capsys):
+    assert ablate.main([*files, "--variants", "full", *ablate.REPLAYS, "--reread", "8"]) == 0
+    printed = capsys.readouterr().out
+    firsts = {rule: column(printed, f"vote-{rule}", 4)[0] for rule in RULES}
+    assert [rule for rule, share in firsts.items() if share == "0.0%"] == ["flat", "hierarchical"]
+
+
+def test_a_rule_that_wants_candidates_re_read_is_no_hindrance_to_variants_of_another_rule(files):
+    call = [*files, "--rule", "product_of_experts", "--reread", "8", "--variants", "full", "search-flat", "greedy-flat"]
+    assert ablate.main(call) == 0
+    assert ran == ["full", "search-flat", "greedy-flat"]
+
+
+def test_what_is_not_said_is_what_the_paper_compares_as_far_as_the_machine_can(files, tmp_path, capsys):
+    assert ablate.main([*files, "--devices", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "== qlora: left out: bits is 4: expected 16, as there is no CUDA GPU to hold 4-bit weights" in printed
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines() if line.startswith("| ")]
+    own = [name for name in ablate.PAPER if name != "qlora"]
+    assert rows == 3 * ["variant", *own]
+    assert ran == [name for name in own if name in ablate.VARIANTS]
+
+
+def test_every_variant_is_compared_with_full_wherever_that_stands_and_the_chart_shows_them_all(files, tmp_path, capsys):
+    assert ablate.main([*files, "--variants", "no-ttt", "full", "vote-none"]) == 0
+    printed = capsys.readouterr().out
+    assert column(printed, "variant", 7) == ["to full"] * 3
+    assert column(printed, "no-ttt", 7) == ["+0 −4", "+0 −3", "+0 −1"]
+    assert column(printed, "vote-none", 7) == ["+0 −0"] * 3
+    drawn = re.findall(r">([\w-]+|\d of \d)</text>", (tmp_path / "runs" / "chart.svg").read_text())
+    assert drawn == ["no-ttt", "0 of 4", "full", "4 of 4", "vote-none", "4 of 4"]
+    assert ablate.main([*files, "--variants", "no-ttt", "shuffled"]) == 0
+    assert column(capsys.readouterr().out, "variant", 7)[0] == "to no-ttt"
+
+
 def test_no_solution_is_written_by_the_oracle(files, tmp_path):
     assert ablate.main([*files, "--variants", "no-ttt", "full", "oracle"]) == 0
     written = {p.name for p in (tmp_path / "runs").iterdir()}
@@ -244,6 +352,20 @@ def test_no_solution_is_written_by_the_oracle(files, tmp_path):
     ("arguments", "message"),
     [
         (["--variants", "no-ttt", "oracle"], "--variants is 'oracle': expected full to be among them"),
+        (
+            ["--variants", "full", "vote-flat@shared"],
+            "--variants is 'vote-flat@shared': expected shared to be among them: it is a vote over that run",
+        ),
+        (["--variants", "vote-best"], "--variants is 'vote-best': expected a run: full, no-ttt, "),
+        (
+            ["--variants", "full", "vote-flat@oracle"],
+            "--variants is 'vote-flat@oracle': expected a run: full, no-ttt, ",
+        ),
+        (
+            ["--variants", "full", "vote-count_minus_nll"],
+            "--variants is 'vote-count_minus_nll': expected vote-count_minus_nll@search-poe with search-poe, or "
+            "--reread: the candidates of full are not re-read",
+        ),
         (["--split", "comparison"], "--tasks is '--split': expected no --split beside it: name that source with"),
         (["--tasks", "a", "b", "c"], "--tasks is 'a b c': expected an embedded set, or a challenges file and its"),
         (["--tasks", "no-such-split"], 'unknown split "no-such-split"'),
@@ -275,13 +397,30 @@ def test_a_task_in_two_sources_is_refused(files, capsys):
 
 
 @pytest.mark.parametrize("name", DECODING)
-def test_the_ways_to_decode_and_vote_change_the_search_and_the_rule_and_nothing_else(name):
+def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_and_nothing_else(name):
     full = PRESETS["cpu"]
     variant = ablate.VARIANTS[name](full)
     assert variant != full
-    assert asdict(replace(variant, rule=full.rule, search=full.search)) == asdict(full)
+    views = {name: getattr(full, name) for name in ("views", "quick_views", "orders")}
+    assert asdict(replace(variant, rule=full.rule, search=full.search, **views)) == asdict(full)
     assert bool(variant.search.p_min) == name.startswith("search")
     assert bool(variant.search.views) == (variant.rule in VOTE_WORTH)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_as_many_replies_are_drawn_as_would_be_greedy_and_the_identity_is_one_view_alone(preset):
+    full = PRESETS[preset]
+    drawn, identity = (ablate.VARIANTS[name](full) for name in ("temperature", "identity"))
+    assert drawn.views * drawn.search.samples == full.views
+    assert drawn.search.temperature == 1.0
+    assert (identity.views, identity.quick_views) == (1, 1)
+    assert ablate.VARIANTS["two-orders"](full) == replace(full, orders=2)
+
+
+@pytest.mark.parametrize("name", ["temperature", "greedy-flat"])
+def test_a_search_asked_for_is_no_hindrance_to_variants_that_do_without(name):
+    searching = replace(PRESETS["cpu"], search=replace(PRESETS["cpu"].search, p_min=0.1))
+    assert ablate.VARIANTS[name](searching) == ablate.VARIANTS[name](PRESETS["cpu"])
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):

@@ -146,3 +146,26 @@ def test_every_order_of_a_view_is_a_permutation_of_the_demonstrations() -> None:
 def test_a_task_with_a_single_demonstration_has_views_too() -> None:
     one = random_task([(2, 3)])
     assert all(len(augment.apply_task(v, one).demonstrations) == 1 for v in augment.views(one, 10, 0, "x"))
+
+
+def transformation(view: View) -> tuple[int, tuple[int, ...]]:
+    return view.dihedral, view.colours
+
+
+@pytest.mark.parametrize("orders", [2, 3])
+def test_each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change(orders: int) -> None:
+    drawn = augment.views(MIRROR, 16 * orders, 0, "test 0", orders)
+    assert drawn[0] == IDENTITY
+    assert all(v.colours == IDENTITY.colours for v in drawn[: 8 * orders])
+    assert all(v.colours != IDENTITY.colours for v in drawn[8 * orders :])
+    assert Counter(map(transformation, drawn)) == dict.fromkeys(map(transformation, drawn), orders)
+    seen = {(transformation(v), v.order or (0, 1, 2)) for v in drawn}
+    assert len(seen) == len(drawn)
+    assert len(set(map(transformation, drawn))) == 16
+
+
+@given(orders=st.integers(1, 9), count=st.integers(0, 60))
+def test_no_more_orders_are_wanted_than_there_are(orders: int, count: int) -> None:
+    one, two = random_task([(2, 3)]), random_task([(2, 3), (1, 1)])
+    assert augment.views(one, count, 0, "x", orders) == augment.views(one, count, 0, "x")
+    assert augment.views(two, count, 0, "x", orders) == augment.views(two, count, 0, "x", min(orders, 2))

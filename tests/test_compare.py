@@ -64,20 +64,21 @@ def test_the_oracle_solves_exactly_the_outputs_with_a_right_candidate():
     assert made.scores.outputs_solved == made.found == 2
 
 
-def test_the_table_compares_each_variant_with_the_first():
+def test_the_table_compares_each_variant_with_the_one_that_is_named():
     scores = Scores(2, 2, 1, 1, 0.5, 0.5, 0.1, 0.9)
     rows = [compare.Row("full", scores, (True, False), 2, 3.0), compare.Row("no-ttt", scores, (False, True), 1, 0.25)]
-    assert table(rows).splitlines() == [
-        "| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | to the first | p |",
+    assert table(rows, "full").splitlines() == [
+        "| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | to full | p |",
         "|---|---|---|---|---|---|---|---|---|",
         "| full | 1 of 2 | 50.0% | 10.0% to 90.0% | 50.0% | 2 of 2 | 3.0 | | |",
         "| no-ttt | 1 of 2 | 50.0% | 10.0% to 90.0% | 50.0% | 1 of 2 | 0.2 | +1 −1 | 1.000 |",
     ]
+    assert table(rows[::-1], "full").splitlines()[2:] == table(rows, "full").splitlines()[:1:-1]
 
 
 def test_several_sources_have_a_table_over_all_and_one_each():
     both = [answered(b=[entry(THREE, WRONG)]), answered("no-ttt")]
-    made = tables(both, RIGHT, {"first": ["a"], "second": ["b"]}).split("\n\n")
+    made = tables(both, RIGHT, {"first": ["a"], "second": ["b"]}, "full").split("\n\n")
     assert [part.splitlines()[0].split(" | ")[0] for part in made] == [
         "| variant",
         "first, 1 tasks:",
@@ -91,4 +92,4 @@ def test_several_sources_have_a_table_over_all_and_one_each():
 
 
 def test_a_single_source_has_one_table():
-    assert tables([answered()], RIGHT, {"all": ["a", "b"]}).count("| variant |") == 1
+    assert tables([answered()], RIGHT, {"all": ["a", "b"]}, "full").count("| variant |") == 1

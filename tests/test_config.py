@@ -29,6 +29,8 @@ from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
 from solver.scheduler import Cost
 from solver.tasks import BadInput
 
+LEFT_OUT = "leave other tasks out (no --nearest, near.warm and near.outright 2)"
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -60,6 +62,17 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: SearchSettings(nodes=0), "nodes is 0: expected at least 1"),
         (lambda: SearchSettings(views=-1), "scoring views is -1: expected 0 (none) or more"),
         (lambda: SearchSettings(share=0.0), "search share is 0.0: expected a share above 0 and at most 1"),
+        (lambda: SearchSettings(temperature=-0.5), "temperature is -0.5: expected 0 (greedy) or more"),
+        (
+            lambda: SearchSettings(temperature=0.5, p_min=0.1),
+            "temperature is 0.5: expected 0, as p_min has every likely reply found, not some drawn; or p_min 0",
+        ),
+        (lambda: SearchSettings(temperature=1.0, samples=0), "replies a view is 0: expected at least 1"),
+        (
+            lambda: SearchSettings(samples=2),
+            "replies a view is 2: expected 1, as greedy replies to a view are all the same; or a temperature above 0",
+        ),
+        (lambda: Config(orders=0), "example orders is 0: expected at least 1"),
         (lambda: ProgramSettings(-1.0), "seconds for programs is -1.0: expected 0 (no programs) or more"),
         (lambda: ProgramSettings(nodes=0), "nodes for programs is 0: expected at least 1"),
         (lambda: Config(time_limit=0.0), "time limit is 0.0: expected more than 0 seconds"),
@@ -74,6 +87,25 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (
             lambda: Config(train=TrainRecipe(rank=64)),
             "LoRA rank is 64: expected at most the engine's, 32; lower it, or raise the engine's to 64",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(steps=0), near=NearSettings("x", count=4)),
+            f"training steps is 0: expected at least 1, as other tasks are learnt from; or {LEFT_OUT}",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(steps=0, scope="shared-then-task")),
+            "adapter scope is 'shared-then-task': expected task, as 0 training steps train nothing that could be "
+            "shared; or at least 1 step",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(scope="shared"), near=NearSettings("x", outright=0.9)),
+            "adapter scope is 'shared': expected task or shared-then-task, as an adapter that is shared learns from "
+            f"its tasks alone; or {LEFT_OUT}",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(scope="shared-then-task"), near=NearSettings("x", warm=0.9)),
+            "adapter scope is 'shared-then-task': expected task, as adapters start from other tasks' (near.warm), not "
+            "from a shared one; or near.warm 2",
         ),
         (lambda: EngineSettings(gpu_share=1.0), "gpu_share is 1.0: expected a share between 0 and 1"),
         (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),
@@ -179,6 +211,8 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
         ),
         engine=EngineSettings(context=1024, rank=8, threads=1),
         programs=ProgramSettings(0.5, 7),
+        search=SearchSettings(temperature=0.7, samples=3),
+        orders=2,
     )
     assert unpack(json.loads(json.dumps(pack(config)))) == config
 

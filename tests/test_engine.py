@@ -116,6 +116,20 @@ def test_the_same_batch_gives_the_same_replies_twice(sampler, small_tasks):
     assert sampler.sample(requests, soon()) == sampler.sample(requests, soon())
 
 
+def test_drawn_replies_depend_on_their_seed_and_have_the_models_own_log_probabilities(sampler, small_tasks):
+    prompts = [prompt_for(t) for t in small_tasks]
+    by_seed = {
+        seed: sampler.sample([(replace(p, temperature=2.0, seed=seed), None) for p in prompts], soon())
+        for seed in (1, 2)
+    }
+    again = sampler.sample([(replace(p, temperature=2.0, seed=1), None) for p in prompts], soon())
+    assert [r.tokens for r in again] == [r.tokens for r in by_seed[1]]
+    assert [r.tokens for r in by_seed[2]] != [r.tokens for r in by_seed[1]]
+    said = [(p.tokens, r.tokens, None) for p, r in zip(prompts, by_seed[1], strict=True)]
+    read = sampler.score(said, soon())
+    assert read == pytest.approx([r.logprob for r in by_seed[1]], rel=0.02, abs=0.5)
+
+
 def test_a_reply_does_not_depend_on_what_else_is_in_the_batch(sampler, trainer, small_tasks):
     """Up to rounding: alone and in a crowd of other lengths and adapters, the same tokens but for near ties."""
     adapter = trainer.train("crowd", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter

@@ -72,6 +72,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"run"},
     {"replay"},
     {"compare", "switches"},
+    {"chart"},
     {"submission", "report", "ablate"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

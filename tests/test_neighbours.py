@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import checkpoints
 import numpy as np
@@ -14,24 +15,27 @@ from fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, 
 from test_replay import task_set
 from tiny import tiny_model
 
-from solver import ablate, checkpoint, cli, collect, neighbours, pipeline
+from solver import ablate, checkpoint, cli, collect, neighbours, pipeline, worker
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
 from solver.core import ADAPTER, Adapter, Task
 from solver.examples import build, joint, plain
-from solver.neighbours import Near, Neighbourhood
+from solver.formats import GRID
+from solver.neighbours import Near, Neighbourhood, lora
 from solver.tasks import BadInput
 from solver.trainer import FOLDED, LoraTrainer, folded
 from tests import runs
 
-A, B, C = (random_task([(2, 2), (3, 2)], seed, name) for seed, name in enumerate("abc"))
+A, B, C, D = (random_task([(2, 2), (3, 2)], seed, name) for seed, name in enumerate("abcd"))
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
-CONFIG = Config(views=4, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
+FOUR = np.concatenate([VECTORS, [[0.8, 0.6]]]).astype(np.float32)
+RECIPE = TrainRecipe(steps=3, examples=6)
+CONFIG = Config(views=4, train=RECIPE, engine=EngineSettings(context=1024))
 
 
 def library(**adapters: Adapter) -> Neighbourhood:
-    return Neighbourhood((A, B, C), {"states": VECTORS}, adapters)
+    return Neighbourhood((A, B, C), {"states": VECTORS}, adapters, lora(CONFIG.train))
 
 
 def nearest(task: Task, *vector: float, count: int = 3) -> list[str]:
@@ -56,26 +60,33 @@ def test_a_vector_of_another_kind_is_refused():
 
 
 def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(tmp_path):
-    neighbours.save(tmp_path, task_set([A, B, C]), {"states": VECTORS * 3, "gradients": VECTORS}, "f00d")
-    for name, made_with in (("a", "f00d"), ("b", "beef"), ("c", None)):
+    neighbours.save(tmp_path, task_set([A, B, C, D]), {"states": FOUR * 3, "gradients": FOUR}, "f00d", RECIPE)
+    other = replace(RECIPE, rank=64)
+    for name, made_with, recipe in (
+        ("a", "f00d", RECIPE),
+        ("b", "beef", RECIPE),
+        ("c", None, RECIPE),
+        ("d", "f00d", other),
+    ):
         folder = tmp_path / "adapters" / name
         folder.mkdir(parents=True)
         (folder / ADAPTER_FILE).write_text(name)
         if made_with:  # else it was not finished
-            neighbours.finish(folder, weights=made_with, steps=3)
+            neighbours.finish(folder, weights=made_with, steps=3, **lora(recipe))
     assert neighbours.made(tmp_path / "adapters" / "a")["steps"] == 3
     found = neighbours.load(tmp_path, "f00d")
-    assert [task.id for task in found.tasks] == ["a", "b", "c"]
-    assert np.allclose(found.vectors["states"], VECTORS)
+    assert [task.id for task in found.tasks] == ["a", "b", "c", "d"]
+    assert found.lora == lora(RECIPE)
+    assert np.allclose(found.vectors["states"], FOUR)
     assert found.adapters == {"a": Adapter("library-a", (tmp_path / "adapters" / "a").resolve())}
-    assert [len(t.demonstrations) for t in found.tasks] == [2, 2, 2]
+    assert [len(t.demonstrations) for t in found.tasks] == [2, 2, 2, 2]
     assert np.array_equal(found.tasks[1].demonstrations[1].output, B.demonstrations[1].output)
 
 
 def test_a_folder_without_a_library_or_one_of_other_weights_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"no library of tasks in .*: expected vectors\.npz; make one with"):
         neighbours.load(tmp_path, "f00d")
-    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d" * 16)
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d" * 16, RECIPE)
     with pytest.raises(BadInput, match="was made with the weights f00df00df00d: expected beef"):
         neighbours.load(tmp_path, "beef")
     (tmp_path / "challenges.json").write_text('{"b": {"train": [], "test": [{"input": [[1]]}]}}')
@@ -96,11 +107,11 @@ def test_a_library_s_hash_changes_with_all_it_holds(tmp_path):
         found.add(neighbours.digest(tmp_path))
         assert len(found) == before + 1
 
-    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d")
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d", RECIPE)
     more()
-    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[:1]}, "f00d")
+    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[:1]}, "f00d", RECIPE)
     more()
-    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[1:2]}, "f00d")
+    neighbours.save(tmp_path, task_set([B]), {"states": VECTORS[1:2]}, "f00d", RECIPE)
     more()
     folder.mkdir(parents=True)
     for content in ("one", "other"):
@@ -113,7 +124,7 @@ def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_beg
     weights = checkpoint.check(checkpoint.SHIPPED)
     with pytest.raises(BadInput, match="no library of tasks in"):
         cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path))), weights)
-    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, weights.sha256)
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, weights.sha256, RECIPE)
     config = cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
     assert config.near.content == neighbours.digest(tmp_path)
     with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 256, the width of grid-5m"):
@@ -128,6 +139,60 @@ def test_a_head_of_its_own_is_wanted_of_the_weights_whose_head_is_trained(tmp_pa
         BadInput, match="head is True: expected False, as the head of tied is its embedding; take weights"
     ):
         cli.suited(config, tied)
+
+
+def made(folder: Path, adapters: bool = True, recipe: TrainRecipe = RECIPE) -> checkpoint.Checkpoint:
+    """A library of one task for the shipped weights, which are returned."""
+    weights = checkpoint.check(checkpoint.SHIPPED)
+    neighbours.save(folder, task_set([A]), {"states": VECTORS[:1]}, weights.sha256, recipe)
+    if adapters:
+        own = folder / "adapters" / "a"
+        own.mkdir(parents=True)
+        (own / ADAPTER_FILE).write_text("matrices")
+        neighbours.finish(own, weights=weights.sha256, **lora(recipe))
+    return weights
+
+
+OTHERS = {"rank": 16, "alpha": 5, "rslora": False, "targets": ("q_proj",)}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"count": 1, "by": "gradients"}, "near.by compares gradients; or compare states"),
+        ({"warm": 0.9}, "near.warm trains its adapters on; or leave it"),
+    ],
+    ids=["gradients", "warm"],
+)
+def test_a_library_of_another_lora_is_refused_for_what_depends_on_that_alone(tmp_path, name, asked, why):
+    weights, folder = made(tmp_path), str(tmp_path)
+    config = replace(CONFIG, train=replace(RECIPE, **{name: OTHERS[name]}))
+    came, wanted = lora(RECIPE)[name], lora(config.train)[name]
+    cli.suited(replace(CONFIG, near=NearSettings(folder, **asked)), weights)
+    for other in ({"count": 1}, {"outright": 0.9}):
+        cli.suited(replace(config, near=NearSettings(folder, **other)), weights)
+    with pytest.raises(BadInput) as caught:
+        cli.suited(replace(config, near=NearSettings(folder, **asked)), weights)
+    expected = f"expected {wanted}, this run's, as {why}; or python -m solver.collect with --rank"
+    assert str(caught.value) == f"LoRA {name} of {folder} is {came!r}: {expected}"
+
+
+def test_adapters_of_a_rank_that_the_engine_does_not_serve_are_not_used_as_they_are(tmp_path):
+    weights = made(tmp_path, recipe=replace(RECIPE, rank=64))
+    with pytest.raises(BadInput, match=r"is 64: expected at most the engine's, 32; or near\.outright 2 \(never\)"):
+        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+    room = replace(CONFIG, engine=replace(CONFIG.engine, rank=64))
+    cli.suited(replace(room, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+
+
+@pytest.mark.parametrize("asked", [{"warm": 0.5}, {"outright": 0.5, "count": 3}])
+def test_a_library_without_adapters_is_refused_where_they_are_wanted(tmp_path, asked):
+    weights = made(tmp_path, adapters=False)
+    expected = r"near\.warm or near\.outright is 0\.5: expected 2 \(never\), as .* has no adapters; or python -m"
+    with pytest.raises(BadInput, match=expected):
+        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), **asked)), weights)
+    cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=3)), weights)
 
 
 # ---- in the algorithm ------------------------------------------------------------------------------------------------
@@ -170,6 +235,24 @@ def test_a_share_of_the_examples_is_the_nearest_tasks():
     mixed = pipeline.mixed([0] * 100, [1] * 100, 0.25, 40)
     assert (len(mixed), sum(mixed)) == (40, 10)
     assert len(pipeline.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
+    assert pipeline.mixed([0] * 100, [1] * 2, 0.5, 8) == [0, 1, 0, 1, 0, 0, 0, 0]
+    assert pipeline.mixed([0] * 100, [1] * 2, 1.0, 8) == [1, 1]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_where_one_of_both_has_no_example_there_are_as_many_of_the_other(share):
+    assert pipeline.mixed([0] * 100, [], share, 40) == [0] * 40
+    assert pipeline.mixed([], [1] * 100, share, 40) == [1] * 40
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_so(share):
+    large = random_task([(30, 30), (30, 30)], 0, "large")
+    trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1, share=share))
+    work, stop = [pipeline.Work(MIRROR, 0, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
+    pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0}, stop)
+    assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024))
+    assert work[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
 
 
 @pytest.mark.parametrize(("similarity", "start"), [(0.8, True), (0.79, False)])
@@ -191,6 +274,24 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
     assert sampler.forgotten == []
     assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
     assert result.steps == 0
+
+
+@pytest.mark.parametrize(("by", "expected"), [("states", ["a", "b"]), ("gradients", ["c", "b"])])
+def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, expected):
+    neighbours.save(tmp_path, task_set([A, B, C]), {"states": VECTORS, "gradients": VECTORS[::-1]}, "f00d", RECIPE)
+    monkeypatch.setattr(worker, "check", lambda *_: SimpleNamespace(sha256="f00d"))
+    asked = []
+
+    def vector(examples, kind):
+        asked.append((texts(examples), kind))
+        return VECTORS[0]
+
+    config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
+    near = worker.finder(SimpleNamespace(vector=vector), config, Path("weights"), GRID)
+    assert [other.task.id for other in near(MIRROR)] == expected
+    assert near(MIRROR) is near(MIRROR)  # further rounds ask again
+    assert asked == [(texts(plain(MIRROR, 1024)), by)]
+    assert worker.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
 
 
 @pytest.mark.parametrize(
@@ -218,9 +319,11 @@ def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
         pipeline.consult([pipeline.Work(MIRROR, 0)], near, CONFIG, Deadline.after(9.0, FakeClock()))
 
 
-def test_a_neighbour_without_an_adapter_changes_no_start():
-    _, trainer, _ = solve(NearSettings("folder", warm=-1.0, outright=-1.0))
+def test_a_neighbour_without_an_adapter_changes_no_start_and_is_named_where_its_would_have_been_used():
+    result, trainer, _ = solve(NearSettings("folder", warm=0.8, outright=0.95))
     assert trainer.starts == [None]
+    assert result.notes == ("stack is alike enough (likeness 0.900), but has no adapter",)
+    assert solve(NearSettings("folder", warm=0.95))[0].notes == ()
 
 
 @pytest.mark.parametrize(
@@ -321,10 +424,17 @@ def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
     assert [t.id for t in found.tasks] == [MIRROR.id, STACK.id]
     assert len(found.adapters) == 2
     assert capsys.readouterr().out.count("1 steps") == 2
+    assert found.lora == lora(TrainRecipe())
     assert collect.main(arguments) == 0
     assert capsys.readouterr().out.count("1 steps") == 0
     assert collect.main([*arguments, "--seed", "1"]) == 0  # those of another seed are made anew
     assert capsys.readouterr().out.count("1 steps") == 2
+    assert collect.main([*arguments, "--rank", "8"]) == 0
+    assert capsys.readouterr().out.count("1 steps") == 2
+    found = neighbours.load(tmp_path, checkpoint.check(checkpoint.SHIPPED).sha256)
+    assert (found.lora["rank"], len(found.adapters)) == (8, 2)
+    for adapter in found.adapters.values():
+        assert json.loads((adapter.path / "adapter_config.json").read_text())["r"] == 8
 
 
 def test_a_set_that_is_not_there_is_one_line(tmp_path, capsys):

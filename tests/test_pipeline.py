@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -357,6 +358,67 @@ def test_the_search_answers_as_sampling_does_where_the_model_has_no_doubts():
         assert searched[task.id].notes == plain[task.id].notes
 
 
+DRAWN = replace(CONFIG, search=SearchSettings(temperature=0.7, samples=3))
+
+
+def test_replies_are_drawn_as_often_as_asked_each_by_a_seed_of_its_own():
+    sampler, again, other = FakeSampler(), FakeSampler(), FakeSampler()
+    results = solve(sampler=sampler, config=DRAWN)
+    [asked] = [[prompt for prompt, _ in batch] for batch in sampler.batches]
+    assert len({prompt.seed for prompt in asked}) == len(asked) == 3 * 8 * sum(len(task.tests) for task in TASKS)
+    assert {prompt.temperature for prompt in asked} == {0.7}
+    assert set(Counter((p.task_id, p.test, p.view) for p in asked).values()) == {3}
+    assert [len(test) for test in results["stack"].candidates] == [24, 24]
+    assert results["stack"].votes == ((8, 8), (8, 8))  # a view has one vote, however often it is asked
+    solve(sampler=again, config=DRAWN)
+    solve(sampler=other, config=replace(DRAWN, seed=1))
+    assert [p.seed for p, _ in again.batches[0]] == [p.seed for p in asked]
+    assert not {p.seed for p, _ in other.batches[0]} & {p.seed for p in asked}
+
+
+def test_quick_answers_stay_greedy_and_candidates_are_re_read_once_a_view():
+    sampler = FakeSampler()
+    solve(sampler=sampler, number=BASE, config=DRAWN)
+    assert all((p.temperature, p.seed) == (0.0, 0) for p, _ in sampler.batches[0])
+    assert len(sampler.batches[0]) == DRAWN.quick_views * sum(len(task.tests) for task in TASKS)
+
+    def torn(cells):
+        torn.asked += 1
+        return fakes.mirror(cells) if torn.asked % 2 else cells
+
+    torn.asked, reader = 0, Reader(rules={**RULES, "mirror": torn})
+    result = solve([MIRROR], sampler=reader, config=replace(DRAWN, search=replace(DRAWN.search, views=4)))["mirror"]
+    assert [len(c.scores) for c in result.candidates[0]] == [4] * 24
+    assert len(reader.readings) == len(set(reader.readings)) == 8  # two answers under four views
+
+
+def test_replies_that_did_not_come_in_time_are_counted_as_such():
+    results = solve(sampler=FakeSampler(silent=frozenset({"stack"})), config=DRAWN)
+    assert results["stack"].notes == ("out of time for 48 replies",)
+
+
+def test_views_are_shown_in_as_many_orders_as_the_settings_say():
+    sampler = FakeSampler()
+    solve([MIRROR], sampler=sampler, config=replace(CONFIG, views=16, orders=2))
+    views = [prompt.view for prompt, _ in sampler.batches[0]]
+    assert views == augment.views(MIRROR, 16, 0, "views 0", 2)
+    assert len({(view.dihedral, view.colours) for view in views}) == 8
+
+
+@pytest.mark.parametrize(("views", "seconds"), [(4, 25.0), (0, 100.0)])
+def test_a_search_gets_its_share_of_the_seconds_and_all_where_nothing_is_re_read(views, seconds):
+    given = []
+
+    class Watching(Reader):
+        def sample(self, requests, stop):
+            given.append(stop.remaining())
+            return super().sample(requests, stop)
+
+    config = replace(CONFIG, search=SearchSettings(p_min=0.1, views=views, share=0.25))
+    solve([MIRROR], sampler=Watching(), config=config, seconds=100.0)
+    assert given[0] == seconds
+
+
 def test_without_a_search_nothing_more_is_asked_of_the_sampler_than_before():
     sampler = Reader()
     solve(sampler=sampler)
@@ -497,6 +559,14 @@ def test_tasks_that_share_an_adapter_are_all_sampled_with_it():
     assert {adapter for _, adapter in sampler.batches[0]} == {OURS}
     assert sampler.forgotten == []
     assert all(right(Voted(r, standing(r, t, CONFIG.rule)), t) for r, t in zip(results, TASKS, strict=True))
+
+
+def test_what_a_shared_adapter_could_not_be_trained_on_is_said_of_the_task_it_is_about():
+    note = "one demonstration leaves no context for leave-one-out: trained end to end on that pair"
+    for scope in ("shared", "shared-then-task"):
+        notes = {r.task_id: r.notes for r in sharing(scope, {task.id: OURS for task in TASKS})[2]}
+        assert notes == {"mirror": (), "stack": (), "single": (note,)}, scope
+    assert not any(note in result.notes for result in sharing("shared", {})[2])  # none was trained
 
 
 def test_adapters_of_tasks_start_from_the_shared_one_which_is_kept():

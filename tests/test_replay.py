@@ -20,8 +20,8 @@ from solver.vote import RULES
 RIGHT = np.array([[4, 4, 0], [4, 4, 0]], np.uint8)  # for the first test input of STACK
 
 
-def candidate(cells: Grid, dihedral: int = 0, logprob: float = -1.0) -> Candidate:
-    return Candidate(cells, View(dihedral), logprob)
+def candidate(cells: Grid, dihedral: int = 0, logprob: float = -1.0, scores: tuple[float, ...] = ()) -> Candidate:
+    return Candidate(cells, View(dihedral), logprob, scores)
 
 
 def task_set(shown: list[Task]) -> TaskSet:
@@ -51,10 +51,11 @@ def voted(directory: Path, rule: str, output: Path) -> dict[str, list[dict[str, 
 
 def test_each_rule_gives_its_own_answers_to_the_same_candidates(tmp_path, capsys):
     one, two = np.array([[1]], np.uint8), np.array([[2]], np.uint8)
-    them = [candidate(one, 0, -3), candidate(two, 1, -2), candidate(two, 1, -2.5)]
+    them = [candidate(one, 0, -3, (-1,)), candidate(two, 1, -2, (-1.5,)), candidate(two, 1, -2.5, (-1.5,))]
     directory = run_directory(tmp_path / "run", [MIRROR], [("mirror", 3, [them])])
     first = {rule: voted(directory, rule, tmp_path / f"{rule}.json")["mirror"][0]["attempt_1"] for rule in RULES}
-    assert first | {"none": [[1]], "flat": [[2]], "hierarchical": [[1]], "logprob": [[2]]} == first
+    expected = {"none": 1, "flat": 2, "hierarchical": 1, "logprob": 2, "product_of_experts": 1, "count_minus_nll": 2}
+    assert first == {rule: [[cell]] for rule, cell in expected.items()}
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'none.json'}: 1 tasks, voted on by none"
 
 
@@ -68,6 +69,11 @@ def test_a_repeated_round_counts_once_and_the_base_model_fills_what_the_adapters
     assert {n: [c.grid.tolist() for c in them] for n, them in found.items()} == {1: [[[1]]], 3: [[[2]], [[2]]]}
 
 
+def _read(cells: Grid, dihedral: int) -> Candidate:
+    """A candidate that was re-read under a view, which finds ones unlikely."""
+    return candidate(cells, dihedral, -dihedral, (-float(cells.sum()),))
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
     draw = np.random.default_rng(1)
@@ -75,7 +81,7 @@ def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
         (
             task.id,
             number,
-            [[candidate(draw.integers(0, 2, (1, 2), np.uint8), d, -d) for d in range(6)] for _ in task.tests],
+            [[_read(draw.integers(0, 2, (1, 2), np.uint8), d) for d in range(6)] for _ in task.tests],
         )
         for task in (MIRROR, STACK)
         for number in (1, 3, 4)
@@ -87,6 +93,23 @@ def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
     for task in (MIRROR, STACK):
         own = [{"attempt_1": a.tolist(), "attempt_2": b.tolist()} for a, b in ledger.standing(task.id).attempts]
         assert submission[task.id] == own
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_goes_by_re_reading_is_refused_where_nothing_was_re_read(tmp_path, capsys, rule):
+    """Where there is one answer alone, nothing is re-read, as there is nothing to choose."""
+    one, two = (candidate(np.array([[cell]], np.uint8)) for cell in (1, 2))
+    alike = run_directory(tmp_path / "alike", [MIRROR], [("mirror", 1, [[one, two]]), ("mirror", 3, [[one, one]])])
+    assert voted(alike, rule, tmp_path / "o.json")["mirror"][0]["attempt_1"] == [[1]]
+    divided = run_directory(tmp_path / "divided", [MIRROR], [("mirror", 3, [[one, two]])])
+    plain = rule not in ("product_of_experts", "count_minus_nll")
+    assert replay.main([str(divided), "--rule", rule]) == (0 if plain else 2)
+    refused = (
+        f"error: --rule is {rule!r}: {divided} has no candidates that were re-read: expected the directory of a run "
+    )
+    refused += "with --reread, or one of none, flat, hierarchical, logprob\n"
+    assert capsys.readouterr().err == ("" if plain else refused)
+    assert (divided / f"{rule}.json").exists() == plain
 
 
 def test_one_mind_alone_can_be_heard(tmp_path):
@@ -155,7 +178,7 @@ def test_the_candidates_of_a_hundred_tasks_are_read_voted_on_and_written_in_unde
     results = []
     for task in shown:
         grids = [draw.integers(0, 10, (30, 30), dtype=np.uint8) for _ in range(2)]
-        results.append((task.id, 3, [[candidate(grids[at // 8], at % 8, -1.0 - at) for at in range(16)]]))
+        results.append((task.id, 3, [[candidate(grids[at // 8], at % 8, -1.0 - at, (-1.0,)) for at in range(16)]]))
     directory = run_directory(tmp_path / "run", shown, results)
     started = time.process_time()
     replay.replay(directory, rule, tmp_path / "o.json")

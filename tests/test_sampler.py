@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -197,3 +197,14 @@ def test_no_more_alternatives_are_asked_of_the_engine_than_its_model_has_tokens(
     sampler.vocabulary, sampler.end = vocabulary, 15
     sampler._submit = lambda tokens, settings, adapter: (settings, "")
     assert sampler._add(prompt(alternatives=99), None, watched=True).logprobs == asked
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("temperature", "seed"), [(0.0, None), (0.7, 5)])
+def test_a_reply_is_drawn_as_its_prompt_says_and_a_greedy_one_by_no_seed(temperature, seed):
+    """Not built, so no engine starts."""
+    sampler = VllmSampler.__new__(VllmSampler)
+    sampler.vocabulary, sampler.end = 16, 15
+    sampler._submit = lambda tokens, settings, adapter: (settings, "")
+    asked = sampler._add(replace(prompt(), temperature=temperature, seed=5), None, watched=False)
+    assert (asked.temperature, asked.seed) == (temperature, seed)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -652,6 +653,16 @@ def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturb
     assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
 
 
+def test_split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_ones_none(
+    call, tmp_path, output, monkeypatch
+):
+    """Of the two split votes one has four views of ten against it, which is less than is asked for here."""
+    monkeypatch.setitem(cli.PRESETS, "cpu", replace(cli.PRESETS["cpu"], further=1, settled=0.45))
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    pairs = {(m["task_id"], m["round"]) for m in recorded(output).of_kind("result")}
+    assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {("task3", 4)}
+
+
 def test_a_shared_training_that_learned_nothing_is_done_again_when_the_run_is_resumed(call, tmp_path, output):
     assert call("--scope", "shared-then-task", "--challenges", challenges(tmp_path, MANY)) == 0
     path = record.directory_of(output) / record.RECORD
@@ -674,6 +685,33 @@ def test_a_run_whose_weights_were_changed_is_not_resumed(call, tmp_path, weights
     assert call("--resume", record.directory_of(output)) == 2
     assert "expected nothing changed since; put back what changed, or start the run again" in capsys.readouterr().err
     assert output.read_bytes() == before
+
+
+def test_a_run_that_another_program_began_is_gone_on_with_and_says_so(call, tmp_path, output, capsys, monkeypatch):
+    assert call("--challenges", challenges(tmp_path, MANY)) == 0
+    before, begun = output.read_bytes(), cli.program()
+    [header] = recorded(output).of_kind("run")
+    assert header["code"] == begun
+    monkeypatch.setattr("solver.run.program", lambda: "0fa11a1d0000")
+    capsys.readouterr()
+    assert call("--resume", record.directory_of(output)) == 0
+    said = f"warning: begun by the program {begun}, gone on with by 0fa11a1d0000: answers may differ"
+    assert said in capsys.readouterr().out
+    assert said in [event["text"] for event in recorded(output).of_kind("event")]
+    assert [header["code"] for header in recorded(output).of_kind("run")] == [begun, "0fa11a1d0000"]
+    assert output.read_bytes() == before
+
+
+def test_the_hash_of_the_program_changes_with_every_module_of_it(tmp_path):
+    found = set()
+    for number, (name, content) in enumerate((("a.py", "1"), ("a.py", "2"), ("sub/b.py", "2"), ("sub/c.txt", ""))):
+        folder = tmp_path / str(number)  # a hash is worked out once
+        shutil.copytree(tmp_path / str(number - 1), folder) if number else folder.mkdir()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+        found.add(cli.program(folder))
+    assert len(found) == 3
+    assert cli.program() not in found
 
 
 def test_a_run_directory_that_another_process_works_on_is_refused(call, tmp_path, output, capsys):

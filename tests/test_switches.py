@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from solver import config
-from solver.config import Config, DataRecipe, TrainRecipe
+from solver.config import Config, DataRecipe, NearSettings, ProgramSettings, SearchSettings, TrainRecipe
 from solver.switches import SWITCHES, table
 from solver.vote import RULES
 
@@ -29,10 +29,19 @@ ALLOWED = {  # what each setting of several values may be
 }
 
 
-def test_every_field_of_the_training_recipes_has_a_switch():
+MACHINERY = {  # settings of the clock, the engine and the run, which are no choices of the method
+    *("time_limit", "seed", "format", "group", "train_share", "reserve", "minimum", "cost", "quick_cost", "engine"),
+    *("near.library", "near.content"),
+}
+
+
+def test_every_choice_of_the_method_has_a_switch():
     named = {s.setting for s in SWITCHES}
-    assert {f"train.data.{f.name}" for f in fields(DataRecipe)} <= named
-    assert {f"train.{f.name}" for f in fields(TrainRecipe)} - {"train.data"} <= named
+    parts = {"train.data": DataRecipe, "train": TrainRecipe, "search": SearchSettings, "near": NearSettings}
+    parts |= {"programs": ProgramSettings}
+    every = {f"{part}.{field.name}" for part, kind in parts.items() for field in fields(kind)}
+    every |= {field.name for field in fields(Config)}
+    assert every - MACHINERY - set(parts) == named
 
 
 def test_every_value_a_setting_may_have_is_in_the_table_once():

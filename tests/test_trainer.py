@@ -171,6 +171,40 @@ def test_an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_els
     assert Counter(name.split(".")[-3] for name in tensors) == {"q_proj": 4, "v_proj": 4}
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_target_can_be_trained_alone(weights: Path, tmp_path: Path, target: str) -> None:
+    report = LoraTrainer(weights, replace(RECIPE, targets=(target,)), tmp_path, 2048).train(
+        "one", examples(), 0, FakeStop()
+    )
+    assert report.adapter is not None
+    assert report.losses[-1] < report.losses[0]
+    tensors = load_file(report.adapter.path / "adapter_model.safetensors")
+    assert Counter(name.split(".")[-3] for name in tensors) == {target: 4}  # A and B in two layers
+
+
+@pytest.mark.parametrize("rank", [8, 16])
+def test_an_adapter_has_the_rank_of_its_recipe(weights: Path, tmp_path: Path, rank: int) -> None:
+    report = LoraTrainer(weights, replace(RECIPE, rank=rank, steps=1), tmp_path, 2048).train(
+        "one", examples(), 0, FakeStop()
+    )
+    assert report.adapter is not None
+    tensors = load_file(report.adapter.path / "adapter_model.safetensors")
+    assert {tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name} == {rank}
+    assert {tensor.shape[1] for name, tensor in tensors.items() if "lora_B" in name} == {rank}
+
+
+def test_no_step_follows_a_gradient_longer_than_the_recipe_allows(
+    trainer: LoraTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = {}
+    for clip in (1e-3, 1e9):
+        monkeypatch.setattr(trainer, "recipe", replace(RECIPE, clip=clip))
+        trainer.train("one", examples(), 0, FakeStop())
+        longest[clip] = float(trainer.adapters.masters[0].grad.norm())
+    assert longest[1e-3] == pytest.approx(1e-3, rel=1e-3)
+    assert longest[1e9] > 0.01
+
+
 def saved(trainer: LoraTrainer, folder: Path, name: str = "one", task: Task = MIRROR) -> Adapter:
     """An adapter trained now, moved to where no later training writes."""
     report = trainer.train(name, examples(task), 0, FakeStop())

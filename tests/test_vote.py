@@ -104,10 +104,10 @@ def test_a_view_that_gives_several_answers_agrees_or_not_but_once_in_a_round() -
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Candidate]]:
     case = json.loads(path.read_text())
-    candidates = [
-        Candidate(grid(c["grid"]), View(c.get("dihedral", 0), order=tuple(c.get("order", ()))), c["logprob"])
-        for c in case["candidates"]
-    ]
+    candidates = []
+    for c in case["candidates"]:
+        view = View(c.get("dihedral", 0), order=tuple(c.get("order", ())))
+        candidates.append(Candidate(grid(c["grid"]), view, c["logprob"], tuple(c.get("scores", ()))))
     return case, candidates
 
 
@@ -122,8 +122,10 @@ def test_golden_case_gives_the_attempts_written_by_hand(path: Path) -> None:
         assert list(agreement(ranked, enumerate(candidates))) == expected["agreement"], rule
 
 
-def test_there_are_golden_cases() -> None:
-    assert len(GOLDEN) >= 12
+@pytest.mark.parametrize("rule", RULE_NAMES)
+def test_every_rule_has_golden_cases_where_answers_are_to_be_told_apart(rule: str) -> None:
+    cases = [case for case, _ in map(_read, GOLDEN) if rule in case["expected"]]
+    assert sum(len({json.dumps(c["grid"]) for c in case["candidates"]}) > 1 for case in cases) >= 6
 
 
 def test_an_answer_made_up_by_a_majority_has_no_votes() -> None:
@@ -176,14 +178,13 @@ def saved() -> list[list[Candidate]]:
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
-def test_a_hundred_tasks_of_64_candidates_are_voted_on_in_about_a_second(
+def test_a_hundred_tasks_of_64_candidates_are_voted_on_in_under_a_second(
     rule: str, saved: list[list[Candidate]]
 ) -> None:
-    """The bound minds slower machines; `python -m tests.bench --only votes` prints the seconds."""
     assert [len(candidates) for candidates in saved] == [64] * 100
     start = time.process_time()
     ranked = [rank(candidates, rule) for candidates in saved]
-    assert time.process_time() - start < 5.0
+    assert time.process_time() - start < 1.0
     assert sum(answer.votes for answers in ranked for answer in answers) == 6400
     assert max(map(len, ranked)) >= 64  # as many distinct answers as there can be
 
