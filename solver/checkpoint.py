@@ -61,10 +61,17 @@ def _without(directory: Path, format: str) -> Checkpoint:
     """Weights that others made, hashed as they are; none of those in the grid format, which this project makes."""
     if format == GRID.name or families.is_own(directory):
         _manifest(directory / MANIFEST)
-    tensors = _tensors(directory)
-    files = [p for p in (*map(directory.joinpath, DECIDING), *tensors) if p.is_file()]
+    return Checkpoint(directory, format, digest(directory), size(directory))
+
+
+def digest(directory: Path) -> str:
+    """The hash of the hashes of all files that decide what others' weights say.
+
+    Raises `BadInput` where there are no safetensors, or a shard is missing.
+    """
+    files = [p for p in (*map(directory.joinpath, DECIDING), *_tensors(directory)) if p.is_file()]
     hashes = json.dumps({p.name: sha256(p) for p in files})
-    return Checkpoint(directory, format, hashlib.sha256(hashes.encode()).hexdigest(), _bytes(tensors))
+    return hashlib.sha256(hashes.encode()).hexdigest()
 
 
 def _tensors(directory: Path) -> list[Path]:
@@ -89,6 +96,11 @@ def _shards(index: Path) -> set[str]:
         return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise BadInput(f"{index}: expected an index of shards with a weight_map: copy the weights again") from None
+
+
+def size(directory: Path) -> int:
+    """Bytes of a directory's tensors."""
+    return _bytes(_tensors(directory))
 
 
 def _bytes(tensors: list[Path]) -> int:

@@ -31,6 +31,9 @@ from solver.config import (
 )
 from solver.core import Grid
 from solver.devices import Device
+from solver.induction import code_model
+from solver.induction.induce import InductionSettings
+from solver.induction.sandbox import readable
 from solver.record import Recorded
 from solver.sets import SPLITS
 from solver.tasks import BadInput, TaskSet
@@ -39,6 +42,7 @@ from solver.vote import RULES
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 OUTPUT = Path("runs/submission.json")  # where no --output is given
 HERE = Path(__file__).parent
+SAMPLES = InductionSettings().samples
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ def parser() -> OneLine:
     )
     made.add_argument("--reread", type=int, metavar="N", help="views under which candidates are re-read for the vote")
     made.add_argument("--programs", metavar="TIME", help="of one core, a task, to search for programs; 0: none")
+    made.add_argument("--code-model", type=Path, metavar="DIR", help="a Hugging Face checkpoint that writes programs")
+    made.add_argument("--code-samples", type=int, metavar="N", help=f"programs asked for a task; default {SAMPLES}")
+    made.add_argument("--unsafe-programs", action="store_true", help="run them even where nothing can contain them")
     made.add_argument(
         "--plan", nargs="?", const="", metavar="CARD", help=f"print the memory plan, run nothing: {', '.join(CARDS)}"
     )
@@ -134,6 +141,7 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         lone = options.plan_model is not None and options.plan is None
         require("--plan-model", options.plan_model, not lone, "to come with --plan")
         _alone_with_resume(made, options)
+        _with_a_code_model(options)
     except BadInput as error:
         made.error(str(error))
     return options
@@ -156,6 +164,14 @@ def _alone_with_resume(made: OneLine, options: argparse.Namespace) -> None:
             raise BadInput(f"{action.option_strings[0]} came with --resume: expected nothing beside it but {kept}")
 
 
+def _with_a_code_model(options: argparse.Namespace) -> None:
+    """Raise `BadInput` for flags that say how a code model is used where there is none."""
+    for name in ("code_samples", "unsafe_programs"):
+        given = getattr(options, name)
+        lone = options.code_model is None and given is not None and given is not False
+        require(f"--{name.replace('_', '-')}", given, not lone, "to come with --code-model")
+
+
 def prepare(options: argparse.Namespace) -> Plan:
     """Read and check all the flags point to. Raises `BadInput`."""
     if options.resume is not None:
@@ -169,13 +185,14 @@ def prepare(options: argparse.Namespace) -> Plan:
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
     weights = checkpoint.check(options.weights, options.format)
+    config = inducing(suited(configure(options), weights))
     return Plan(
         task_set=task_set,
         checkpoint=weights,
-        config=suited(configure(options), weights),
+        config=config,
         output=options.output,
         solutions=solutions,
-        devices=devices.here(options.devices, weights.bytes),
+        devices=devices.here(options.devices, _largest(weights, config)),
         scored_by={"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None},
     )
 
@@ -200,13 +217,14 @@ def _resumed(options: argparse.Namespace) -> Plan:
     split, path = header["split"], header["solutions"]
     solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
     weights = checkpoint.check(Path(header["weights"]["path"]), config.format)
+    config = inducing(suited(config, weights))
     plan = Plan(
         task_set=task_set,
         checkpoint=weights,
-        config=suited(config, weights),
+        config=config,
         output=Path(header["output"]),
         solutions=solutions,
-        devices=devices.here(options.devices, weights.bytes),
+        devices=devices.here(options.devices, _largest(weights, config)),
         scored_by={"split": split, "solutions": path},
         resumed=kept,
     )
@@ -237,18 +255,20 @@ def configure(options: argparse.Namespace) -> Config:
     """The preset with what the flags change. Raises `BadInput` for a setting out of its range."""
     config = PRESETS[options.preset]
     library = None if options.library is None else str(options.library.resolve())
+    model = None if options.code_model is None else str(options.code_model.resolve())
     config = replace(
         config,
         train=_changed(config.train, steps=options.steps, scope=options.scope),
         search=_changed(config.search, p_min=options.p_min, views=options.reread),
         programs=_changed(config.programs, seconds=options.programs),
         near=_changed(config.near, library=library, count=options.nearest),
+        induction=_changed(config.induction, model=model, samples=options.code_samples, unsafe=options.unsafe_programs),
     )
     whole = {"time_limit": options.time_limit, "seed": options.seed, "views": options.views, "rule": options.rule}
     return _changed(config, **whole, train_share=0.0 if config.train.steps == 0 else None)
 
 
-T = TypeVar("T", Config, TrainRecipe, SearchSettings, ProgramSettings, NearSettings)
+T = TypeVar("T", Config, TrainRecipe, SearchSettings, ProgramSettings, NearSettings, InductionSettings)
 
 
 def _changed(settings: T, **given: Any) -> T:
@@ -302,6 +322,30 @@ def program(folder: Path = HERE) -> str:
     for path in sorted(folder.rglob("*.py")):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]
+
+
+def inducing(config: Config) -> Config:
+    """The settings with the code model's hash, and a context no longer than it knows positions.
+
+    Raises `BadInput` where the model is none, or nothing on this machine can contain what it writes.
+    """
+    asked = config.induction
+    if not asked.model:
+        return config
+    model = Path(asked.model)
+    code_model.check(model)
+    context = min(asked.writer.context, families.positions(model) or asked.writer.context)
+    writer = replace(asked.writer, context=context)
+    try:
+        asked.sandbox().close()
+    except RuntimeError as error:
+        raise BadInput(f"{readable(str(error))}: expected a place for programs; leave --code-model out") from None
+    return replace(config, induction=replace(asked, content=checkpoint.digest(model), writer=writer))
+
+
+def _largest(weights: Checkpoint, config: Config) -> int:
+    """Bytes of the largest model that a worker loads: they come one after another."""
+    return max(weights.bytes, checkpoint.size(Path(config.induction.model)) if config.induction.model else 0)
 
 
 def fingerprint(plan: Plan) -> str:

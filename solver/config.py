@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from solver import families, formats
-from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
+from solver.core import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
+from solver.induction.code_model import WriterSettings
+from solver.induction.induce import InductionSettings
 from solver.scheduler import Cost, Stage
 from solver.tasks import BadInput
 from solver.transformations import VARIANTS
@@ -276,6 +278,7 @@ class Config:
     search: SearchSettings = field(default_factory=SearchSettings)
     programs: ProgramSettings = field(default_factory=ProgramSettings)
     near: NearSettings = field(default_factory=NearSettings)
+    induction: InductionSettings = field(default_factory=InductionSettings)
 
     def __post_init__(self) -> None:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
@@ -364,6 +367,16 @@ def programs_stage(config: Config) -> Stage:
     return Stage(PROGRAMS, Cost(seconds, 0.0), 0.0, min(LEAST_SEARCH, seconds), most=seconds)
 
 
+WRITTEN_COST = Cost(20.0, 0.01)  # of a task's programs, before any was timed: a guess, of which only the shape matters
+LEAST_WRITING = 10.0  # seconds below which hardly a reply would end
+LAST_WORDS = 2.0  # seconds before its share ends at which the last turn of the code model ends, and is reported
+
+
+def induction_stage() -> Stage:
+    """The round of the code model, which has a schedule of its own, too: the model of grids waits for it."""
+    return Stage(INDUCTION, WRITTEN_COST, 0.0, LEAST_WRITING)
+
+
 def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
     """The rounds of a run over so many tasks. Without training the base model's views are sampled in its place."""
     adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum, enough=ENOUGH)
@@ -425,7 +438,7 @@ def unpack(tree: Mapping[str, Any]) -> Config:
 PARTS: Mapping[str, type] = {
     **{"cost": Cost, "quick_cost": Cost},
     **{"train": TrainRecipe, "engine": EngineSettings, "search": SearchSettings, "data": DataRecipe},
-    **{"programs": ProgramSettings, "near": NearSettings},
+    **{"programs": ProgramSettings, "near": NearSettings, "induction": InductionSettings, "writer": WriterSettings},
 }
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
-PROGRAMS, BASE, SHARED, ADAPTER = 0, 1, 2, 3
-"""Rounds: programs, which need no model; the base model's quick answers; adapters shared by tasks; an adapter a task;
-further ones count on."""
+INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -1, 0, 1, 2, 3
+"""Rounds: programs that a code model writes; ones that are searched for, without any model; the base model's quick
+answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
@@ -41,9 +41,17 @@ def key(grid: Grid) -> tuple[int, int, bytes]:
     return grid.shape[0], grid.shape[1], np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
 
 
+def by_programs(number: int) -> bool:
+    """Whether a round's candidates are what programs answer."""
+    return number <= PROGRAMS
+
+
 def round_name(number: int) -> str:
     """A round in words people know."""
-    named = {PROGRAMS: "programs", BASE: "base model", SHARED: "shared adapter", ADAPTER: "adapter"}
+    named = {
+        **{INDUCTION: "induction", PROGRAMS: "programs", BASE: "base model"},
+        **{SHARED: "shared adapter", ADAPTER: "adapter"},
+    }
     return named.get(number, f"further adapter {number - ADAPTER}")
 
 

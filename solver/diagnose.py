@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from solver.core import PROGRAMS, Attempts, Grid, round_name, same, solves
+from solver.core import Attempts, Grid, by_programs, round_name, same, solves
 from solver.history import START, History, Story
 from solver.ledger import MODEL_ALONE, PROGRAMS_ALONE
 
@@ -226,7 +226,7 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
 def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -> list[bool]:
     """Which of a task's outputs were solved by the rounds up to this one."""
     last = [turn for turn in story.turns if turn.round <= number][-1]
-    if last.round == PROGRAMS:
+    if by_programs(last.round):
         two = [story.after(test, history.rule, number) for test in range(len(right))]
         return [any(same(grid, output) for grid in grids) for grids, output in zip(two, right, strict=True)]
     return [solves(a, output) for a, output in zip(_padded(last.attempts, len(right)), right, strict=True)]
@@ -262,7 +262,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         },
         spent=spent(history),
         wall=history.seconds,
-        overlap=overlap(history, solutions) if PROGRAMS in history.rounds else None,
+        overlap=overlap(history, solutions) if any(map(by_programs, history.rounds)) else None,
         engines=engines(history),
     )
 

@@ -15,16 +15,19 @@ import hashlib
 import html
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from solver.clock import now
 
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set by Kaggle where the hidden tasks are answered and nobody looks
+FLAGS = "SUBMISSION_FLAGS"  # of submission.py, which the notebook takes from the environment
 PLACEHOLDER = "0ae7b8aa16e2de7b2026de0ee0dd91b5"  # md5 of the test file in interactive runs of 2025/26
 TEST = "arc-agi_test_challenges.json"
 TRAINING = "arc-agi_training_challenges.json"  # the placeholder's tasks are among these
@@ -136,10 +139,14 @@ def wheelhouse(root: Path) -> Path:
     )
 
 
-def checkpoint(root: Path, code: Path) -> Path | None:
-    """Attached weights beside the shipped ones, None where there are none. Raises `Stop` where there are several."""
+def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
+    """Attached weights beside the shipped ones, None where there are none. Raises `Stop` where there are several.
+
+    A code model that `flags` name is none.
+    """
+    others = {Path(value).resolve() for flag, value in pairwise(flags) if flag == "--code-model"}
     folders = {path.parent for path in found(root, "*.safetensors") if code not in path.resolve().parents}
-    folders = {folder for folder in folders if (folder / "config.json").exists()}
+    folders = {folder for folder in folders if (folder / "config.json").exists() and folder.resolve() not in others}
     return _one(folders, "folders of weights", "detach the others, or name one with --weights") if folders else None
 
 
@@ -149,9 +156,10 @@ def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
     `root`: /kaggle, or a tree like it.
     """
     started, code = now(), Path(__file__).resolve().parent.parent
+    environment = os.environ if environment is None else environment
     test = tests(root)
-    rerun, why = is_rerun(test, os.environ if environment is None else environment)
-    weights = checkpoint(root, code)
+    rerun, why = is_rerun(test, environment)
+    weights = checkpoint(root, code, shlex.split(environment.get(FLAGS, "")))
     place = Path(tempfile.mkdtemp(prefix="arc-ttt-"))
     session = Session(root / "working", code, test, wheelhouse(root), weights, rerun, place, started)
     print(f"{'rerun' if rerun else 'rehearsal'}: {why}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from solver import minds, vote
-from solver.core import BASE, PROGRAMS, Attempts, Candidate, Grid, Standing, Task, key
+from solver.core import BASE, Attempts, Candidate, Grid, Standing, Task, by_programs, key
 from solver.vote import Ranked
 
 Rounds: TypeAlias = Mapping[int, Sequence[Candidate]]
@@ -26,7 +26,7 @@ MINDS = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
 
 def heard(rounds: Rounds, whose: str = BOTH) -> Rounds:
     """The rounds of those minds alone, of `MINDS`."""
-    return {n: them for n, them in rounds.items() if whose == BOTH or (n == PROGRAMS) == (whose == PROGRAMS_ALONE)}
+    return {n: them for n, them in rounds.items() if whose == BOTH or by_programs(n) == (whose == PROGRAMS_ALONE)}
 
 
 def ranked(rounds: Rounds, rule: str) -> list[Ranked]:
@@ -40,15 +40,20 @@ def _voters(rounds: Rounds) -> list[tuple[int, Candidate]]:
     return adapted or [(BASE, candidate) for candidate in rounds.get(BASE, ())]
 
 
+def _computed(rounds: Rounds) -> list[Candidate]:
+    """What programs answer, whoever wrote them."""
+    return [candidate for number in sorted(rounds) if by_programs(number) for candidate in rounds[number]]
+
+
 def ordered(rounds: Rounds, rule: str) -> list[Ranked]:
     """Every distinct answer, those that are attempted first: of programs, of the vote, of the base model alone.
 
     Votes: candidates of all the model's rounds that gave the answer. Score: the vote's; 0 for what it does not rank.
     """
     voted, quick = ranked(rounds, rule), vote.rank(rounds.get(BASE, ()), rule)
-    said = Counter(key(candidate.grid) for number, them in rounds.items() if number != PROGRAMS for candidate in them)
+    said = Counter(key(candidate.grid) for n, them in rounds.items() if not by_programs(n) for candidate in them)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
-    programs = minds.ranked(rounds.get(PROGRAMS, ()))
+    programs = minds.ranked(_computed(rounds))
     first, views = vote.agreement(voted, _voters(rounds))
     every = minds.order(programs, _grids(voted), _grids(quick), first / views if views else 0.0)
     return [Ranked(grid, said[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
@@ -66,7 +71,7 @@ def _grids(answers: Sequence[Ranked]) -> list[Grid]:
 def sources_of(two: Attempts, rounds: Rounds, rule: str) -> tuple[str, str]:
     """Which mind gave each attempt, of `MINDS`; "" for a placeholder."""
     votes = {key(answer.grid): answer.votes for answer in ordered(rounds, rule)}
-    programs = {key(candidate.grid) for candidate in rounds.get(PROGRAMS, ())}
+    programs = {key(candidate.grid) for candidate in _computed(rounds)}
     first, second = (_source(votes.get(key(grid)), key(grid) in programs) for grid in two)
     return first, second
 
@@ -80,7 +85,7 @@ def _source(votes: int | None, program: bool) -> str:
 
 def doubt(rounds: Rounds, rule: str) -> float:
     """The share of a test's need for more work that programs leave (`minds.doubt`)."""
-    return minds.doubt(minds.ranked(rounds.get(PROGRAMS, ())), _grids(ranked(rounds, rule)))
+    return minds.doubt(minds.ranked(_computed(rounds)), _grids(ranked(rounds, rule)))
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solver.clock import Deadline
-from solver.core import ADAPTER, PROGRAMS, SHARED, Standing, round_name
+from solver.core import ADAPTER, SHARED, Standing, by_programs, round_name
 
 LATEST = 60  # answers kept: no terminal shows more
 WARNINGS = 20  # warnings kept; how many there were in all is counted
@@ -72,7 +72,7 @@ def answered(message: Mapping[str, Any], standing: Standing, split: bool, right:
         right=right,
         split=split,
         whole=standing.whole,
-        programs=max(map(len, message["candidates"]), default=0) if message["round"] == PROGRAMS else 0,
+        programs=max(map(len, message["candidates"]), default=0) if by_programs(message["round"]) else 0,
     )
 
 

@@ -1,9 +1,10 @@
 """Runs the schedulers' turns in one child process a device, and outlives whatever becomes of the children.
 
-Knows nothing of models. A seat serves one duty after another: where GPUs work, seats of their own search for programs
-beside them; else each device does so first, and then makes place for the model. Laws: a child that dies, hangs or runs
-past its seconds costs at most its turn; nothing waits past the deadline, or for programs once the model's turns are
-over; no child outlives the run.
+Knows nothing of models. A seat serves one duty after another: a code model that writes programs has each device before
+anything else; then, where GPUs work, seats of their own search for programs beside them; else each device does so
+first, and makes place for the model. Laws: a child that dies, hangs or runs past its seconds costs at most its turn;
+nothing waits past the deadline, for the code model past its share, or for programs once the model's turns are over; no
+child outlives the run.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from solver.scheduler import Grant, Scheduler
 from solver.worker import task_to_json
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver.worker")  # the command that starts a child
+SEARCH, WRITE = "--programs", "--induction"  # children that search for programs; that have a code model write them
 GRACE = 10.0  # seconds past its grant before a child counts as stuck and is killed
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
 APART = 4.0  # seconds between the starts of workers on GPUs: their first imports compile, and read the same files
@@ -161,19 +163,35 @@ def _memory() -> str | None:
 
 @dataclass
 class Duty:
-    """What seats serve: the turns of a scheduler until the deadline. `programs`: by searches, else by the model.
+    """What seats serve: the turns of a scheduler until the deadline, and no longer than `most` seconds from its start.
 
-    A seat that gets no turn waits for the model's next one, and leaves the search for programs for good.
+    `flag`: of the workers that serve it, `SEARCH` or `WRITE`, which answer by programs; "": of those with the model. A
+    seat that gets no turn waits for the model's next one, and leaves any other duty for good.
     """
 
     scheduler: Scheduler
     deadline: Deadline
-    programs: bool = False
+    flag: str = ""
+    most: float = math.inf
+
+    @property
+    def programs(self) -> bool:
+        """Whether programs answer."""
+        return bool(self.flag)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds there are for it."""
+        return min(self.most, self.deadline.remaining())
 
     @property
     def over(self) -> bool:
         """Whether nobody need be seated for it any more."""
-        return self.programs and (not self.scheduler.pending or self.deadline.remaining() <= 0)
+        return self.programs and (not self.scheduler.pending or self.remaining <= 0)
+
+    def begin(self) -> None:
+        """Have its seconds count from now on, if they do not yet."""
+        self.deadline, self.most = self.deadline.within(self.most), math.inf
 
 
 @dataclass
@@ -239,11 +257,16 @@ class Pool:
             known = {name: message[name] for name in ("adapter", "path", "sha256")}
             self.shared |= dict.fromkeys(message["task_ids"], known)
 
-    def run(self, scheduler: Scheduler, deadline: Deadline, programs: Duty | None = None) -> None:
-        """Serve the model's turns until every task had them or the budget is spent, `programs` before or beside."""
+    def run(
+        self, scheduler: Scheduler, deadline: Deadline, programs: Duty | None = None, induction: Duty | None = None
+    ) -> None:
+        """Serve the model's turns until every task had them or the budget is spent.
+
+        `induction` comes before, `programs` then or beside.
+        """
         self.model, self.deadline = Duty(scheduler, deadline), deadline
         self.last = Deadline(deadline.at - LAST, deadline.read)
-        self._give_duties(programs)
+        self._give_duties(programs, induction)
         try:
             while self.last.remaining() > 0 and not scheduler.finished:
                 for seat in self.seats:
@@ -265,11 +288,12 @@ class Pool:
             for seat in self.seats:
                 self._end(seat)
 
-    def _give_duties(self, programs: Duty | None) -> None:
+    def _give_duties(self, programs: Duty | None, induction: Duty | None) -> None:
         """Programs to the seats that are there for them; where there are none, to all, before the model's turns."""
         searches = [programs] if programs is not None else []
+        first = [induction] if induction is not None else []
         for seat in self.seats:
-            seat.duties = [*(searches if not self.beside else ()), self.model]
+            seat.duties = [*first, *(searches if not self.beside else ()), self.model]
         for seat in self.beside:
             seat.duties = list(searches)
         self.seats += self.beside
@@ -307,23 +331,27 @@ class Pool:
 
     def _start(self, seat: Seat) -> None:
         """Start a child for the seat's duty."""
+        duty = seat.duties[0]
+        duty.begin()
         seat.starts, seat.ready = seat.starts + 1, False
-        seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining()))
+        seat.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining(), duty.remaining))
         config = settings.lighter(self.config, seat.level)
-        flags = ["--programs"] if seat.duties[0].programs else []
+        flags = [duty.flag] if duty.flag else []
         try:
             seat.child = Child(self.weights, config, self._environment(seat), self.log, flags)
         except OSError as error:
             self.hooks.warn(f"{error} while starting a worker on {seat.device.name}")
 
     def _environment(self, seat: Seat) -> Mapping[str, str]:
-        if seat.duties[0].programs:
+        if seat.duties[0].flag == SEARCH:
             return {**seat.device.environment, **ONE_CORE}
         on_cpu = seat.device.gpu and seat.level > len(settings.LADDER)
         return {**seat.device.environment, **(CPU_ONLY if on_cpu else {})}
 
     def _hand_over(self, seat: Seat, child: Child, grant: Grant) -> None:
-        seat.until = Deadline(min(self.last.at, now() + grant.seconds + GRACE), self.last.read)
+        duty = seat.duties[0]
+        last = duty.deadline.at if duty.flag == WRITE else math.inf  # the model waits for it
+        seat.until = Deadline(min(self.last.at, last, now() + grant.seconds + GRACE), self.last.read)
         seat.measured, seat.need, seat.trained = {}, {}, []
         tasks = [task_to_json(self.tasks[i]) for i in grant.task_ids]
         shared = {i: self.shared[i] for i in grant.task_ids if i in self.shared}
@@ -374,8 +402,9 @@ class Pool:
         if message["kind"] == "ready":
             seat.ready, seat.starts = True, 0
             name, notes = seat.device.name, "; ".join(message["notes"])
-            if not duty.programs:
-                self.hooks.note(f"engine and trainer ready on {name} in {message['seconds']:.1f} s; {notes}")
+            if duty.flag != SEARCH:
+                what = "code model" if duty.programs else "engine and trainer"
+                self.hooks.note(f"{what} ready on {name} in {message['seconds']:.1f} s; {notes}")
                 self.hooks.started(name, message["seconds"])
         elif message["kind"] == "trained":
             seat.trained.append(message)

@@ -14,9 +14,9 @@ afterwards is dropped and counted, never believed; one process at a time writes 
 Kinds of line: `run` (first: fingerprint, code, data, weights, settings), `result` (one task in one round), `shared` (an
 adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
 `at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
-turn together (`counters`). Rounds: 0 programs (since version 2), 1 the base model's quick answers, 2 shared adapters,
-3 an adapter a task, 4 and on another adapter and other views for tasks whose vote is split. A program's candidate has
-its `program` in the place of a view and nats.
+turn together (`counters`). Rounds: -1 programs that a code model writes (since version 3), 0 ones that are searched for
+(since version 2), 1 the base model's quick answers, 2 shared adapters, 3 an adapter a task, 4 and on another adapter
+and other views for tasks whose vote is split. A program's candidate has its `program` in the place of a view and nats.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from solver.tasks import BadInput, TaskSet
 
 RECORD, CHALLENGES, WORKER_LOG, LOCK = "record.jsonl", "challenges.json", "worker.log", "lock"
 ADAPTERS = "adapters"
-VERSION = 2  # of the record; 1 had no programs, and is read as a run without them
+VERSION = 3  # of the record; 1 had no programs, 2 none of a code model: read as runs without them
 
 
 def directory_of(output: Path) -> Path:

@@ -19,7 +19,7 @@ import jinja2
 
 from solver import diagnose, history, record, show
 from solver import solutions as right
-from solver.core import ATTEMPTS, PROGRAMS, Attempts, Grid, key, round_name, same, solves
+from solver.core import ATTEMPTS, INDUCTION, Attempts, Grid, by_programs, key, round_name, same, solves
 from solver.diagnose import Output
 from solver.evaluate import wilson
 from solver.history import History, Story, Turn
@@ -305,7 +305,7 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
 
 def _minds(story: Story, test: int, rule: str) -> list[str]:
     """Whose each attempt is, in words."""
-    if PROGRAMS not in story.rounds(test):
+    if not any(map(by_programs, story.rounds(test))):
         return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
     return [MINDS[source] for source in story.sources(test, rule)]
 
@@ -317,14 +317,16 @@ def _attempts(pair: Attempts | None) -> list[str] | None:
 def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid | None) -> Iterable[dict[str, Any]]:
     """The best answers with the views that found each: round, dihedral, colours, order, probability.
 
-    And the programs that computed it: text, cost, share of demonstrations right when left out, programs alike.
+    And the programs that computed it: text, cost, share of demonstrations right when left out (None: a code model wrote
+    it, and saw them all), programs alike.
     """
     behind: dict[tuple[int, int, bytes], list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
     programs: dict[tuple[int, int, bytes], list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
     for number, candidate in story.found(test):
         view, made = candidate.view, candidate.program
         if made is not None:
-            programs.get(key(candidate.grid), []).append([made.text, made.cost, made.generalises, made.support])
+            unseen = None if number == INDUCTION else made.generalises
+            programs.get(key(candidate.grid), []).append([made.text, made.cost, unseen, made.support])
             continue
         chance = float(f"{math.exp(min(0.0, candidate.logprob)):.3g}")
         told = [number, view.dihedral, "".join(map(str, view.colours)), " ".join(map(str, view.order)), chance]

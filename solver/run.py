@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import signal
 import sys
 import traceback
@@ -19,12 +20,12 @@ from typing import Any, TextIO
 from solver import answers, devices, evaluate, families, formats, nearby, preflight, record
 from solver.cli import Plan, fingerprint, program
 from solver.clock import Deadline
-from solver.config import PROGRAMS_SHARE, pack, programs_stage, stages
-from solver.core import PROGRAMS, SHARED, Format, Grid, Standing, Task, solves
+from solver.config import LAST_WORDS, PROGRAMS_SHARE, induction_stage, pack, programs_stage, stages
+from solver.core import INDUCTION, PROGRAMS, SHARED, Format, Grid, Standing, Task, by_programs, round_name, solves
 from solver.devices import Device
 from solver.ledger import Ledger
 from solver.live import About, Worker, answered, programs_found
-from solver.pool import Duty, Hooks, Pool, Seat
+from solver.pool import SEARCH, WRITE, Duty, Hooks, Pool, Seat
 from solver.progress import Outcome, Progress, summary
 from solver.record import Recorder, candidate_from_json
 from solver.scheduler import Job, Scheduler
@@ -52,6 +53,7 @@ class Run:
         self.right: dict[str, bool] = {}
         self.status = 0
         self.scheduler: Scheduler | None = None
+        self.induction: Duty | None = None
         self.programs: Duty | None = None
         self.beside: tuple[Device, ...] = ()
 
@@ -108,7 +110,8 @@ class Run:
         """What the live view says of the run."""
         plan, config = self.plan, self.plan.config
         known = {i: self.ledger.standing(i) for i, _ in done}
-        first = (PROGRAMS,) if config.programs.seconds else ()
+        first = [INDUCTION] if config.induction.model else []
+        first += [PROGRAMS] if config.programs.seconds else []
         return About(
             name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
             weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
@@ -164,8 +167,8 @@ class Run:
         remaining = self.deadline.remaining()
         if self.scheduler is None:
             return remaining
-        before = self.programs if not self.beside else None  # the model waits for them
-        first = before.scheduler.expected(before.deadline.remaining()) if before else 0.0
+        before = (self.induction, self.programs if not self.beside else None)  # the model waits for them
+        first = sum(duty.scheduler.expected(duty.remaining) for duty in before if duty is not None)
         return min(remaining, first + self.scheduler.expected(remaining))
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
@@ -183,13 +186,37 @@ class Run:
         )
         keep = self.directory / record.ADAPTERS
         with self._weights() as weights:
+            self._plan_induction(jobs, used, done)
             self._plan_programs(jobs, used, done)
             pool = Pool(plan.task_set.tasks, weights, config, used, hooks, log, keep, self.beside)
             for message in self.shared:
                 pool.share(message)
-            pool.run(self.scheduler, self.deadline, self.programs)
+            pool.run(self.scheduler, self.deadline, self.programs, self.induction)
+        if self.induction is not None and (left := len(self.induction.scheduler.pending)):
+            self._note(f"induction: {left} tasks were not asked in the time there was for it")
         if self.programs is not None and (left := len(self.programs.scheduler.pending)):
             self._note(f"programs: {left} tasks were not searched in the time there was for it")
+
+    def _plan_induction(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
+        """Until when the code model, if there is one, has the devices before anything else."""
+        asked = self.plan.config.induction
+        if not jobs:
+            return
+        if not asked.model:
+            return self._note(asked.line())
+        stage = induction_stage()
+        scheduler, least = Scheduler(jobs, [stage], 1, LAST_WORDS, devices=len(used)), stage.minimum + LAST_WORDS
+        scheduler.resume(done, {})
+        seconds = self._part(asked.share)
+        if scheduler.pending and seconds < least:
+            return self._note(f"no induction: its share of the time is {seconds:.0f} s, and {least:.0f} are the least")
+        self.induction = Duty(scheduler, self.deadline, WRITE, seconds)
+        if scheduler.pending:
+            self._note(f"{asked.line()}, before the model, {seconds:.0f} s at most")
+
+    def _part(self, share: float) -> float:
+        """Seconds that are this share of those there are for work."""
+        return share * max(0.0, self.deadline.remaining() - self.plan.config.reserve)
 
     def _plan_programs(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
         """Who searches for programs, and until when: cores beside GPUs to the end, or the model's own before it."""
@@ -200,17 +227,15 @@ class Run:
         self.beside = places_beside(len(used), len(jobs)) if gpu else ()
         if gpu and not self.beside:
             return self._note("no programs: the GPU workers leave no core, or too little memory, to search for them")
-        share = PROGRAMS_SHARE * max(0.0, self.deadline.remaining() - config.reserve)
-        until = self.deadline if gpu else self.deadline.within(share)
         reserve, places = (config.reserve, len(self.beside)) if gpu else (0.0, len(used))
         scheduler = Scheduler(jobs, [programs_stage(config)], 1, reserve, devices=places)
         scheduler.resume(done, {})
-        self.programs = Duty(scheduler, until, programs=True)
+        self.programs = Duty(scheduler, self.deadline, SEARCH, math.inf if gpu else self._part(PROGRAMS_SHARE))
         if scheduler.pending:
             where = (
                 f"beside the GPUs, {places} at a time"
                 if gpu
-                else f"before the model, {until.remaining():.0f} s at most"
+                else f"before the model, {self.programs.remaining:.0f} s at most"
             )
             self._note(f"programs: {config.programs.seconds:g} s a task at most, {where}")
 
@@ -232,7 +257,7 @@ class Run:
             yield weights
 
     def _keep(self, task_id: str, number: int, message: Mapping[str, Any]) -> Standing:
-        if number != PROGRAMS:  # a placeholder's reason is why the model has no answer
+        if not by_programs(number):  # a placeholder's reason is why the model has no answer
             self.notes[task_id] = (*message["notes"],)
             self.reasons[task_id] = f"{message['rejected']} replies, none of them a grid"
         return self.ledger.add(task_id, number, [[candidate_from_json(c) for c in t] for t in message["candidates"]])
@@ -277,10 +302,11 @@ class Run:
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
         task_id = message["task_id"]
         votes = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
-        if number == PROGRAMS:
+        if by_programs(number):
             votes = programs_found(max(map(len, message["candidates"]), default=0))
         steps = f"{message['steps']} steps, " if message["steps"] else ""
-        info = f"round {number}, {steps}{votes}, {sum(message['seconds'].values()):.1f} s"
+        name = f"round {number}" if number != INDUCTION else round_name(number)
+        info = f"{name}, {steps}{votes}, {sum(message['seconds'].values()):.1f} s"
         notes = "; ".join(message["notes"])
         first = len(self.ledger.rounds(task_id)) == 1
         text = f"{info}; {notes}" if notes else info

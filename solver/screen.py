@@ -17,7 +17,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from solver.core import PROGRAMS, round_name
+from solver.core import by_programs, round_name
 from solver.live import Answer, Live, Row, Worker, printable, programs_found, span
 
 ENCODING = "utf-8"  # of the terminals it is shown on
@@ -201,7 +201,7 @@ def _answers(answers: Iterable[Answer], wide: bool) -> Table:
 
 def _said(answer: Answer) -> str:
     """'votes 5 of 8 and 8 of 8', '2 answers of programs'."""
-    if answer.round == PROGRAMS:
+    if by_programs(answer.round):
         return programs_found(answer.programs)
     return "votes " + " and ".join(f"{first} of {total}" for first, total in answer.votes)
 

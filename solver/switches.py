@@ -365,6 +365,20 @@ SWITCHES: tuple[Switch, ...] = (
         "test_searcher.py::test_a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s",
     ),
     Switch(
+        "induction.samples",
+        None,
+        "programs asked for each task of the model that `--code-model` names; without one none",
+        "arXiv 2411.02272 (BARC)",
+        "test_code_model.py::test_a_right_program_of_the_code_model_has_the_first_attempt",
+    ),
+    Switch(
+        "induction.share",
+        None,
+        "of the seconds there are, at most, for that model, its start included",
+        "this project",
+        "test_code_model.py::test_it_never_has_more_than_its_share_of_the_time",
+    ),
+    Switch(
         "search.p_min",
         None,
         "every answer at least so probable under a view is found; 0: the greedy one alone",

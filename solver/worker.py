@@ -1,8 +1,9 @@
 """A child process with one device: builds the trainer and the engine, then answers tasks as they are handed in.
 
-With `--programs` it loads neither, nor torch, and answers them by programs. The only place where models meet the
-algorithm. Speaks JSON lines: orders on standard input, reports on the file descriptor it is given; what libraries
-print goes elsewhere. Law: an order that fails is reported, never swallowed, and the next one is served.
+With `--programs` it loads neither, nor torch, and answers them by programs; with `--induction` it loads a code model in
+their place, which writes the programs. The only place where models meet the algorithm. Speaks JSON lines: orders on
+standard input, reports on the file descriptor it is given; what libraries print goes elsewhere. Law: an order that
+fails is reported, never swallowed, and the next one is served.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -137,14 +139,16 @@ def reporter(reports: TextIO) -> Callable[..., None]:
     return report
 
 
+def failed(report: Callable[..., None], error: Exception, memory: bool = False) -> None:
+    """Report an error that is being handled; `memory`: whether less of it would do."""
+    traceback.print_exc()
+    report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=memory)
+
+
 def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Config, scratch: Path) -> None:
     """Build both halves, say so, then serve orders until there are no more."""
 
     report = reporter(reports)
-
-    def failed(error: Exception) -> None:
-        traceback.print_exc()
-        report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=out_of_memory(error))
 
     from solver.families import load
     from solver.pipeline import share, solve
@@ -155,7 +159,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         trainer, sampler, config = build(weights, config, scratch)
         near = finder(trainer, config, weights, format)
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
-        return failed(error)
+        return failed(report, error, out_of_memory(error))
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
     telling = (TellingGroup if isinstance(trainer, GroupTrainer) else Telling)(trainer, report)
     for line in orders:
@@ -177,7 +181,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
                     report(kind="result", engine=engine, **result_to_json(result))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
-            failed(error)
+            failed(report, error, out_of_memory(error))
 
 
 def serve_searches(orders: TextIO, reports: TextIO, budget: settings.ProgramSettings) -> None:
@@ -187,16 +191,35 @@ def serve_searches(orders: TextIO, reports: TextIO, budget: settings.ProgramSett
     give_way()
     report = reporter(reports)
     report(kind="ready", seconds=0.0, notes=[])
+    one_by_one(orders, report, lambda task, stop: search(task, budget, stop))
+
+
+def serve_induction(orders: TextIO, reports: TextIO, config: settings.Config) -> None:
+    """Load the code model and try the sandbox, say so, then serve orders of its round until there are no more."""
+    from solver.induction.turn import held, turn
+
+    report, asked, started = reporter(reports), config.induction, now()
+    try:
+        writer = build_writer(config)
+        sandbox = asked.sandbox()
+    except Exception as error:
+        return failed(report, error)
+    with sandbox:
+        report(kind="ready", seconds=round(now() - started, 1), notes=[held(sandbox)])
+        one_by_one(orders, report, lambda task, stop: turn(task, writer, sandbox, asked, config.seed, stop))
+
+
+def one_by_one(orders: TextIO, report: Callable[..., None], answer: Callable[[Task, Deadline], TaskResult]) -> None:
+    """Serve orders whose tasks are answered each by itself, within the seconds of the order."""
     for line in orders:
         order = json.loads(line)
         stop = Deadline.after(order["seconds"])
         try:
             for task in order["tasks"]:
-                report(kind="result", **result_to_json(search(task_from_json(task), budget, stop)))
+                report(kind="result", **result_to_json(answer(task_from_json(task), stop)))
             report(kind="done")
         except Exception as error:  # the order failed, not the worker: say why, and serve the next
-            traceback.print_exc()
-            report(kind="failed", why=f"{type(error).__name__}: {error}"[:300], memory=False)
+            failed(report, error)
 
 
 def kept(made: TrainReport, folder: Path) -> dict[str, Any]:
@@ -229,6 +252,17 @@ def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, A
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
+
+
+def build_writer(config: settings.Config) -> Any:
+    """The code model in the only engine of this process, in the format of numbers its GPU is fast in."""
+    from solver.induction.writer import VllmWriter
+
+    asked = config.induction
+    made = replace(asked.writer, threads=config.engine.threads)
+    if on_gpu(config.engine.threads):
+        made = replace(made, dtype=this_card().dtype)
+    return VllmWriter(Path(asked.model), made, config.seed)
 
 
 def on_gpu(threads: int) -> bool:
@@ -293,6 +327,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
     parser.add_argument("--programs", action="store_true", help="search for programs alone: no model is loaded")
+    parser.add_argument("--induction", action="store_true", help="have the code model write programs, nothing else")
     parser.add_argument("--parent", type=int, help="process id of whoever started this; it ends with that process")
     options = parser.parse_args(argv)
     if options.parent is not None:
@@ -301,6 +336,8 @@ def main(argv: list[str]) -> int:
     with os.fdopen(options.reports, "w") as reports:
         if options.programs:
             serve_searches(sys.stdin, reports, config.programs)
+        elif options.induction:
+            serve_induction(sys.stdin, reports, config)
         else:
             serve(sys.stdin, reports, options.weights, config, options.scratch)
     return 0

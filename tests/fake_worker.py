@@ -8,10 +8,12 @@ so it starts at once. The script is an object:
 - `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory` (fails
   for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process that holds
   its reports open).
-- `search_start`, `search_turns`: the same for those that search for programs, started with `--programs`.
+- `search_start`, `search_turns`: the same for those that search for programs, started with `--programs`; `write_start`,
+  `write_turns`: for those of a code model, started with `--induction`.
 - `programs`: task id → what its search for programs finds: `cost` and, unless it is to answer with the test inputs
   themselves, `cell`, which every cell of an answer then is; nothing where nothing is said.
-- `search_pause`: seconds such a search takes.
+- `written`: the same of the code model's programs.
+- `search_pause`, `write_pause`: seconds such a task takes.
 - `votes`: task id → the share of the views that agree, by which `need` is told; nine of ten where nothing is said.
 - `pause`: seconds a turn takes for each of its tasks.
 - `chatter`: noise for standard output, before and between the reports.
@@ -49,7 +51,7 @@ def heard(folder: Path, kind: str) -> list[Any]:
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
 
 
-PROGRAMS, BASE = 0, 1  # the round that needs no model; the one that trains nothing
+INDUCTION, PROGRAMS, BASE = -1, 0, 1  # the rounds of programs, written and searched for; the one that trains nothing
 VIEWS = 10  # candidates for every test input
 
 
@@ -81,22 +83,32 @@ def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
     }
 
 
-def searched(task: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
-    """The answer of a search for programs, with all that `solver.worker.result_to_json` writes."""
+def searched(task: dict[str, Any], number: int, found: dict[str, Any] | None) -> dict[str, Any]:
+    """The answer of programs in their round, with all that `solver.worker.result_to_json` writes."""
     program = {"text": "a program", "cost": (found or {}).get("cost"), "generalises": 0.0, "support": 1}
     grids = [[[(found or {}).get("cell", cell) for cell in row] for row in grid] for grid in task["tests"]]
     return {
         "kind": "result",
         "task_id": task["id"],
-        "round": PROGRAMS,
+        "round": number,
         "rejected": 0,
         "steps": 0,
         "planned": 0,
         "losses": [],
-        "seconds": {"programs": 0.01},
+        "seconds": {"programs" if number == PROGRAMS else "induction": 0.01},
         "notes": [],
         "candidates": [[{"grid": grid, "program": program}] if found else [] for grid in grids],
     }
+
+
+def kind_of(argv: list[str]) -> str:
+    """What the script's entries for a worker started with these flags begin with."""
+    return "search_" if "--programs" in argv else "write_" if "--induction" in argv else ""
+
+
+def round_kind(number: int) -> str:
+    """The same of the worker that serves a round."""
+    return {PROGRAMS: "search_", INDUCTION: "write_"}.get(number, "")
 
 
 class Worker:
@@ -104,7 +116,7 @@ class Worker:
         self.script, self.log = json.loads(path.read_text()), path.with_name(path.name + ".log")
         self.reports = int(argv[argv.index("--reports") + 1])
         self.earlier = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
-        self.searches = "--programs" in argv
+        self.kind = kind_of(argv)
         threads = os.environ.get("OPENBLAS_NUM_THREADS")
         self.keep(start=os.getpid(), argv=argv, gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), threads=threads)
 
@@ -118,13 +130,13 @@ class Worker:
         os.write(self.reports, (json.dumps(message) + "\n").encode())
 
     def run(self) -> None:
-        script = self.script.get("search_start" if self.searches else "start") or [""]
+        script = self.script.get(f"{self.kind}start") or [""]
         started = [entry for entry in map(json.loads, self.log.read_text().splitlines()) if "start" in entry]
-        same = [entry["start"] for entry in started if ("--programs" in entry["argv"]) == self.searches]
+        same = [entry["start"] for entry in started if kind_of(entry["argv"]) == self.kind]
         what = script[min(same.index(os.getpid()) + 1, len(script)) - 1]  # two may start at once: the file decides
         if what != "deaf":
             self.misbehave(what)
-        self.report(kind="ready", seconds=0.1, notes=[] if self.searches else ["nobody is trained"])
+        self.report(kind="ready", seconds=0.1, notes=[] if self.kind else ["nobody is trained"])
         if what == "deaf":
             time.sleep(LONG)
         for line in sys.stdin:
@@ -141,10 +153,11 @@ class Worker:
         self.report(kind="done")
 
     def search(self, order: dict[str, Any]) -> None:
-        """A turn of programs."""
+        """A turn of programs, whoever they are from."""
         for task in order["tasks"]:
-            time.sleep(self.script.get("search_pause", 0.0))
-            self.report(**searched(task, self.script.get("programs", {}).get(task["id"])))
+            time.sleep(self.script.get(f"{self.kind}pause", 0.0))
+            found = self.script.get("programs" if self.kind == "search_" else "written", {})
+            self.report(**searched(task, order["round"], found.get(task["id"])))
         self.report(kind="done")
 
     def serve(self, order: dict[str, Any]) -> None:
@@ -155,7 +168,7 @@ class Worker:
             return self.report(kind="failed", why="RuntimeError: told to fail", memory=what == "memory")
         if order["round"] == 2:
             return self.shared(order)
-        if order["round"] == PROGRAMS:
+        if order["round"] <= PROGRAMS:
             return self.search(order)
         for task in order["tasks"]:
             time.sleep(self.script.get("pause", 0.0))
@@ -168,9 +181,9 @@ class Worker:
         self.report(kind="done")
 
     def planned(self, task_id: str) -> str:
-        turns = self.script.get("search_turns" if self.searches else "turns", {}).get(task_id, [])
+        turns = self.script.get(f"{self.kind}turns", {}).get(task_id, [])
         orders = [entry["order"] for entry in self.earlier if "order" in entry]
-        orders = [order for order in orders if (order["round"] == PROGRAMS) == self.searches]
+        orders = [order for order in orders if round_kind(order["round"]) == self.kind]
         turn = sum(any(task["id"] == task_id for task in order["tasks"]) for order in orders)
         return turns[turn - 1] if turn <= len(turns) else ""
 

@@ -25,7 +25,9 @@ from solver.config import (
     stages,
     unpack,
 )
-from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
+from solver.core import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
+from solver.induction.code_model import WriterSettings
+from solver.induction.induce import InductionSettings
 from solver.scheduler import Cost
 from solver.tasks import BadInput
 
@@ -183,7 +185,7 @@ def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_round_of_t
     stage = programs_stage(config)
     assert (stage.number, stage.most, stage.prior.seconds(5000)) == (PROGRAMS, *[config.programs.seconds] * 2)
     assert 0 < stage.minimum <= stage.most
-    assert PROGRAMS not in [s.number for s in stages(config)]
+    assert not {PROGRAMS, INDUCTION} & {s.number for s in stages(config)}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -213,14 +215,17 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
         programs=ProgramSettings(0.5, 7),
         search=SearchSettings(temperature=0.7, samples=3),
         orders=2,
+        induction=InductionSettings(
+            "/a/model", "hash", 3, 0.5, 1.0, 1 << 20, True, WriterSettings(context=4096, reply=9)
+        ),
     )
     assert unpack(json.loads(json.dumps(pack(config)))) == config
 
 
-@pytest.mark.parametrize("part", ["", "train", "engine", "cost", "data"])
+@pytest.mark.parametrize("part", ["", "train", "engine", "cost", "data", "induction", "writer"])
 def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
     tree = pack(Config())
-    inner = {"": tree, "data": tree["train"]["data"]}.get(part) or tree[part]
+    inner = {"": tree, "data": tree["train"]["data"], "writer": tree["induction"]["writer"]}.get(part) or tree[part]
     inner["tempo"] = 1
     with pytest.raises(TypeError, match="'tempo'"):
         unpack(tree)

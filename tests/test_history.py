@@ -155,7 +155,8 @@ def test_a_round_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path
 
 
 def test_rounds_have_names_people_know() -> None:
-    assert [round_name(n) for n in (0, 1, 2, 3, 4, 6)] == [
+    assert [round_name(n) for n in (-1, 0, 1, 2, 3, 4, 6)] == [
+        "induction",
         *("programs", "base model", "shared adapter", "adapter"),
         *("further adapter 1", "further adapter 3"),
     ]

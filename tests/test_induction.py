@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,9 +234,9 @@ def test_programs_are_given_inputs_and_never_an_output():
 
 
 def test_without_a_model_induction_is_off_and_says_so():
-    assert induction.InductionSettings().line() == "program induction is off: no code model was given"
-    settings = induction.InductionSettings(model=Path("/models/barc"), samples=8)
-    assert settings.line() == "program induction: 8 programs a task from /models/barc"
+    assert induction.InductionSettings().line() == "induction is off: no code model was given (--code-model)"
+    settings = induction.InductionSettings(model="/models/barc", samples=8)
+    assert settings.line() == "induction: 8 programs a task from /models/barc"
 
 
 def test_settings_make_the_sandbox_they_describe():
@@ -248,3 +247,26 @@ def test_settings_make_the_sandbox_they_describe():
 def test_settings_without_samples_are_refused():
     with pytest.raises(tasks.BadInput, match="expected at least 1"):
         induction.InductionSettings(samples=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_that_is_none_or_all_of_the_time_is_refused(share):
+    with pytest.raises(tasks.BadInput, match="expected one between 0 and 1"):
+        induction.InductionSettings(share=share)
+
+
+@dataclass
+class Slow(FakeWriter):
+    """Notes how long it may take."""
+
+    given: list[float] = field(default_factory=list)
+
+    def write(self, questions, seed, stop):
+        self.given.append(stop.remaining())
+        return super().write(questions, seed, stop)
+
+
+def test_a_part_of_the_seconds_is_left_for_running_what_was_written(sandbox):
+    writer = Slow([RIGHT])
+    induction.induce(TURN, writer, sandbox, 1, 0, Deadline.after(40))
+    assert writer.given == [pytest.approx(40 * induction.WRITING, abs=1)]

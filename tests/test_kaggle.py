@@ -69,6 +69,14 @@ def test_no_wheelhouse_and_two_of_them_are_said_in_one_line(root):
         kaggle.begin(root, {})
 
 
+def test_an_attached_code_model_that_the_flags_name_is_not_taken_for_the_weights(root):
+    for name in ("mine", "coder"):
+        put(root / "input" / name / "model.safetensors", {})
+        put(root / "input" / name / "config.json", {})
+    flags = {kaggle.FLAGS: f"--preset h200 --code-model {root / 'input' / 'coder'}"}
+    assert kaggle.begin(root, flags).weights == root / "input" / "mine"
+
+
 def test_attached_weights_are_used_and_two_sets_of_them_are_refused(root, session):
     assert session.weights is None
     folder = root / "input" / "models" / "mine"

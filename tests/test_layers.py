@@ -38,6 +38,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
         "architecture",
         "cards",
         "checkpoint",
+        "code_model",
         "devices",
         "footprint",
         "ledger",
@@ -52,7 +53,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
     {"solutions", "diagnose"},
     {"evaluate", "show"},
     {"config", "examples"},
-    {"base_model", "memory", "nearby", "neighbours", "preflight", "searcher"},
+    {"base_model", "memory", "nearby", "neighbours", "preflight", "searcher", "turn"},
     {
         "adapters",
         "packed",

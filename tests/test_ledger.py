@@ -8,7 +8,8 @@ from fakes import MIRROR, STACK
 
 from solver import augment
 from solver.answers import placeholders
-from solver.core import BASE, PROGRAMS, Candidate, Program, Standing, View, same
+from solver.core import BASE, INDUCTION, PROGRAMS, Candidate, Program, Standing, View, same
+from solver.induction.turn import COST
 from solver.ledger import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, heard, sources_of
 
 TASKS = (MIRROR, STACK)
@@ -147,3 +148,17 @@ def test_each_mind_can_be_heard_alone_and_every_attempt_has_its_source():
     assert sources_of(alone[BOTH], rounds, "flat") == (PROGRAMS_ALONE, BOTH)
     assert sources_of(alone[MODEL_ALONE], rounds, "flat") == (BOTH, MODEL_ALONE)
     assert sources_of(waiting, rounds, "flat") == ("", "")
+
+
+def test_written_programs_and_searched_ones_are_one_mind_in_which_the_surer_is_first():
+    kept = ledger()
+    kept.add("mirror", PROGRAMS, [programs(WORSE, cost=20.0)])
+    written = [Candidate(GOOD, View(), 0.0, program=Program("written", COST, 0.0, 5))]
+    standing = kept.add("mirror", INDUCTION, [written])
+    assert [g.tolist() for g in standing.attempts[0]] == [GOOD.tolist(), WORSE.tolist()]
+    assert (standing.from_model, standing.from_programs, standing.whole) == ((0,), (2,), True)
+    rounds = {INDUCTION: written, PROGRAMS: programs(WORSE, cost=20.0), 3: votes(BAD)}
+    assert set(heard(rounds, PROGRAMS_ALONE)) == {INDUCTION, PROGRAMS}
+    assert set(heard(rounds, MODEL_ALONE)) == {3}
+    sure = kept.add("mirror", PROGRAMS, [programs(WORSE, cost=2.0)])
+    assert [g.tolist() for g in sure.attempts[0]] == [WORSE.tolist(), GOOD.tolist()]

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeClock
 
 from solver.clock import Deadline
-from solver.core import ADAPTER, BASE, PROGRAMS, SHARED
+from solver.core import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
 from solver.live import LATEST, WARNINGS, About, Answer, Live, Row, Worker, programs_found, span
 
 IDS = tuple("abcdefgh")
@@ -119,11 +119,12 @@ def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() 
     assert live.answered == 0
 
 
-def test_programs_are_a_round_of_their_own_and_their_answers_count() -> None:
-    live = made(rounds=(PROGRAMS, BASE, ADAPTER))
-    live.answer(Answer("a", PROGRAMS, ((0, 0),), 1.0, whole=True, programs=2))
-    live.answer(Answer("b", PROGRAMS, ((0, 0),), 3.0))
-    assert live.rounds[0] == Row("programs", 2, 8)
+@pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
+def test_programs_are_a_round_of_their_own_and_their_answers_count(number: int, name: str) -> None:
+    live = made(rounds=(number, BASE, ADAPTER))
+    live.answer(Answer("a", number, ((0, 0),), 1.0, whole=True, programs=2))
+    live.answer(Answer("b", number, ((0, 0),), 3.0))
+    assert live.rounds[0] == Row(name, 2, 8)
     assert live.answered == 1
 
 

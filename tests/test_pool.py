@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fake_worker
+import fakes
 import numpy as np
 import pytest
 
 from solver import pool
 from solver.clock import Deadline
-from solver.config import LADDER, Config, EngineSettings, programs_stage, stages
-from solver.core import ADAPTER, PROGRAMS, Pair, Task
+from solver.config import LADDER, Config, EngineSettings, induction_stage, programs_stage, stages
+from solver.core import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, by_programs
 from solver.devices import Device
 from solver.pool import Duty, Hooks, Pool
 from solver.scheduler import Cost, Job, Scheduler
@@ -39,6 +40,7 @@ class Heard:
 
     results: list[str] = field(default_factory=list)
     searched: list[tuple[str, str]] = field(default_factory=list)  # (device, task)
+    written: list[tuple[str, str]] = field(default_factory=list)  # the same of the code model
     settled: set[str] = field(default_factory=set)  # tasks that programs answered
     rounds: Counter[int] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
@@ -70,8 +72,9 @@ class Heard:
 
     def result(self, device, message):
         self.rounds[message["round"]] += 1
-        if message["round"] == PROGRAMS:
-            self.searched.append((device, message["task_id"]))
+        if by_programs(message["round"]):
+            kept = self.searched if message["round"] == PROGRAMS else self.written
+            kept.append((device, message["task_id"]))
             self.settled |= {message["task_id"]} if message["candidates"][0] else set()
             return 0.0 if message["candidates"][0] else 1.0
         self.devices.add(device)
@@ -86,11 +89,20 @@ def serve(tmp_path, monkeypatch):
     """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run.
 
     `beside`: devices that search for programs, () for the model's own, before it; None: no programs. `until`: seconds
-    after which no search begins.
+    after which no search begins. `writing`: seconds that a code model has, None: there is none.
     """
 
     def run(
-        tasks="abcd", limit=60.0, config=CONFIG, side=1, devices=ONE, weights=WEIGHTS, beside=None, until=1e6, **script
+        tasks="abcd",
+        limit=60.0,
+        config=CONFIG,
+        side=1,
+        devices=ONE,
+        weights=WEIGHTS,
+        beside=None,
+        until=1e6,
+        writing=None,
+        **script,
     ):
         monkeypatch.setattr(pool, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
@@ -109,7 +121,7 @@ def serve(tmp_path, monkeypatch):
                 searches(jobs, config, len(beside or devices), deadline.within(until)) if beside is not None else None
             )
             served = Pool(made, weights, config, devices, heard.hooks, log, tmp_path / "kept", beside or ())
-            served.run(scheduler, deadline, duty)
+            served.run(scheduler, deadline, duty, asking(jobs, len(devices), deadline, writing) if writing else None)
         heard.seconds = limit - deadline.remaining()
         assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
@@ -122,7 +134,13 @@ def serve(tmp_path, monkeypatch):
 
 def searches(jobs, config, places, deadline):
     """The duty of searching for programs for these jobs."""
-    return Duty(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, programs=True)
+    return Duty(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, pool.SEARCH)
+
+
+def asking(jobs, places, deadline, seconds):
+    """The duty of asking a code model for programs for these jobs."""
+    stage = replace(induction_stage(), minimum=0.1)
+    return Duty(Scheduler(jobs, [stage], 1, 0.1, devices=places), deadline, pool.WRITE, seconds)
 
 
 def alive(group: int) -> bool:
@@ -544,3 +562,95 @@ def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
         grant = made.model.scheduler.next("gpu 0", 60.0)
         made.model.scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.1), True, {})
     assert made.model.scheduler.finished
+
+
+# ---- a code model ----------------------------------------------------------------------------------------------------
+
+
+def flags(folder: Path) -> list[str]:
+    """What each worker was started for, in order."""
+    return [
+        next((flag for flag in (pool.SEARCH, pool.WRITE) if flag in a), "") for a in fake_worker.heard(folder, "argv")
+    ]
+
+
+def test_a_code_model_has_every_device_before_searches_and_the_model(serve, tmp_path):
+    heard = serve(beside=(), writing=30.0, written={"a": {"cost": 3}})
+    assert sorted(i for _, i in heard.written) == sorted(heard.results) == list("abcd")
+    assert flags(tmp_path) == [pool.WRITE, pool.SEARCH, ""]
+    assert heard.notes[0] == "code model ready on cpu in 0.1 s; "
+    assert heard.started == [("cpu", 0.1)] * 2  # of a search there is nothing to tell
+    assert [number for number, _ in asked(tmp_path)][:4] == [INDUCTION] * 4
+
+
+def test_beside_gpus_searches_go_on_while_the_code_model_has_them(serve, tmp_path):
+    heard = serve("ab", devices=GPU, beside=SPARE, writing=30.0, write_pause=0.3)
+    assert {device for device, _ in heard.written} == {"gpu 0"}
+    assert sorted(i for _, i in heard.searched) == ["a", "b"]
+    order = [number for number, _ in asked(tmp_path)]
+    assert order.index(PROGRAMS) < order.index(ADAPTER)
+    assert max(at for at, number in enumerate(order) if number == INDUCTION) < order.index(ADAPTER)
+
+
+def test_the_code_model_sees_the_gpu_and_is_gone_when_the_model_is_loaded(serve, tmp_path, monkeypatch):
+    gone = []
+
+    def watched_start(self, seat):
+        gone.append([alive(process) for process in fake_worker.heard(tmp_path, "start")])
+        start(self, seat)
+
+    start = pool.Pool._start
+    monkeypatch.setattr(pool.Pool, "_start", watched_start)
+    serve("ab", devices=GPU, writing=30.0)
+    assert fake_worker.heard(tmp_path, "gpus") == ["0", "0"]
+    assert gone == [[], [False]]
+
+
+@pytest.mark.parametrize("script", [{"write_turns": {i: ["hang"] for i in "abcd"}}, {"write_start": ["hang"]}])
+def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve, tmp_path, monkeypatch, script):
+    seen = []
+
+    def watched_start(self, seat):
+        seen.append((seat.duties[0].flag, time.monotonic()))
+        start(self, seat)
+
+    start = pool.Pool._start
+    monkeypatch.setattr(pool.Pool, "_start", watched_start)
+    heard = serve(writing=1.5, **script)
+    assert sorted(heard.results) == list("abcd")
+    assert heard.written == []
+    model = next(at for flag, at in seen if not flag)
+    assert model - seen[0][1] < 1.5 + 2 * pool.TICK + 0.5  # the grace of a turn is longer than that
+
+
+@pytest.mark.parametrize("end", ["kill", "exit", "fail", "memory"])
+def test_a_task_that_breaks_the_code_model_is_tried_once_more_and_the_others_are_answered(serve, tmp_path, end):
+    heard = serve(writing=30.0, write_turns={"b": [end, end]})
+    assert sorted(i for _, i in heard.written) == ["a", "c", "d"]
+    assert sorted(heard.results) == list("abcd")
+    assert [(number, ids) for number, ids, _ in heard.failures] == [(INDUCTION, "b")] * 2
+    assert heard.lost == []
+    assert all('"views": 16' in argv[argv.index("--config") + 1] for argv in fake_worker.heard(tmp_path, "argv"))
+
+
+def test_where_the_code_model_can_not_start_the_run_goes_on_without(serve, tmp_path):
+    heard = serve("ab", beside=(), writing=30.0, write_start=["exit"])
+    assert (heard.written, sorted(heard.results), len(heard.searched)) == ([], ["a", "b"], 2)
+    assert flags(tmp_path) == [pool.WRITE] * pool.STARTS + [pool.SEARCH, ""]
+    assert "cpu: the worker died (exit status 3) while starting; its log says more" in heard.notes
+
+
+def test_the_searches_share_counts_from_their_own_start(serve):
+    """They would have none left if it counted from the run's."""
+    jobs = [Job("a", 10)]
+    clock = fakes.FakeClock()
+    duty = searches(jobs, CONFIG, 1, Deadline.after(60, clock))
+    duty.most = 5.0
+    clock.advance(20)
+    assert (duty.over, duty.remaining) == (False, 5.0)
+    for _ in range(2):  # a second seat that begins does not set it back
+        duty.begin()
+        clock.advance(2)
+    assert duty.remaining == pytest.approx(1.0)
+    clock.advance(2)
+    assert duty.over

@@ -30,7 +30,7 @@ from test_submission import GOOD, LAUNCH, ROOT, make_weights
 
 from solver import answers
 from solver.clock import Deadline
-from solver.core import ADAPTER, BASE, PROGRAMS
+from solver.core import ADAPTER, BASE, INDUCTION, PROGRAMS
 from solver.live import About, Answer, Live, Worker
 from solver.progress import Progress
 from solver.screen import PAUSE, Frame, Screen
@@ -163,15 +163,16 @@ def test_long_turns_are_told_in_minutes_and_no_time_limit_is_said() -> None:
     assert "no time limit" in drawn
 
 
-def test_a_search_for_programs_is_told_by_what_it_found_in_a_round_of_its_own() -> None:
-    live = Live(About(rounds=(PROGRAMS, BASE, ADAPTER)), 3, lambda: 5.0)
-    live.answer(Answer("a", PROGRAMS, ((0, 0),), 1.5, whole=True, programs=2))
-    live.watch([Worker("programs 0", "working", True, PROGRAMS, ("b",), 3.0), Worker("programs 1", "done", False)])
+@pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
+def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: int, name: str) -> None:
+    live = Live(About(rounds=(number, BASE, ADAPTER)), 3, lambda: 5.0)
+    live.answer(Answer("a", number, ((0, 0),), 1.5, whole=True, programs=2))
+    live.watch([Worker("programs 0", "working", True, number, ("b",), 3.0), Worker("programs 1", "done", False)])
     for width in (80, 40):
         drawn = picture(live, width, 24)
-        assert re.search(r"programs +.* 1 of 3", drawn)
+        assert re.search(rf"{name} +.* 1 of 3", drawn)
         assert "2 answers of programs" in drawn
-        assert re.search(r"programs 0 programs b", drawn)
+        assert re.search(rf"programs 0 {name} b", drawn)
         assert "votes" not in drawn
 
 

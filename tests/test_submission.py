@@ -151,6 +151,16 @@ BAD_FLAGS = {
     ),
     "a p_min too small": (["--p-min", "0.001"], "p_min is 0.001: expected 0 (greedy), or 0.01 to 1"),
     "nearest tasks of nowhere": (["--nearest", "4"], "library is '': expected a folder that python -m solver.collect"),
+    "samples of no code model": (["--code-samples", "0"], "--code-samples is 0: expected to come with --code-model"),
+    "unsafe programs of no code model": (
+        ["--unsafe-programs"],
+        "--unsafe-programs is True: expected to come with --code-model",
+    ),
+    "no code model there": (["--code-model", "/no/such"], "/no/such/config.json cannot be read (No such file or dir"),
+    "a code model for a resumed run": (
+        ["--resume", "x", "--code-model", "y"],
+        "--code-model came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices and ",
+    ),
     "two sources": (
         ["--split", "dry-run", "--challenges", "x"],
         "argument --challenges: not allowed with argument --s",

@@ -14,6 +14,7 @@ import pytest
 from fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeStop, FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
+from test_induction import FakeWriter
 
 from solver import checkpoint, worker
 from solver.architecture import DESCRIBED
@@ -36,6 +37,7 @@ from solver.core import (
     same,
 )
 from solver.formats import END
+from solver.induction.induce import InductionSettings
 from solver.memory import plan
 from solver.rounds import InTurns
 from solver.tasks import BadInput
@@ -45,6 +47,7 @@ from solver.worker import (
     adapters_from_json,
     result_to_json,
     serve,
+    serve_induction,
     serve_searches,
     task_from_json,
     task_to_json,
@@ -401,3 +404,54 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
     assert kinds(said) == ["ready", "failed", "result", "done"]
     assert (said[1]["why"], said[1]["memory"]) == ("MemoryError: no more", False)
     assert (said[2]["task_id"], said[2]["round"], said[2]["candidates"]) == ("stack", 0, [[], []])
+
+
+@pytest.fixture
+def induce(monkeypatch):
+    """Serve orders of the code model's round with a writer that says these texts; the reports."""
+
+    def run(texts, *orders, fails=None):
+        def made(model, settings, seed):
+            if fails:
+                raise fails
+            assert (model, settings.threads, seed) == (Path("/models/mine"), CONFIG.engine.threads, CONFIG.seed)
+            return FakeWriter(texts)
+
+        monkeypatch.setattr("solver.induction.writer.VllmWriter", made)
+        asked = InductionSettings(model="/models/mine", samples=2, seconds=0.5, unsafe=True)
+        lines = [json.dumps({"round": -1, "seconds": 9.0, "tasks": [task_to_json(task)]}) for task in orders]
+        reports = io.StringIO()
+        serve_induction(io.StringIO("\n".join(lines)), reports, replace(CONFIG, induction=asked))
+        return [json.loads(line) for line in reports.getvalue().splitlines()]
+
+    return run
+
+
+FLIP = "def transform(grid):\n    return grid[:, ::-1]\n"
+
+
+def test_the_code_model_s_programs_are_run_and_their_answers_reported(induce):
+    said = induce([FLIP], MIRROR, STACK)
+    assert kinds(said) == ["ready", "result", "done", "result", "done"]
+    assert len(said[0]["notes"]) == 1
+    [found] = said[1]["candidates"][0]
+    assert found["grid"] == fakes.mirror(MIRROR.tests[0]).tolist()
+    assert (found["program"]["text"], found["program"]["support"]) == (FLIP.strip(), 2)
+    assert (said[3]["task_id"], said[3]["round"], said[3]["candidates"]) == ("stack", -1, [[], []])
+
+
+def test_a_task_the_code_model_fails_on_is_reported_and_the_next_one_is_served(induce, monkeypatch):
+    def write(self, questions, seed, stop):
+        if "Pink" in questions[0].user:  # one of the first task's colours
+            raise RuntimeError("no more")
+        return [FLIP] * len(questions)
+
+    monkeypatch.setattr(FakeWriter, "write", write)
+    said = induce([], MIRROR, STACK)
+    assert kinds(said) == ["ready", "failed", "result", "done"]
+    assert (said[1]["why"], said[1]["memory"]) == ("RuntimeError: no more", False)
+
+
+def test_a_code_model_that_can_not_be_loaded_is_reported(induce):
+    said = induce([], MIRROR, fails=MemoryError("too large"))
+    assert [(report["kind"], report["why"]) for report in said] == [("failed", "MemoryError: too large")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solver.induction.barc import CLOSING, SYSTEM
-from solver.induction.writer import WriterSettings, check
+from solver.induction.code_model import WriterSettings, check
 from solver.tasks import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent

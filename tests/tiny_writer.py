@@ -16,10 +16,10 @@ CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assista
 
 
 def make(folder: Path) -> Path:
-    """A Hugging Face directory: Qwen3 blocks, a byte-level tokenizer without merges, a chat format."""
+    """A Hugging Face directory: Llama blocks, as BARC's models have, a byte-level tokenizer, a chat format."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     alphabet = ["<end>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={byte: i for i, byte in enumerate(alphabet)}, merges=[]))
@@ -27,7 +27,7 @@ def make(folder: Path) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", chat_template=CHAT).save_pretrained(folder)
     torch.manual_seed(0)
-    config = Qwen3Config(
+    config = LlamaConfig(
         vocab_size=len(alphabet),
         hidden_size=64,
         intermediate_size=64,
@@ -39,7 +39,7 @@ def make(folder: Path) -> Path:
         eos_token_id=0,
         bos_token_id=None,
     )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
 
@@ -47,9 +47,10 @@ def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.core import Pair, Task
     from solver.induction.barc import question
+    from solver.induction.code_model import WriterSettings
     from solver.induction.induce import induce
     from solver.induction.sandbox import Sandbox
-    from solver.induction.writer import VllmWriter, WriterSettings
+    from solver.induction.writer import VllmWriter
     from solver.sampler import prepare
 
     prepare(2)  # before transformers is imported, which asks the network otherwise

@@ -9,41 +9,50 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from solver.clock import Deadline
 from solver.core import Grid, Stop, Task, key, same, seed_for
 from solver.induction.barc import Question, program_in, question
+from solver.induction.code_model import WriterSettings
 from solver.induction.sandbox import Limits, Outcome, Sandbox
 from solver.tasks import BadInput
 
 PURPOSE = "induction"
-OFF = "program induction is off: no code model was given"  # none is shipped
+OFF = "induction is off: no code model was given (--code-model)"  # none is shipped
+WRITING = 0.75  # of a turn's seconds may go by while replies are written: the programs in them are yet to be run
 
 
 @dataclass(frozen=True)
 class InductionSettings:
     """Whether and how programs are asked for.
 
-    `model`: a directory with a model that writes code and its tokenizer; None: off. `samples`: replies sampled a task.
-    `seconds`: wall seconds a program may take for all grids of its task. `memory`: bytes it may add. `unsafe`: run
-    programs even where nothing can contain them.
+    `model`: a directory with a model that writes code and its tokenizer; "": off. `content`: what its files' hash has
+    to be, so that a run is not gone on with when another lies in its place. `samples`: replies sampled a task. `share`:
+    of the run's seconds at most, the model's start included. `seconds`: wall seconds a program may take for all grids
+    of its task. `memory`: bytes it may add. `unsafe`: run programs even where nothing can contain them. `writer`: how
+    the model's engine is built.
     """
 
-    model: Path | None = None
+    model: str = ""
+    content: str = ""
     samples: int = 64
+    share: float = 0.25
     seconds: float = 5.0
     memory: int = 512 << 20
     unsafe: bool = False
+    writer: WriterSettings = field(default_factory=WriterSettings)
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise BadInput(f"{self.samples} samples a task came; expected at least 1; raise it, or give no code model")
+        if not 0 < self.share < 1:
+            raise BadInput(f"a share of {self.share} for the code model came; expected one between 0 and 1; change it")
 
     def line(self) -> str:
         """What is going to happen, in words."""
-        return OFF if self.model is None else f"program induction: {self.samples} programs a task from {self.model}"
+        return f"induction: {self.samples} programs a task from {self.model}" if self.model else OFF
 
     def sandbox(self) -> Sandbox:
         """The place to run programs in, with these limits. Raises `BadInput` where there is none."""
@@ -90,11 +99,11 @@ class Induction:
         return f"programs: {counts}, {self.tried} run, {self.fitting} reproduce every demonstration"
 
 
-def induce(task: Task, writer: Writer, sandbox: Sandbox, samples: int, seed: int, stop: Stop) -> Induction:
+def induce(task: Task, writer: Writer, sandbox: Sandbox, samples: int, seed: int, stop: Deadline) -> Induction:
     """Ask for `samples` programs, in turn for each test input; run them; keep what the fitting ones answer."""
     questions = [question(task, test) for test in range(len(task.tests))]
     asked = [questions[i % len(questions)] for i in range(samples)]
-    texts = writer.write(asked, seed_for(seed, task.id, PURPOSE), stop)
+    texts = writer.write(asked, seed_for(seed, task.id, PURPOSE), stop.within(WRITING * stop.remaining()))
     written = [text for text in texts if text is not None]
     programs = Counter(program for text in written if (program := program_in(text)) is not None)
     failures, tried, fitting = Counter[str](), 0, dict[str, tuple[Outcome, ...]]()

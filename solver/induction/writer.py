@@ -1,7 +1,6 @@
 """Texts from a code model the user supplies, in a vLLM engine: a Hugging Face directory with its own tokenizer.
 
-Knows nothing of grids or programs. Nothing of the directory is executed: weights are safetensors alone, and models that
-bring code of their own are refused. vLLM refuses a second engine in a process, so a writer needs a process without a
+Knows nothing of grids or programs. vLLM refuses a second engine in a process, so a writer needs a process without a
 `sampler.VllmSampler`. Law: a reply depends on its question, the seed and its place in the list, not on what else is
 sampled, up to the rounding of the arithmetic.
 """
@@ -9,48 +8,13 @@ sampled, up to the rounding of the arithmetic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from solver.core import Stop
 from solver.induction.barc import Question
+from solver.induction.code_model import WriterSettings, check
 from solver.sampler import prepare
-from solver.tasks import BadInput, read_json
-
-NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"
-
-
-@dataclass(frozen=True)
-class WriterSettings:
-    """How the engine is built and sampled from.
-
-    `context`: tokens of the longest question with its reply. `reply`: tokens of a reply at most. `cache_bytes`: size of
-    the key-value cache. `sequences`: replies in flight. `threads`: of the CPU backend. `temperature`: 1 samples from
-    the model as it is. The defaults were not tuned.
-    """
-
-    context: int = 12288
-    reply: int = 2048
-    cache_bytes: int = 4 << 30
-    sequences: int = 64
-    dtype: str = "bfloat16"
-    threads: int = 2
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.reply < self.context:
-            came = f"replies of {self.reply} tokens in a context of {self.context} came"
-            raise BadInput(f"{came}; expected fewer than the context's and at least 1; change one of them")
-
-
-def check(model: Path) -> None:
-    """Raise `BadInput` where a directory cannot be a model whose files are data alone."""
-    config = read_json(model / "config.json")
-    if not list(model.glob("*.safetensors")) or not list(model.glob("tokenizer*")):
-        raise BadInput(f"{model} holds no safetensors or no tokenizer; {NEEDED}; fetch the missing files")
-    if not isinstance(config, dict) or "auto_map" in config:
-        raise BadInput(f"{model} brings code of its own (auto_map in config.json); {NEEDED}; choose another model")
 
 
 class VllmWriter:
@@ -72,7 +36,7 @@ class VllmWriter:
             max_model_len=settings.context,
             max_num_seqs=settings.sequences,
             max_num_batched_tokens=max(4096, settings.context),
-            kv_cache_memory_bytes=settings.cache_bytes,
+            kv_cache_memory_bytes=None if on_gpu else settings.cache_bytes,
             enable_prefix_caching=True,
             block_size=16 if on_gpu else 32,
             enforce_eager=not on_gpu,

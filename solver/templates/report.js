@@ -168,8 +168,8 @@
     const rank = given < 0 ? `No. ${n + 1}` : `No. ${n + 1}, attempt ${given + 1}`;
     const views = answer.views.length ? make("details", {}, make("summary", {}, `Found by ${count(answer.views.length, "view")}`),
       make("ol", { tabindex: "0", "aria-label": `Views that found answer ${n + 1}` }, answer.views.map(viewWords))) : answer.programs.length ? null : make("p", { class: "said" }, "made by the vote itself");
-    const programs = answer.programs.map(([text, cost, generalises, support]) => make("details", {}, make("summary", {}, `Program of cost ${cost.toFixed(1)}`),
-      make("p", { class: "said" }, make("code", {}, text), make("br"), `right on ${Math.round(100 * generalises)} % of the demonstrations it had not seen · ${count(support, "program")} with this answer`)));
+    const programs = answer.programs.map(([text, cost, generalises, support]) => make("details", {}, make("summary", {}, generalises == null ? "Program of the code model" : `Program of cost ${cost.toFixed(1)}`),
+      make("p", { class: "said" }, make("code", {}, text), make("br"), `${generalises == null ? "reproduces every demonstration" : `right on ${Math.round(100 * generalises)} % of the demonstrations it had not seen`} · ${count(support, "program")} with this answer`)));
     return make("div", { class: `candidate ${answer.right ? "solved" : ""}` },
       make("p", { class: "said" }, make("b", {}, rank), make("br"), `${answer.votes} of ${count(test.votes, "vote")}${chance}`, words ? make("br") : null, words),
       picture(answer.grid, side, `Candidate ${n + 1}${words ? ", " + words.slice(2) : ""}`, test.right), views, programs);
