@@ -279,8 +279,8 @@ def _changed(settings: T, **given: Any) -> T:
 def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, a context no longer than they know positions, their library.
 
-    Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, where the rank is
-    too low for `whole`, and where a `head` would be the embedding.
+    Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, where the rank
+    is too low for `whole`, and where a `head` would be the embedding.
     """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train

@@ -212,7 +212,7 @@ def hugging_face_trainer(
     directory: Path,
     factored: bool = False,
 ) -> tuple[int, list[list[float]]]:
-    """(d): on one base model, for each task a fresh LoRA and transformers' Trainer; (tokens trained on, losses by task).
+    """(d): on one base model a fresh LoRA and a Trainer for each task; (tokens trained on, losses by task).
 
     The loss is from the logits over the vocabulary, as the Trainer would have it, or `factored`: the model's own. The
     starts and the rates of the steps are those of our trainer, so that the losses can be compared.

@@ -153,8 +153,8 @@ def scoring(bench: Bench) -> list[Row]:
 def training(bench: Bench) -> Iterator[Row]:
     """Adapters one after another against (d) transformers' Trainer, also where that is given the factored loss.
 
-    Same examples, batches, start and rates on both sides. The Trainer's base model is loaded once for all tasks of a run,
-    within the measured time (a fifth of a second); ours before.
+    Same examples, batches, start and rates on both sides. The Trainer's base model is loaded once for all tasks of a
+    run, within the measured time (a fifth of a second); ours before.
     """
     from tests.bench import baselines
 
