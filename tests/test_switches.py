@@ -12,6 +12,7 @@ import pytest
 
 from solver import config
 from solver.config import Config, DataRecipe, NearSettings, ProgramSettings, SearchSettings, TrainRecipe
+from solver.induction.induce import InductionSettings
 from solver.switches import SWITCHES, table
 from solver.vote import RULES
 
@@ -32,13 +33,14 @@ ALLOWED = {  # what each setting of several values may be
 MACHINERY = {  # settings of the clock, the engine and the run, which are no choices of the method
     *("time_limit", "seed", "format", "group", "train_share", "reserve", "minimum", "cost", "quick_cost", "engine"),
     *("near.library", "near.content"),
+    *(f"induction.{name}" for name in ("model", "content", "seconds", "memory", "unsafe", "writer")),
 }
 
 
 def test_every_choice_of_the_method_has_a_switch():
     named = {s.setting for s in SWITCHES}
     parts = {"train.data": DataRecipe, "train": TrainRecipe, "search": SearchSettings, "near": NearSettings}
-    parts |= {"programs": ProgramSettings}
+    parts |= {"programs": ProgramSettings, "induction": InductionSettings}
     every = {f"{part}.{field.name}" for part, kind in parts.items() for field in fields(kind)}
     every |= {field.name for field in fields(Config)}
     assert every - MACHINERY - set(parts) == named
