@@ -20,6 +20,7 @@ from solver.vote import RULES
 from tests.bench import __main__ as bench
 from tests.bench import baselines, gauges, growth, ratios, setting
 from tests.bench.__main__ import parse
+from tests.bench.elsewhere import Elsewhere
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 P_MIN = 0.01
@@ -45,6 +46,15 @@ def test_four_at_a_time_finds_what_one_at_a_time_finds_and_both_are_right(peft, 
         assert list(one.values()) == pytest.approx(baselines.read_one_by_one(peft, readings), abs=1e-4)
         assert list(other.values()) == pytest.approx([one[reply] for reply in other], abs=1e-4)
         assert all(nats >= math.log(P_MIN) - 1e-6 for nats in one.values())
+
+
+@pytest.mark.engine
+def test_in_a_process_of_its_own_the_usual_ways_give_what_they_give_here(peft, prompts):
+    requests = [(prompt, None) for prompt in prompts]
+    away = Elsewhere([], "float32", 1)
+    assert away.recursion(requests, P_MIN) == [baselines.recursion(peft.use(None), p, P_MIN) for p in prompts]
+    assert away.generated(requests) == baselines.generated(peft, requests)
+    assert away.cpu > 0
 
 
 def test_generation_in_batches_of_one_length_gives_each_prompt_its_own_reply(peft, prompts):

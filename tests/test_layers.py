@@ -58,6 +58,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
         "adapters",
         "packed",
         "cpu_lora",
+        "cpu_norm",
         "grid_qwen3",
         "grid_qwen3_vllm",
         "heads",
@@ -78,7 +79,18 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODELS = {  # may import torch
-    *{"adapters", "packed", "cpu_lora", "grid_qwen3", "grid_qwen3_vllm", "sampler", "trainer", "worker", "writer"},
+    *{
+        "adapters",
+        "packed",
+        "cpu_lora",
+        "cpu_norm",
+        "grid_qwen3",
+        "grid_qwen3_vllm",
+        "sampler",
+        "trainer",
+        "worker",
+        "writer",
+    },
     "collect",
 }
 AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer

@@ -17,8 +17,6 @@ EDGE = 1e-3  # nats around p_min within which two arithmetics may disagree on wh
 
 def parity(bench: Bench) -> list[Row]:
     """Whether search and recursion find the same replies, and scoring and a plain forward the same nats."""
-    from tests.bench import baselines
-
     count, prompts = bench.options.adapters, bench.options.prompts
     requests = bench.requests(count, -(-prompts // count))[:prompts]
     rows, found_nats, readings = [], [], []
@@ -26,7 +24,7 @@ def parity(bench: Bench) -> list[Row]:
         started = now()
         founds = search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
         ours, started = now() - started, now()
-        usual = [baselines.recursion(bench.peft.use(a), p, p_min) for p, a in requests]
+        usual = bench.elsewhere.recursion(requests, p_min)
         seconds = now() - started
         differ, gap = compare(founds, usual, p_min)
         replies = sum(map(len, usual))
@@ -38,7 +36,7 @@ def parity(bench: Bench) -> list[Row]:
     started = now()
     scored = bench.sampler.score(readings, Deadline.after(FAR))
     ours, started = now() - started, now()
-    plain = baselines.read_one_by_one(bench.peft, readings)
+    plain = bench.elsewhere.read(readings)
     seconds = now() - started
     gap = max([abs(a - b) for a, b in zip(scored, plain, strict=True) if a is not None] or [0.0])
     note = f"{len(readings)} readings, {scored.count(None)} missing, gap {gap:.1e} nats"
@@ -59,21 +57,16 @@ def compare(founds: Sequence[search.Found], usual: Sequence[dict[tuple[int, ...]
 
 def searching(bench: Bench) -> Iterator[Row]:
     """Search against the recursion, (a) one prompt at a time and (b) four of one length at a time."""
-    from tests.bench import baselines
-
     options = bench.options
     requests = bench.requests(options.tasks, options.views)
     fours = in_fours(requests)
 
     def recursively() -> list[Any]:
-        return [baselines.recursion(bench.peft.use(adapter), prompt, p_min) for prompt, adapter in requests]
+        found: list[Any] = bench.elsewhere.recursion(requests, p_min)
+        return found
 
     def four_at_a_time() -> list[Any]:
-        found: list[Any] = [None] * len(requests)
-        for four in fours:
-            model = bench.peft.use(requests[four[0]][1])
-            for at, one in zip(four, baselines.batched(model, [requests[at][0] for at in four], p_min), strict=True):
-                found[at] = one
+        found: list[Any] = bench.elsewhere.by_fours(requests, fours, p_min)
         return found
 
     def ours() -> Any:
@@ -99,11 +92,9 @@ def in_fours(requests: Sequence[tuple[Prompt, Adapter]]) -> list[list[int]]:
 
 def greedy(bench: Bench) -> list[Row]:
     """One greedy reply a view, each task with its own adapter, against (c) generate and set_adapter."""
-    from tests.bench import baselines
-
     requests = bench.requests(bench.options.tasks, bench.options.views)
     usual, ours, expected, replies = bench.paired(
-        lambda: baselines.generated(bench.peft, requests),
+        lambda: bench.elsewhere.generated(requests),
         lambda: bench.sampler.sample(requests, Deadline.after(FAR)),
     )
     equal = sum(reply is not None and reply.tokens == e for reply, e in zip(replies, expected, strict=True))
@@ -114,8 +105,6 @@ def greedy(bench: Bench) -> list[Row]:
 
 def scoring(bench: Bench) -> list[Row]:
     """Candidates under views against one forward a pair; cold, and as it comes after sampling, the prompts cached."""
-    from tests.bench import baselines
-
     options = bench.options
     readings = []
     for task in bench.tasks[: options.tasks]:
@@ -129,7 +118,7 @@ def scoring(bench: Bench) -> list[Row]:
     def ours() -> Any:
         return bench.sampler.score(readings, Deadline.after(FAR))
 
-    usual, cold, expected, nats = bench.paired(lambda: baselines.read_one_by_one(bench.peft, readings), ours)
+    usual, cold, expected, nats = bench.paired(lambda: bench.elsewhere.read(readings), ours)
     warm = []
     for _ in usual.wall:
         started = now()
