@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solver.tasks import BadInput
 
 GIB = 1 << 30
 BFLOAT16_SINCE = (8, 0)  # compute capability from which a card multiplies in bfloat16 (Ampere)
 FIELDS = "name,memory.total,memory.free,compute_cap,driver_version"  # what nvidia-smi is asked for, in this order
+APART = 0.02  # of a card's memory that processes which share it leave to the driver
 ASKED_SECONDS = 20.0  # nvidia-smi may take a few on a machine with many cards
 
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU. `usable`: bytes a program may have. `capability`: its architecture's number. `flops`: peak of dense
-    16-bit matrix products, operations a second, and `bandwidth`: bytes a second, by the vendor's datasheet; 0 where
-    not known."""
+    """A GPU, or the `share` of one that a process has beside others. `usable`: bytes a program may have.
+    `capability`: its architecture's number. `flops`: peak of dense 16-bit matrix products, operations a second, and
+    `bandwidth`: bytes a second, by the vendor's datasheet; 0 where not known."""
 
     name: str
     usable: int
     capability: tuple[int, int]
     flops: float = 0.0
     bandwidth: float = 0.0
+    share: float = 1.0
 
     @property
     def dtype(self) -> str:
@@ -70,6 +72,13 @@ class Shown:
         known = next((c for key, c in CARDS.items() if key in self.name.lower().split()), None)
         speeds = (known.flops, known.bandwidth) if known else (0.0, 0.0)
         return Card(self.name, self.free, self.capability, *speeds)
+
+    def part(self, share: float) -> Card:
+        """The card as it is for one of several processes: its own part of the whole memory, as far as it is free."""
+        card = self.card
+        if share == 1:
+            return card
+        return replace(card, usable=min(self.free, int(share * (1 - APART) * self.total)), share=share)
 
 
 def parse(text: str) -> tuple[Shown, ...]:

@@ -18,7 +18,12 @@ PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; tim
 SEARCH = 2 << 30  # bytes a process that searches for programs may take
 ONE_CORE = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The environment of such a process: numpy reads it when it is loaded."""
-EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"
+EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1, each with :N for N processes on it"
+CARD_SHARE = "SOLVER_CARD_SHARE"  # variable: what part of its GPU's memory a worker may have
+
+
+COUNT = r"[1-9]\d*"
+GPU = rf"\d+(:{COUNT})?"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ def gpus(root: Path = Path("/")) -> int:
 
 def check(text: str) -> None:
     """Raise `BadInput` unless the flag's value is one `listed` can read."""
-    if not re.fullmatch(r"auto|cpu|cpu:[1-9]\d*|\d+(,\d+)*", text) or len(set(text.split(","))) != len(text.split(",")):
+    numbers = [part.partition(":")[0] for part in text.split(",")]
+    if not re.fullmatch(rf"auto|cpu|cpu:{COUNT}|{GPU}(,{GPU})*", text) or len(set(numbers)) != len(numbers):
         raise BadInput(f"--devices is {text!r}: expected {EXPECTED}")
 
 
@@ -59,14 +65,28 @@ def listed(
         return tuple(map(_gpu, ids)) if shown and ids else _processes(fitting, cores)
     if text.startswith("cpu"):
         return _processes(int(text[4:] or 1), cores)
-    for number in text.split(","):
+    made: list[Device] = []
+    for part in text.split(","):
+        number, _, count = part.partition(":")
         if int(number) >= shown:
             raise BadInput(f"--devices names GPU {number}: this machine shows {shown}; expected {EXPECTED}")
-    return tuple(map(_gpu, text.split(",")))
+        made += _shared(number, int(count or 1))
+    if len(made) > max(cores, shown):
+        raise BadInput(f"--devices is {text!r}: this machine has {cores} cores; expected at most one process a core")
+    return tuple(made)
 
 
 def _gpu(number: str) -> Device:
     return Device(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": number}, gpu=True)
+
+
+def _shared(number: str, count: int) -> list[Device]:
+    """So many workers on a GPU, each with an equal part of its memory: one samples while another trains."""
+    whole = _gpu(number)
+    if count == 1:
+        return [whole]
+    part = {CARD_SHARE: f"{1 / count:.4f}"}
+    return [Device(f"{whole.name}.{n}", {**whole.environment, **part}, gpu=True) for n in range(count)]
 
 
 def _processes(count: int, cores: int) -> tuple[Device, ...]:

@@ -86,9 +86,9 @@ class Plan:
 
     @property
     def gpu_share(self) -> float:
-        """Share of the card the engine may take when it starts, before the trainer is there."""
+        """Share of the whole card the engine may take when it starts, before the trainer is there."""
         p = self.parts
-        return min(0.95, max(0.1, (p.context + p.engine + p.engine_work) / self.card.usable))
+        return self.card.share * min(0.95, max(0.1, (p.context + p.engine + p.engine_work) / self.card.usable))
 
     def settings(self, config: Config) -> Config:
         """The run's settings with the plan's in their place."""
@@ -98,7 +98,7 @@ class Plan:
             cache_bytes=self.cache_bytes,
             sequences=self.sequences,
             dtype=self.card.dtype,
-            gpu_share=round(self.gpu_share, 3),
+            gpu_share=round(self.gpu_share, 4),
             sleeps=self.layout == ROUNDS,
         )
         return replace(config, engine=engine, train=replace(config.train, tokens=self.tokens))

@@ -389,7 +389,7 @@ class Run:
 
 def check_gpus(plan: Plan) -> tuple[preflight.Finding, ...]:
     """What the machine says of a plan's GPUs, before any of them is used."""
-    numbers = [d.environment["CUDA_VISIBLE_DEVICES"] for d in plan.devices if d.gpu]
+    numbers = list(dict.fromkeys(d.environment["CUDA_VISIBLE_DEVICES"] for d in plan.devices if d.gpu))
     return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
 
 

@@ -303,12 +303,13 @@ def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple
 
 
 def this_card() -> cards.Card:
-    """The GPU this process sees first, with the memory that is free on it now."""
+    """The GPU this process sees first, with the memory that is free on it now; or its part of it, beside others."""
     import torch
 
     shown = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info(0)
-    return cards.Shown(shown.name, total, free, (shown.major, shown.minor), "").card
+    share = float(os.environ.get(devices.CARD_SHARE, "1"))
+    return cards.Shown(shown.name, total, free, (shown.major, shown.minor), "").part(share)
 
 
 def die_with(parent: int) -> None:

@@ -28,6 +28,15 @@ def test_a_card_found_has_what_is_free_now_and_the_arithmetic_of_the_one_it_is()
     assert Shown("NVIDIA B200", 1, 1, (10, 0), "").card.flops == 0
 
 
+def test_one_of_several_processes_on_a_card_has_its_part_of_the_whole_as_far_as_it_is_free():
+    shown = Shown("NVIDIA H100 80GB HBM3", 80 * GIB, 50 * GIB, (9, 0), "")
+    assert shown.part(1.0) == shown.card
+    quarter = shown.part(0.25)
+    assert (quarter.share, quarter.usable) == (0.25, int(0.25 * 0.98 * 80 * GIB))
+    assert shown.part(0.75).usable == 50 * GIB
+    assert (quarter.dtype, quarter.flops) == ("bfloat16", cards.CARDS["h100"].flops)
+
+
 def test_only_the_t4_lacks_bfloat16():
     assert {n: c.dtype for n, c in cards.CARDS.items() if c.dtype == "float16"} == {"t4": "float16"}
     assert named("L4").usable == 22 * GIB

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from solver.devices import SEARCH, beside, free_memory, gpus, listed
+from solver.devices import CARD_SHARE, SEARCH, beside, free_memory, gpus, listed
 from solver.tasks import BadInput
 
 
@@ -46,6 +46,17 @@ def test_numbers_are_gpus_and_one_that_is_not_there_is_refused():
         listed("0,2", 8, 2)
 
 
+def test_several_workers_share_a_gpu_in_equal_parts_and_one_has_all_of_it():
+    made = listed("1:4,0", 8, 2)
+    assert [d.name for d in made] == ["gpu 1.0", "gpu 1.1", "gpu 1.2", "gpu 1.3", "gpu 0"]
+    assert [d.environment.get(CARD_SHARE) for d in made] == ["0.2500"] * 4 + [None]
+    assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in made[:4]} == {"1"}
+    assert names("0:1", 8, 1) == names("0", 8, 1)
+    assert len(listed("0,1,2,3", 2, 4)) == 4  # a machine with fewer cores than GPUs is no reason to leave one out
+    with pytest.raises(BadInput, match="--devices is '0:9': this machine has 8 cores; expected at most one process a core"):
+        listed("0:9", 8, 1)
+
+
 def test_the_cpu_hides_the_gpus_and_several_processes_have_cores_of_their_own():
     assert names("cpu", 8, 2) == [("cpu", "", False)]
     made = listed("cpu:3", 8, 0)
@@ -59,7 +70,7 @@ def test_more_processes_than_cores_are_refused():
         listed("cpu:3", 2, 0)
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "cpu:", "cpu:0", "0,", "0,0", "-1", "0, 1", "auto,0"])
+@pytest.mark.parametrize("text", ["", "gpu", "cpu:", "cpu:0", "0,", "0,0", "-1", "0, 1", "auto,0", "0:0", "0:", "0:2,0", "auto:2"])
 def test_what_is_no_device_is_refused(text):
     with pytest.raises(BadInput, match="expected auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"):
         listed(text, 8, 8)

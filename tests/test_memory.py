@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 from solver import cli, footprint, memory
 from solver.architecture import DESCRIBED, LLAMA_3_8B, QWEN3_4B, from_config, read
-from solver.cards import CARDS, GIB, Card
+from solver.cards import CARDS, GIB, Card, Shown
 from solver.checkpoint import SHIPPED
 from solver.config import PRESETS, TARGETS, SearchSettings
 from solver.footprint import activations, engine_work, trainer_work
@@ -112,6 +112,14 @@ def test_a_plan_stays_within_the_card_and_holds_what_its_engine_must(model, card
     assert p.engine_weights > 0
     assert 0 < made.gpu_share < 1
     assert made.two_processes > made.training
+
+
+def test_a_process_that_shares_a_card_asks_the_engine_for_a_share_of_the_whole():
+    card = Shown("NVIDIA H200", 140 * GIB, 139 * GIB, (9, 0), "").part(0.25)
+    made = plan(read(SHIPPED), card, PRESETS["h200"])
+    assert made.peak <= card.usable < 35 * GIB
+    engine = (made.parts.context + made.parts.engine + made.parts.engine_work) / (140 * GIB)
+    assert 0.025 <= made.gpu_share <= max(0.025, 1.1 * engine)
 
 
 @pytest.mark.parametrize(
