@@ -7,7 +7,6 @@ do the log-probabilities of a reply that is handed in.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from solver import heap
 from solver.clock import now
 from solver.config import MOST_ALTERNATIVES, TARGETS, EngineSettings
 from solver.core import Adapter, Hear, Prompt, Reading, Reply, Stop
@@ -33,26 +33,13 @@ QUIET = {  # what the engine must know before it is imported
     "OMP_WAIT_POLICY": "passive",  # as fast alone, and three times faster where something else uses a core
 }
 
-KEPT = {-3: 32 << 20, -1: 2**31 - 1, -2: 64 << 20}  # glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, bytes
-
 
 def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
     """Set the environment the engine reads on import; settings the user made stay."""
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    keep_memory()
-
-
-def keep_memory() -> None:
-    """Have the C library keep what is freed for the next use, as far as it is glibc.
-
-    It gives large blocks back at once and gets fresh pages for the next, which costs more than what is computed in
-    them: 32 prompts are read in 1.3 s instead of 1.8 on two cores. The most that is used at one time stays the same.
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        for option, value in KEPT.items():
-            mallopt(option, value)
+    heap.keep()
 
 
 T = TypeVar("T")

@@ -53,7 +53,9 @@ def test_several_workers_share_a_gpu_in_equal_parts_and_one_has_all_of_it():
     assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in made[:4]} == {"1"}
     assert names("0:1", 8, 1) == names("0", 8, 1)
     assert len(listed("0,1,2,3", 2, 4)) == 4  # a machine with fewer cores than GPUs is no reason to leave one out
-    with pytest.raises(BadInput, match="--devices is '0:9': this machine has 8 cores; expected at most one process a core"):
+    with pytest.raises(
+        BadInput, match="--devices is '0:9': this machine has 8 cores; expected at most one process a core"
+    ):
         listed("0:9", 8, 1)
 
 
@@ -70,7 +72,9 @@ def test_more_processes_than_cores_are_refused():
         listed("cpu:3", 2, 0)
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "cpu:", "cpu:0", "0,", "0,0", "-1", "0, 1", "auto,0", "0:0", "0:", "0:2,0", "auto:2"])
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "cpu:", "cpu:0", "0,", "0,0", "-1", "0, 1", "auto,0", "0:0", "0:", "0:2,0", "auto:2"]
+)
 def test_what_is_no_device_is_refused(text):
     with pytest.raises(BadInput, match="expected auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1"):
         listed(text, 8, 8)

@@ -41,6 +41,7 @@ LEVELS = (  # from the bottom up; a module imports from its own level and those 
         "code_model",
         "devices",
         "footprint",
+        "heap",
         "ledger",
         "minds",
         "programs",

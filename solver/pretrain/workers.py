@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from solver import heap
 from solver.pretrain import data, train
 
 HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
@@ -17,6 +18,7 @@ def work(
     rank: int, recipe: train.Recipe, directory: Path, device: str, every: int, start_from: Path | None = None
 ) -> None:
     """Join the other workers where there are any, load the last checkpoint, train to the end."""
+    heap.keep()
     if recipe.workers > 1:
         torch.set_num_threads(1)
         # The starting process's id: the same for all workers of a start, new in every start.

@@ -15,7 +15,7 @@ import numpy as np
 from solver import augment, formats, search
 from solver.clock import Deadline, now
 from solver.core import Adapter, Prompt
-from tests.bench.setting import FAR, Bench, views_of
+from tests.bench.setting import FAR, ROOM, Bench, fitting, views_of
 
 SAID = 8  # tokens of a reply where the cost of the prompt is what counts
 STEP = 50  # adapters between two looks at the memory
@@ -113,11 +113,15 @@ def chart(growths: Sequence[Growth], path: Path) -> None:
 
 
 def memory(bench: Bench, say: Callable[[str], None] = print) -> list[tuple[int, float]]:
-    """(adapters so far, MiB resident): for each an adapter is trained for a step, two views sampled, all forgotten."""
+    """(adapters so far, MiB resident): for each an adapter is trained for a step, two views sampled, all forgotten.
+
+    Each is of another task as far as the split has so many whose prompts fit.
+    """
     bench.trainer.recipe = replace(bench.recipe, steps=1, tokens=512)
-    found = []
+    found, own = [], fitting(bench.options.split, ROOM - SAID)[: bench.options.memory]
+    say(f"{len(own)} tasks of {bench.options.split}")
     for number in range(1, bench.options.memory + 1):
-        task = bench.tasks[number % len(bench.tasks)]
+        task = own[number % len(own)]
         made = bench.trainer.train(f"memory-{number}", bench.examples(task)[:2], number, Deadline.after(FAR))
         assert made.adapter is not None
         bench.sampler.sample(asked(views_of(task, 2), made.adapter), Deadline.after(FAR))

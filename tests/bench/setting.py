@@ -146,10 +146,15 @@ class Bench:
 
 def chosen(split: str, count: int, limit: int) -> list[Task]:
     """Tasks whose first test input makes a prompt of at most `limit` tokens, spread evenly over the split."""
-    fitting = [t for t in tasks.load_split(split).tasks if len(views_of(t, 1)[0].tokens) <= limit]
-    if len(fitting) < count:
-        sys.exit(f"{len(fitting)} tasks of {split} have prompts of at most {limit} tokens: expected {count}")
-    return [fitting[i * len(fitting) // count] for i in range(count)]
+    found = fitting(split, limit)
+    if len(found) < count:
+        sys.exit(f"{len(found)} tasks of {split} have prompts of at most {limit} tokens: expected {count}")
+    return [found[i * len(found) // count] for i in range(count)]
+
+
+def fitting(split: str, limit: int) -> list[Task]:
+    """Tasks whose first test input makes a prompt of at most `limit` tokens."""
+    return [t for t in tasks.load_split(split).tasks if len(views_of(t, 1)[0].tokens) <= limit]
 
 
 def views_of(task: Task, count: int) -> list[Prompt]:
