@@ -211,6 +211,12 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
         chosen = wanted[:, 1:]
         return token_loss(self.parts(hidden[chosen]), input_ids[:, 1:][chosen]).mean()
 
+    def summed_loss(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
+        """`loss` summed up instead, computed for every place: its shapes depend on those of what is given alone."""
+        hidden = self.model(input_ids[:, :-1]).last_hidden_state
+        nats = token_loss(self.parts(hidden.flatten(0, 1)), input_ids[:, 1:].flatten())
+        return (nats * wanted[:, 1:].flatten()).sum()
+
     def token_losses(self, tokens: Tensor, chosen: Tensor, targets: Tensor, **options: Any) -> Tensor:
         """Nats of `targets` [n] after the rows `chosen` [n] of packed sequences `tokens` [T] (`packed`)."""
         hidden = self.model(tokens[None], only=chosen, **options).last_hidden_state[0]

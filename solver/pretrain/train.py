@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from solver import formats, packed
+from solver import formats
 from solver.clock import now
 from solver.core import Example, seed_for
 from solver.formats import pair_length
-from solver.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, spread_logits
-from solver.pretrain.batches import ROUND, one_round
+from solver.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM, spread_logits
+from solver.pretrain import losses
+from solver.pretrain.ahead import Round
+from solver.pretrain.batches import ROUND
 from solver.pretrain.data import Pool
 
 GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
@@ -85,13 +87,23 @@ def rate(step: int, recipe: Recipe) -> float:
     return min(1.0, (step + 1) / recipe.warmup, left)
 
 
+def operations(recipe: Recipe, lengths: Sequence[int]) -> float:
+    """Floating-point operations of a step over sequences of these lengths, forwards and back: 6 a weight and token,
+    and causal attention's; what padding costs is not counted, nor the optimizer."""
+    wide = recipe.heads * recipe.head_size
+    weights = recipe.layers * recipe.width * (4 * wide + 3 * recipe.inner) + recipe.width * sum(HEAD)
+    return 6.0 * weights * sum(lengths) + 6.0 * recipe.layers * wide * sum(n * n for n in lengths)
+
+
 class Training:
     """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory."""
 
     def __init__(self, recipe: Recipe, device: str = "cpu"):
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
+        self.work = 0.0  # operations of all steps since it was made
+        self.peak = 0.0  # operations a second that the devices can do, all together; 0: not known
         self.model = build(recipe).to(device, torch.bfloat16)
-        packed.use(self.model)
+        self.sums = losses.of(self.model, compiled=None if device == "cpu" else "inductor")
         source = dict(build(recipe).named_parameters())
         self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
         inside = [n for n, p in self.masters.items() if p.ndim == 2 and "layers." in n]
@@ -103,12 +115,16 @@ class Training:
     def step(self, batch: Sequence[Example]) -> float:
         """One optimizer step on this worker's share of the batch; returns the whole batch's loss in nats a token."""
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
-        total = torch.zeros(1, device=self.model.device)
-        if mine := batch[rank::world]:
-            loss = self._nats(mine).sum() / sum(int(example.loss[1:].sum()) for example in batch)
+        wanted = sum(int(example.loss[1:].sum()) for example in batch)
+        size = sum(master.numel() for master in self.masters.values())
+        flat = torch.zeros(size + 1, device=self.model.device)  # gradients and, last, the loss
+        for nats in self.sums(batch[rank::world]):
+            loss = nats / wanted
             loss.backward()
-            total += loss.detach()
-        self._gather(total)
+            flat += self._taken(loss.detach())
+        if self.shared:
+            distributed.all_reduce(flat)
+        self._hand_out(flat)
         torch.nn.utils.clip_grad_norm_(self.masters.values(), self.recipe.clip)
         share = rate(self.done, self.recipe)
         self._update(self.muon, share * self.recipe.matrix_rate)
@@ -118,31 +134,23 @@ class Training:
                 parameter.copy_(self.masters[name])
         self.done += 1
         self.tokens += sum(example.tokens.size for example in batch)
-        return float(total)
+        self.work += operations(self.recipe, [example.tokens.size for example in batch])
+        return float(flat[-1])
 
-    def _nats(self, examples: Sequence[Example]) -> Tensor:
-        """Nats of every wanted token, in no order; no sequence sees another, nothing is padded."""
-        laid = packed.pack([examples]).to(str(self.model.device))
-        found: Tensor = self.model.token_losses(
-            laid.tokens, laid.chosen, laid.targets, position_ids=laid.positions[None], runs=laid.runs
-        )
-        return found
-
-    def _gather(self, total: Tensor) -> None:
-        """Add up the workers' gradients and losses, and hand the gradients to the masters."""
-        parameters = dict(self.model.named_parameters())
-        flat = torch.cat(
-            [(p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten()).float() for p in parameters.values()]
-            + [total]
-        )
-        if self.shared:
-            distributed.all_reduce(flat)
-        start = 0
-        for name, parameter in parameters.items():
-            self.masters[name].grad = flat[start : start + parameter.numel()].view_as(parameter)
+    def _taken(self, loss: Tensor) -> Tensor:
+        """The model's gradients as one float32 vector, the loss behind them; the model has none any more."""
+        parameters = list(self.model.parameters())
+        found = [(p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten()).float() for p in parameters]
+        for parameter in parameters:
             parameter.grad = None
+        return torch.cat([*found, loss.float().view(1)])
+
+    def _hand_out(self, flat: Tensor) -> None:
+        """Give the masters their gradients."""
+        start = 0
+        for name, parameter in self.model.named_parameters():
+            self.masters[name].grad = flat[start : start + parameter.numel()].view_as(parameter)
             start += parameter.numel()
-        total.copy_(flat[start:])
 
     def _update(self, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
         for group in optimizer.param_groups:
@@ -203,32 +211,46 @@ class Training:
             )
 
 
-def run(training: Training, pool: Pool, directory: Path, held_out: Sequence[Example], every: int = 100) -> None:
-    """Train to the recipe's last step; every `every` steps save and print a line of figures."""
-    recipe, started, seen, recent = training.recipe, now(), training.tokens, list[float]()
+def run(
+    training: Training, rounds: Iterator[Round], directory: Path, held_out: Sequence[Example], every: int = 100
+) -> None:
+    """Train to the recipe's last step; every `every` steps save and print a line of figures.
+
+    `rounds`: the first is the one that the next step belongs to.
+    """
+    recipe, recent, meter = training.recipe, list[float](), Meter(training)
     leads = not training.shared or distributed.get_rank() == 0
     while training.done < recipe.steps:
-        batches = one_round(pool, recipe.seed, training.done // ROUND, recipe.tokens)
-        for batch in batches[training.done % ROUND :]:
+        for batch in next(rounds)[training.done % ROUND :]:
             recent.append(training.step(batch))
             if (training.done % every == 0 or training.done == recipe.steps) and leads:
                 training.save(directory)
-                speed, seen = (training.tokens - seen) / (now() - started), training.tokens
+                speeds = meter.read()
                 held = held_out_figures(training.model, held_out)
-                line = {
-                    "step": training.done,
-                    "tokens": training.tokens,
-                    "loss": round(sum(recent) / len(recent), 4),
-                    "tokens_per_second": round(speed),
-                    **held,
-                }
+                loss = round(sum(recent) / len(recent), 4)
+                line = {"step": training.done, "tokens": training.tokens, "loss": loss, **speeds, **held}
                 print(json.dumps(line), flush=True)
                 with (directory / "curve.jsonl").open("a") as file:
                     file.write(json.dumps(line) + "\n")
                 recent.clear()
-                started = now()
+                meter = Meter(training)
             if training.done == recipe.steps:
                 break
+
+
+class Meter:
+    """Speed since it was made."""
+
+    def __init__(self, training: Training):
+        self.training, self.started, self.tokens, self.work = training, now(), training.tokens, training.work
+
+    def read(self) -> dict[str, float]:
+        """Tokens a second; and where the device's peak is known, the share of it that was made use of (MFU)."""
+        seconds, training = now() - self.started, self.training
+        found: dict[str, float] = {"tokens_per_second": round((training.tokens - self.tokens) / seconds)}
+        if not training.peak:
+            return found
+        return found | {"mfu": round((training.work - self.work) / seconds / training.peak, 4)}
 
 
 @torch.no_grad()
