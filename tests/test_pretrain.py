@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -479,3 +483,30 @@ def test_a_training_can_start_from_exported_weights(undisturbed: tuple[Training,
     mine, expected = dict(fresh.model.named_parameters()), dict(training.model.named_parameters())
     assert all(torch.equal(mine[n], expected[n]) for n in expected)
     assert all(torch.equal(fresh.masters[n], expected[n].float()) for n in expected)
+
+
+TWO = """
+import os, sys, time
+from solver.pretrain.__main__ import together
+def nap(rank):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+if __name__ == "__main__":
+    together(nap, (), 2)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    root = Path(__file__).resolve().parent.parent
+    started = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert started.stdout is not None
+    workers = [int(started.stdout.readline()) for _ in range(2)]
+    started.terminate()
+    assert started.wait(30) == 128 + signal.SIGTERM
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)

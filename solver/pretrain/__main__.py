@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from solver.pretrain.train import Recipe
@@ -54,13 +56,26 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return replace(Recipe(**PRESETS[options.preset]), **chosen)
 
 
+def together(work: Callable[..., None], arguments: tuple[Any, ...], workers: int) -> None:
+    """Run `work(rank, *arguments)` in so many processes, to their ends; none of them outlives this one's SIGTERM."""
+    from torch.multiprocessing.spawn import start_processes
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    started = start_processes(work, arguments, nprocs=workers, start_method="spawn", join=False)
+    try:
+        while not started.join():
+            pass
+    finally:
+        for process in started.processes:
+            process.terminate()
+
+
 def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none."""
     options = parse(argv)
     options.directory = options.directory or Path(f"runs/pretrain-{options.preset}")
     options.device = options.device or ("cuda" if options.preset == "gpu" else "cpu")
     import torch
-    from torch.multiprocessing.spawn import start_processes
 
     from solver.pretrain import data, split
     from solver.pretrain.workers import work
@@ -76,11 +91,11 @@ def main(argv: list[str]) -> int:
         data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
     for stale in options.directory.glob("meeting-*"):
         stale.unlink()
+    arguments = (recipe, options.directory, options.device, options.every, options.start_from)
     if recipe.workers == 1:
-        work(0, recipe, options.directory, options.device, options.every, options.start_from)
+        work(0, *arguments)
     else:
-        arguments = (recipe, options.directory, options.device, options.every, options.start_from)
-        start_processes(work, arguments, nprocs=recipe.workers, start_method="spawn")
+        together(work, arguments, recipe.workers)
     if options.export:
         from solver.pretrain.export import export
 
