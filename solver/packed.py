@@ -209,4 +209,5 @@ def use(model: Any) -> None:
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attention)
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it would plan anew for every shape, and each batch has another
     model.config._attn_implementation = NAME

@@ -9,23 +9,26 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import count
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import TypeAlias
 
 from solver.core import Example
 from solver.pretrain.batches import one_round
-from solver.pretrain.data import Pool
+from solver.pretrain.data import Pool, load
+from solver.worker import die_with
 
 Round: TypeAlias = list[list[Example]]
 
 _pool: Pool | None = None  # of a process that draws
 
 
-def rounds(pool: Pool, seed: int, tokens: int, first: int, processes: int) -> Generator[Round, None, None]:
-    """Round `first` and all after it; `processes`: how many draw, 0: this one, each round when it is asked for."""
+def rounds(source: Path, seed: int, tokens: int, first: int, processes: int) -> Generator[Round, None, None]:
+    """Round `first` and all after it, of the pool in a file; `processes`: how many draw, 0: this one, when asked."""
     if processes == 0:
+        pool = load(source)
         yield from (one_round(pool, seed, number, tokens) for number in count(first))  # without end
-    with ProcessPoolExecutor(processes, get_context("spawn"), _hold, (pool,)) as drawers:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _hold, (source,)) as drawers:
         waiting: deque[Future[Round]] = deque()
         for number in count(first):
             waiting.append(drawers.submit(_draw, seed, number, tokens))
@@ -33,9 +36,12 @@ def rounds(pool: Pool, seed: int, tokens: int, first: int, processes: int) -> Ge
                 yield waiting.popleft().result()
 
 
-def _hold(pool: Pool) -> None:
+def _hold(source: Path) -> None:
     global _pool
-    _pool = pool
+    starter = parent_process()
+    assert starter is not None
+    die_with(starter.pid or 0)
+    _pool = load(source)
 
 
 def _draw(seed: int, number: int, tokens: int) -> Round:

@@ -1,7 +1,8 @@
 """The training loop: bf16 forward and backward over float32 masters, Muon for matrices and AdamW for the rest.
 
-Knows nothing of tasks. Laws: a run killed anywhere and resumed gives the same weights as one left alone; a checkpoint
-is replaced atomically. Muon: Jordan et al. 2024, with the update scaled to AdamW's (arXiv 2502.16982).
+Knows nothing of tasks. Laws: a run killed anywhere and resumed gives the same weights as one left alone (bit for bit on
+a CPU; a GPU's sums have no fixed order); a checkpoint is replaced atomically. Muon: Jordan et al. 2024, with the update
+scaled to AdamW's (arXiv 2502.16982).
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Training:
         self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
 
-    def step(self, batch: Sequence[Example]) -> float:
+    def step(self, batch: Sequence[Example]) -> Tensor:
         """One optimizer step on this worker's share of the batch; returns the whole batch's loss in nats a token."""
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
         wanted = sum(int(example.loss[1:].sum()) for example in batch)
@@ -135,7 +136,7 @@ class Training:
         self.done += 1
         self.tokens += sum(example.tokens.size for example in batch)
         self.work += operations(self.recipe, [example.tokens.size for example in batch])
-        return float(flat[-1])
+        return flat[-1]
 
     def _taken(self, loss: Tensor) -> Tensor:
         """The model's gradients as one float32 vector, the loss behind them; the model has none any more."""
@@ -175,7 +176,7 @@ class Training:
         with safe_open(path, "pt") as file:
             counters = file.metadata()
         self._same(json.loads(counters["recipe"]))
-        state = load_file(path, device=str(self.model.device))
+        state = load_file(path)
         with torch.no_grad():
             for name, master in self.masters.items():
                 master.copy_(state[f"master.{name}"])
@@ -218,16 +219,16 @@ def run(
 
     `rounds`: the first is the one that the next step belongs to.
     """
-    recipe, recent, meter = training.recipe, list[float](), Meter(training)
+    recipe, recent, meter = training.recipe, list[Tensor](), Meter(training)
     leads = not training.shared or distributed.get_rank() == 0
     while training.done < recipe.steps:
         for batch in next(rounds)[training.done % ROUND :]:
             recent.append(training.step(batch))
             if (training.done % every == 0 or training.done == recipe.steps) and leads:
-                training.save(directory)
+                loss = round(float(torch.stack(recent).mean()), 4)
                 speeds = meter.read()
+                training.save(directory)
                 held = held_out_figures(training.model, held_out)
-                loss = round(sum(recent) / len(recent), 4)
                 line = {"step": training.done, "tokens": training.tokens, "loss": loss, **speeds, **held}
                 print(json.dumps(line), flush=True)
                 with (directory / "curve.jsonl").open("a") as file:

@@ -12,7 +12,7 @@ from solver import cards, heap
 from solver.pretrain import ahead, data, train
 from solver.pretrain.batches import ROUND
 
-DRAWERS = 4  # processes that draw batches for a GPU; one draws some 2.5 million tokens a second
+DRAWERS = 4  # processes that draw all batches for each GPU; one draws some 2.5 million tokens a second
 HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
 
 
@@ -38,10 +38,12 @@ def work(
         training.load(directory)
     elif start_from is not None:
         training.start_from(start_from)
-    pool, held = data.load(directory / "train.npz"), data.load(directory / "held.npz")
+    held = data.load(directory / "held.npz")
     if on_gpu:
         training.peak = recipe.workers * sum(card.card.flops for card in cards.shown()[:1])
-    drawn = ahead.rounds(pool, recipe.seed, recipe.tokens, training.done // ROUND, DRAWERS if on_gpu else 0)
+    drawn = ahead.rounds(
+        directory / "train.npz", recipe.seed, recipe.tokens, training.done // ROUND, DRAWERS if on_gpu else 0
+    )
     train.run(training, drawn, directory, train.gauge(held, HELD_OUT_SEQUENCES), every)
     drawn.close()
     if recipe.workers > 1:
