@@ -261,7 +261,7 @@ class Config:
     seed: int = 0
     views: int = 16
     orders: int = 1
-    quick_views: int = 8
+    quick_views: int = 2
     further: int = 2
     settled: float = 0.25
     rule: str = DEFAULT
@@ -272,7 +272,7 @@ class Config:
     reserve: float = 8.0
     minimum: float = 6.0
     cost: Cost = field(default_factory=lambda: Cost(22.0, 0.011))
-    quick_cost: Cost = field(default_factory=lambda: Cost(0.3, 0.002))
+    quick_cost: Cost = field(default_factory=lambda: Cost(0.1, 0.0005))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -353,7 +353,7 @@ PRESETS: Mapping[str, Config] = {
 }
 
 QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
-QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: one spent on them solves more than one of training
+QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: they are few, and every task is to have one
 ENOUGH = 0.6  # of what a task's adapter and views are expected to cost: with less it has no time to answer
 
 
