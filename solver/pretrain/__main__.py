@@ -74,13 +74,16 @@ def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none."""
     options = parse(argv)
     options.directory = options.directory or Path(f"runs/pretrain-{options.preset}")
-    options.device = options.device or ("cuda" if options.preset == "gpu" else "cpu")
+    on_gpu = options.preset == "gpu"
+    options.device, options.every = (
+        options.device or ("cuda" if on_gpu else "cpu"),
+        options.every or (500 if on_gpu else 100),
+    )
     import torch
 
     from solver.pretrain import data, split
     from solver.pretrain.workers import work
 
-    options.every = options.every or (500 if options.preset == "gpu" else 100)
     recipe = recipe_of(options)
     if options.device == "cuda" and torch.cuda.device_count() < recipe.workers:
         found = torch.cuda.device_count()

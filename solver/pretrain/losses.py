@@ -18,7 +18,7 @@ from solver.formats import PAD
 from solver.grid_qwen3 import GridQwen3ForCausalLM
 
 MULTIPLE = 64  # tokens: rows are as long as a multiple of this
-MOST = 73_728  # tokens computed at once on a GPU, padding included, unless one sequence alone has more: some 15 GB
+MOST = 73_728  # tokens computed at once on a GPU, padding included, unless one sequence alone has more
 
 Sums: TypeAlias = Callable[[Sequence[Example]], Iterator[Tensor]]
 """The parts of a batch one by one, of each the sum of its wanted tokens' nats; each wants its way back at once."""

@@ -102,7 +102,6 @@ class Training:
     def __init__(self, recipe: Recipe, device: str = "cpu"):
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
         self.work = 0.0  # operations of all steps since it was made
-        self.peak = 0.0  # operations a second that the devices can do, all together; 0: not known
         self.model = build(recipe).to(device, torch.bfloat16)
         self.sums = losses.of(self.model, compiled=None if device == "cpu" else "inductor")
         source = dict(build(recipe).named_parameters())
@@ -213,13 +212,19 @@ class Training:
 
 
 def run(
-    training: Training, rounds: Iterator[Round], directory: Path, held_out: Sequence[Example], every: int = 100
+    training: Training,
+    rounds: Iterator[Round],
+    directory: Path,
+    held_out: Sequence[Example],
+    every: int = 100,
+    peak: float = 0.0,
 ) -> None:
     """Train to the recipe's last step; every `every` steps save and print a line of figures.
 
-    `rounds`: the first is the one that the next step belongs to.
+    `rounds`: the first is the one that the next step belongs to. `peak`: operations a second that the devices can do,
+    all together; 0: not known.
     """
-    recipe, recent, meter = training.recipe, list[Tensor](), Meter(training)
+    recipe, recent, meter = training.recipe, list[Tensor](), Meter(training, peak)
     leads = not training.shared or distributed.get_rank() == 0
     while training.done < recipe.steps:
         for batch in next(rounds)[training.done % ROUND :]:
@@ -234,7 +239,7 @@ def run(
                 with (directory / "curve.jsonl").open("a") as file:
                     file.write(json.dumps(line) + "\n")
                 recent.clear()
-                meter = Meter(training)
+                meter = Meter(training, peak)
             if training.done == recipe.steps:
                 break
 
@@ -242,16 +247,17 @@ def run(
 class Meter:
     """Speed since it was made."""
 
-    def __init__(self, training: Training):
-        self.training, self.started, self.tokens, self.work = training, now(), training.tokens, training.work
+    def __init__(self, training: Training, peak: float):
+        self.training, self.peak = training, peak
+        self.started, self.tokens, self.work = now(), training.tokens, training.work
 
     def read(self) -> dict[str, float]:
         """Tokens a second; and where the device's peak is known, the share of it that was made use of (MFU)."""
         seconds, training = now() - self.started, self.training
         found: dict[str, float] = {"tokens_per_second": round((training.tokens - self.tokens) / seconds)}
-        if not training.peak:
+        if not self.peak:
             return found
-        return found | {"mfu": round((training.work - self.work) / seconds / training.peak, 4)}
+        return found | {"mfu": round((training.work - self.work) / seconds / self.peak, 4)}
 
 
 @torch.no_grad()

@@ -39,12 +39,10 @@ def work(
     elif start_from is not None:
         training.start_from(start_from)
     held = data.load(directory / "held.npz")
-    if on_gpu:
-        training.peak = recipe.workers * sum(card.card.flops for card in cards.shown()[:1])
-    drawn = ahead.rounds(
-        directory / "train.npz", recipe.seed, recipe.tokens, training.done // ROUND, DRAWERS if on_gpu else 0
-    )
-    train.run(training, drawn, directory, train.gauge(held, HELD_OUT_SEQUENCES), every)
+    peak = recipe.workers * sum(card.card.flops for card in cards.shown()[:1]) if on_gpu else 0.0
+    first, drawers = training.done // ROUND, DRAWERS if on_gpu else 0
+    drawn = ahead.rounds(directory / "train.npz", recipe.seed, recipe.tokens, first, drawers)
+    train.run(training, drawn, directory, train.gauge(held, HELD_OUT_SEQUENCES), every, peak)
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
