@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import ctypes
 
+BY_SHAPE = {  # before torch is imported: of 1,024 products kept by their shapes, the new ones of each batch add up
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    "LRU_CACHE_CAPACITY": "128",  # torch's own of the same; as fast
+}
 KEPT = {-3: 32 << 20, -1: 2**31 - 1, -2: 64 << 20}  # bytes: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
 
 

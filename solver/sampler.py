@@ -31,8 +31,7 @@ QUIET = {  # what the engine must know before it is imported
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "passive",  # as fast alone, and three times faster where something else uses a core
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # of 1,024 products kept by their shapes, each task's new ones add up:
-    "LRU_CACHE_CAPACITY": "128",  # torch's own of the same, and as fast
+    **heap.BY_SHAPE,
 }
 
 

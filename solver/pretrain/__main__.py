@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from solver import heap
 
 if TYPE_CHECKING:
     from solver.pretrain.train import Recipe
@@ -79,6 +82,8 @@ def main(argv: list[str]) -> int:
         options.device or ("cuda" if on_gpu else "cpu"),
         options.every or (500 if on_gpu else 100),
     )
+    for name, value in heap.BY_SHAPE.items():
+        os.environ.setdefault(name, value)  # the workers', too
     import torch
 
     from solver.pretrain import data, split
