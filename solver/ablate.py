@@ -23,7 +23,7 @@ from solver import chart, history, ledger, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, program, suited, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, row, tables
-from solver.config import NEVER, TRANSFORMATIONS, Config, DataRecipe, require, require_machine
+from solver.config import NEVER, TRANSFORMATIONS, Config, DataRecipe, NearSettings, require, require_machine
 from solver.run import Run
 from solver.tasks import BadInput
 from solver.vote import RULES, VOTE_WORTH
@@ -282,9 +282,10 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, Plan], d
 
 
 def _variant(shared: Plan, name: str, output: Path) -> Plan:
-    """The plan of a run of its own."""
-    config = suited(VARIANTS[name](shared.config), shared.checkpoint)
-    return replace(shared, config=config, output=output.with_name(f"{name}.json"))
+    """The plan of a run of its own; one that learns from no other tasks is the same with a library and without."""
+    config = VARIANTS[name](shared.config)
+    config = config if config.near.asked else replace(config, near=NearSettings())
+    return replace(shared, config=suited(config, shared.checkpoint), output=output.with_name(f"{name}.json"))
 
 
 def beyond(plans: Mapping[str, Plan]) -> dict[str, str]:

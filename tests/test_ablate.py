@@ -15,10 +15,11 @@ from fakes import RULES as TASK_RULES
 from fakes import STACK, TASKS
 from test_replay import task_set
 
-from solver import ablate, answers, pool, record
+from solver import ablate, answers, neighbours, pool, record
+from solver.checkpoint import SHIPPED, check
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.config import PRESETS, NearSettings
+from solver.config import LIKENESSES, PRESETS, NearSettings
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
 from solver.pretrain.train import Recipe
@@ -237,6 +238,14 @@ def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupt
     assert len(ran) == 3
     assert "== full: finished before, not run again" in capsys.readouterr().out
     assert (tmp_path / "runs" / "table.md").read_text() == first
+
+
+def test_a_variant_that_learns_from_no_other_tasks_is_the_same_with_a_library_and_without(files, tmp_path):
+    vectors = {kind: np.eye(2, 3, dtype=np.float32) for kind in LIKENESSES}
+    neighbours.save(tmp_path / "library", task_set(TASKS[:2]), vectors, check(SHIPPED).sha256, PRESETS["cpu"].train)
+    assert ablate.main([*files, "--variants", "full"]) == 0
+    assert ablate.main([*files, "--library", str(tmp_path / "library"), "--variants", "full", "nearest"]) == 0
+    assert ran == ["full", "nearest"]
 
 
 def test_a_variant_interrupted_at_its_end_gets_just_enough_to_write_what_it_has(files):
