@@ -54,6 +54,24 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
         assert entry["notes"] == []
 
 
+def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
+    weights, output = checkpoints.architects(tmp_path / "weights"), tmp_path / "runs" / "submission.json"
+    files = {"c.json": {"00000000": TASK}, "s.json": {"00000000": [[[4]]]}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    flags = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
+    flags += ["--output", output, *"--variants embeddings --devices cpu --no-report --steps 1 --views 1".split()]
+    command = [sys.executable, "-m", "solver.ablate", *map(str, flags), *"--time-limit 5m".split()]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    directory = record.directory_of(output.with_name("embeddings.json"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    recorded = record.read(directory)
+    assert recorded.of_kind("failure") == []
+    trained = [entry for entry in recorded.of_kind("result") if entry["planned"]]
+    assert trained
+    assert all((entry["steps"], entry["notes"]) == (1, []) for entry in trained)
+
+
 HEADS = """
 import json, sys
 from pathlib import Path
