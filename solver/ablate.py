@@ -23,7 +23,17 @@ from solver import chart, history, ledger, record, replay, tasks
 from solver.cli import Plan, fingerprint, parser, prepare, program, suited, validated
 from solver.clock import Deadline
 from solver.compare import ORACLE, Answered, Right, oracle, row, tables
-from solver.config import NEVER, TRANSFORMATIONS, Config, DataRecipe, NearSettings, require, require_machine
+from solver.config import (
+    EMBEDDINGS,
+    NEVER,
+    TARGETS,
+    TRANSFORMATIONS,
+    Config,
+    DataRecipe,
+    NearSettings,
+    require,
+    require_machine,
+)
 from solver.run import Run
 from solver.tasks import BadInput
 from solver.vote import RULES, VOTE_WORTH
@@ -104,6 +114,7 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
         engine=replace(c.engine, rank=WHOLE),
     ),
     "head": lambda c: replace(c, train=replace(c.train, head=True, side_by_side=1, rate=HEAD_RATE)),
+    "embeddings": lambda c: replace(c, train=replace(c.train, targets=(*TARGETS, *EMBEDDINGS))),
     "nearest": nearing(count=NEAREST),
     "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
     "nearest-alone": nearing(count=NEAREST, share=1.0),

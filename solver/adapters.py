@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+EMBEDDED = "lora_embedding_"  # how the names of an embedding's A, [rank, ids], and B, [width, rank], begin
+
 Rows = tuple[tuple[int, int], ...]
 """(first, end) of the rows of a batch that belong to each adapter in turn."""
 
@@ -22,17 +24,31 @@ class Adapters:
     `masters`: float32 [count, numbers], what is trained; `served`: the same in the model's dtype; `grads`: of `served`.
     The model's own parameters are views of the first adapter, gradients included. `whole`: of A and B one is the
     identity and stays so, so that their product is any change of the whole matrix; the rank must be as large as the
-    narrower side of each. ValueError: it is not.
+    narrower side of each. ValueError: it is not. `embedding_rate`: share of the learning rate for an embedding's, which
+    lie before all others.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], count: int, whole: bool = False):
-        first = next(iter(parameters.values()))
-        self.parameters = dict(parameters)
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        count: int,
+        whole: bool = False,
+        embedding_rate: float = 1.0,
+    ):
+        self.parameters = dict(sorted(parameters.items(), key=lambda item: EMBEDDED not in item[0]))
+        first = next(iter(self.parameters.values()))
         numbers = sum(p.numel() for p in parameters.values())
         self.served = torch.zeros(count, numbers, dtype=first.dtype, device=first.device)
         self.grads = torch.zeros_like(self.served)
         self.masters = [torch.zeros(numbers, device=first.device) for _ in range(count)]
-        self.optimizer = torch.optim.AdamW(self.masters, weight_decay=0.0, fused=True)
+        embedded = sum(p.numel() for name, p in self.parameters.items() if EMBEDDED in name)
+        shares = ((slice(0, embedded), embedding_rate), (slice(embedded, numbers), 1.0))
+        groups: list[dict[str, Any]] = [
+            {"params": [m[own] for m in self.masters], "own": own, "share": share}
+            for own, share in shares
+            if own.stop > own.start
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self.free = torch.ones(numbers, device=first.device)  # 0 where a number stays as it was drawn
         self.whole = whole
         if whole:
@@ -59,6 +75,7 @@ class Adapters:
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()
+        self.optimizer.zero_grad()
         for master in self.masters:
             master.grad = None
 
@@ -74,13 +91,17 @@ class Adapters:
         return ("lora_A" in name) == (width <= rank)
 
     def draw(self, adapter: int, seed: int) -> None:
-        """An adapter's usual start: A random and B zero, or the identity and zero where matrices are whole; of a head:
-        random.
+        """An adapter's usual start: A random and B zero, of an embedding A zero and B random, as peft has it; or the
+        identity and zero where matrices are whole; of a head: random.
         """
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(self.served, adapter).items():
             if self.whole:
                 view.copy_(torch.eye(*view.shape) if self._fixed(name) else torch.zeros(view.shape))
+                continue
+            if EMBEDDED in name:
+                still = f"{EMBEDDED}A" in name
+                view.copy_(torch.zeros(view.shape) if still else torch.randn(view.shape, generator=generator))
                 continue
             bound = 0.0 if "lora_B" in name else 1 / math.sqrt(view.shape[1])
             view.copy_((torch.rand(view.shape, generator=generator) * 2 - 1) * bound)
@@ -99,10 +120,13 @@ class Adapters:
         """
         for master, gradient in zip(self.masters[:count], self.grads, strict=False):
             master.grad = gradient.float() * self.free if self.whole else gradient.float()
+        for group in self.optimizer.param_groups:
+            for part, master in zip(group["params"][:count], self.masters, strict=False):
+                part.grad = master.grad[group["own"]] if master.grad is not None else None
+            group["lr"] = rate * group["share"]
         scaler.unscale_(self.optimizer)
         for master in self.masters[:count]:
             nn.utils.clip_grad_norm_([master], clip)
-        self.optimizer.param_groups[0]["lr"] = rate
         scaler.step(self.optimizer)
         scaler.update()
         with torch.no_grad():
@@ -110,7 +134,8 @@ class Adapters:
                 served.copy_(master)
 
     def save(self, adapter: int, model: Any, path: Any) -> None:
-        """Write an adapter where and as peft does. FloatingPointError: its numbers are not all finite.
+        """Write an adapter where and as peft does, without the embedding under it. FloatingPointError: its numbers are
+        not all finite.
 
         In an engine such an adapter can spoil the rows of others in its batch.
         """
@@ -120,10 +145,15 @@ class Adapters:
         for name, view in self.views(self.served, adapter).items():
             self.parameters[name].data = view.clone()
         try:
-            model.save_pretrained(path, safe_serialization=True)
+            model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
         finally:
             for name, data in kept.items():
                 self.parameters[name].data = data
+
+
+def saved_name(name: str) -> str:
+    """What a parameter of the model is called in the adapter's file."""
+    return name.removesuffix(".default").replace(".default.", ".")
 
 
 def _factor(name: str, which: str) -> str:

@@ -89,11 +89,14 @@ class Model:
         rest = self.parameters - self.projections
         return HALF * rest + int(self.projections * (FOUR_BIT_BYTES if bits == 4 else HALF))
 
-    def adapter(self, rank: int) -> int:
-        """Weights of a LoRA of this rank on all seven projections: rank × (inputs + outputs) each."""
+    def adapter(self, rank: int, beyond: int = 0) -> int:
+        """Weights of a LoRA of this rank on all seven projections, and on so many of embedding and head (`beyond`):
+        rank × (inputs + outputs) each.
+        """
         queries, keys = self.heads * self.head_dim, self.key_heads * self.head_dim
         attention = 2 * (self.hidden + queries) + 2 * (self.hidden + keys)
-        return self.layers * rank * (attention + 3 * (self.hidden + self.intermediate))
+        layer = attention + 3 * (self.hidden + self.intermediate)
+        return rank * (self.layers * layer + beyond * (self.vocabulary + self.hidden))
 
 
 QWEN3_4B = Model("qwen3-4b", "qwen3", 36, 2560, 32, 8, 128, 9728, 151936, tied=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solver.config import TrainRecipe
+from solver import families
+from solver.config import TrainRecipe, require
 
 UNSLOTH, PEFT = "unsloth", "peft"
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
@@ -74,16 +75,31 @@ def choose(architecture: str, cuda: bool, installed: bool, tokenizer: bool = Tru
     return UNSLOTH, f"a GPU that serves {architecture}"
 
 
+def require_targets(weights: Path, recipe: TrainRecipe) -> None:
+    """Raise `BadInput` where the LoRA is to be put on the embedding or head of the shipped weights."""
+    expected = (
+        f"the seven projections alone, as embedding and head of {weights.name} are put together from parts, on which "
+        "there is no LoRA; or train.head (the variant head of solver.ablate) for a head of each task's own"
+    )
+    require("LoRA targets", recipe.targets, not (recipe.beyond and families.is_own(weights)), expected)
+
+
 def setup(
     weights: Path, recipe: TrainRecipe, context: int, cuda: bool, dtype: str = "bfloat16", checkpointing: bool = False
 ) -> Setup:
-    """The setup for a directory of weights; `cuda`: whether there is a GPU; `dtype` and `checkpointing`: its plan's."""
+    """The setup for a directory of weights; `cuda`: whether there is a GPU; `dtype` and `checkpointing`: its plan's.
+
+    Raises `BadInput` where these weights have nothing to put the LoRA on.
+    """
+    require_targets(weights, recipe)
     config = json.loads((weights / "config.json").read_text())
     architecture = config["model_type"]
     installed = importlib.util.find_spec("unsloth") is not None
     library, why = choose(architecture, cuda, installed, any((weights / name).is_file() for name in TOKENIZERS))
     if recipe.head:
         library, why = PEFT, "a head alone is trained, no LoRA"
+    elif recipe.beyond:
+        library, why = PEFT, f"unsloth trains {' and '.join(recipe.beyond)} whole, which the engine refuses to serve"
     stored = config.get("quantization_config") or {}
     return Setup(
         library=library,
@@ -132,8 +148,8 @@ def unsloth_model(weights: Path, how: Setup) -> dict[str, Any]:
 
 def unsloth_lora(recipe: TrainRecipe, how: Setup) -> dict[str, Any]:
     """Arguments of `FastLanguageModel.get_peft_model` (unsloth 2026.10.7); `unsloth` checkpointing keeps activations
-    in the machine's memory. Embedding and head are never among the targets: they would become whole saved modules,
-    which the engine refuses."""
+    in the machine's memory. Embedding and head are never among the targets (`setup`): they would become whole saved
+    modules, which the engine refuses."""
     return {**lora_settings(recipe), "use_gradient_checkpointing": UNSLOTH if how.checkpointing else False}
 
 

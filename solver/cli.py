@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from solver import checkpoint, devices, families, memory, neighbours, record, tasks
+from solver import base_model, checkpoint, devices, families, memory, neighbours, record, tasks
 from solver.architecture import DESCRIBED, described, read
 from solver.cards import CARDS, named, shown
 from solver.checkpoint import Checkpoint
@@ -280,7 +280,7 @@ def suited(config: Config, weights: Checkpoint) -> Config:
     """The settings for these weights: their token format, a context no longer than they know positions, their library.
 
     Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, where the rank
-    is too low for `whole`, and where a `head` would be the embedding.
+    is too low for `whole`, where a `head` would be the embedding, and where there is nothing to put the LoRA on.
     """
     context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train
@@ -288,6 +288,7 @@ def suited(config: Config, weights: Checkpoint) -> Config:
         library = neighbours.load(Path(near.library), weights.sha256)
         neighbours.require_use(library, near, train, config.engine.rank)
         near = replace(near, content=neighbours.digest(Path(near.library)))
+    base_model.require_targets(weights.path, train)
     if train.whole:
         width = read(weights.path).hidden
         expected = f"at least {width}, the width of {weights.path.name}, as whole matrices are trained"

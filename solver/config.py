@@ -21,6 +21,7 @@ from solver.transformations import VARIANTS
 from solver.vote import DEFAULT, PLAIN, RULES, VOTE_WORTH
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the LoRA is put on
+EMBED, HEAD = EMBEDDINGS = ("embed_tokens", "lm_head")  # what it can be put on, too
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
 SCOPES = ("task", "shared", "shared-then-task")  # whose an adapter is
 BITS = (4, 16)  # bits a base weight has while adapters are trained; 4 is QLoRA
@@ -86,13 +87,14 @@ class TrainRecipe:
     """How an adapter is trained.
 
     `rank`, `alpha`: LoRA, scaled by alpha / √rank with `rslora`, by alpha / rank without. `targets`: the projections
-    it is put on. `rate`: peak learning rate of AdamW; it warms up over the share `warmup` of the steps and falls as a
-    cosine. `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no
-    test-time training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279:
-    250), made as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the
-    examples of several tasks, and adapters of tasks `shared-then-task` start from it. `whole`: no low rank, every
-    matrix of the targets is trained itself; it is served as an adapter of full rank, for which `rank` must be as large
-    as the model is wide. `head`: the layers are frozen, and an output head of the task's own is trained from a fresh
+    it is put on, and `EMBEDDINGS`. `rate`: peak learning rate of AdamW; it warms up over the share `warmup` of the
+    steps and falls as a cosine. `embedding_rate`: share of it that the embedding's LoRA is trained with.
+    `tokens`: tokens a step, padding included, but at least one example. `steps`: at most so many; 0 is no test-time
+    training. `clip`: largest gradient norm. `examples`: at most so many examples a task (arXiv 2411.07279: 250), made
+    as `data` says. `scope`: whose the adapter is, of `SCOPES`; one that is `shared` is trained on the examples of
+    several tasks, and adapters of tasks `shared-then-task` start from it. `whole`: no low rank, every matrix of the
+    targets is trained itself; it is served as an adapter of full rank, for which `rank` must be as large as the model
+    is wide. `head`: the layers are frozen, and an output head of the task's own is trained from a fresh
     draw; what is said of LoRAs then plays no part. `shared_steps`: steps of a shared adapter at most, for each of its
     tasks. `bits`: of the base weights in training. `side_by_side`: tasks whose adapters are trained in one batch, each
     on its own `tokens` a step.
@@ -103,6 +105,7 @@ class TrainRecipe:
     rslora: bool = True
     targets: tuple[str, ...] = TARGETS
     rate: float = 2e-3
+    embedding_rate: float = 0.1
     warmup: float = 0.1
     tokens: int = 2048
     steps: int = 48
@@ -121,13 +124,17 @@ class TrainRecipe:
         expected = f"one of {', '.join(map(str, RANKS))}; the nearest is {nearest}"
         require("LoRA rank", self.rank, self.rank in RANKS, expected)
         require("LoRA alpha", self.alpha, self.alpha > 0, "more than 0")
-        expected = f"at least one, and each one of {', '.join(TARGETS)}: the engine serves no others"
-        require("LoRA targets", self.targets, bool(self.targets) and set(self.targets) <= set(TARGETS), expected)
+        expected = f"at least one, and each one of {', '.join((*TARGETS, *EMBEDDINGS))}: the engine serves no others"
+        known = bool(self.targets) and set(self.targets) <= {*TARGETS, *EMBEDDINGS}
+        require("LoRA targets", self.targets, known, expected)
         require(
             "adapter scope", self.scope, self.scope in SCOPES, UNSERVED.get(self.scope, f"one of {', '.join(SCOPES)}")
         )
         expected = "no `whole` beside it, which trains the layers that a head leaves frozen; choose one of them"
         require("head", self.head, not (self.head and self.whole), expected)
+        for name, chosen in (("whole", self.whole), ("head", self.head)):
+            expected = f"neither {EMBED} nor {HEAD} beside `{name}`, which trains no LoRA on them; leave out either"
+            require("LoRA targets", self.targets, not (chosen and self.beyond), expected)
         require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
         require("adapters side by side", self.side_by_side, self.side_by_side >= 1, "at least 1")
         alone = not self.head or self.side_by_side == 1
@@ -135,7 +142,14 @@ class TrainRecipe:
         require("training steps", self.steps, self.steps >= 0, "0 (no test-time training) or more")
         require("steps of a shared adapter", self.shared_steps, self.shared_steps >= 1, "at least 1 for each task")
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
+        share = 0 < self.embedding_rate <= 1
+        require("share of the learning rate", self.embedding_rate, share, "a share above 0 and at most 1")
         require("examples a task", self.examples, self.examples >= 1, "at least 1")
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The targets that are no projections of the layers."""
+        return tuple(target for target in EMBEDDINGS if target in self.targets)
 
 
 @dataclass(frozen=True)
@@ -299,6 +313,12 @@ class Config:
         borrowed = min(self.near.warm, self.near.outright) < NEVER or (self.near.asked and self.near.by == "gradients")
         expected = "nothing of a library but the nearest tasks by their states: its adapters and gradients are LoRAs'"
         require("head", self.train.head, not (self.train.head and borrowed), expected)
+        expected = (
+            f"no {HEAD} where candidates are re-read, as the engine leaves its LoRA out of a prompt's "
+            f"log-probabilities; or search.views 0 (no --reread) with a rule of {', '.join(PLAIN)}"
+        )
+        unread = HEAD in self.train.targets and self.search.views > 0
+        require("LoRA targets", self.train.targets, not unread, expected)
         self._refuse_what_would_be_ignored()
 
     def _refuse_what_would_be_ignored(self) -> None:

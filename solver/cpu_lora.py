@@ -4,7 +4,7 @@ vLLM's own operators gather a copy of the adapter for every token, and rows with
 Here a long run of rows with one adapter, as in a prompt, gets that adapter's two products; the short runs between are
 multiplied with the matrices of all adapters at once and what is of other adapters is blotted out: a little more
 arithmetic, but each product costs some 20 µs however small it is. Rows without an adapter (slot −1) are left as the
-base model made them.
+base model made them, which vLLM's own operators for embedding and head don't do either.
 
 Law: for rows with an adapter the results are those of the operators replaced, up to rounding, as long as the numbers of
 every adapter are finite (`adapters` writes no others).
@@ -12,6 +12,7 @@ every adapter are finite (`adapters` writes no others).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -71,7 +72,12 @@ def blocks_of(wrapper: Any, rows: int) -> tuple[Block, ...]:
     if wrapper.is_prefill:
         _, lengths, ids, *_ = wrapper.prefill_metadata
         return blocks(tuple(ids.tolist()), tuple(lengths.tolist()), rows)
-    runs = [(slot, len(list(run))) for slot, run in groupby(wrapper.token_lora_indices.tolist())]
+    return blocks_of_slots(wrapper.token_lora_indices.tolist(), rows)
+
+
+def blocks_of_slots(slots: Sequence[int], rows: int) -> tuple[Block, ...]:
+    """The first `rows` rows as blocks, from the adapter's place of each."""
+    runs = [(slot, len(list(run))) for slot, run in groupby(slots)]
     return blocks(tuple(slot for slot, _ in runs), tuple(length for _, length in runs), rows)
 
 
@@ -90,7 +96,46 @@ def add_lora_linear(
     `x`: [rows, in]; `y`: [rows, the slices' sizes together]; of each slice A: [adapters, 1, rank, in] and B:
     [adapters, 1, size, rank].
     """
+    _add(blocks_of(wrapper, x.shape[0]), y, x, lora_a_stacked, lora_b_stacked, scale, output_slices)
+
+
+def add_lora_logits(
+    wrapper: Any, y: Tensor, x: Tensor, lora_a_stacked: Tensor, lora_b_stacked: Tensor, scale: float, **_: Any
+) -> None:
+    """The same for the head, whose rows are one a request: x [requests, width], y [requests, ids, or more of them].
+
+    ValueError: the rows are others, as where log-probabilities of a prompt are asked for, and several adapters' is told
+    of, so that it can't be known whose they are.
+    """
+    slots = wrapper.sampler_indices.tolist()
+    if len(slots) != len(x):
+        if len(set(slots)) > 1:
+            raise ValueError("a prompt's log-probabilities beside other adapters: a LoRA on the head can't give them")
+        slots = slots[:1] * len(x)
+    found, sizes = blocks_of_slots(slots, len(x)), (lora_b_stacked.shape[2],)
+    _add(found, y, x, (lora_a_stacked,), (lora_b_stacked,), scale, sizes)
+
+
+def add_lora_embedding(wrapper: Any, y: Tensor, x: Tensor, lora_b_stacked: Tensor, **_: Any) -> None:
+    """y[i] += x[i] · Bᵀ with row i's adapter, in whose A x[i] was looked up; `x`: [rows, rank]; `y`: [rows, width]."""
     for block in blocks_of(wrapper, x.shape[0]):
+        rows, up = x[block.rows].to(lora_b_stacked.dtype), lora_b_stacked[:, 0]
+        if block.one is None:
+            rows = rows.repeat(1, len(up)).masked_fill_(others(block.slots, len(up), up.shape[2]), 0)
+        y[block.rows] += torch.mm(rows, (_wide(up) if block.one is None else up[block.one]).t())
+
+
+def _add(
+    found: Sequence[Block],
+    y: Tensor,
+    x: Tensor,
+    lora_a_stacked: tuple[Tensor, ...],
+    lora_b_stacked: tuple[Tensor, ...],
+    scale: float,
+    output_slices: tuple[int, ...],
+) -> None:
+    """`add_lora_linear` for the rows of these blocks."""
+    for block in found:
         rows, place = x[block.rows].to(lora_a_stacked[0].dtype), y[block.rows]
         start = 0
         for a, b, size in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
@@ -110,7 +155,12 @@ def add_lora_linear(
 
 def _side_by_side(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """All adapters' A, [adapters × rank, in], and B, [size, adapters × rank]."""
-    return a.flatten(0, 2), b[:, 0].transpose(0, 1).flatten(1)
+    return a.flatten(0, 2), _wide(b[:, 0])
+
+
+def _wide(b: Tensor) -> Tensor:
+    """All adapters' B, [adapters, size, rank], as [size, adapters × rank]."""
+    return b.transpose(0, 1).flatten(1)
 
 
 def install(version: str) -> str:
@@ -121,6 +171,7 @@ def install(version: str) -> str:
             "beware: where some training failed, rows without an adapter may get another's weights"
         )
     wrapper = import_module("vllm.lora.punica_wrapper.punica_cpu").PunicaWrapperCPU
-    getattr(wrapper, "add_lora_linear")  # noqa: B009  a missing name is an error here, not a silent loss of speed
-    wrapper.add_lora_linear = add_lora_linear
+    for ours in (add_lora_linear, add_lora_logits, add_lora_embedding):
+        getattr(wrapper, ours.__name__)  # a missing name is an error here, not a silent loss of speed
+        setattr(wrapper, ours.__name__, ours)
     return "CPU LoRA operators: few matrix products a layer"

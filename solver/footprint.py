@@ -6,14 +6,17 @@ Knows nothing of cards, layouts or torch; the numbers a token leaves behind were
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from solver.architecture import GRID, HALF, KEY_NORMS, Model
+from solver.config import EMBED, HEAD
 
 BATCHED = 4096  # tokens the engine computes in one step at least (`sampler`)
 LOGPROBS_BYTES = 12  # of one logit in the engine: float32, its log-softmax, and a copy to sort
 LOSS_BYTES = 16  # of one logit in training: in 16 bits with its gradient; in float32 itself, its log-softmax, gradient
 LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`trainer`): a vocabulary may be wide
+HEAD_LORA_BYTES = 6  # of one logit, added by a LoRA on the head in training: its product, scaled, and its gradient
 FACTORED_BYTES = 24  # of one output of the factored head in training: float32, three parts, their sums, gradient
 LORA_BYTES = 4  # of one LoRA weight, which is float32 under Unsloth
 OPTIMIZER_BYTES = 20  # of one while it is trained: master, gradient twice, AdamW's two moments, float32 each
@@ -68,6 +71,18 @@ def trainer_work(model: Model, tokens: int, rank: int, checkpointing: bool) -> i
     loss = tokens * FACTORED_BYTES if model.kind == GRID else min(tokens, LOSS_PIECE) * LOSS_BYTES
     gradients = HALF * tokens * layer_activations(model, rank)
     return activations(model, tokens, rank, checkpointing) + gradients + model.head_outputs * loss
+
+
+def beyond_work(model: Model, tokens: int, rank: int, beyond: Collection[str]) -> int:
+    """Bytes that LoRAs on embedding and head, as far as they are among `beyond`, add to a training step.
+
+    The inner values of each; the embedding's product beside its sum, and its A's gradient before it is added; another
+    product for each of the head's logits.
+    """
+    inner = HALF * tokens * rank
+    embedding = inner + HALF * (2 * tokens * model.hidden + model.vocabulary * rank)
+    head = inner + min(tokens, LOSS_PIECE) * model.vocabulary * HEAD_LORA_BYTES
+    return embedding * (EMBED in beyond) + head * (HEAD in beyond)
 
 
 def engine_work(model: Model, context: int, logits: int) -> int:

@@ -23,7 +23,7 @@ from solver.architecture import DESCRIBED, HALF, Model, read
 from solver.cards import CARDS, GIB, Card
 from solver.checkpoint import SHIPPED
 from solver.config import LONGEST_ANSWER, PRESETS, Config
-from solver.footprint import LORA_BYTES, OPTIMIZER_BYTES, Parts, engine_work, trainer_work
+from solver.footprint import LORA_BYTES, OPTIMIZER_BYTES, Parts, beyond_work, engine_work, trainer_work
 from solver.tasks import BadInput
 
 RESIDENT, ROUNDS = "resident", "rounds"  # both at hand all the time; the engine asleep while adapters are trained
@@ -159,18 +159,19 @@ def _bare(
     train, engine = config.train, config.engine
     bits = min(model.bits, train.bits)
     trained = 1 if train.steps else 0
-    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank)
-    least = min(engine.sequences, PROMPTS[-1])
+    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(train.beyond))
+    least, size = min(engine.sequences, PROMPTS[-1]), max(tokens, context)
+    work = trainer_work(model, size, train.rank, checkpointing) + beyond_work(model, size, train.rank, train.beyond)
     parts = Parts(
         context=CUDA_CONTEXT,
         engine_weights=model.weight_bytes(model.bits),
-        engine_adapters=engine.adapters * model.adapter(engine.rank) * HALF,
+        engine_adapters=engine.adapters * model.adapter(engine.rank, len(train.beyond)) * HALF,
         engine_graphs=GRAPHS,
         cache=least * context * model.cache_bytes,
         trainer_weights=trained * model.weight_bytes(bits),
         lora=trained * numbers * LORA_BYTES,
         optimizer=trained * numbers * OPTIMIZER_BYTES,
-        trainer_work=trained * trainer_work(model, max(tokens, context), train.rank, checkpointing),
+        trainer_work=trained * work,
         engine_work=engine_work(model, context, _logits(config, least)),
     )
     return Plan(model, card, layout, parts, context, tokens, least, bits, checkpointing)

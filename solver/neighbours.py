@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from solver import record
 from solver.checkpoint import ADAPTER_FILE, sha256
-from solver.config import NEVER, NearSettings, TrainRecipe, require
+from solver.config import NEVER, TARGETS, NearSettings, TrainRecipe, require
 from solver.core import Adapter, Task, key
 from solver.tasks import BadInput, TaskSet, load_challenges
 
@@ -140,6 +140,9 @@ def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe,
     rank = library.lora["rank"]
     expected = f"at most the engine's, {most}; or near.outright {NEVER:g} (never)"
     require(f"LoRA rank of {near.library}", rank, near.outright >= NEVER or rank <= most, expected)
+    foreign = set(library.lora["targets"]) - {*TARGETS, *recipe.beyond}
+    expected = f"none that this run's LoRA is not on: {', '.join(sorted(foreign))}; or near.outright {NEVER:g} (never)"
+    require(f"LoRA targets of {near.library}", library.lora["targets"], near.outright >= NEVER or not foreign, expected)
     compared, warm = near.asked and near.by == "gradients", near.warm < NEVER
     why = (
         "near.by compares gradients; or compare states" if compared else "near.warm trains its adapters on; or leave it"

@@ -59,10 +59,19 @@ class VllmSampler:
     """The engine. Building it loads the weights; building a second one in the same process is refused by vLLM.
 
     `heads`: whether adapters will be output heads. One of them serves at a time, so the requests of each are answered
-    one group after another.
+    one group after another. `beyond`: what LoRAs will be put on beside the projections, of `EMBEDDINGS`; where the head
+    is among them, `score` is of no use (`config`).
     """
 
-    def __init__(self, weights: Path, settings: EngineSettings, end: int, seed: int = 0, heads: bool = False):
+    def __init__(
+        self,
+        weights: Path,
+        settings: EngineSettings,
+        end: int,
+        seed: int = 0,
+        heads: bool = False,
+        beyond: Sequence[str] = (),
+    ):
         prepare(settings.threads)
         import torch
 
@@ -101,7 +110,7 @@ class VllmSampler:
             max_cpu_loras=2 * settings.adapters,
             max_lora_rank=settings.rank,
             max_logprobs=MOST_ALTERNATIVES + 1,
-            lora_target_modules=list(TARGETS),
+            lora_target_modules=[*TARGETS, *beyond],
             seed=seed,
             disable_log_stats=True,
         )

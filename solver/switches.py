@@ -53,6 +53,7 @@ _FURTHER = "test_submission.py::test_split_votes_get_as_many_further_rounds_as_t
 _GOLDEN = "test_vote.py::test_golden_case_gives_the_attempts_written_by_hand"
 _FEW = f"{_TRAINER}an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
 _ALONE = f"{_TRAINER}each_target_can_be_trained_alone"
+_EMBEDDED = f"{_TRAINER}embedding_and_head_are_trained_and_saved_beside_the_projections"
 _RATE = f"{_TRAINER}the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
 
 SWITCHES: tuple[Switch, ...] = (
@@ -193,6 +194,12 @@ SWITCHES: tuple[Switch, ...] = (
         )
         for target in targets
     ),
+    *_rows(
+        "train.targets",
+        f"{PRODUCT}; NVARC, 2025",
+        ("embed_tokens", "a LoRA on the embedding; not for the shipped weights", _EMBEDDED),
+        ("lm_head", "a LoRA on the head; not for the shipped weights, nor with re-reading", _EMBEDDED),
+    ),
     Switch(
         "train.bits",
         16,
@@ -215,6 +222,13 @@ SWITCHES: tuple[Switch, ...] = (
         f"{_TRAINER}adapters_trained_side_by_side_are_those_trained_one_after_another",
     ),
     Switch("train.rate", None, "peak learning rate", "measured (`notebooks/log.md`)", _RATE),
+    Switch(
+        "train.embedding_rate",
+        None,
+        "share of the learning rate for the embedding's LoRA",
+        PRODUCT,
+        "test_adapters.py::test_an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate",
+    ),
     Switch("train.warmup", None, "share of the steps the rate warms up over", f"{PAPER}, section 3", _RATE),
     Switch(
         "train.steps",

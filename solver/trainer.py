@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from solver import heads, packed
-from solver.adapters import Adapters, fuse
+from solver.adapters import Adapters, fuse, saved_name
 from solver.base_model import PEFT, UNSLOTH, Setup, lora_settings, quantization, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import now
@@ -127,7 +127,8 @@ class LoraTrainer:
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         plain = self.how.bits == 16 and not self.how.checkpointing
         self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
-        self.adapters = Adapters(self.parameters, recipe.side_by_side if self.packed else 1, recipe.whole)
+        count = recipe.side_by_side if self.packed else 1
+        self.adapters = Adapters(self.parameters, count, recipe.whole, recipe.embedding_rate)
         if self.packed:
             packed.use(self.model.base_model.model)
             if not recipe.head:
@@ -199,7 +200,7 @@ class LoraTrainer:
         path = adapter.path / ADAPTER_FILE
         same_shape(json.loads((adapter.path / heads.SETTINGS).read_text()), self.recipe, adapter.path)
         tensors = load_file(path)
-        own = {heads.WEIGHT if self.recipe.head else n.replace(".default.", "."): n for n in self.parameters}
+        own = {heads.WEIGHT if self.recipe.head else saved_name(n): n for n in self.parameters}
         if {n: t.shape for n, t in tensors.items()} != {n: self.parameters[o].shape for n, o in own.items()}:
             raise ValueError(f"{path} holds other matrices than this base model's LoRA: expected an adapter of its own")
         self.adapters.take(place, {own[n]: t for n, t in tensors.items()})

@@ -248,7 +248,8 @@ def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, A
     from solver.families import load
     from solver.sampler import VllmSampler
 
-    sampler = VllmSampler(weights, config.engine, load(config.format, weights).end, config.seed, config.train.head)
+    end, train = load(config.format, weights).end, config.train
+    sampler = VllmSampler(weights, config.engine, end, config.seed, train.head, train.beyond)
     from solver.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
@@ -292,7 +293,8 @@ def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple
     made = memory.plan(architecture.read(weights), this_card(), config)
     planned = made.settings(config)
     how = base_model.setup(weights, config.train, made.context, True, made.card.dtype, made.checkpointing)
-    sampler = VllmSampler(weights, planned.engine, load(config.format, weights).end, config.seed, config.train.head)
+    end, train = load(config.format, weights).end, config.train
+    sampler = VllmSampler(weights, planned.engine, end, config.seed, train.head, train.beyond)
     sampler.notes = (made.line, *sampler.notes)
     if planned.engine.sleeps:
         sampler.rest()

@@ -50,7 +50,8 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(
-    "name", sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", "head", *SHARING, *NEAR, *DECODING})
+    "name",
+    sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", "head", "embeddings", *SHARING, *NEAR, *DECODING}),
 )
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
@@ -85,6 +86,21 @@ def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(pre
     assert (other.train.head, other.train.side_by_side) == (True, 1)
     same = replace(other.train, head=False, rate=full.train.rate, side_by_side=full.train.side_by_side)
     assert replace(other, train=same) == full
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_embeddings_are_trained_beside_the_projections_and_nothing_else_changes(preset):
+    full, other = PRESETS[preset], ablate.VARIANTS["embeddings"](PRESETS[preset])
+    assert other.train.targets == (*full.train.targets, "embed_tokens", "lm_head")
+    assert replace(other, train=replace(other.train, targets=full.train.targets)) == full
+
+
+def test_embeddings_are_refused_for_the_shipped_weights_and_where_candidates_are_re_read(files, capsys):
+    assert ablate.main([*files, "--variants", "full", "embeddings"]) == 2
+    assert "as embedding and head of grid-5m are put together from parts" in capsys.readouterr().err
+    assert ablate.main([*files, "--variants", "embeddings", "--reread", "4"]) == 2
+    assert "expected no lm_head where candidates are re-read" in capsys.readouterr().err
+    assert ran == []
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():

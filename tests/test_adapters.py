@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from solver.adapters import Adapters, Layer, parts
+from solver.adapters import Adapters, Layer, parts, saved_name
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SCALER = torch.amp.GradScaler("cpu", enabled=False)
@@ -86,6 +86,58 @@ def test_after_a_start_nothing_is_left_of_the_steps_before():
         own.step(1, 0.1, 1.0, SCALER)
         results.append(own.served[0].clone())
     assert torch.equal(*results)
+
+
+def embedded(share: float = 1.0) -> Adapters:
+    """An adapter of a layer and of the embedding, which comes last among the parameters here."""
+    torch.manual_seed(0)
+    shapes = {"layer.lora_A.default.weight": (RANK, INNER), "layer.lora_B.default.weight": (WIDE, RANK)}
+    shapes |= {"e.lora_embedding_A.default": (RANK, 11), "e.lora_embedding_B.default": (INNER, RANK)}
+    return Adapters({n: nn.Parameter(torch.zeros(s)) for n, s in shapes.items()}, 1, embedding_rate=share)
+
+
+def test_an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate():
+    changes = {}
+    for share in (1.0, 0.1):
+        own = embedded(share)
+        own.draw(0, 0)
+        before = own.masters[0].clone()
+        torch.manual_seed(1)
+        for _ in range(3):
+            own.grads.copy_(torch.randn_like(own.grads))
+            own.step(1, 0.01, 1.0, SCALER)
+        changes[share] = own.views((own.masters[0] - before)[None], 0)
+        assert torch.equal(own.served[0], own.masters[0])
+    for name, change in changes[1.0].items():
+        assert change.abs().min() > 0
+        assert torch.allclose(changes[0.1][name], change * (0.1 if "embedding" in name else 1.0), atol=1e-6), name
+
+
+def test_an_embeddings_start_is_pefts_own_with_a_zero_and_b_drawn_widely_and_its_steps_are_forgotten():
+    own = embedded()
+    own.draw(0, 0)
+    start = {name: view.clone() for name, view in own.views(own.served, 0).items()}
+    assert [name for name, view in start.items() if not view.any()] == [
+        "e.lora_embedding_A.default",
+        "layer.lora_B.default.weight",
+    ]
+    assert 0.5 < start["e.lora_embedding_B.default"].std() < 1.5
+    results = []
+    for noise in (1.0, 5.0):
+        own.grads.fill_(noise)
+        own.step(1, 0.1, 1.0, SCALER)
+        own.start()
+        own.draw(0, 0)
+        own.grads.copy_(torch.ones_like(own.grads))
+        own.step(1, 0.1, 1.0, SCALER)
+        results.append(own.served[0].clone())
+        own.start()
+    assert torch.equal(*results)
+
+
+def test_parameters_are_saved_under_the_names_peft_gives_them():
+    assert saved_name("m.q_proj.lora_A.default.weight") == "m.q_proj.lora_A.weight"
+    assert saved_name("m.embed_tokens.lora_embedding_A.default") == "m.embed_tokens.lora_embedding_A"
 
 
 def test_an_adapter_whose_numbers_are_not_all_finite_is_not_written():

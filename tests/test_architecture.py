@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 
 from solver import architecture, checkpoint, grid_qwen3
 from solver.architecture import LLAMA_3_8B, QWEN3_4B, Model, from_config, read
+from solver.config import EMBEDDINGS, TARGETS
 from solver.tasks import BadInput
 
 SIZES = {
@@ -79,22 +80,17 @@ def test_the_shipped_weights_hold_as_many_bytes_as_their_config_says():
     assert shipped.stored == shipped.weight_bytes(16) == 2 * shipped.parameters
 
 
-def test_a_lora_has_as_many_weights_as_peft_gives_it():
+@pytest.mark.parametrize("beyond", [(), EMBEDDINGS[:1], EMBEDDINGS])
+def test_a_lora_has_as_many_weights_as_peft_gives_it(beyond):
     import peft
 
     made = Qwen3Config(**SIZES, head_dim=16)
     with torch.device("meta"):
         model = peft.get_peft_model(
-            AutoModelForCausalLM.from_config(made), peft.LoraConfig(r=8, target_modules=[*peft_targets()])
+            AutoModelForCausalLM.from_config(made), peft.LoraConfig(r=8, target_modules=[*TARGETS, *beyond])
         )
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert from_config("tiny", made.to_dict()).adapter(8) == trained
-
-
-def peft_targets() -> tuple[str, ...]:
-    from solver.config import TARGETS
-
-    return TARGETS
+    assert from_config("tiny", made.to_dict()).adapter(8, len(beyond)) == trained
 
 
 def test_weights_quantized_to_four_bits_say_so_in_their_config():

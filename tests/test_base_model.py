@@ -13,6 +13,7 @@ from solver import base_model
 from solver.base_model import choose, environment, lora_settings, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import SHIPPED
 from solver.config import TARGETS, TrainRecipe
+from solver.tasks import BadInput
 
 RECIPE = TrainRecipe()
 
@@ -89,6 +90,35 @@ def test_a_head_is_trained_with_peft_whatever_is_installed(weights, unsloth_is_i
     assert how.note == "adapters are trained with peft: a head alone is trained, no LoRA"
 
 
+@pytest.mark.parametrize(
+    ("beyond", "named"),
+    [
+        (("embed_tokens",), "embed_tokens"),
+        (("lm_head",), "lm_head"),
+        (("lm_head", "embed_tokens"), "embed_tokens and lm_head"),
+    ],
+)
+def test_loras_on_embedding_or_head_are_trained_with_peft_whatever_is_installed(
+    weights, unsloth_is_installed, beyond, named
+):
+    how = setup(weights(), replace(RECIPE, targets=(*TARGETS, *beyond)), 4096, True)
+    assert how.note == (
+        f"adapters are trained with peft: unsloth trains {named} whole, which the engine refuses to serve"
+    )
+    assert how.pieces
+
+
+def test_loras_on_embedding_or_head_of_the_shipped_weights_are_refused_with_what_works():
+    for target in ("embed_tokens", "lm_head"):
+        with pytest.raises(BadInput) as caught:
+            setup(SHIPPED, replace(RECIPE, targets=("q_proj", target)), 4096, False)
+        assert str(caught.value) == (
+            f"LoRA targets is ('q_proj', '{target}'): expected the seven projections alone, as embedding and head of "
+            "grid-5m are put together from parts, on which there is no LoRA; or train.head (the variant head of "
+            "solver.ablate) for a head of each task's own"
+        )
+
+
 def test_weights_that_are_stored_in_four_bits_are_trained_in_four_bits(weights, unsloth_is_installed):
     assert setup(weights(quantization_config={"load_in_4bit": True}), RECIPE, 4096, True).bits == 4
     assert setup(weights(), replace(RECIPE, bits=4), 4096, True).bits == 4
@@ -114,7 +144,7 @@ def test_unsloth_is_told_the_context_the_bits_and_to_stay_offline(weights, unslo
     assert unsloth_model(path, again)["use_gradient_checkpointing"] == "unsloth"
 
 
-def test_the_lora_is_the_same_for_both_libraries_and_never_on_embedding_or_head(weights, unsloth_is_installed):
+def test_the_lora_is_the_same_for_both_libraries_and_by_default_on_no_embedding_or_head(weights, unsloth_is_installed):
     given = unsloth_lora(RECIPE, setup(weights(), RECIPE, 8192, True))
     assert given == {**lora_settings(RECIPE), "use_gradient_checkpointing": False}
     assert given["target_modules"] == list(TARGETS)

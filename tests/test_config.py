@@ -112,9 +112,29 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: EngineSettings(gpu_share=1.0), "gpu_share is 1.0: expected a share between 0 and 1"),
         (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),
         (
-            lambda: TrainRecipe(targets=("q_proj", "lm_head")),
-            "LoRA targets is ('q_proj', 'lm_head'): expected at least one, and each one of q_proj, k_proj, v_proj, "
-            "o_proj, gate_proj, up_proj, down_proj: the engine serves no others",
+            lambda: TrainRecipe(targets=("q_proj", "norm")),
+            "LoRA targets is ('q_proj', 'norm'): expected at least one, and each one of q_proj, k_proj, v_proj, "
+            "o_proj, gate_proj, up_proj, down_proj, embed_tokens, lm_head: the engine serves no others",
+        ),
+        (
+            lambda: TrainRecipe(targets=("q_proj", "lm_head"), whole=True),
+            "LoRA targets is ('q_proj', 'lm_head'): expected neither embed_tokens nor lm_head beside `whole`, which "
+            "trains no LoRA on them; leave out either",
+        ),
+        (
+            lambda: TrainRecipe(targets=("embed_tokens",), head=True),
+            "LoRA targets is ('embed_tokens',): expected neither embed_tokens nor lm_head beside `head`, which trains "
+            "no LoRA on them; leave out either",
+        ),
+        (
+            lambda: TrainRecipe(embedding_rate=0.0),
+            "share of the learning rate is 0.0: expected a share above 0 and at most 1",
+        ),
+        (
+            lambda: Config(train=TrainRecipe(targets=("q_proj", "lm_head")), search=SearchSettings(views=4)),
+            "LoRA targets is ('q_proj', 'lm_head'): expected no lm_head where candidates are re-read, as the engine "
+            "leaves its LoRA out of a prompt's log-probabilities; or search.views 0 (no --reread) with a rule of none, "
+            "flat, hierarchical, logprob",
         ),
         (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task, shared, shared-then-task"),
         (
@@ -207,6 +227,7 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             steps=0,
             rslora=False,
             targets=("q_proj", "v_proj"),
+            embedding_rate=0.5,
             bits=4,
             head=True,
             data=DataRecipe("leave-one-out", True, TRANSFORMATIONS, "input", "all"),
@@ -262,6 +283,13 @@ def test_four_bits_are_refused_where_the_machine_cannot_hold_them(cuda, installe
     assert str(caught.value) == message
     require_machine(TrainRecipe(), cuda, installed)
     require_machine(TrainRecipe(bits=4), True, True)
+
+
+def test_targets_beyond_the_layers_are_told_apart_and_the_embedding_alone_can_be_re_read():
+    assert TrainRecipe().beyond == ()
+    assert TrainRecipe(targets=("lm_head", "q_proj", "embed_tokens")).beyond == ("embed_tokens", "lm_head")
+    recipe = TrainRecipe(targets=("embed_tokens",))
+    assert Config(train=recipe, search=SearchSettings(views=4), rule="product_of_experts").train == recipe
 
 
 @pytest.mark.parametrize("near", [{"warm": 0.5}, {"outright": 0.5}, {"count": 1, "by": "gradients"}])

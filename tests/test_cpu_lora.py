@@ -134,6 +134,67 @@ def test_in_bfloat16_the_replaced_operator_agrees_up_to_rounding(engine: ModuleT
     torch.testing.assert_close(ours.float(), theirs.float(), rtol=0.03, atol=0.2)
 
 
+@given(runs=runs_of, prompts=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_an_embedding_gets_each_row_s_own_adapter_and_no_other_row_changes(
+    runs: list[tuple[int, int]], prompts: bool
+) -> None:
+    index = [slot for slot, length in runs for _ in range(length)]
+    x, y, up = draw(len(index), RANK, seed=20), draw(len(index), 6, seed=21), draw(ADAPTERS, 1, 6, RANK, seed=22)
+    expected = torch.stack(
+        [row + (x[n] @ up[slot, 0].T if slot >= 0 else 0) for n, (row, slot) in enumerate(zip(y, index, strict=True))]
+    )
+    before = y.clone()
+    assert cpu_lora.add_lora_embedding(told(runs, prompts), y, x, up, add_input=True) is None
+    torch.testing.assert_close(y, expected, **TIGHT)
+    without = torch.tensor(index) < 0
+    assert torch.equal(y[without], before[without])
+
+
+@given(index=st.lists(st.integers(-1, ADAPTERS - 1), min_size=1, max_size=90))
+@settings(max_examples=40, deadline=None)
+def test_a_head_gets_each_request_s_own_adapter_and_no_other_row_changes(index: list[int]) -> None:
+    (down, *_), (up, *_) = matrices()
+    x, y = draw(len(index), INTO, seed=20), draw(len(index), SIZES[0] + 3, seed=21)  # the engine pads a vocabulary
+    wrapper = SimpleNamespace(sampler_indices=torch.tensor(index))
+    expected, before = y.clone(), y.clone()
+    expected[:, : SIZES[0]] = plain(y[:, : SIZES[0]], x, index, 1.0, (down,), (up,))
+    cpu_lora.add_lora_logits(wrapper, y, x, down, up, 1.0)
+    torch.testing.assert_close(y, expected, **TIGHT)
+    without = torch.tensor(index) < 0
+    assert torch.equal(y[without], before[without])
+
+
+@given(index=st.lists(st.integers(0, ADAPTERS - 1), min_size=2, max_size=20), prompts=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_embedding_and_head_are_as_the_replaced_operators_make_them(
+    engine: ModuleType, index: list[int], prompts: bool
+) -> None:
+    wrapper, up = wrapped(engine, index, prompts), draw(ADAPTERS, 1, 6, RANK, seed=22)
+    x, y = draw(len(index), RANK, seed=20), draw(len(index), 6, seed=21)
+    ours, theirs = y.clone(), y.clone()
+    cpu_lora.add_lora_embedding(wrapper, ours, x, up)
+    (wrapper._expand_prefill if prompts else wrapper._expand_decode)(theirs, x, up, True)
+    torch.testing.assert_close(ours, theirs, **TIGHT)
+    (down, *_), x = matrices()[0], draw(len(index), INTO, seed=23)
+    ours, theirs, between = y.clone(), y.clone(), torch.zeros(len(x), RANK)
+    cpu_lora.add_lora_logits(wrapper, ours, x, down, up, 1.0)
+    engine.bgmv_shrink(x, down, between, wrapper.sampler_indices, 1.0)
+    engine.bgmv_expand(between, up, theirs, wrapper.sampler_indices, add_inputs=True)
+    torch.testing.assert_close(ours, theirs, **TIGHT)
+
+
+def test_a_prompt_s_rows_under_the_head_of_one_adapter_are_given_and_of_several_refused() -> None:
+    (down, *_), (up, *_) = matrices()
+    x, y = draw(5, INTO, seed=20), draw(5, SIZES[0], seed=21)
+    for slot in (-1, 2):
+        found = y.clone()
+        cpu_lora.add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor([slot] * 2)), found, x, down, up, 1.0)
+        torch.testing.assert_close(found, plain(y, x, [slot] * 5, 1.0, (down,), (up,)), **TIGHT)
+    with pytest.raises(ValueError, match="a prompt's log-probabilities beside other adapters"):
+        cpu_lora.add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor([0, 1])), y, x, down, up, 1.0)
+
+
 @pytest.mark.parametrize("version", ["0.31.4", "0.33.0", "0.3.2", "1.32.0", "dev"])
 def test_another_version_of_the_engine_keeps_its_own_operators_and_that_is_said(
     version: str, monkeypatch: pytest.MonkeyPatch
@@ -148,12 +209,12 @@ def test_another_version_of_the_engine_keeps_its_own_operators_and_that_is_said(
     )
 
 
-def test_the_tested_version_gets_its_operator_replaced(engine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        engine.PunicaWrapperCPU, "add_lora_linear", engine.PunicaWrapperCPU.add_lora_linear
-    )  # so that it is put back afterwards
+def test_the_tested_version_gets_its_operators_replaced(engine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("add_lora_linear", "add_lora_logits", "add_lora_embedding")
+    for name in names:  # so that they are put back afterwards
+        monkeypatch.setattr(engine.PunicaWrapperCPU, name, getattr(engine.PunicaWrapperCPU, name))
     assert cpu_lora.install("0.32.0") == "CPU LoRA operators: few matrix products a layer"
-    assert engine.PunicaWrapperCPU.add_lora_linear is cpu_lora.add_lora_linear
+    assert all(getattr(engine.PunicaWrapperCPU, name) is getattr(cpu_lora, name) for name in names)
 
 
 def test_an_operator_missing_from_the_tested_version_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

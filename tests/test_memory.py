@@ -13,7 +13,7 @@ from solver import cli, footprint, memory
 from solver.architecture import DESCRIBED, LLAMA_3_8B, QWEN3_4B, from_config, read
 from solver.cards import CARDS, GIB, Card, Shown
 from solver.checkpoint import SHIPPED
-from solver.config import PRESETS, TARGETS, SearchSettings
+from solver.config import EMBEDDINGS, PRESETS, TARGETS, SearchSettings
 from solver.footprint import activations, engine_work, trainer_work
 from solver.memory import RESIDENT, ROUNDS, contexts, lines, plan, steps
 from solver.tasks import BadInput
@@ -84,6 +84,24 @@ def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
     for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * 256)):
         made = plan(model, CARDS["h200"], head)
         assert made.parts.lora + made.parts.optimizer == numbers * 24
+
+
+def test_loras_on_embedding_and_head_count_beside_those_on_the_projections():
+    """Llama 3, rank 32: 128,256 ids and 4,096 numbers each; another product of 512 tokens' logits in a step."""
+    plain = plan(LLAMA_3_8B, CARDS["h200"], H200).parts
+    more = 0
+    for targets, work in {
+        ("embed_tokens",): 2 * (16384 * (32 + 2 * 4096) + 128_256 * 32),
+        ("lm_head",): 2 * 16384 * 32 + 512 * 128_256 * 6,
+    }.items():
+        wider = replace(H200, train=replace(H200.train, targets=(*TARGETS, *targets)))
+        found, numbers = plan(LLAMA_3_8B, CARDS["h200"], wider).parts, 32 * (128_256 + 4096)
+        assert found.lora + found.optimizer - plain.lora - plain.optimizer == numbers * 24
+        assert found.engine_adapters - plain.engine_adapters == 16 * numbers * 2
+        assert found.trainer_work - plain.trainer_work == work
+        more += work
+    both = replace(H200, train=replace(H200.train, targets=(*TARGETS, *EMBEDDINGS)))
+    assert plan(LLAMA_3_8B, CARDS["h200"], both).parts.trainer_work - plain.trainer_work == more
 
 
 def test_the_whole_vocabulary_costs_the_engine_a_row_a_sequence_and_a_whole_reply_where_candidates_are_read_again():

@@ -18,7 +18,7 @@ from tiny import tiny_model
 from solver import ablate, checkpoint, cli, collect, neighbours, pipeline, worker
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
-from solver.config import LIKENESSES, PRESETS, Config, EngineSettings, NearSettings, TrainRecipe
+from solver.config import EMBEDDINGS, LIKENESSES, PRESETS, TARGETS, Config, EngineSettings, NearSettings, TrainRecipe
 from solver.core import ADAPTER, Adapter, Task
 from solver.examples import build, joint, plain
 from solver.formats import GRID
@@ -184,6 +184,25 @@ def test_adapters_of_a_rank_that_the_engine_does_not_serve_are_not_used_as_they_
         cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), outright=0.9)), weights)
     room = replace(CONFIG, engine=replace(CONFIG.engine, rank=64))
     cli.suited(replace(room, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+
+
+def test_adapters_on_what_the_engine_does_not_put_them_on_are_not_used_as_they_are(tmp_path):
+    weights = made(tmp_path, recipe=replace(RECIPE, targets=(*TARGETS, "lm_head")))
+    cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
+    expected = (
+        r"LoRA targets of .* expected none that this run's LoRA is not on: lm_head; or near\.outright 2 \(never\)"
+    )
+    with pytest.raises(BadInput, match=expected):
+        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+
+
+def test_a_lora_on_the_embedding_of_the_shipped_weights_is_refused_and_of_others_is_not(tmp_path):
+    config = replace(CONFIG, train=replace(RECIPE, targets=(*TARGETS, *EMBEDDINGS)))
+    with pytest.raises(BadInput, match="expected the seven projections alone, as embedding and head of grid-5m"):
+        cli.suited(config, checkpoint.check(checkpoint.SHIPPED))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 40}))
+    other = checkpoint.Checkpoint(tmp_path, "architects", "hash", 1)
+    assert cli.suited(config, other).train == config.train
 
 
 @pytest.mark.parametrize("asked", [{"warm": 0.5}, {"outright": 0.5, "count": 3}])

@@ -23,7 +23,7 @@ ALLOWED = {  # what each setting of several values may be
     "train.data.sides": config.SIDES,
     "train.data.loss": config.LOSSES,
     "train.scope": config.SCOPES,
-    "train.targets": config.TARGETS,
+    "train.targets": (*config.TARGETS, *config.EMBEDDINGS),
     "train.bits": config.BITS,
     "near.by": config.LIKENESSES,
     "rule": tuple(RULES),

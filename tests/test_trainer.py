@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -24,9 +24,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from solver import footprint, formats
 from solver import trainer as module
+from solver.adapters import saved_name
 from solver.base_model import Setup, setup
 from solver.clock import Deadline
-from solver.config import TARGETS, TrainRecipe
+from solver.config import EMBEDDINGS, TARGETS, TrainRecipe
 from solver.core import Adapter, Example, Lesson, Task, TrainReport, seed_for
 from solver.examples import leave_one_out
 from solver.grid_qwen3 import GridQwen3ForCausalLM
@@ -457,12 +458,77 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+BEYOND = replace(RECIPE, targets=(*TARGETS, *EMBEDDINGS))
+
+
+@pytest.fixture(scope="module")
+def beyond(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraTrainer:
+    return LoraTrainer(plain, BEYOND, tmp_path_factory.mktemp("beyond"), 2048)
+
+
+def test_embedding_and_head_are_trained_and_saved_beside_the_projections(beyond: LoraTrainer) -> None:
+    """And the embedding under the LoRA is not: it would be a copy of the base model's in every adapter."""
+    base = {n: p.detach().clone() for n, p in beyond.model.named_parameters() if "lora_" not in n}
+    report = beyond.train("one", examples(), 0, FakeStop())
+    assert all(later < earlier for earlier, later in pairwise(report.losses))
+    found, expected = matrices(report), dict.fromkeys(TARGETS, 4)
+    embedding, head = "base_model.model.model.embed_tokens.lora_embedding_", "base_model.model.lm_head.lora_"
+    assert Counter(n.split(".")[-3] for n in found if "layers" in n) == expected
+    assert {n: [*t.shape] for n, t in found.items() if "layers" not in n} == {
+        f"{embedding}A": [8, formats.VOCABULARY],
+        f"{embedding}B": [32, 8],
+        f"{head}A.weight": [8, 32],
+        f"{head}B.weight": [formats.VOCABULARY, 8],
+    }
+    assert all(bool(tensor.any()) and tensor.dtype == torch.bfloat16 for tensor in found.values())
+    settings = json.loads((report.adapter.path / "adapter_config.json").read_text())
+    assert sorted(settings["target_modules"]) == sorted(BEYOND.targets)
+    assert settings["modules_to_save"] is None
+    after = dict(beyond.model.named_parameters())
+    assert all(torch.equal(after[n], p) for n, p in base.items())
+
+
+def test_adapters_with_embedding_and_head_are_repeatable_and_can_be_gone_on_with(
+    beyond: LoraTrainer, tmp_path: Path
+) -> None:
+    first, start = learned(beyond), saved(beyond, tmp_path)
+    assert learned(beyond, "two", STACK) != first
+    assert learned(beyond) == first
+    begun = beyond.train("two", examples(), 0, FakeStop())
+    assert beyond.train("two", examples(), 0, FakeStop(), start).losses[0] < begun.losses[-1]
+    assert beyond.vector(examples(), "gradients").any()
+
+
+def test_the_adapter_with_embedding_and_head_is_the_one_peft_and_adamw_come_to_by_the_book(
+    plain: Path, tmp_path: Path
+) -> None:
+    """Of each step all matrices move by the rate but the embedding's, which move by a tenth of it."""
+    recipe = replace(BEYOND, tokens=10**6, steps=5)
+    trainer, mixed = LoraTrainer(plain, recipe, tmp_path, 2048, gpu_like(plain, dtype="float32")), examples(cap=3)
+    trainer.adapters.draw(0, seed_for(0, "one", "adapter"))
+    start = {n: v.clone() for n, v in trainer.adapters.views(trainer.adapters.served, 0).items()}
+    report = trainer.train("one", mixed, 0, FakeStop())
+    model = module.with_peft(plain, recipe, trainer.how)
+    slow = {n for n, _ in model.named_parameters() if "lora_embedding" in n}
+    assert len(slow) == 2
+    losses = by_the_book(model, start, recipe, mixed, slow)
+    assert report.losses == pytest.approx(losses, rel=1e-5)
+    expected = {saved_name(n): p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    assert apart(matrices(report), expected) < CLOSE
+
+
+def test_loras_on_embedding_or_head_of_the_shipped_architecture_are_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="expected the seven projections alone, as embedding and head of"):
+        LoraTrainer(weights, BEYOND, tmp_path, 2048)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, BEYOND], ids=["projections", "embedding and head, too"])
 def test_the_loss_in_pieces_is_the_loss_over_the_whole_vocabulary(
-    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: TrainRecipe
 ):
     """In float32, with pieces that do not divide the tokens."""
     monkeypatch.setattr(module, "PIECE", 7)
-    trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain, dtype="float32"))
+    trainer = LoraTrainer(plain, recipe, tmp_path, 2048, gpu_like(plain, dtype="float32"))
     whole = gradients(trainer, examples())
     trainer.how = replace(trainer.how, pieces=True)
     pieces = gradients(trainer, examples())
@@ -544,20 +610,29 @@ def apart(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 
 
 def by_the_book(
-    model: Any, start: dict[str, torch.Tensor], recipe: TrainRecipe, examples: list[Example]
+    model: Any, start: dict[str, torch.Tensor], recipe: TrainRecipe, examples: list[Example], slow: Collection[str] = ()
 ) -> list[float]:
-    """The same training with peft's own layers, one padded batch of all examples a step, and torch's AdamW."""
+    """The same training with peft's own layers, one padded batch of all examples a step, and torch's AdamW.
+
+    `slow`: what is trained at the embedding's rate.
+    """
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(start[name])
-    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=0.0)
+    groups = [[p for n, p in parameters.items() if (n in slow) == late] for late in (False, True)]
+    optimizer = torch.optim.AdamW([{"params": own} for own in groups if own], weight_decay=0.0)
     ids = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(e.tokens).long() for e in examples], True)
     wanted = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(e.loss) for e in examples], True)
     pace, losses = Pace(recipe, FakeStop()), []
     while (share := pace.next_share()) is not None:
-        optimizer.param_groups[0]["lr"] = recipe.rate * share
-        loss = model.base_model.model.loss(ids, wanted)
+        for group, factor in zip(optimizer.param_groups, (1.0, recipe.embedding_rate), strict=False):
+            group["lr"] = recipe.rate * share * factor
+        if hasattr(model.base_model.model, "loss"):
+            loss = model.base_model.model.loss(ids, wanted)
+        else:
+            logits = model(input_ids=ids[:, :-1]).logits[wanted[:, 1:]]
+            loss = torch.nn.functional.cross_entropy(logits, ids[:, 1:][wanted[:, 1:]])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters.values(), recipe.clip)

@@ -149,7 +149,7 @@ def drive(monkeypatch, tmp_path):
         ]
         reports = io.StringIO()
         serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
-        assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, CONFIG.train.head)
+        assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, CONFIG.train.head, ())
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
         said = [json.loads(line) for line in reports.getvalue().splitlines()]
         return [report for report in said if all_reports or report["kind"] != "trained"]
@@ -270,9 +270,9 @@ def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
 class Parts(list):
     """What a worker on a GPU loads, in its order, and with what."""
 
-    def sampler(self, weights, engine, end, seed, heads):
+    def sampler(self, weights, engine, end, seed, heads, beyond):
         self.append(("engine", engine))
-        self.heads = heads
+        self.heads, self.beyond = heads, beyond
         return SimpleNamespace(notes=("engine",), rest=lambda: self.append(("rest", None)), before_waking=None)
 
     def trainer(self, weights, recipe, scratch, context, how):
@@ -331,8 +331,17 @@ def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
 def test_the_engine_knows_whether_heads_are_to_be_served_and_a_card_needs_no_unsloth_then(on_a, head):
     config = PRESETS["kaggle-l4x4"]
     parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, head=head, side_by_side=1)))
-    assert parts.heads == head
+    assert (parts.heads, parts.beyond) == (head, ())
     assert ("unsloth" in parts.names()) != head
+
+
+def test_the_engine_serves_loras_on_embedding_and_head_where_the_recipe_has_them_and_peft_trains_them(on_a):
+    config = PRESETS["kaggle-l4x4"]
+    targets = (*config.train.targets, "lm_head", "embed_tokens")
+    parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, targets=targets)))
+    assert (parts.names(), parts.beyond) == (["engine", "trainer"], ("embed_tokens", "lm_head"))
+    _, _, how = dict(parts)["trainer"]
+    assert how.library == "peft"
 
 
 def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
