@@ -62,7 +62,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     known = neighbours.load(library, checkpoint.check(weights, "grid").sha256)
     with tempfile.TemporaryDirectory() as folder:
         trainer = LoraTrainer(weights, replace(config.train, steps=steps), Path(folder), CONTEXT)
-        vector = trainer.vector(plain(task, CONTEXT), kind)
+        vector = neighbours.together(trainer.vectors(list(plain(task, CONTEXT).values()), kind), kind)
         others = known.nearest(task, vector, kind, len(known.tasks))
         near = next(other for other in others if other.adapter is not None)
         examples = build(task, config.train, config.seed, CONTEXT)
