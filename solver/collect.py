@@ -1,8 +1,9 @@
 """`python -m solver.collect`: make a library of tasks that others can learn from. See `neighbours` and `--help`.
 
-    python -m solver.collect --tasks arc1-training --output DIR [--weights DIR] [--adapters STEPS] [--rank N]
+    python -m solver.collect --tasks arc1-training --output DIR [--without SPLIT] [--adapters STEPS] [--rank N]
 
-`--tasks`: an embedded split or Kaggle's challenges JSON. Each task gets a vector of each kind; with `--adapters` also
+`--tasks`: an embedded split or Kaggle's challenges JSON; `--without`: an embedded split whose tasks are left out, by
+id. Each task gets a vector of its states, and one of gradients for each of its demonstrations; with `--adapters` also
 an adapter of at most so many steps, as a run would train it. Its LoRA, whose rank is 32 unless `--rank` says otherwise,
 is written down, for a run to be refused that has another. Begun again it makes the vectors anew and the adapters that
 are not there yet.
@@ -32,6 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m solver.collect", description="Make a library of tasks.")
     parser.add_argument("--tasks", required=True, help="an embedded split, or Kaggle's challenges JSON")
+    parser.add_argument("--without", metavar="SPLIT", help="an embedded split whose tasks are left out")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the library's folder")
     parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="DIR", help="of the base model")
     parser.add_argument("--adapters", type=int, default=0, metavar="STEPS", help="also train an adapter for each task")
@@ -47,11 +49,25 @@ def main(argv: Sequence[str]) -> int:
         options = parse(argv)
         path = Path(options.tasks)
         given = tasks.load_challenges(path) if path.exists() else tasks.load_split(options.tasks)
-        collect(options, tasks.select(given, None, options.limit))
+        collect(options, tasks.select(given, kept(given, options.without), options.limit))
     except tasks.BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def kept(given: tasks.TaskSet, without: str | None) -> list[str] | None:
+    """The ids that are not those of an embedded split; None: all. Raises `BadInput`: no such split, or none is left."""
+    if without is None:
+        return None
+    left_out = tasks.load_split(without).tests
+    ids = [task_id for task_id in given.tests if task_id not in left_out]
+    if not ids:
+        raise tasks.BadInput(
+            f"--without {without} leaves none of the {len(given.tests)} tasks of {given.name}: expected at least one; "
+            "name another split or leave it out"
+        )
+    return ids
 
 
 def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
@@ -66,8 +82,11 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     shown = [plain(task, config.engine.context, format) for task in chosen.tasks]
     import numpy as np
 
-    vectors = {kind: np.stack([trainer.vector(examples, kind) for examples in shown]) for kind in LIKENESSES}
-    neighbours.save(options.output, chosen, vectors, weights.sha256, recipe)
+    made = {kind: [trainer.vectors(list(one_each.values()), kind) for one_each in shown] for kind in LIKENESSES}
+    states = np.stack([neighbours.together(rows, "states") for rows in made["states"]])
+    vectors = {"states": states, "gradients": np.concatenate(made["gradients"])}
+    examples = [(place, left_out) for place, one_each in enumerate(shown) for left_out in one_each]
+    neighbours.save(options.output, chosen, vectors, weights.sha256, recipe, examples)
     print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
     known = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
     said = known | neighbours.lora(recipe)

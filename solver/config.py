@@ -228,11 +228,14 @@ class NearSettings:
     """How a task learns from others.
 
     `library`: the folder of a library made by `solver.collect`; "": none, and nothing of this is done. `by`: what makes
-    tasks alike, of `LIKENESSES`: the base model's states, or the gradients of an adapter (in the manner of LESS, arXiv
-    2402.04333). `count`: nearest tasks whose demonstrations are trained on, too. `share`: of the examples that are
-    theirs, taken in turns; 1: theirs alone. `warm`: likeness (cosine) from which training starts from the nearest
-    task's adapter; `outright`: from which that adapter is used as it is; `NEVER`: not at all. `content`: what the
-    library's hash has to be (`neighbours.digest`), so that a run is not gone on with when another lies in its place.
+    tasks alike, of `LIKENESSES`: the base model's states, or the gradients of an adapter, by which single examples are
+    chosen (in the manner of LESS, arXiv 2402.04333): those of a demonstration asked for after its task's others that
+    are most aligned with the mean of the given task's own. `count`: nearest tasks whose demonstrations are trained on,
+    too; by gradients, as many examples as so many tasks of the library have on average, rounded up, and each is trained
+    on under the recipe's views. `share`: of the examples that are theirs, taken in turns; 1: theirs alone. `warm`:
+    likeness (cosine) from which training starts from the adapter of the task that is, or has, the nearest; `outright`:
+    from which that adapter is used as it is; `NEVER`: not at all. `content`: what the library's hash has to be
+    (`neighbours.digest`), so that a run is not gone on with when another lies in its place.
     """
 
     library: str = ""

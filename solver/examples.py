@@ -6,7 +6,7 @@ than the room, no grid larger than 30 × 30; nothing of the test inputs and outp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -21,14 +21,21 @@ KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the us
 LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
 
 
-def build(task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
-    """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on."""
+def build(
+    task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format = GRID, left_out: int | None = None
+) -> list[Example]:
+    """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on.
+
+    `left_out`: the one demonstration that is asked for last, counted from 0; None: each in turn. A form that leaves
+    none out is then leave-one-out.
+    """
     data, cap = recipe.data, recipe.examples
-    examples = _drawn(task, data, data.form, cap, seed, room, format)
+    form = "leave-one-out" if left_out is not None and data.form == "shuffled" else data.form
+    examples = _drawn(task, data, form, cap, seed, room, format, left_out)
     if not data.leave_two_out:
         return list(examples)
     distinct = {e.tokens.tobytes(): e for e in examples}
-    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room, format):
+    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room, format, left_out):
         if len(distinct) == cap:
             break
         distinct.setdefault(example.tokens.tobytes(), example)
@@ -37,8 +44,12 @@ def build(task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format 
 
 def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
     """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
-    rounds = zip_longest(*(build(task, recipe, seed, room, format) for task in tasks))
-    return [example for one_each in rounds for example in one_each if example is not None]
+    return in_turns(build(task, recipe, seed, room, format) for task in tasks)
+
+
+def in_turns(several: Iterable[Sequence[Example]]) -> list[Example]:
+    """A first example of each, then a second one, and so on."""
+    return [example for one_each in zip_longest(*several) for example in one_each if example is not None]
 
 
 def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
@@ -52,10 +63,14 @@ def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
     return list(_drawn(task, data, data.form, cap, seed, room, GRID))
 
 
-def plain(task: Task, room: int, format: Format = GRID) -> list[Example]:
-    """Each demonstration asked for last after the others, once, as they are: what tasks are compared by."""
+def plain(task: Task, room: int, format: Format = GRID) -> dict[int, Example]:
+    """Each demonstration asked for last after the others, once, as they are: what tasks are compared by.
+
+    By the demonstration's number; those that don't fit `room` tokens have none.
+    """
     data = DataRecipe(leave_two_out=False, transformations=())
-    return list(_drawn(task, data, data.form, len(task.demonstrations), 0, room, format))
+    every = range(len(task.demonstrations))
+    return {n: example for n in every for example in _drawn(task, data, data.form, 1, 0, room, format, n)}
 
 
 def fallback(task: Task, recipe: TrainRecipe) -> str | None:
@@ -69,14 +84,25 @@ def fallback(task: Task, recipe: TrainRecipe) -> str | None:
 
 
 def _drawn(
-    task: Task, data: DataRecipe, form: str, cap: int, seed: int, room: int, format: Format
+    task: Task,
+    data: DataRecipe,
+    form: str,
+    cap: int,
+    seed: int,
+    room: int,
+    format: Format,
+    only: int | None = None,
 ) -> Iterator[Example]:
-    """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none."""
+    """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none.
+
+    `only`: the demonstration left out in all of them.
+    """
     rng = np.random.default_rng(seed_for(seed, task.id, form.replace("-", " ")))
     count = len(task.demonstrations)
     for index in range(cap if form != LEAVE_TWO_OUT or count > 2 else 0):
-        left_out, turn = index % count, index // count % DIHEDRALS
-        if left_out == 0 and turn == 0:
+        each, place = divmod(index, count if only is None else 1)
+        left_out, turn = place if only is None else only, each % DIHEDRALS
+        if place == 0 and turn == 0:
             turns = rng.permutation(DIHEDRALS)
         view = _view(data, int(turns[turn]), rng)
         shown = [task.demonstrations[i] for i in _order(form, data, count, left_out, rng)]

@@ -1,20 +1,24 @@
 """Other tasks to learn from: a folder of tasks whose solutions are known, and which of them are most like a given one.
 
-Knows nothing of torch; `trainer` makes the vectors. Laws: a task is never its own neighbour, nor is one that shares a
-demonstration with it; the same folder, task and vector give the same neighbours; a folder made for other weights is
-refused, and one made with another LoRA for what depends on that.
+Knows nothing of torch; `trainer` makes the vectors. Whole tasks are compared by their states; by their gradients single
+examples are, each with one demonstration left out and asked for, in the manner of LESS (arXiv 2402.04333).
+Laws: a task is never its own neighbour, nor is one that shares a demonstration with it; the same folder, task and
+vector give the same neighbours; a folder made for other weights is refused, and one made with another LoRA for what
+depends on that.
 
 The folder holds `challenges.json` (Kaggle's form), `vectors.npz` (`ids`; the sha256 of the `weights`; the `lora` whose
-gradients are compared, as JSON; for each likeness float32 [tasks, numbers] in the ids' order) and, where adapters were
-trained for it, `adapters/ID`, in which `made.json`, written last, says with what. An adapter without it is unfinished,
-one of other weights or of another LoRA is somebody else's: neither counts.
+gradients are compared, as JSON; `states` float32 [tasks, numbers] in the ids' order; `gradients` float32 [examples,
+numbers]; `examples` int64 [examples, 2]: each one's task, a place among the ids, and the demonstration left out) and,
+where adapters were trained for it, `adapters/ID`, in which `made.json`, written last, says with what. An adapter
+without it is unfinished, one of other weights or of another LoRA is somebody else's: neither counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,11 +29,11 @@ from numpy.typing import NDArray
 
 from solver import record
 from solver.checkpoint import ADAPTER_FILE, sha256
-from solver.config import NEVER, TARGETS, NearSettings, TrainRecipe, require
+from solver.config import LIKENESSES, NEVER, TARGETS, NearSettings, TrainRecipe, require
 from solver.core import Adapter, Task, key
 from solver.tasks import BadInput, TaskSet, load_challenges
 
-IDS, WEIGHTS, LORA = "ids", "weights", "lora"
+IDS, WEIGHTS, LORA, EXAMPLES = "ids", "weights", "lora", "examples"
 CHALLENGES, VECTORS, ADAPTERS, MADE = "challenges.json", "vectors.npz", "adapters", "made.json"
 
 Vector: TypeAlias = NDArray[np.float32]
@@ -37,39 +41,70 @@ Vector: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """A task of the library, how like the given one it is (cosine, −1 to 1), and its adapter, if it has one."""
+    """A task of the library, how like the given one it is (cosine, −1 to 1), and its adapter, if it has one.
+
+    `left_out`: the demonstration, counted from 0, whose example alone was compared; None: the whole task was.
+    """
 
     task: Task
     similarity: float
     adapter: Adapter | None = None
+    left_out: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's id and, of an example, where its file has what is asked for."""
+        return self.task.id if self.left_out is None else f"{self.task.id} train[{self.left_out}]"
 
 
 Nearest: TypeAlias = Callable[[Task], tuple[Near, ...]]
-"""The tasks most like a given one, the most alike first."""
+"""The tasks, or single examples of tasks, most like a given one, the most alike first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
     """A library as it is in memory.
 
-    `vectors`: by kind, float32 [tasks, numbers], each row of length 1 or 0. `lora`: what `lora` says of its recipe.
+    `vectors`: by kind, float32 [tasks or, of `gradients`, examples; numbers], each row of length 1 or 0. `lora`: what
+    `lora` says of its recipe. `examples`: of each row of the gradients, the place of its task and what is left out.
     """
 
     tasks: tuple[Task, ...]
     vectors: Mapping[str, Vector]
     adapters: Mapping[str, Adapter]
     lora: Mapping[str, Any]
+    examples: tuple[tuple[int, int], ...] = ()
 
     def nearest(self, task: Task, vector: Vector, kind: str, count: int) -> tuple[Near, ...]:
-        """At most `count` tasks, the most alike first; those as much alike by id. ValueError: another kind's vector."""
+        """At most `count` tasks or, by gradients, as many examples as so many tasks of the library have on average.
+
+        The most alike first; those as much alike by id, and those of one task in its order. `vector`: float32
+        [numbers], as `together` makes it. ValueError: another kind's. Source of the examples: arXiv 2402.04333.
+        """
         known = self.vectors[kind]
         if vector.shape != known.shape[1:]:
             raise ValueError(f"a vector of {vector.shape} for {kind}: expected {known.shape[1:]}")
         alike = known @ unit(vector)
+        rows: Sequence[tuple[int, int | None]] = [(n, None) for n in range(len(self.tasks))]
+        if kind == "gradients":
+            rows, count = self.examples, math.ceil(count * len(self.examples) / len(self.tasks))
         own = _shown(task)
-        places = sorted(range(len(self.tasks)), key=lambda n: (-float(alike[n]), self.tasks[n].id))
-        others = [n for n in places if self.tasks[n].id != task.id and not own & _shown(self.tasks[n])]
-        return tuple(Near(self.tasks[n], float(alike[n]), self.adapters.get(self.tasks[n].id)) for n in others[:count])
+        foreign = [other.id != task.id and not own & _shown(other) for other in self.tasks]
+        found = [
+            Near(self.tasks[n], float(like), self.adapters.get(self.tasks[n].id), left_out)
+            for (n, left_out), like in zip(rows, alike, strict=True)
+            if foreign[n]
+        ]
+        return tuple(sorted(found, key=lambda near: (-near.similarity, near.task.id, near.left_out or 0))[:count])
+
+
+def together(vectors: Vector, kind: str) -> Vector:
+    """What a task is, float32 [numbers], by those of its examples, [examples, numbers]; of any length, 0 where none is.
+
+    Of gradients, whose lengths fall as examples grow, each counts alike (arXiv 2402.04333).
+    """
+    made: Vector = (unit(vectors) if kind == "gradients" else vectors).sum(0) / max(1, len(vectors))
+    return made
 
 
 def unit(vector: Vector) -> Vector:
@@ -89,15 +124,24 @@ def lora(recipe: TrainRecipe) -> dict[str, Any]:
     return given | {"targets": sorted(recipe.targets)}
 
 
-def save(folder: Path, task_set: TaskSet, vectors: Mapping[str, Vector], weights: str, recipe: TrainRecipe) -> None:
+def save(
+    folder: Path,
+    task_set: TaskSet,
+    vectors: Mapping[str, Vector],
+    weights: str,
+    recipe: TrainRecipe,
+    examples: Sequence[tuple[int, int]] = (),
+) -> None:
     """Write a library without adapters.
 
-    `vectors`: a row a task; `weights`: the sha256 of those they were made with, `recipe`: whose gradients they are.
+    `vectors`, `examples`: as a `Neighbourhood` has them, but of any length; `weights`: the sha256 of those they were
+    made with, `recipe`: whose gradients they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHALLENGES).write_text(record.challenges(task_set))
     arrays: dict[str, Any] = {kind: unit(np.asarray(made, dtype=np.float32)) for kind, made in vectors.items()}
     said: dict[str, Any] = {IDS: [task.id for task in task_set.tasks], WEIGHTS: weights, LORA: json.dumps(lora(recipe))}
+    said[EXAMPLES] = np.array(examples, dtype=np.int64).reshape(-1, 2)
     np.savez(folder / VECTORS, **arrays, **said)
 
 
@@ -108,9 +152,10 @@ def load(folder: Path, weights: str) -> Neighbourhood:
         raise BadInput(f"no library of tasks in {folder}: expected {VECTORS}; make one with python -m solver.collect")
     try:
         with np.load(path, allow_pickle=False) as file:
-            vectors = {kind: file[kind] for kind in file.files if kind not in (IDS, WEIGHTS, LORA)}
+            vectors = {kind: file[kind] for kind in file.files if kind in LIKENESSES}
             made_with, ids = str(file[WEIGHTS]), [str(i) for i in file[IDS]]
             of_recipe = json.loads(str(file[LORA]))
+            examples = tuple((int(place), int(left_out)) for place, left_out in file[EXAMPLES])
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise BadInput(
             f"{path} cannot be read ({error}): expected what python -m solver.collect wrote; run it again"
@@ -127,7 +172,7 @@ def load(folder: Path, weights: str) -> Neighbourhood:
     said = {WEIGHTS: weights, **of_recipe}
     whole = {i: path.resolve() for i, path in paths.items() if made(path).items() >= said.items()}
     adapters = {i: Adapter(f"library-{i}", path) for i, path in whole.items()}
-    return Neighbourhood(tuple(known[i] for i in ids), vectors, adapters, of_recipe)
+    return Neighbourhood(tuple(known[i] for i in ids), vectors, adapters, of_recipe, examples)
 
 
 def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe, most: int) -> None:

@@ -6,6 +6,7 @@ Law: whatever fails for one task, the others are answered; a candidate is always
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -36,7 +37,7 @@ from solver.core import (
     out_of_memory,
     seed_for,
 )
-from solver.examples import build, fallback, joint
+from solver.examples import build, fallback, in_turns, joint
 from solver.formats import GRID
 from solver.neighbours import Near, Nearest
 
@@ -137,7 +138,8 @@ def borrow(item: Work, adapter: Adapter | None, config: Config) -> None:
 def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline) -> None:
     """Find each task's nearest others, and whether the nearest one's adapter is a start, or will do as it is.
 
-    Where that fails, or there is no time for it, the task learns from itself alone, and the notes say so.
+    The notes name those it learns from. Where that fails, or there is no time for it, the task learns from itself
+    alone, and the notes say so.
     """
     for item in work:
         started = now()
@@ -150,17 +152,23 @@ def consult(work: Sequence[Work], near: Nearest, config: Config, stop: Deadline)
                 raise
             item.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
         item.seconds["compare"] = now() - started
-        first = item.near[0] if item.near else None
-        if first is None or first.similarity < min(config.near.warm, config.near.outright):
-            continue
-        if first.adapter is None:
-            item.notes.append(f"{first.task.id} is alike enough (likeness {first.similarity:.3f}), but has no adapter")
-        elif first.similarity >= config.near.outright:
-            item.adapter, item.outright = first.adapter, True
-            item.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
-        else:
-            item.start = first.adapter
-            item.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
+        if item.near and item.near[0].similarity >= min(config.near.warm, config.near.outright):
+            reuse(item, item.near[0], config)
+        if item.near and config.near.count and not item.outright:
+            named = ", ".join(f"{other.name} {other.similarity:.3f}" for other in item.near)
+            item.notes.append(f"nearest, with likeness: {named}")
+
+
+def reuse(item: Work, first: Near, config: Config) -> None:
+    """Have a task start from the adapter of another that is alike enough, or be answered with it."""
+    if first.adapter is None:
+        item.notes.append(f"{first.task.id} is alike enough (likeness {first.similarity:.3f}), but has no adapter")
+    elif first.similarity >= config.near.outright:
+        item.adapter, item.outright = first.adapter, True
+        item.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
+    else:
+        item.start = first.adapter
+        item.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
 
 
 def teach(
@@ -221,12 +229,17 @@ def learn_together(group: Sequence[Work], number: int, trainer: Any, config: Con
 
 
 def lesson(item: Work, number: int, config: Config) -> Lesson:
-    """What the task's adapter is trained on. Building it takes less than a hundredth of what training on it does."""
+    """What the task's adapter is trained on. Building it takes less than a hundredth of what training on it does.
+
+    Each of the nearest has an equal part in as many examples as the recipe has.
+    """
     name = item.task.id if number == ADAPTER else f"{item.task.id}-{number}"
     examples = build(item.task, config.train, item.seed, config.engine.context, item.format)
-    others = [other.task for other in item.near[: config.near.count]]
-    if others:
-        theirs = joint(others, config.train, item.seed, config.engine.context, item.format)
+    if item.near and config.near.count:
+        some = replace(config.train, examples=math.ceil(config.train.examples / len(item.near)))
+        theirs = in_turns(
+            build(near.task, some, item.seed, config.engine.context, item.format, near.left_out) for near in item.near
+        )
         if not theirs and NONE_FIT not in item.notes:
             item.notes.append(NONE_FIT)
         examples = mixed(examples, theirs, config.near.share, config.train.examples)

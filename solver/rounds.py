@@ -33,8 +33,8 @@ class RestingTrainer(Trainer, Resting, Protocol):
         """An adapter for each lesson, side by side."""
         ...
 
-    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
-        """What the examples are to the base model, for comparing tasks."""
+    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """What each example is to the base model, [examples, numbers], for comparing tasks."""
         ...
 
     @property
@@ -75,10 +75,10 @@ class InTurns:
         self._take_the_card()
         return self.trainer.train_together(lessons, stop)
 
-    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
         """The trainer's own, with the engine at rest."""
         self._take_the_card()
-        return self.trainer.vector(examples, kind)
+        return self.trainer.vectors(examples, kind)
 
     def _take_the_card(self) -> None:
         self.sampler.rest()

@@ -261,14 +261,14 @@ SWITCHES: tuple[Switch, ...] = (
         ),
         (
             "gradients",
-            "they are alike in how they change an adapter",
-            _ALIKE,
+            "single examples of them are, in how they change an adapter, and are chosen one by one",
+            f"{_NEAR}by_gradients_the_examples_most_aligned_with_the_task_are_chosen_whosever_they_are",
         ),
     ),
     Switch(
         "near.count",
         None,
-        "nearest tasks of `--library` whose demonstrations are trained on, too",
+        "nearest tasks of `--library` whose demonstrations are trained on, too; by gradients, so many tasks' worth",
         "arXiv 2305.18466, test-time training on nearest neighbours",
         f"{_NEAR}examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own",
     ),

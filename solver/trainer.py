@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,20 +229,22 @@ class LoraTrainer:
         sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
         return sums / counts
 
-    def vector(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
-        """What these examples are to the base model, float32 [numbers], for comparing tasks (`neighbours`).
+    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """What each example is to the base model, float32 [examples, numbers], for comparing tasks (`neighbours`).
 
         `states`: its last hidden state, the mean over the wanted tokens. `gradients`: how an adapter would be changed
-        by them at its start, which is the same for all, folded into `FOLDED` numbers whose inner products are, on
-        average, those of the gradients (a count sketch, arXiv 0902.2206; LESS, arXiv 2402.04333, projects at random).
+        by the example at its start, which is the same for all, folded into `FOLDED` numbers whose inner products are,
+        on average, those of the gradients (a count sketch, arXiv 0902.2206; LESS, arXiv 2402.04333, projects at
+        random, too).
         """
         self._begin()
         self.adapters.draw(0, seed_for(0, kind, "vector"))
-        total = torch.zeros(self.adapters.grads.shape[1] if kind == "gradients" else self.model.config.hidden_size)
-        for example in examples:
-            total += self._gradients(example) if kind == "gradients" else self._state(example)
+        made = torch.zeros(len(examples), FOLDED if kind == "gradients" else self.model.config.hidden_size)
+        fold = folding(self.adapters.grads.shape[1]) if kind == "gradients" else None
+        for row, example in zip(made, examples, strict=True):
+            row.copy_(fold(self._gradients(example)) if fold else self._state(example))
         self.adapters.grads.zero_()
-        found: NDArray[np.float32] = (folded(total) if kind == "gradients" else total).numpy()
+        found: NDArray[np.float32] = made.numpy()
         return found
 
     def _gradients(self, example: Example) -> Tensor:
@@ -309,12 +311,15 @@ class LoraTrainer:
                 torch.cuda.empty_cache()
 
 
-def folded(numbers: Tensor, size: int = FOLDED) -> Tensor:
-    """Each number with a sign of its own added to one of `size` places, drawn once for all; float32 [size]."""
+def folding(count: int, size: int = FOLDED) -> Callable[[Tensor], Tensor]:
+    """What makes float32 [size] of `count` numbers: each is added, with a sign of its own, to one of the places.
+
+    Signs and places are the same every time.
+    """
     generator = torch.Generator().manual_seed(seed_for(0, "gradients", "folding"))
-    places = torch.randint(size, numbers.shape, generator=generator)
-    signs = torch.randint(2, numbers.shape, generator=generator) * 2 - 1
-    return torch.zeros(size).index_add_(0, places, numbers * signs)
+    places = torch.randint(size, (count,), generator=generator)
+    signs = torch.randint(2, (count,), generator=generator) * 2 - 1
+    return lambda numbers: torch.zeros(size).index_add_(0, places, numbers.float() * signs)
 
 
 def piecewise_loss(head: Any, hidden: Tensor, targets: Tensor) -> Tensor:

@@ -122,7 +122,8 @@ def finder(trainer: Any, config: settings.Config, weights: Path, format: Format)
 
     def nearest(task: Task) -> tuple[Near, ...]:
         if task.id not in known:
-            vector = trainer.vector(plain(task, config.engine.context, format), wanted.by)
+            examples = list(plain(task, config.engine.context, format).values())
+            vector = neighbours.together(trainer.vectors(examples, wanted.by), wanted.by)
             known[task.id] = library.nearest(task, vector, wanted.by, max(1, wanted.count))
         return known[task.id]
 

@@ -19,7 +19,7 @@ from solver import ablate, answers, neighbours, pool, record
 from solver.checkpoint import SHIPPED, check
 from solver.cli import Plan, fingerprint
 from solver.clock import Deadline
-from solver.config import LIKENESSES, PRESETS, NearSettings
+from solver.config import PRESETS, NearSettings
 from solver.core import Candidate, Grid, Task, View
 from solver.examples import build
 from solver.pretrain.train import Recipe
@@ -257,7 +257,7 @@ def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupt
 
 
 def test_a_variant_that_learns_from_no_other_tasks_is_the_same_with_a_library_and_without(files, tmp_path):
-    vectors = {kind: np.eye(2, 3, dtype=np.float32) for kind in LIKENESSES}
+    vectors = {"states": np.eye(2, 3, dtype=np.float32)}
     neighbours.save(tmp_path / "library", task_set(TASKS[:2]), vectors, check(SHIPPED).sha256, PRESETS["cpu"].train)
     assert ablate.main([*files, "--variants", "full"]) == 0
     assert ablate.main([*files, "--library", str(tmp_path / "library"), "--variants", "full", "nearest"]) == 0

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from solver import augment, formats
 from solver.config import FORMS, LOSSES, SIDES, TRANSFORMATIONS, DataRecipe, TrainRecipe
 from solver.core import COLOURS, MAX_SIDE, Example, Grid, Pair, Task, View, same
-from solver.examples import build, fallback, joint, leave_one_out, to_example
+from solver.examples import build, fallback, joint, leave_one_out, plain, to_example
 from solver.transformations import VARIANTS
 
 ROOM = 6144  # tokens: the context the engine is given by default
@@ -358,6 +358,32 @@ def test_every_recipe_makes_250_examples_of_a_large_task_in_half_a_second(data, 
     examples = made_of(task, data, 250, room=8192)
     assert time.process_time() - started < 0.5
     assert len(examples) == 250
+
+
+@pytest.mark.parametrize("data", RECIPES[::9], ids=lambda d: d.form)
+@pytest.mark.parametrize("left_out", [0, 2])
+def test_one_demonstration_alone_can_be_the_one_asked_for(data, left_out):
+    data = replace(data, transformations=("order",), leave_two_out=data.leave_two_out)
+    examples = build(FOUR, TrainRecipe(examples=20, data=data), 0, ROOM, left_out=left_out)
+    shown = shown_in(FOUR, examples)
+    assert {each[-1] for each in shown} == {left_out}
+    sizes = {"end-to-end": {1}, "leave-one-out": {3, 4}, "shuffled": {4}}[data.form]
+    assert {len(each) for each in shown} <= sizes
+    assert len({tuple(each) for each in shown}) == len(shown) or data.form != "leave-one-out"
+
+
+def test_under_one_demonstration_left_out_every_dihedral_comes_as_often_as_others():
+    data = DataRecipe(transformations=("dihedral",), leave_two_out=False)
+    examples = build(FOUR, TrainRecipe(examples=16, data=data), 0, ROOM, left_out=1)
+    assert set(Counter(e.tokens.tobytes() for e in examples).values()) == {2}
+
+
+def test_tasks_are_compared_by_each_demonstration_after_the_others_that_fits():
+    examples = plain(FOUR, ROOM)
+    assert shown_in(FOUR, list(examples.values())) == [[1, 2, 3, 0], [0, 2, 3, 1], [0, 1, 3, 2], [0, 1, 2, 3]]
+    assert list(examples) == [0, 1, 2, 3]
+    large = random_task([(2, 2), (30, 30), (3, 2)])
+    assert list(plain(large, 200)) == [0, 2]
 
 
 def test_joint_examples_are_those_of_each_task_in_turn():

@@ -19,17 +19,18 @@ from solver import ablate, checkpoint, cli, collect, neighbours, pipeline, worke
 from solver.checkpoint import ADAPTER_FILE
 from solver.clock import Deadline
 from solver.config import EMBEDDINGS, LIKENESSES, PRESETS, TARGETS, Config, EngineSettings, NearSettings, TrainRecipe
-from solver.core import ADAPTER, Adapter, Task
+from solver.core import ADAPTER, Adapter, Example, Task
 from solver.examples import build, joint, plain
 from solver.formats import GRID
 from solver.neighbours import Near, Neighbourhood, lora
-from solver.tasks import BadInput
-from solver.trainer import FOLDED, LoraTrainer, folded
+from solver.tasks import BadInput, load_split
+from solver.trainer import FOLDED, LoraTrainer, folding
 from tests import runs
 
 A, B, C, D = (random_task([(2, 2), (3, 2)], seed, name) for seed, name in enumerate("abcd"))
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
 FOUR = np.concatenate([VECTORS, [[0.8, 0.6]]]).astype(np.float32)
+EXAMPLES = ((0, 0), (0, 1), (1, 1), (2, 0))  # (task, left out)
 RECIPE = TrainRecipe(steps=3, examples=6)
 CONFIG = Config(views=4, train=RECIPE, engine=EngineSettings(context=1024))
 
@@ -54,13 +55,42 @@ def test_a_task_is_never_its_own_neighbour_nor_is_one_that_shares_a_demonstratio
     assert nearest(other_name, 1, 0) == ["a", "c"]
 
 
+def by_gradients(task: Task, *vector: float, count: int) -> list[tuple[str, float]]:
+    """Of a library of three tasks, with six examples in the order of their rows."""
+    examples = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
+    rows = np.array([[1, 0], [0, 1], [0.6, 0.8], [1, 0], [0, 1], [-1, 0]], np.float32)
+    made = Neighbourhood((A, B, C), {"gradients": rows}, {}, lora(CONFIG.train), examples)
+    found = made.nearest(task, np.array(vector, np.float32), "gradients", count)
+    assert all(n.name == f"{n.task.id} train[{n.left_out}]" for n in found)
+    return [(f"{n.task.id}{n.left_out}", round(n.similarity, 3)) for n in found]
+
+
+def test_by_gradients_the_examples_most_aligned_with_the_task_are_chosen_whosever_they_are():
+    assert by_gradients(MIRROR, 5, 0, count=1) == [("a0", 1.0), ("b1", 1.0)]  # two: as many as a task has on average
+    assert by_gradients(MIRROR, 0, 1, count=2) == [("a1", 1.0), ("c0", 1.0), ("b0", 0.8), ("a0", 0.0)]
+    assert len(by_gradients(MIRROR, 0, 1, count=9)) == 6
+
+
+def test_by_gradients_no_example_is_the_task_s_own_or_a_sharing_task_s():
+    other_name = Task("other", (MIRROR.demonstrations[0], B.demonstrations[1]), B.tests)
+    assert by_gradients(A, 1, 0, count=3) == [("b1", 1.0), ("b0", 0.6), ("c0", 0.0), ("c1", -1.0)]
+    assert [name for name, _ in by_gradients(other_name, 1, 0, count=3)] == ["a0", "a1", "c0", "c1"]
+
+
+def test_a_task_is_the_mean_of_its_examples_of_which_each_gradient_counts_alike():
+    rows = np.array([[3, 4], [0, 100]], np.float32)
+    assert np.allclose(neighbours.together(rows, "states"), [1.5, 52])
+    assert np.allclose(neighbours.together(rows, "gradients"), [0.3, 0.9])
+    assert neighbours.together(rows[:0], "gradients").tolist() == [0, 0]
+
+
 def test_a_vector_of_another_kind_is_refused():
     with pytest.raises(ValueError, match=r"a vector of \(3,\) for states: expected \(2,\)"):
         nearest(MIRROR, 1, 2, 3)
 
 
 def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(tmp_path):
-    neighbours.save(tmp_path, task_set([A, B, C, D]), {"states": FOUR * 3, "gradients": FOUR}, "f00d", RECIPE)
+    neighbours.save(tmp_path, task_set([A, B, C, D]), {"states": FOUR * 3, "gradients": FOUR}, "f00d", RECIPE, EXAMPLES)
     other = replace(RECIPE, rank=64)
     for name, made_with, recipe in (
         ("a", "f00d", RECIPE),
@@ -78,6 +108,8 @@ def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(t
     assert [task.id for task in found.tasks] == ["a", "b", "c", "d"]
     assert found.lora == lora(RECIPE)
     assert np.allclose(found.vectors["states"], FOUR)
+    assert np.allclose(found.vectors["gradients"], FOUR)
+    assert found.examples == EXAMPLES
     assert found.adapters == {"a": Adapter("library-a", (tmp_path / "adapters" / "a").resolve())}
     assert [len(t.demonstrations) for t in found.tasks] == [2, 2, 2, 2]
     assert np.array_equal(found.tasks[1].demonstrations[1].output, B.demonstrations[1].output)
@@ -95,6 +127,15 @@ def test_a_folder_without_a_library_or_one_of_other_weights_is_refused(tmp_path)
     (tmp_path / "vectors.npz").write_bytes((tmp_path / "vectors.npz").read_bytes()[:100])
     with pytest.raises(BadInput, match=r"vectors\.npz cannot be read"):
         neighbours.load(tmp_path, "f00d" * 16)
+
+
+def test_a_library_that_does_not_say_whose_its_gradients_are_is_refused(tmp_path):
+    neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, "f00d", RECIPE)
+    with np.load(tmp_path / "vectors.npz") as file:
+        older = {name: file[name] for name in file.files if name != "examples"}
+    np.savez(tmp_path / "vectors.npz", **older)
+    with pytest.raises(BadInput, match=r"examples.*: expected what python -m solver\.collect wrote; run it again"):
+        neighbours.load(tmp_path, "f00d")
 
 
 def test_a_library_s_hash_changes_with_all_it_holds(tmp_path):
@@ -219,7 +260,7 @@ def test_a_library_without_adapters_is_refused_where_they_are_wanted(tmp_path, a
 
 def solve(near: NearSettings, similarity: float = 0.9, adapter: Adapter | None = None, config: Config = CONFIG):
     trainer, sampler, config = FakeTrainer(), FakeSampler(), replace(config, near=near)
-    found = (Near(STACK, similarity, adapter), Near(A, similarity / 2))
+    found = (Near(STACK, similarity, adapter), Near(A, similarity / 2))[: max(1, near.count)]
     results = pipeline.solve(
         [MIRROR],
         ADAPTER,
@@ -248,6 +289,32 @@ def test_examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own():
 def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, others):
     _, trainer, _ = solve(NearSettings("folder", count=count, share=1.0))
     assert texts(trainer.calls[0][1]) == texts(joint(others, CONFIG.train, 0, 1024))[:6]
+
+
+def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
+    config = replace(CONFIG, near=NearSettings("folder", count=1, by="gradients", share=1.0))
+    item = pipeline.Work(MIRROR, 0, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
+    theirs = [build(task, CONFIG.train, 0, 1024, GRID, n) for task, n in ((STACK, 1), (A, 0))]
+    made = texts(pipeline.lesson(item, ADAPTER, config).examples)
+    assert made == texts(x for pair in zip(*theirs, strict=True) for x in pair)[:6]
+
+
+@pytest.mark.parametrize(
+    ("left_outs", "expected"),
+    [((None, None), "stack 0.900, a 0.450"), ((1, 0), "stack train[1] 0.900, a train[0] 0.450")],
+)
+def test_the_notes_name_those_learnt_from_and_how_alike_they_are(left_outs, expected):
+    found = tuple(Near(t, s, None, n) for t, s, n in zip((STACK, A), (0.9, 0.45), left_outs, strict=True))
+    config = replace(CONFIG, near=NearSettings("folder", count=2))
+    work = [pipeline.Work(MIRROR, 0)]
+    pipeline.consult(work, lambda task: found, config, Deadline.after(9.0, FakeClock()))
+    assert work[0].notes == [f"nearest, with likeness: {expected}"]
+
+
+def test_the_notes_name_none_where_nothing_is_trained():
+    given = Adapter("library-stack", Path("library"))
+    result, _, _ = solve(NearSettings("folder", count=2, outright=0.8), 0.8, given)
+    assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
 
 
 def test_a_share_of_the_examples_is_the_nearest_tasks():
@@ -295,21 +362,22 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
     assert result.steps == 0
 
 
-@pytest.mark.parametrize(("by", "expected"), [("states", ["a", "b"]), ("gradients", ["c", "b"])])
+@pytest.mark.parametrize(("by", "expected"), [("states", ["a", "b"]), ("gradients", ["b train[1]", "a train[1]"])])
 def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, expected):
-    neighbours.save(tmp_path, task_set([A, B, C]), {"states": VECTORS, "gradients": VECTORS[::-1]}, "f00d", RECIPE)
+    vectors = {"states": VECTORS, "gradients": VECTORS[::-1]}
+    neighbours.save(tmp_path, task_set([A, B, C]), vectors, "f00d", RECIPE, ((0, 0), (0, 1), (1, 1)))
     monkeypatch.setattr(worker, "check", lambda *_: SimpleNamespace(sha256="f00d"))
     asked = []
 
-    def vector(examples, kind):
+    def vectors(examples, kind):
         asked.append((texts(examples), kind))
-        return VECTORS[0]
+        return VECTORS[:1]
 
     config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
-    near = worker.finder(SimpleNamespace(vector=vector), config, Path("weights"), GRID)
-    assert [other.task.id for other in near(MIRROR)] == expected
+    near = worker.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
+    assert [other.name for other in near(MIRROR)] == expected
     assert near(MIRROR) is near(MIRROR)  # further rounds ask again
-    assert asked == [(texts(plain(MIRROR, 1024)), by)]
+    assert asked == [(texts(plain(MIRROR, 1024).values()), by)]
     assert worker.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
 
 
@@ -373,6 +441,10 @@ def test_a_variant_that_learns_from_others_changes_nothing_else_and_needs_a_libr
 # ---- vectors, by a tiny model ----------------------------------------------------------------------------------------
 
 
+def shown(task: Task) -> list[Example]:
+    return list(plain(task, 1024).values())
+
+
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory) -> LoraTrainer:
     path = tmp_path_factory.mktemp("weights")
@@ -381,41 +453,54 @@ def trainer(tmp_path_factory) -> LoraTrainer:
 
 
 def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
-    examples = plain(MIRROR, 1024)
+    examples = shown(MIRROR)
     assert len(examples) == len(MIRROR.demonstrations)
     trainer.train("before", examples, 0, FakeStop())  # leaves nothing behind
     trainer.adapters.start()
     trainer.adapters.draw(0, 1)  # B is zero: the base model
     with torch.no_grad():
-        wanted = torch.zeros(trainer.model.config.hidden_size)
+        wanted = []
         for example in examples:
             tokens = torch.from_numpy(example.tokens[:-1]).long()[None]
             trainer.adapters.rows = {tokens.numel(): ((0, tokens.numel()),)}
             hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
-            wanted += hidden[torch.from_numpy(example.loss[1:])].float().mean(0)
-    assert np.allclose(trainer.vector(examples, "states"), wanted.numpy(), atol=2e-2 * float(wanted.abs().max()))
+            wanted.append(hidden[torch.from_numpy(example.loss[1:])].float().mean(0))
+    expected = torch.stack(wanted).numpy()
+    assert np.allclose(trainer.vectors(examples, "states"), expected, atol=2e-2 * float(np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("kind", LIKENESSES)
 def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer, kind):
-    report = trainer.train("one", plain(STACK, 1024), 0, FakeStop())
+    report = trainer.train("one", shown(STACK), 0, FakeStop())
     before = (report.adapter.path / ADAPTER_FILE).read_bytes()
-    first, again, other = (trainer.vector(plain(t, 1024), kind) for t in (MIRROR, MIRROR, STACK))
+    first, again, other = (neighbours.together(trainer.vectors(shown(t), kind), kind) for t in (MIRROR, MIRROR, STACK))
     assert first.dtype == np.float32
     assert np.array_equal(first, again)
     assert np.linalg.norm(first) > 0
     assert float(neighbours.unit(first) @ neighbours.unit(other)) < 0.999
-    report = trainer.train("one", plain(STACK, 1024), 0, FakeStop())
+    report = trainer.train("one", shown(STACK), 0, FakeStop())
     assert (report.adapter.path / ADAPTER_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", LIKENESSES)
-def test_the_vector_of_several_examples_is_the_sum_of_theirs(trainer, kind):
-    examples = plain(STACK, 1024)
-    parts = [trainer.vector([example], kind) for example in examples]
+def test_the_vector_of_an_example_is_the_same_whatever_else_is_asked(trainer, kind):
+    examples = shown(STACK)
+    parts = np.concatenate([trainer.vectors([example], kind) for example in examples])
     assert len(parts) > 1
-    assert np.allclose(trainer.vector(examples, kind), sum(parts), atol=1e-5 * float(np.abs(sum(parts)).max()))
-    assert not trainer.vector([], kind).any()
+    assert np.allclose(trainer.vectors(examples, kind), parts, atol=1e-5 * float(np.abs(parts).max()))
+    assert trainer.vectors([], kind).shape == (0, parts.shape[1])
+    assert np.linalg.norm(parts[0] - parts[1]) > 0
+
+
+def test_a_task_s_own_examples_are_those_most_aligned_with_it(trainer):
+    """The library has them under other tasks' names and demonstrations, as its own would be passed over."""
+    rows = {t: trainer.vectors(shown(t), "gradients") for t in (MIRROR, STACK)}
+    examples = [(place, n) for place, t in enumerate(rows) for n in range(len(t.demonstrations))]
+    vectors = {"gradients": neighbours.unit(np.concatenate(list(rows.values())))}
+    strangers = (Task("one", A.demonstrations, A.tests), Task("two", B.demonstrations, B.tests))
+    made = Neighbourhood(strangers, vectors, {}, lora(RECIPE), tuple(examples))
+    for name, t in (("one", MIRROR), ("two", STACK)):
+        assert made.nearest(t, neighbours.together(rows[t], "gradients"), "gradients", 1)[0].task.id == name
 
 
 def test_folded_gradients_keep_their_inner_products_nearly():
@@ -423,8 +508,9 @@ def test_folded_gradients_keep_their_inner_products_nearly():
     a = torch.randn(50_000, generator=generator)
     b = a + torch.randn(50_000, generator=generator)
     c = torch.randn(50_000, generator=generator)
-    cosines = [float(torch.cosine_similarity(folded(a), folded(x), dim=0)) for x in (b, c)]
-    assert folded(a).shape == (FOLDED,)
+    fold, again = folding(50_000), folding(50_000)
+    cosines = [float(torch.cosine_similarity(fold(a), again(x), dim=0)) for x in (b, c)]
+    assert fold(a).shape == (FOLDED,)
     assert cosines == pytest.approx([2**-0.5, 0.0], abs=0.12)
 
 
@@ -441,6 +527,8 @@ def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
     found = neighbours.load(tmp_path, checkpoint.check(checkpoint.SHIPPED).sha256)
     assert sorted(found.vectors) == sorted(LIKENESSES)
     assert [t.id for t in found.tasks] == [MIRROR.id, STACK.id]
+    assert found.examples == tuple((n, i) for n, t in enumerate((MIRROR, STACK)) for i in range(len(t.demonstrations)))
+    assert np.allclose(np.linalg.norm(found.vectors["gradients"], axis=1), np.ones(len(found.examples)))
     assert len(found.adapters) == 2
     assert capsys.readouterr().out.count("1 steps") == 2
     assert found.lora == lora(TrainRecipe())
@@ -459,3 +547,18 @@ def test_a_library_is_made_used_and_gone_on_with(tmp_path, capsys):
 def test_a_set_that_is_not_there_is_one_line(tmp_path, capsys):
     assert collect.main(["--tasks", "nowhere", "--output", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_tasks_of_another_split_are_left_out(tmp_path, capsys):
+    given, held_out = load_split("arc1-training"), load_split("held-out").tests
+    ids = collect.kept(given, "held-out")
+    assert len(ids) == len(given.tests) - len(held_out)
+    assert not held_out.keys() & set(ids)
+    assert collect.kept(given, None) is None
+    assert collect.main(["--tasks", "held-out", "--without", "arc1-training", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --without arc1-training leaves none of the {len(held_out)} tasks of held-out: expected at least one; "
+        "name another split or leave it out\n"
+    )
+    assert collect.main(["--tasks", "held-out", "--without", "nowhere", "--output", str(tmp_path)]) == 2
+    assert "nowhere" in capsys.readouterr().err

@@ -47,7 +47,7 @@ class MovingTrainer(FakeTrainer):
         assert self.card.on == {"trainer"}
         return [f"report of {lesson}" for lesson in lessons]
 
-    def vector(self, examples, kind):
+    def vectors(self, examples, kind):
         assert self.card.on == {"trainer"}
         return [kind, *examples]
 
@@ -110,7 +110,7 @@ def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypa
 def test_comparing_examples_takes_the_card_as_training_does(pair):
     turns, sampler, _, card = pair
     sampler.wake()
-    assert turns.vector([1], "states") == ["states", 1]
+    assert turns.vectors([1], "states") == ["states", 1]
     assert card.on == {"trainer"}
 
 

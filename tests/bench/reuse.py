@@ -62,7 +62,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     known = neighbours.load(library, checkpoint.check(weights, "grid").sha256)
     with tempfile.TemporaryDirectory() as folder:
         trainer = LoraTrainer(weights, replace(config.train, steps=steps), Path(folder), CONTEXT)
-        vector = trainer.vector(plain(task, CONTEXT), kind)
+        vector = neighbours.together(trainer.vectors(list(plain(task, CONTEXT).values()), kind), kind)
         others = known.nearest(task, vector, kind, len(known.tasks))
         near = next(other for other in others if other.adapter is not None)
         examples = build(task, config.train, config.seed, CONTEXT)
@@ -101,7 +101,7 @@ def table(found: Sequence[Read], parts: int) -> str:
 def gap(differences: Sequence[float]) -> str:
     """The mean and its standard error."""
     error = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
-    return f"{statistics.fmean(differences):+.4f} ± {error:.4f}"
+    return f"{round(statistics.fmean(differences), 4) + 0.0:+.4f} ± {error:.4f}"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
