@@ -158,7 +158,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "shared_share",
         None,
-        "of the time limit for shared adapters, where `train.scope` has them",
+        "of the time limit at most for shared adapters, where `train.scope` has them",
         "this project",
         "test_config.py::test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks",
     ),
