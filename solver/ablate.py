@@ -34,6 +34,7 @@ from solver.config import (
     require,
     require_machine,
 )
+from solver.core import ADAPTER
 from solver.run import Run
 from solver.tasks import BadInput
 from solver.vote import RULES, VOTE_WORTH
@@ -74,7 +75,8 @@ def searching(rule: str, views: int = 0) -> Callable[[Config], Config]:
 def sampled(config: Config) -> Config:
     """As many replies, but drawn at temperature 1, several from each view, of which there are fewer."""
     search = replace(config.search, p_min=0.0, temperature=1.0, samples=DRAWN)
-    return replace(config, views=max(1, config.views // DRAWN), search=search)
+    views = max(1, config.views // DRAWN)
+    return replace(config, views=views, orders=min(config.orders, views), search=search)
 
 
 def nearing(**settings: Any) -> Callable[[Config], Config]:
@@ -100,7 +102,7 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "input-only": _data(sides="input"),
     "output-only": _data(sides="output"),
     "greedy-flat": lambda c: replace(c, rule="flat", search=replace(c.search, p_min=0.0)),
-    "identity": lambda c: replace(c, views=1, quick_views=min(1, c.quick_views)),
+    "identity": lambda c: replace(c, views=1, orders=1, quick_views=min(1, c.quick_views)),
     "two-orders": lambda c: replace(c, orders=2),
     "temperature": sampled,
     "search-flat": searching("flat"),
@@ -118,8 +120,8 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
     "nearest": nearing(count=NEAREST),
     "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
     "nearest-alone": nearing(count=NEAREST, share=1.0),
-    "warm": nearing(warm=-1.0),
-    "outright": nearing(outright=-1.0),
+    "warm": nearing(warm=-1.0, outright=NEVER),
+    "outright": nearing(outright=-1.0, warm=NEVER, count=0),
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
 """Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones
@@ -225,7 +227,24 @@ def read(plan: Plan) -> Answered:
     for (task_id, _), of_round in spent.items():
         seconds[task_id] += of_round
     written = json.loads(plan.output.read_text())
-    return Answered(plan.output.stem, written, replay.candidates_of(recorded), seconds)
+    steps = trained(recorded, plan.config.train.scope)
+    return Answered(plan.output.stem, written, replay.candidates_of(recorded), seconds, steps)
+
+
+def trained(recorded: record.Recorded, scope: str) -> dict[str, int]:
+    """Tasks that were answered with an adapter trained in the run → its steps; of several, the one trained longest.
+
+    A shared adapter serves all its tasks as it is, but is only a start where the scope has each train its own.
+    """
+    made = [m for m in recorded.of_kind("shared") if scope == "shared" and m["adapter"] is not None]
+    common = {task_id: m["steps"] for m in made for task_id in m["task_ids"]}
+    steps: dict[str, int] = {}
+    for message in recorded.of_kind("result"):
+        task_id = message["task_id"]
+        own = common.get(task_id, message.get("steps", 0))
+        if message["round"] >= ADAPTER and own:
+            steps[task_id] = max(own, steps.get(task_id, 0))
+    return steps
 
 
 def minutes(plan: Plan) -> float:

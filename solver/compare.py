@@ -1,44 +1,58 @@
-"""Variants of the method compared output by output: the paired test, what their candidates hold, the tables.
+"""Variants of the method compared, output by output and task by task: paired tests, what they found, the tables.
 
 Knows nothing of runs, files or models. Laws: every row of a table is over the same outputs; what a variant has no
-answer for is unsolved, never left out.
+answer for is unsolved, never left out; a variant has found whatever it solved.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from statistics import median
 
 from solver import evaluate
 from solver.core import Grid, same
 from solver.evaluate import mcnemar
 from solver.replay import Candidates
 
-ORACLE = "oracle"  # solved where any candidate is right: what a perfect vote would make of the same candidates
+ORACLE = "oracle"  # solved where an attempt or any candidate is right: what a perfect vote would make of the same run
 Right = Mapping[str, tuple[Grid, ...]]
 """Task id → the right outputs, one a test input."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """What a variant left: its submission, the candidates behind it, seconds of each task in the worker."""
+    """What a variant left: its submission, the candidates behind it, seconds of each task in the worker.
+
+    `steps`: tasks that were answered with an adapter trained in the run → its training steps.
+    """
 
     name: str
     submission: Mapping[str, object]
     candidates: Candidates
     seconds: Mapping[str, float]
+    steps: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant's result: which outputs were solved, in order; outputs with a right candidate; seconds a task."""
+    """One variant's result: which outputs were solved, in order; how many were found; seconds a task.
+
+    `adapters`: tasks that had an adapter. `steps`: the median of those adapters' training steps. `shares`: of each
+    task's outputs, solved.
+    """
 
     name: str
     scores: evaluate.Scores
     solved: tuple[bool, ...]
     found: int
     seconds: float
+    adapters: int = 0
+    steps: float = 0.0
+    shares: tuple[Fraction, ...] = ()
 
 
 def difference(first: tuple[bool, ...], second: tuple[bool, ...]) -> str:
@@ -48,7 +62,32 @@ def difference(first: tuple[bool, ...], second: tuple[bool, ...]) -> str:
     return f"+{gained} −{lost}"
 
 
-def hits(candidates: Candidates, right: Right) -> dict[str, list[bool]]:
+def sign_flip(first: Sequence[Fraction], second: Sequence[Fraction]) -> float:
+    """Exact two-sided p of a paired permutation test of two means, over tasks; 1.0 where nothing differs.
+
+    It is the share of all ways to draw each difference's sign anew whose sum is as far from 0 as the one seen, or
+    farther. Sums are counted, not listed: shares of outputs have few distinct ones.
+    """
+    differences = [b - a for a, b in zip(first, second, strict=True) if a != b]
+    ways = Counter({Fraction(0): 1})
+    for one in differences:
+        drawn: Counter[Fraction] = Counter()
+        for total, count in ways.items():
+            drawn[total + one] += count
+            drawn[total - one] += count
+        ways = drawn
+    seen = abs(sum(differences, Fraction(0)))
+    return sum(count for total, count in ways.items() if abs(total) >= seen) / ways.total()
+
+
+def hits(answered: Answered, right: Right) -> dict[str, list[bool]]:
+    """Whether each output was found: any candidate is right, or an attempt, which may be a placeholder."""
+    solved = {task_id: evaluate.solved_outputs(answered.submission, {task_id: right[task_id]}) for task_id in right}
+    among = among_candidates(answered.candidates, right)
+    return {i: [one or other for one, other in zip(solved[i], among[i], strict=True)] for i in right}
+
+
+def among_candidates(candidates: Candidates, right: Right) -> dict[str, list[bool]]:
     """Whether any candidate of each output is right."""
     return {
         task_id: [
@@ -60,8 +99,8 @@ def hits(candidates: Candidates, right: Right) -> dict[str, list[bool]]:
 
 
 def oracle(full: Answered, right: Right) -> Answered:
-    """The answers a vote that knows the outputs would choose among the candidates. Never written to disk."""
-    found = hits(full.candidates, right)
+    """The answers a vote that knows the outputs would choose of what was found. Never written to disk."""
+    found = hits(full, right)
     chosen = {
         task_id: [{"attempt_1": grid.tolist()} if hit else {} for grid, hit in zip(grids, found[task_id], strict=True)]
         for task_id, grids in right.items()
@@ -71,28 +110,54 @@ def oracle(full: Answered, right: Right) -> Answered:
 
 def row(answered: Answered, right: Right) -> Row:
     """What a variant's answers to these tasks are worth."""
+    steps = [answered.steps[task_id] for task_id in right if task_id in answered.steps]
+    solved = [evaluate.solved_outputs(answered.submission, {task_id: right[task_id]}) for task_id in right]
     return Row(
         name=answered.name,
         scores=evaluate.score(answered.submission, right),
         solved=evaluate.solved_outputs(answered.submission, right),
-        found=sum(map(sum, hits(answered.candidates, right).values())),
+        found=sum(map(sum, hits(answered, right).values())),
         seconds=math.fsum(answered.seconds.get(task_id, 0.0) for task_id in right) / len(right),
+        adapters=len(steps),
+        steps=median(steps) if steps else 0.0,
+        shares=tuple(Fraction(sum(hit), len(hit)) for hit in solved),
     )
 
 
 def table(rows: Sequence[Row], reference: str) -> str:
-    """The rows as Markdown, each compared with the one of that name."""
+    """The rows as Markdown, each compared with the one of that name.
+
+    Per output: how many were gained and lost, and McNemar's exact p. Per task: points of pass@2 gained, and p by
+    `sign_flip`. `adapters` and `steps`: tasks that had an adapter, and the median of its steps.
+    """
     [base] = [one for one in rows if one.name == reference]
-    lines = [f"| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | to {reference} | p |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    heads = (
+        "variant",
+        "outputs solved",
+        "pass@2",
+        "95 % interval",
+        "pass@1",
+        "oracle",
+        "s a task",
+        "adapters",
+        "steps",
+    )
+    compared = (f"outputs to {reference}", "p (per output)", f"pass@2 to {reference}")
+    lines = [f"| {' | '.join((*heads, *compared))} |", "|---" * (len(heads) + len(compared)) + "|"]
     for one in rows:
-        s, first = one.scores, base.solved
-        compared = "| |" if one is base else f"{difference(first, one.solved)} | {mcnemar(first, one.solved):.3f} |"
-        lines.append(
-            f"| {one.name} | {s.outputs_solved} of {s.outputs} | {s.score:.1%} | {s.low:.1%} to {s.high:.1%} "
-            f"| {s.pass_at_1:.1%} | {one.found} of {s.outputs} | {one.seconds:.1f} | {compared}"
-        )
+        s = one.scores
+        cells = [one.name, f"{s.outputs_solved} of {s.outputs}", f"{s.score:.1%}", f"{s.low:.1%} to {s.high:.1%}"]
+        cells += [f"{s.pass_at_1:.1%}", f"{one.found} of {s.outputs}", f"{one.seconds:.1f}"]
+        cells += [f"{one.adapters}", f"{one.steps:g}" if one.adapters else ""]
+        cells += ["", "", ""] if one is base else against(base, one)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def against(base: Row, one: Row) -> list[str]:
+    """A row's cells beside another's: outputs gained and lost, their p, points of pass@2 gained with their own p."""
+    points = f"{100 * (one.scores.score - base.scores.score):+.1f} (p = {sign_flip(base.shares, one.shares):.3f})"
+    return [difference(base.solved, one.solved), f"{mcnemar(base.solved, one.solved):.3f}", points.replace("-", "−")]
 
 
 def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Sequence[str]], reference: str) -> str:

@@ -144,6 +144,11 @@ class TrainRecipe:
         require("learning rate", self.rate, 0 < self.rate < 1, "a number between 0 and 1")
         share = 0 < self.embedding_rate <= 1
         require("share of the learning rate", self.embedding_rate, share, "a share above 0 and at most 1")
+        require("warmup", self.warmup, 0 <= self.warmup <= 1, "a share of the steps from 0 to 1")
+        require("tokens a step", self.tokens, self.tokens >= 1, "at least 1, which is one example a step")
+        require("largest gradient norm", self.clip, self.clip > 0, "more than 0")
+        expected = "16, as whole matrices and heads are trained in 16 bits; or neither `whole` nor `head`, for LoRAs"
+        require("bits", self.bits, self.bits == 16 or not (self.whole or self.head), expected)
         require("examples a task", self.examples, self.examples >= 1, "at least 1")
 
     @property
@@ -252,6 +257,18 @@ class NearSettings:
         require("share of the nearest tasks", self.share, 0 < self.share <= 1, "a share above 0 and at most 1")
         expected = "a folder that python -m solver.collect made, as other tasks are to be learnt from"
         require("library", self.library, bool(self.library) or not self.asked, expected)
+        for name, likeness in (("near.warm", self.warm), ("near.outright", self.outright)):
+            expected = f"a cosine from -1 to 1, or {NEVER:g} for never"
+            require(name, likeness, -1 <= likeness <= 1 or likeness == NEVER, expected)
+        self._refuse_what_would_be_ignored()
+
+    def _refuse_what_would_be_ignored(self) -> None:
+        expected = (
+            f"more than near.warm, {self.warm:g}, as nothing would be trained from there on; or near.warm {NEVER:g}"
+        )
+        require("near.outright", self.outright, self.warm >= NEVER or self.outright > self.warm, expected)
+        expected = f"0, as with near.outright {self.outright:g} nothing is trained on them; or near.outright above -1"
+        require("nearest tasks", self.count, self.count == 0 or self.outright > -1, expected)
 
     @property
     def asked(self) -> bool:
@@ -269,7 +286,7 @@ class Config:
     another adapter and other views, at most. `settled`: a vote is split if more than this share of the views disagrees
     with the first attempt. `rule`: see `vote.RULES`. `group`: tasks trained one after another and sampled in one batch.
     `format`: the weights' token format. `train_share`: of a turn's seconds for training. `shared_share`: of the time
-    limit for shared adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end.
+    limit at most for shared adapters, one a device, where `train.scope` has them. `reserve`: seconds kept for the end.
     `minimum`: seconds below which a turn makes no sense. `cost`, `quick_cost`: what a task is expected to cost, and its
     quick answer, before any was timed. `time_limit`: seconds, start-up included.
     """
@@ -301,6 +318,8 @@ class Config:
         require("time limit", self.time_limit, self.time_limit > 0, "more than 0 seconds")
         require("views", self.views, self.views >= 1, "at least 1")
         require("example orders", self.orders, self.orders >= 1, "at least 1")
+        expected = f"at most the views, {self.views}; lower it, or raise the views to {self.orders}"
+        require("example orders", self.orders, self.orders <= self.views, expected)
         require("quick views", self.quick_views, self.quick_views >= 0, "0 (no quick answers) or more")
         require("further rounds", self.further, self.further >= 0, "0 or more")
         require("settled", self.settled, 0 <= self.settled <= 1, "a share from 0 to 1")
@@ -408,11 +427,17 @@ def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...
         cost = Cost(scale * config.quick_cost.fixed, scale * config.quick_cost.per_token)
         adapter = replace(adapter, prior=cost, train_share=0.0)
     base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum), weight=QUICK_WEIGHT)
-    each = Cost(config.shared_share * config.time_limit * devices / max(1, tasks), 0.0)
-    shared = Stage(SHARED, each, 1.0, config.minimum, whole=True)
+    shared = shared_stage(config, tasks, devices)
     more = tuple(replace(adapter, number=ADAPTER + n, further=True) for n in range(1, config.further + 1))
     first = (base,) if config.quick_views and config.train.steps else ()
     return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)
+
+
+def shared_stage(config: Config, tasks: int, devices: int) -> Stage:
+    """The round of shared adapters: a device with the most tasks has the share of the limit, none has more."""
+    each = config.shared_share * config.time_limit / max(1, math.ceil(tasks / devices))
+    minimum = min(config.minimum, each * max(1, tasks // devices))
+    return Stage(SHARED, Cost(each, 0.0), 1.0, minimum, whole=True, most=each)
 
 
 LADDER = ("smaller batches", "a shorter context", "fewer views", "an engine with less memory")
@@ -431,7 +456,8 @@ def lighter(config: Config, level: int) -> Config:
     views = (config.views, config.quick_views)
     if level >= 3:
         views = (max(1, views[0] // 2), (views[1] + 1) // 2)
-    return replace(config, train=train, engine=engine, views=views[0], quick_views=views[1])
+    orders = min(config.orders, views[0])
+    return replace(config, train=train, engine=engine, views=views[0], quick_views=views[1], orders=orders)
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": HOUR}

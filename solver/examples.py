@@ -73,14 +73,27 @@ def plain(task: Task, room: int, format: Format = GRID) -> dict[int, Example]:
     return {n: example for n in every for example in _drawn(task, data, data.form, 1, 0, room, format, n)}
 
 
-def fallback(task: Task, recipe: TrainRecipe) -> str | None:
+def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format = GRID) -> str | None:
     """What this task's examples are made of instead of what the recipe says, and why; None where nothing differs."""
-    count = len(task.demonstrations)
-    if count == 1 and recipe.data.form != "end-to-end":
-        return f"one demonstration leaves no context for {recipe.data.form}: trained end to end on that pair"
+    count, form = len(task.demonstrations), recipe.data.form
+    if count == 1 and form != "end-to-end":
+        return f"one demonstration leaves no context for {form}: trained end to end on that pair"
+    why = []
     if count == 2 and recipe.data.leave_two_out:
-        return "two demonstrations leave no context for leave-two-out: trained on leave-one-out alone"
-    return None
+        why.append("two demonstrations leave no context for leave-two-out: trained on leave-one-out alone")
+    if alone := _alone(task, room, format) if form != "end-to-end" else 0:
+        why.append(f"{alone} of {count} demonstrations leave no room for another before them: trained on alone")
+    return "; ".join(why) or None
+
+
+def _alone(task: Task, room: int, format: Format) -> int:
+    """Demonstrations that fit the room, but with no other before them; as they are, which turning changes a little."""
+    shown = task.demonstrations
+    found = 0
+    for at, asked in enumerate(shown):
+        shortest = min((*shown[:at], *shown[at + 1 :]), key=pair_length)
+        found += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
+    return found
 
 
 def _drawn(

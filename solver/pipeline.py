@@ -131,7 +131,7 @@ def borrow(item: Work, adapter: Adapter | None, config: Config) -> None:
         item.notes.append("no shared adapter: the base weights in its place")
     elif config.train.scope == "shared":
         item.adapter = adapter
-        if why := fallback(item.task, config.train):
+        if why := fallback(item.task, config.train, config.engine.context, item.format):
             item.notes.append(why)
 
 
@@ -198,7 +198,7 @@ def learn(item: Work, number: int, trainer: Trainer, config: Config, stop: Deadl
     started = now()
     try:
         task = lesson(item, number, config)
-        if why := fallback(item.task, config.train):
+        if why := fallback(item.task, config.train, config.engine.context, item.format):
             item.notes.append(why)
         keep(item, trainer.train(task.name, task.examples, task.seed, stop, start_from=task.start_from))
     except Exception as error:  # one task's failure is its own: the base model still answers it
@@ -221,7 +221,7 @@ def learn_together(group: Sequence[Work], number: int, trainer: Any, config: Con
             item.seconds["train"] = (now() - started) / len(group)
         return False
     for item, report in zip(group, made, strict=True):
-        if why := fallback(item.task, config.train):
+        if why := fallback(item.task, config.train, config.engine.context, item.format):
             item.notes.append(why)
         keep(item, report)
         item.seconds["train"] = (now() - started) / len(group)

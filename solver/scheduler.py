@@ -444,9 +444,9 @@ def _check(
         _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
         _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
         _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
-        _refuse(
-            f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not stage.most >= stage.minimum
-        )
+        tasks = max(1, len(jobs) // devices) if stage.whole else 1  # of the smallest turn
+        most = stage.most * tasks * (1 + 1e-9)  # rounding is no fault
+        _refuse(f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not most >= stage.minimum)
         least = min(stage.prior.fixed, stage.prior.per_token)
         free = least < 0 or stage.prior == Cost(0, 0)
         _refuse(f"prior is {stage.prior}: expected neither part below 0, and not both 0", free)

@@ -45,7 +45,6 @@ def _rows(setting: str, source: str, *rows: tuple[object, str, str]) -> tuple[Sw
 _EXAMPLES, _STEPS, _TRAINER = "test_examples.py::test_", "test_transformations.py::test_", "test_trainer.py::test_"
 _HAND = f"{_STEPS}a_step_does_to_a_grid_what_was_worked_out_by_hand"
 _LOSS = f"{_EXAMPLES}the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
-_REFUSED = "test_config.py::test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_was_expected"
 _PIPELINE = "test_pipeline.py::test_"
 _NEAR = "test_neighbours.py::test_"
 _ALIKE = f"{_NEAR}tasks_are_alike_in_what_the_settings_say"
@@ -137,7 +136,11 @@ SWITCHES: tuple[Switch, ...] = (
     *_rows(
         "train.scope",
         f"{PAPER}, section 3",
-        ("task", "an adapter for each task", _REFUSED),
+        (
+            "task",
+            "an adapter for each task",
+            f"{_PIPELINE}without_sharing_each_task_is_trained_on_its_own_examples_from_the_base_weights_and_asked_with_that",
+        ),
         (
             "shared",
             "one adapter for all tasks of a device",
@@ -159,7 +162,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "shared_share",
         None,
-        "of the time limit for shared adapters, where `train.scope` has them",
+        "of the time limit at most for shared adapters, where `train.scope` has them",
         "this project",
         "test_config.py::test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks",
     ),
@@ -212,7 +215,7 @@ SWITCHES: tuple[Switch, ...] = (
         4,
         "base weights in 4 bits (QLoRA); refused without a CUDA GPU",
         "arXiv 2305.14314, section 3",
-        f"{_TRAINER}four_bit_weights_are_refused_on_a_cpu_before_any_are_read",
+        "test_base_model.py::test_four_bits_are_asked_of_both_libraries_where_the_recipe_has_them",
     ),
     Switch(
         "train.side_by_side",

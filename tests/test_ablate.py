@@ -150,7 +150,8 @@ class FakeRun:
                 found = [self._candidates(task, cells) for cells in task.tests]
                 saved = [[record.candidate_to_json(c) for c in them] for them in found]
                 result = {"kind": "result", "at": 30.0, "task_id": task.id, "round": 3, "candidates": saved}
-                recorder.write({**result, "seconds": {"train": 1.5, "sample": 0.5}})
+                steps = self.plan.config.train.steps and 10 + len(task.demonstrations)
+                recorder.write({**result, "steps": steps, "seconds": {"train": 1.5, "sample": 0.5}})
                 file.fill(task.id, [(them[0].grid, them[1].grid) for them in found])
             status = 130 if name in broken else 0
             recorder.write({"kind": "end", "at": 60.0, "status": status})
@@ -201,9 +202,32 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
     assert column(printed, "oracle", 4) == ["100.0%", "100.0%", "100.0%"]
     assert column(printed, "no-ttt", 5) == ["0 of 4", "0 of 3", "0 of 1"]
     assert column(printed, "full", 6) == ["2.0", "2.0", "2.0"]
-    assert column(printed, "no-ttt", 7) == ["+0 −4", "+0 −3", "+0 −1"]
+    assert column(printed, "full", 7) == ["3", "2", "1"]
+    assert column(printed, "full", 8) == ["13", "13", "11"]
+    assert (column(printed, "no-ttt", 7), column(printed, "no-ttt", 8)) == (["0"] * 3, [""] * 3)
+    assert column(printed, "no-ttt", 9) == ["+0 −4", "+0 −3", "+0 −1"]
     assert printed.splitlines()[-1].startswith("Seed 0; minutes: full 1.0, no-ttt 1.0.")
     assert (tmp_path / "runs" / "table.md").read_text() in printed
+
+
+def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_for_all_its_tasks():
+    results = [("a", 1, 0), ("a", 3, 20), ("a", 4, 12), ("b", 3, 0), ("c", 1, 0)]
+    lines = [{"kind": "result", "task_id": i, "round": number, "steps": steps} for i, number, steps in results]
+    shared = {"kind": "shared", "adapter": "ours", "task_ids": ["a", "b", "c"], "steps": 24}
+    failed = {"kind": "shared", "adapter": None, "task_ids": ["a", "b", "c"], "steps": 0}
+    assert ablate.trained(record.Recorded(tuple(lines), 0), "task") == {"a": 20}
+    assert ablate.trained(record.Recorded((shared, *lines), 0), "shared-then-task") == {"a": 20}
+    alike = [{**line, "steps": 0} for line in lines]
+    assert ablate.trained(record.Recorded((shared, *alike), 0), "shared") == {"a": 24, "b": 24}
+    assert ablate.trained(record.Recorded((failed, *alike), 0), "shared") == {}
+
+
+@pytest.mark.parametrize("name", [*ablate.VARIANTS])
+def test_a_variant_of_settings_that_could_contradict_it_is_a_valid_one(name):
+    near = NearSettings("folder", count=4, warm=0.5, outright=0.9)
+    base = replace(PRESETS["cpu"], orders=4, near=near)
+    plain = replace(PRESETS["cpu"], orders=4, near=NearSettings("folder"))
+    ablate.VARIANTS[name](plain if name in (*SHARING, "head") else base)
 
 
 def of_files(folder: Path) -> list[str]:
@@ -358,13 +382,13 @@ def test_what_is_not_said_is_what_the_paper_compares_as_far_as_the_machine_can(f
 def test_every_variant_is_compared_with_full_wherever_that_stands_and_the_chart_shows_them_all(files, tmp_path, capsys):
     assert ablate.main([*files, "--variants", "no-ttt", "full", "vote-none"]) == 0
     printed = capsys.readouterr().out
-    assert column(printed, "variant", 7) == ["to full"] * 3
-    assert column(printed, "no-ttt", 7) == ["+0 −4", "+0 −3", "+0 −1"]
-    assert column(printed, "vote-none", 7) == ["+0 −0"] * 3
+    assert column(printed, "variant", 9) == ["outputs to full"] * 3
+    assert column(printed, "no-ttt", 9) == ["+0 −4", "+0 −3", "+0 −1"]
+    assert column(printed, "vote-none", 9) == ["+0 −0"] * 3
     drawn = re.findall(r">([\w-]+|\d of \d)</text>", (tmp_path / "runs" / "chart.svg").read_text())
     assert drawn == ["no-ttt", "0 of 4", "full", "4 of 4", "vote-none", "4 of 4"]
     assert ablate.main([*files, "--variants", "no-ttt", "shuffled"]) == 0
-    assert column(capsys.readouterr().out, "variant", 7)[0] == "to no-ttt"
+    assert column(capsys.readouterr().out, "variant", 9)[0] == "outputs to no-ttt"
 
 
 def test_no_solution_is_written_by_the_oracle(files, tmp_path):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from solver import base_model
-from solver.base_model import choose, environment, lora_settings, setup, unsloth_lora, unsloth_model
+from solver.base_model import choose, environment, lora_settings, quantization, setup, unsloth_lora, unsloth_model
 from solver.checkpoint import SHIPPED
 from solver.config import TARGETS, TrainRecipe
 from solver.tasks import BadInput
@@ -123,6 +123,15 @@ def test_weights_that_are_stored_in_four_bits_are_trained_in_four_bits(weights, 
     assert setup(weights(quantization_config={"load_in_4bit": True}), RECIPE, 4096, True).bits == 4
     assert setup(weights(), replace(RECIPE, bits=4), 4096, True).bits == 4
     assert setup(weights(), RECIPE, 4096, True).bits == 16
+
+
+def test_four_bits_are_asked_of_both_libraries_where_the_recipe_has_them(weights, unsloth_is_installed):
+    path = weights()
+    for bits in (4, 16):
+        how = setup(path, replace(RECIPE, bits=bits), 4096, True)
+        assert how.bits == bits
+        assert unsloth_model(path, how)["load_in_4bit"] == (bits == 4)
+    assert quantization() == {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 
 
 def test_unsloth_is_told_the_context_the_bits_and_to_stay_offline(weights, unsloth_is_installed):

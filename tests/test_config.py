@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -18,6 +19,7 @@ from solver.config import (
     ProgramSettings,
     SearchSettings,
     TrainRecipe,
+    lighter,
     pack,
     programs_stage,
     require_machine,
@@ -59,6 +61,43 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: TrainRecipe(steps=-1), "training steps is -1: expected 0 (no test-time training) or more"),
         (lambda: TrainRecipe(rate=0.0), "learning rate is 0.0: expected a number between 0 and 1"),
         (lambda: TrainRecipe(examples=0), "examples a task is 0: expected at least 1"),
+        (lambda: TrainRecipe(warmup=1.5), "warmup is 1.5: expected a share of the steps from 0 to 1"),
+        (lambda: TrainRecipe(tokens=0), "tokens a step is 0: expected at least 1, which is one example a step"),
+        (lambda: TrainRecipe(clip=0.0), "largest gradient norm is 0.0: expected more than 0"),
+        (lambda: TrainRecipe(clip=math.nan), "largest gradient norm is nan: expected more than 0"),
+        *(
+            (
+                lambda form=form: TrainRecipe(bits=4, **{form: True}),
+                "bits is 4: expected 16, as whole matrices and heads are trained in 16 bits; or neither `whole` nor "
+                "`head`, for LoRAs",
+            )
+            for form in ("whole", "head")
+        ),
+        *(
+            (
+                lambda name=name, value=value: NearSettings("x", **{name: value}),
+                f"near.{name} is {value!r}: expected a cosine from -1 to 1, or 2 for never",
+            )
+            for name in ("warm", "outright")
+            for value in (math.nan, math.inf, -math.inf, 1.5)
+        ),
+        *(
+            (
+                lambda outright=outright: NearSettings("x", warm=0.5, outright=outright),
+                f"near.outright is {outright}: expected more than near.warm, 0.5, as nothing would be trained from "
+                "there on; or near.warm 2",
+            )
+            for outright in (0.4, 0.5)
+        ),
+        (
+            lambda: NearSettings("x", count=4, outright=-1.0),
+            "nearest tasks is 4: expected 0, as with near.outright -1 nothing is trained on them; or near.outright "
+            "above -1",
+        ),
+        (
+            lambda: Config(views=2, orders=3),
+            "example orders is 3: expected at most the views, 2; lower it, or raise the views to 3",
+        ),
         (lambda: EngineSettings(context=931), "context is 931: expected more than 931 tokens"),
         (lambda: SearchSettings(p_min=0.005), "p_min is 0.005: expected 0 (greedy), or 0.01 to 1"),
         (lambda: SearchSettings(nodes=0), "nodes is 0: expected at least 1"),
@@ -197,6 +236,12 @@ def test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks()
     config = Config(time_limit=100.0, shared_share=0.2, train=TrainRecipe(scope="shared"))
     [shared] = [s for s in stages(config, tasks=10, devices=2) if s.whole]
     assert 10 * shared.prior.seconds(1000) == pytest.approx(2 * 0.2 * 100)
+    assert shared.most == shared.prior.seconds(1000)
+
+
+def test_fewer_views_for_want_of_memory_are_never_fewer_than_the_orders_they_are_seen_in():
+    assert (lighter(Config(views=4, orders=4), 3).views, lighter(Config(views=4, orders=4), 3).orders) == (2, 2)
+    assert lighter(Config(views=4, orders=2), 3).orders == 2
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -229,7 +274,6 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             targets=("q_proj", "v_proj"),
             embedding_rate=0.5,
             bits=4,
-            head=True,
             data=DataRecipe("leave-one-out", True, TRANSFORMATIONS, "input", "all"),
         ),
         engine=EngineSettings(context=1024, rank=8, threads=1),

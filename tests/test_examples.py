@@ -333,21 +333,21 @@ def test_colours_change_on_both_sides_whichever_side_is_moved():
 
 def test_a_single_demonstration_falls_back_to_end_to_end_and_is_said_to():
     recipe = TrainRecipe()
-    assert fallback(SINGLE, recipe) == (
+    assert fallback(SINGLE, recipe, 1024) == (
         "one demonstration leaves no context for leave-one-out: trained end to end on that pair"
     )
-    assert fallback(MIRROR, recipe) is None
-    assert fallback(SINGLE, TrainRecipe(data=DataRecipe("end-to-end"))) is None
-    shuffled = fallback(SINGLE, TrainRecipe(data=DataRecipe("shuffled")))
+    assert fallback(MIRROR, recipe, 1024) is None
+    assert fallback(SINGLE, TrainRecipe(data=DataRecipe("end-to-end")), 1024) is None
+    shuffled = fallback(SINGLE, TrainRecipe(data=DataRecipe("shuffled")), 1024)
     assert shuffled == "one demonstration leaves no context for shuffled: trained end to end on that pair"
 
 
 def test_two_demonstrations_without_a_context_for_leave_two_out_are_said():
     recipe = TrainRecipe(data=DataRecipe(leave_two_out=True))
-    assert fallback(random_task([(1, 1), (2, 2)]), recipe) == (
+    assert fallback(random_task([(1, 1), (2, 2)]), recipe, 1024) == (
         "two demonstrations leave no context for leave-two-out: trained on leave-one-out alone"
     )
-    assert fallback(MIRROR, recipe) is None
+    assert fallback(MIRROR, recipe, 1024) is None
 
 
 @pytest.mark.parametrize("data", RECIPES[::3], ids=lambda d: f"{d.form}-{d.sides}")
@@ -384,6 +384,23 @@ def test_tasks_are_compared_by_each_demonstration_after_the_others_that_fits():
     assert list(examples) == [0, 1, 2, 3]
     large = random_task([(2, 2), (30, 30), (3, 2)])
     assert list(plain(large, 200)) == [0, 2]
+
+
+def test_demonstrations_that_leave_no_room_for_a_context_are_said_to_be_trained_on_alone():
+    task = random_task([(2, 2), (9, 9), (10, 10)])
+    small, large = (formats.pair_length(task.demonstrations[at]) for at in (0, 2))
+    note = "1 of 3 demonstrations leave no room for another before them: trained on alone"
+    assert fallback(task, TrainRecipe(), small + large) is None
+    assert fallback(task, TrainRecipe(), small + large - 1) == note
+    assert fallback(task, TrainRecipe(data=DataRecipe("shuffled")), small + large - 1) == note
+    assert fallback(task, TrainRecipe(data=DataRecipe("end-to-end")), small + large - 1) is None
+    assert fallback(task, TrainRecipe(), large - 1) is None  # it is left out altogether
+    lengths = [len(pairs_of(e.tokens.tolist())) for e in leave_one_out(task, 9, 0, small + large - 1)]
+    assert lengths == [2, 2, 1] * 3
+    both = fallback(random_task([(2, 2), (10, 10)]), TrainRecipe(data=DataRecipe(leave_two_out=True)), large)
+    assert both is not None
+    assert both.startswith("two demonstrations leave no context")
+    assert both.endswith("; 2 of 2 demonstrations leave no room for another before them: trained on alone")
 
 
 def test_joint_examples_are_those_of_each_task_in_turn():

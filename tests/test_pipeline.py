@@ -142,6 +142,14 @@ def test_a_single_demonstration_is_trained_end_to_end_and_says_so():
     assert solve()["mirror"].notes == ()
 
 
+def test_a_demonstration_without_room_for_a_context_is_said_once():
+    task = fakes.random_task([(2, 2), (20, 20), (22, 22)])
+    context = formats.pair_length(task.demonstrations[2])
+    result = solve([task], config=replace(CONFIG, engine=EngineSettings(context=context)))[task.id]
+    note = "1 of 3 demonstrations leave no room for another before them: trained on alone"
+    assert result.notes.count(note) == 1
+
+
 def test_training_that_was_cut_short_is_said():
     result = solve([MIRROR], trainer=FakeTrainer(steps=2, planned=5))["mirror"]
     assert result.notes == ("training stopped after 2 of 5 steps",)
@@ -551,6 +559,16 @@ def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
 
 
 OURS = Adapter("ours", Path("nowhere"))
+
+
+def test_without_sharing_each_task_is_trained_on_its_own_examples_from_the_base_weights_and_asked_with_that():
+    trainer, sampler, _ = sharing("task", {task.id: OURS for task in TASKS})
+    assert [name for name, *_ in trainer.calls] == [task.id for task in TASKS]
+    assert trainer.starts == [None] * len(TASKS)
+    for task, (_, examples, seed) in zip(TASKS, trainer.calls, strict=True):
+        own = build(task, CONFIG.train, seed, CONFIG.engine.context)
+        assert [e.tokens.tolist() for e in examples] == [e.tokens.tolist() for e in own]
+    assert {(prompt.task_id, adapter.name) for prompt, adapter in sampler.batches[0]} == {(t.id, t.id) for t in TASKS}
 
 
 def test_tasks_that_share_an_adapter_are_all_sampled_with_it():

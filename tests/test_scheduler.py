@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from solver.config import Config, stages
+from solver.config import Config, TrainRecipe, stages
 from solver.scheduler import Cost, Grant, Job, Scheduler, Stage, fit
 
 SIMULATIONS = 1500
@@ -358,6 +358,27 @@ def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
         again = scheduler.next("a", 900.0)
         assert again is not None
         assert (again.stage.number, scheduler.retired) == (rounds_after, ())
+
+
+@pytest.mark.parametrize("scope", ["shared", "shared-then-task"])
+@pytest.mark.parametrize(("tasks", "devices"), [(1, 1), (2, 2), (5, 2), (20, 1), (20, 3), (400, 4)])
+@pytest.mark.parametrize("limit", [20.0, 120.0, 600.0, 36000.0])
+def test_a_turn_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(scope, tasks, devices, limit):
+    """Also where hardly anything else is left to do, and what was measured would have given it more."""
+    config = Config(time_limit=limit, train=TrainRecipe(scope=scope))
+    scheduler = Scheduler(
+        jobs_of(*[100] * tasks), stages(config, tasks, devices), config.group, reserve=0.0, devices=devices
+    )
+    shared, left = [], limit
+    while not shared and (grant := scheduler.next("a", left)) is not None:
+        measured = dict.fromkeys(grant.task_ids, 1e-3)
+        if grant.stage.whole:
+            shared += [grant, *filter(None, (scheduler.next(f"other {n}", left) for n in range(1, devices)))]
+        else:
+            scheduler.returned(grant, measured, True)
+    assert len(shared) == devices
+    assert sum(len(grant.task_ids) for grant in shared) == tasks
+    assert max(grant.seconds for grant in shared) <= config.shared_share * limit * (1 + 1e-9)
 
 
 def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:

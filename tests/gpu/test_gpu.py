@@ -20,6 +20,7 @@ SECONDS = {  # a check may take; all of them together have what `tests/gpu/run` 
     "shipped": 110,
     "qwen3_4b": 170,
     "qwen3_4b_on_22_gib": 150,
+    "four_bits": 60,
     "run": 300,
 }
 
