@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from solver.clock import Deadline, now
 from solver.core import Grid, Pair, Task, key, same, seed_for
 from solver.programs import __main__ as command
-from solver.programs import batch, bench, cells, choice, endings, left_out, lookup, moves, planes, stamps, tree, uses
+from solver.programs import batch, bench, cells, choice, endings, left_out, lenses, lookup, moves, planes, rays, stamps, tree, uses
 from solver.programs import enumerate as enumerate_
 from solver.programs.enumerate import Enumeration
 from solver.programs.solve import ALONE, agreed, background, rank, solve, ways
@@ -486,8 +486,8 @@ def test_sharing_states_covers_more_programs_a_second():
 
 ORDER = tuple(
     """
-    regions registry values left_out geometry colouring shapes lines patterns pieces joins tree planes enumerate cells
-    choice endings moves stamps lookup solve bench batch uses
+    regions registry values left_out geometry colouring shapes lines patterns pieces copies joins tree planes enumerate cells
+    choice endings moves stamps rays lenses lookup solve bench batch uses
     """.split()
 )
 PACKAGE = ROOT / "solver" / "programs"

@@ -125,10 +125,20 @@ def _agree(grid: Grid, known: Mask, down: int, right: int) -> Grid | None:
     return filled if seen.all() and (filled == grid)[known].all() else None
 
 
+def _periods(grid: Grid, known: Mask) -> list[int]:
+    """Numbers of rows, and all rows together, after which known cells are never contradicted."""
+
+    def repeats(by: int) -> bool:
+        return not ((grid[by:] != grid[:-by]) & known[by:] & known[:-by]).any()
+
+    return [by for by in range(1, len(grid)) if repeats(by)] + [len(grid)]
+
+
 def periodic(grid: Grid, known: Mask) -> Grid | None:
     """The grid filled by the smallest tile that repeats in both directions and agrees with all known cells."""
     rows, columns = grid.shape
-    sizes = [(h, w) for h in range(1, rows + 1) for w in range(1, columns + 1) if h * w * 2 <= rows * columns]
+    heights, widths = _periods(grid, known), _periods(grid.T, known.T)
+    sizes = [(h, w) for h in heights for w in widths if h * w * 2 <= rows * columns]
     for down, right in sorted(sizes, key=lambda s: (s[0] * s[1], s)):
         filled = _agree(grid, known, down, right)
         if filled is not None:
@@ -213,15 +223,12 @@ def _continued(grid: Grid) -> Grid:
     made = grid.copy()
     for line in made:
         known = np.flatnonzero(line)
-        if len(known) < 2:
+        if len(known) < 2 or known[-1] == len(line) - 1:
             continue
-        for period in range(1, known[-1] + 1):
-            tile = np.zeros(period, np.uint8)
-            tile[known % period] = line[known]
-            filled = tile[np.arange(len(line)) % period]
-            if (filled[known] == line[known]).all() and (filled[: known[-1] + 1] == line[: known[-1] + 1]).all():
-                line[:] = filled
-                break
+        begun = line[: known[-1] + 1].tobytes()
+        period = next((p for p in range(1, len(begun)) if begun[p:] == begun[:-p]), 0)
+        if period:
+            line[:] = line[np.arange(len(line)) % period]
     return made
 
 
@@ -273,7 +280,7 @@ def _filled_lines(grid: Grid) -> Grid:
     made = grid.copy()
     for line in made:
         known = np.flatnonzero(line)
-        for period in range(1, len(line) // 2 + 1) if len(known) > 1 else ():
+        for period in range(1, len(line) // 2 + 1) if 1 < len(known) < len(line) else ():
             tile = np.zeros(period, np.uint8)
             tile[known % period] = line[known]
             if tile.all() and (tile[known % period] == line[known]).all():
