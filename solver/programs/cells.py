@@ -184,16 +184,20 @@ def rules(
     table = sheet(described, shown, painted)
     if not len(table.tests):
         return []
-    table = with_tables(table, described, wanted)
-    lesson = Lesson(table.tests[:, :shown], table.colours[:, :shown] == wanted, table.test_costs, table.action_costs)
-    if not lesson.right.any(0).all():
-        return []
     found: dict[bytes, list[Learned]] = {}
-    for rule in learn(lesson, depth, more):
-        grids = _painted(rule, table, shapes)
-        if grids is not None:
-            alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
-            alike.append(Learned(grids, text_of(rule, table), rule.cost))
+    for actions in (with_tables(table, described, wanted), table):
+        right = actions.colours[:, :shown] == wanted
+        if found or not right.any(0).all():
+            break  # tables come first; without them where they say nothing of some value
+        lesson = Lesson(table.tests[:, :shown], right, table.test_costs, actions.action_costs)
+        learned = learn(lesson, depth, more)
+        for rule in learned:
+            grids = _painted(rule, actions, shapes)
+            if grids is not None:
+                alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
+                alike.append(Learned(grids, text_of(rule, actions), rule.cost))
+        if not learned or len(actions.colours) == len(table.colours):
+            break
     return sorted(map(_together, found.values()), key=lambda rule: rule.cost)
 
 

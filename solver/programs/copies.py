@@ -5,12 +5,17 @@ Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.core import Grid
 from solver.programs import regions
+from solver.programs.regions import Labels, Region
 from solver.programs.registry import UNARY, register
+from solver.programs.shapes import place
 
 THINGS = 24  # things in a grid beyond which none is a copy
 MODELS = 4  # things of several colours that may be a model, the largest first
@@ -21,10 +26,43 @@ TRIED = 10_000  # cells of all places tried for one model, beyond which it is no
 Places = NDArray[np.int64]
 
 
-def _turns(part: Grid) -> list[Grid]:
+def _laid(part: Grid) -> list[Grid]:
     """The eight ways to lay it, each different one once, as it is first."""
     every = [np.rot90(p, k) for p in (part, part[:, ::-1]) for k in range(4)]
     return list({(p.shape, p.tobytes()): p for p in every}.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """Where a model's cells would lie, and in which colours. `alike`: how many of them are there already."""
+
+    model: Region
+    places: Places
+    colours: NDArray[np.uint8]
+    alike: int
+
+
+def _fitting(
+    grid: Grid, labels: Labels, things: dict[int, tuple[int, int]], model: Region
+) -> Iterator[tuple[int, Copy]]:
+    """Copies of the model, laid in all ways, that hold a whole smaller thing and contradict nothing: its number, it."""
+    side = max(grid.shape)
+    wide, wide_labels = np.pad(grid, side), np.pad(labels, side)
+    sizes = np.bincount(labels.ravel())
+    for laid in _laid(model.alone):
+        cells, colours = np.argwhere(laid != 0), laid[laid != 0]
+        starts = {n: np.array(p) - cells[colours == grid[p]] for n, p in things.items() if sizes[n] < model.size}
+        numbers = np.repeat(list(starts), [len(s) for s in starts.values()]).astype(np.int64)
+        if not 0 < len(numbers) * len(cells) <= TRIED:
+            continue
+        places = np.concatenate(list(starts.values()))[:, None] + cells
+        at = np.clip(places + side, 0, np.array(wide.shape) - 1)
+        under = wide[at[..., 0], at[..., 1]]
+        alike = under == colours
+        held = (alike & (wide_labels[at[..., 0], at[..., 1]] == numbers[:, None])).sum(1)
+        fits = (alike | (under == 0)).all(1) & (held == sizes[numbers]) & (alike.sum(1) < model.size)
+        for k in np.flatnonzero(fits):
+            yield int(numbers[k]), Copy(model, places[k], colours, int(alike[k].sum()))
 
 
 @regions.remembered
@@ -35,51 +73,20 @@ def _completed(grid: Grid) -> tuple[Grid, Grid] | None:
     if not models or not 2 <= len(found) <= THINGS:
         return None
     _, labels = regions.label(grid != 0, diagonal=True)
-    side = max(grid.shape)
-    wide, wide_labels = np.pad(grid, side), np.pad(labels, side)
-    first = {int(labels[labels > 0][k]): tuple(np.argwhere(labels > 0)[k]) for k in _firsts(labels)}
-    sizes = np.bincount(labels.ravel())
-    best: dict[int, tuple[int, int, Places, NDArray[np.uint8]]] = {}
-    for m, model in enumerate(sorted(models, key=lambda r: -r.size)[:MODELS]):
-        own = int(labels[model.top : model.top + model.mask.shape[0]][:, model.left : model.left + model.mask.shape[1]]
-                  [model.mask][0])  # fmt: skip
-        for laid in _turns(model.alone):
-            cells = np.argwhere(laid != 0)
-            colours = laid[laid != 0]
-            numbers, offsets = [], []
-            for number, place in first.items():
-                if number != own and sizes[number] < model.size:
-                    alike = np.asarray(place) - cells[colours == grid[place]]
-                    numbers += [number] * len(alike)
-                    offsets.append(alike)
-            if not 0 < len(numbers) * len(cells) <= TRIED:
-                continue
-            places = np.concatenate(offsets)[:, None] + cells[None]
-            at = np.clip(places + side, 0, 3 * side - 1)
-            at = np.minimum(at, np.array(wide.shape) - 1)
-            under = wide[at[..., 0], at[..., 1]]
-            alike_ = under == colours
-            wholly = (alike_ & (wide_labels[at[..., 0], at[..., 1]] == np.array(numbers)[:, None])).sum(1)
-            fits = (alike_ | (under == 0)).all(1) & (wholly == sizes[numbers])
-            for k in np.flatnonzero(fits):
-                score = int(alike_[k].sum())
-                if score < model.size and score > best.get(numbers[k], (0,))[0]:
-                    best[numbers[k]] = score, m, places[k], colours
+    firsts = np.argwhere(labels > 0)[np.unique(labels[labels > 0], return_index=True)[1]]
+    things = {int(labels[i, j]): (int(i), int(j)) for i, j in firsts}
+    best: dict[int, Copy] = {}
+    for model in sorted(models, key=lambda r: -r.size)[:MODELS]:
+        for number, copy in _fitting(grid, labels, things, model):
+            if number not in best or copy.alike > best[number].alike:
+                best[number] = copy
     if not best:
         return None
-    made, used = grid.copy(), np.zeros_like(grid)
-    for _, m, places, colours in best.values():
-        inside = ((places >= 0) & (places < np.array(grid.shape))).all(1)
-        made[places[inside, 0], places[inside, 1]] = colours[inside]
-        model = sorted(models, key=lambda r: -r.size)[m]
-        part = used[model.top : model.top + model.mask.shape[0], model.left : model.left + model.mask.shape[1]]
-        part[model.mask] = model.cells[model.mask]
-    return made, used
-
-
-def _firsts(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """For each label where it comes first among the labelled cells."""
-    return np.unique(labels[labels > 0], return_index=True)[1]
+    made = grid.copy()
+    for copy in best.values():
+        inside = ((copy.places >= 0) & (copy.places < np.array(grid.shape))).all(1)
+        made[copy.places[inside, 0], copy.places[inside, 1]] = copy.colours[inside]
+    return made, place(np.zeros_like(grid), (copy.model for copy in best.values()))
 
 
 @register(UNARY)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.core import Grid, Pair, Task, key, same
+from solver.core import Grid, Pair, Task, same
 from solver.programs import pieces, regions
 from solver.programs.regions import Region
+from solver.programs.values import Mark, mark
 
 Box = tuple[slice, slice]
 MANY = 14  # distinct smaller demonstrations beyond which there is no lens
@@ -22,7 +23,9 @@ PLACES = 40  # boxes in a grid beyond which there is no lens
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """A smaller task and how its answers are put back: from a grid for each of its tests to one for each test."""
+    """A smaller task and how its answers are put back: from a grid for each of its tests, of the same shape, to one
+    for each test of the whole.
+    """
 
     name: str
     task: Task
@@ -55,13 +58,13 @@ def lenses(task: Task) -> Iterator[Lens]:
     """Lenses under which the task is another one, each different smaller task once."""
     if any(p.input.shape != p.output.shape for p in task.demonstrations):
         return
-    seen: set[tuple[bytes, ...]] = set()
+    seen: set[Mark] = set()
     for lens in (_lattice(task), *(_parted(task, name, of) for name, of in BOXES.items())):
         if lens is None:
             continue
-        mark = tuple(key(g) for p in lens.task.demonstrations for g in (p.input, p.output))
-        if mark not in seen:
-            seen.add(mark)
+        known = mark([g for p in lens.task.demonstrations for g in (p.input, p.output)])
+        if known not in seen:
+            seen.add(known)
             yield lens
 
 
@@ -74,7 +77,7 @@ def _pasted(grid: Grid, boxes: Sequence[Box], parts: Sequence[Grid]) -> Grid:
 
 def _parted(task: Task, name: str, of: Callable[[Grid], list[Box]]) -> Lens | None:
     """A task whose grids are the boxes of this kind; None where something else changes, or nothing is left out."""
-    pairs: dict[tuple[bytes, bytes], Pair] = {}
+    pairs: dict[tuple[Mark, Mark], Pair] = {}
     for p in task.demonstrations:
         boxes = of(p.input)
         if not 1 <= len(boxes) <= PLACES or boxes[0] == (slice(0, p.input.shape[0]), slice(0, p.input.shape[1])):
@@ -82,7 +85,7 @@ def _parted(task: Task, name: str, of: Callable[[Grid], list[Box]]) -> Lens | No
         parts = [Pair(p.input[b].copy(), p.output[b].copy()) for b in boxes]
         if not same(_pasted(p.input, boxes, [q.output for q in parts]), p.output):
             return None
-        pairs |= {(key(q.input), key(q.output)): q for q in parts}
+        pairs |= {(mark([q.input]), mark([q.output])): q for q in parts}
     places = [of(t) for t in task.tests]
     known = [part.copy() for t, boxes in zip(task.tests, places, strict=True) for part in (t[b] for b in boxes)]
     if not 2 <= len(pairs) <= MANY or len({one for one, _ in pairs}) < len(pairs) or not all(places):
@@ -132,6 +135,6 @@ def _lattice(task: Task) -> Lens | None:
 
     def restore(grids: Sequence[Grid]) -> tuple[Grid, ...]:
         every = zip(task.tests, kept, grids, strict=True)
-        return tuple(opened(t, places, g) if g.size == sum(map(len, places)) else g for t, places, g in every)
+        return tuple(opened(t, places, g) for t, places, g in every)
 
     return Lens("lattice", Task(task.id, tuple(pairs), tuple(tests)), restore)

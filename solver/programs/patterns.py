@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from solver.core import Grid
-from solver.programs.regions import Mask, box
+from solver.programs.regions import Mask, box, of_colour_diagonal
 from solver.programs.registry import INPUT_COLOURED, UNARY, register
 
 SLACK = 8  # cells an axis of symmetry may lie off the middle
@@ -71,6 +71,24 @@ def mirrors_in_place(grid: Grid) -> Grid | None:
     made = grid.copy()
     part = _under(made[found], made[found][:, ::-1])
     made[found] = _under(part, part[::-1])
+    return made
+
+
+@register(UNARY)
+def mirrors_around_symmetric(grid: Grid) -> Grid | None:
+    """Everything with its mirror images across the middle of the largest region that is its own mirror image."""
+    both = [r for r in of_colour_diagonal(grid) if min(r.mask.shape) > 1
+            and (r.mask == r.mask[::-1]).all() and (r.mask == r.mask[:, ::-1]).all()]  # fmt: skip
+    if not both:
+        return None
+    r = max(both, key=lambda r: r.size)
+    down, across = 2 * r.top + r.mask.shape[0] - 1, 2 * r.left + r.mask.shape[1] - 1
+    i, j = np.nonzero(grid)
+    made = grid.copy()
+    for rows, columns in ((down - i, j), (i, across - j), (down - i, across - j)):
+        inside = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
+        free = made[rows[inside], columns[inside]] == 0
+        made[rows[inside][free], columns[inside][free]] = grid[i[inside][free], j[inside][free]]
     return made
 
 

@@ -27,7 +27,7 @@ Line = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A cell that could send out a line, in a grid turned `turns` times: its place there, and the cells of the line."""
+    """A cell that could send out a line, in a grid turned `turns` times: its place there, and the line's cells."""
 
     turns: int
     place: tuple[int, int]
@@ -105,8 +105,7 @@ def _told(grids: Sequence[Grid], outputs: Sequence[Grid], kind: str, through: bo
 
 
 def rays(state: State, outputs: Sequence[Grid], more: Callable[[], bool]) -> Iterator[Learned]:
-    """The state with lines from some of its cells, straight or diagonal, to the edge or until something is in the way."""
-    shown = len(outputs)
+    """The state with lines from some of its cells, straight or diagonal, to the edge or to what is in the way."""
     if not aligned(state, outputs):
         return
     changed = [g != o for g, o in zip(state.grids, outputs, strict=False)]
@@ -138,7 +137,7 @@ def _learned(
             clear = [k for k, c in enumerate(mine) if n >= shown or _wanted(c, outputs[n]) is not None]
             told[n][clear] = rule.grids[n][0]
         for last in (0, 1):
-            made = [_drawn(g, mine, t, last) for g, mine, t in zip(grids, found, told, strict=True)]
+            made = [_drawn(g, mine, t.tolist(), last) for g, mine, t in zip(grids, found, told, strict=True)]
             if all(same(m, o) for m, o in zip(made, outputs, strict=False)):
                 yield Learned(tuple(made), f"{name} {rule.text}", rule.cost)
                 break

@@ -15,7 +15,7 @@ import numpy as np
 
 from solver.augment import apply_task, invert
 from solver.core import COLOURS, Grid, Pair, Stop, Task, View, same
-from solver.programs import cells, choice, endings, left_out, lenses, lookup, moves, planes, rays, stamps
+from solver.programs import cells, choice, endings, left_out, lenses, lookup, moves, planes, rays, shoves, stamps
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
 from solver.programs.registry import Parts
@@ -41,6 +41,7 @@ SMALLER_NODES = 4_000  # nodes for each of them, and a tenth of a task's at most
 LENS = 1.5  # added to the cost of a program of a smaller task
 
 Ending = Callable[[State, Sequence[Grid]], Iterable[Proposal]]
+Directed = Callable[[State, Sequence[Grid], Callable[[], bool]], Iterable[Learned]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def within(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
         found += [
             replace(p, grids=lens.restore(p.grids), program=f"{lens.name}: {p.program}", cost=p.cost + LENS)
             for p in proposals
+            if [g.shape for g in p.grids] == [t.shape for t in lens.task.tests]
         ]
     return found
 
@@ -176,7 +178,7 @@ class _Search:
             self._stack()
             self._parts()
             if nodes == FIRST:
-                self._rays()
+                self._directed()
             self._rules()
             if nodes == FIRST and self._more():
                 self._canvas()
@@ -277,17 +279,20 @@ class _Search:
         for rule in found:
             self._keep(rule, state, f"{name} {split}", share, [split])
 
-    def _rays(self) -> None:
-        """Rules of lines that cells of the inputs send out."""
+    def _directed(self) -> None:
+        """Rules of what happens in some direction: lines that cells of the inputs send out, things that move."""
         start = self._enumeration.states[0]
+        for name, rules in (("rays", rays.rays), ("shove", shoves.shoves)):
+            found = list(rules(start, self._outputs, self._more)) if self._more() else []
+            share = left_out.share(self._outputs, self._again(rules, start)) if found else 0.0
+            for rule in found:
+                self._keep(rule, start, name, share)
 
+    def _again(self, rules: Directed, state: State) -> left_out.Learn:
         def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (rule.grids[-1] for rule in rays.rays(left_out.turned(start, order), others, self._more))
+            return (rule.grids[-1] for rule in rules(left_out.turned(state, order), others, self._more))
 
-        found = list(rays.rays(start, self._outputs, self._more)) if self._more() else []
-        share = left_out.share(self._outputs, learn) if found else 0.0
-        for rule in found:
-            self._keep(rule, start, "rays", share)
+        return learn
 
     def _rules(self) -> None:
         states = sorted(self._aligned, key=lambda s: s.cost)
