@@ -95,6 +95,7 @@ class Enumeration:
         self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
         self.spent = 0
         self._yielded = 0
+        self._waiting: list[State] = []
         self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
 
     def run(self, nodes: int) -> Iterator[State]:
@@ -108,12 +109,14 @@ class Enumeration:
             if self._yielded < len(self.states):
                 self._yielded += 1
                 yield self.states[self._yielded - 1]
+                self._take_offered()
                 continue
             _, number = heapq.heappop(self._queue)
             for _ in self._extend(self.states[number]):
                 while self._yielded < len(self.states):
                     self._yielded += 1
                     yield self.states[self._yielded - 1]
+            self._take_offered()
             if self._stop.remaining() <= 0:
                 break
 
@@ -123,8 +126,13 @@ class Enumeration:
         return not self._queue or self.spent >= self._nodes
 
     def offer(self, state: State) -> None:
-        """A state made elsewhere, to be yielded and extended like others."""
-        self._add(state)
+        """A state made elsewhere, to be yielded and extended like others, after all of the one being extended."""
+        self._waiting.append(state)
+
+    def _take_offered(self) -> None:
+        for offered in self._waiting:
+            self._add(offered)
+        self._waiting.clear()
 
     def _extend(self, state: State) -> Iterator[None]:
         """Everything one step from the state; a stop after each use that may have added something."""
