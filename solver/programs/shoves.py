@@ -165,7 +165,7 @@ def _learned(
         for gone, told, price in going:
             made = [_done(g, c, o) for g, c, o in zip(grids, chosen, gone, strict=True)]
             if all(same(m, o) for m, o in zip(made, outputs, strict=False)):
-                yield Learned(tuple(made[:shown] + made[shown:]), f"{name} {text}{told}", cost + price)
+                yield Learned(tuple(made), f"{name} {text}{told}", cost + price)
 
 
 def _ends(found: Sequence[Sequence[Case]]) -> list[int]:
