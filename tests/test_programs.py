@@ -17,7 +17,23 @@ from hypothesis import strategies as st
 from solver.clock import Deadline, now
 from solver.core import Grid, Pair, Task, key, same, seed_for
 from solver.programs import __main__ as command
-from solver.programs import batch, bench, cells, choice, endings, left_out, lookup, moves, planes, stamps, tree, uses
+from solver.programs import (
+    batch,
+    bench,
+    cells,
+    choice,
+    endings,
+    left_out,
+    lenses,
+    lookup,
+    moves,
+    planes,
+    rays,
+    shoves,
+    stamps,
+    tree,
+    uses,
+)
 from solver.programs import enumerate as enumerate_
 from solver.programs.enumerate import Enumeration
 from solver.programs.solve import ALONE, agreed, background, rank, solve, ways
@@ -125,6 +141,22 @@ def test_equal_outcomes_are_extended_once():
     assert not any(s.step.startswith(("flip", "rotate", "transpose")) for s in states)
 
 
+def test_a_search_that_is_cut_short_has_looked_at_all_it_reached():
+    class Once:
+        """Has time left until it was asked so often."""
+
+        def __init__(self, asked: int) -> None:
+            self.left = asked
+
+        def remaining(self) -> float:
+            self.left -= 1
+            return float(max(self.left, 0))
+
+    task, _ = made(recolour_tall)
+    enumeration = Enumeration(task, Once(2), 10**4)
+    assert len(list(enumeration.run(10**4))) == len(enumeration.states) > 10
+
+
 def test_a_search_that_goes_on_yields_no_state_twice():
     task, _ = made(recolour_tall)
     enumeration = Enumeration(task, Deadline.after(30), 10**4)
@@ -200,6 +232,93 @@ def test_a_part_is_chosen_by_what_sets_it_apart():
     parts = [tuple(np.full((1, n), n, np.uint8) for n in sizes) for sizes in ((1, 3, 2), (4, 2), (1, 2, 5))]
     [first, *_] = choice.chosen(parts, [parts[0][1], parts[1][0]], always)
     assert same(first.grids[2], parts[2][2])
+
+
+def test_a_table_says_what_each_value_becomes():
+    """Three lengths in three colours: one table, not a test for each."""
+    grids = [np.kron(np.eye(5, dtype=np.uint8)[:, :1], np.zeros((1, 9), np.uint8)) for _ in range(3)]
+    for n, lengths in enumerate(((1, 2, 3), (3, 1, 2), (2, 3, 1))):
+        for row, length in enumerate(lengths):
+            grids[n][2 * row, n : n + length] = 5
+    lengths = [(g != 0).sum(1, keepdims=True) for g in grids]
+    outputs = [
+        np.where(g != 0, np.array([0, 2, 7, 4])[n], 0).astype(np.uint8) for g, n in zip(grids, lengths, strict=True)
+    ]
+    [first, *_] = cells.rules(cells.describe(grids, ()), outputs[:2], 3, always)
+    assert "→" in first.text
+    assert same(first.grids[2], outputs[2])
+
+
+# ---- rules of directions ---------------------------------------------------------------------------------------------
+
+
+def text(*rows: str) -> Grid:
+    return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.uint8)
+
+
+def state(*grids: Grid) -> State:
+    return State(grids, 0.0)
+
+
+def test_lines_go_out_from_cells_that_are_alike_whatever_their_direction():
+    """A 3 next to a 2 sends out a line away from it: shown to the right and down, asked for to the left."""
+    one, other = text("........", "23......", "........", "...3....", "........"), text("..2.", "..3.", "....", "3...")
+    asked = text("3.......", "........", "....32..", "........")
+    outputs = [text("........", "23333333", "........", "...3....", "........"), text("..2.", "..3.", "..3.", "3.3.")]
+    found = list(rays.rays(state(one, other, asked), outputs, always))
+    assert any(same(rule.grids[2], text("3.......", "........", "333332..", "........")) for rule in found)
+
+
+def test_no_line_is_drawn_where_something_is_taken_away():
+    assert list(rays.rays(state(text("1.."), text("1..")), [text(".11")], always)) == []
+
+
+def test_things_move_until_something_is_in_their_way_whatever_their_direction():
+    one, other = text("1...8", ".....", "....."), text("..1..", ".....", "..8..", ".....")
+    asked = text("8...1", ".....", ".....")
+    outputs = [text("...18", ".....", "....."), text(".....", "..1..", "..8..", ".....")]
+    found = list(shoves.shoves(state(one, other, asked), outputs, always))
+    assert any(same(rule.grids[2], text("81...", ".....", ".....")) for rule in found)
+
+
+def test_what_moves_nowhere_may_be_taken_away():
+    inputs = [text("1..8.", ".....", "3...."), text("8...1", ".....", "...3."), text("..3..", ".....", "1...8")]
+    outputs = [text("..18.", ".....", "....."), text("81...", ".....", ".....")]
+    found = list(shoves.shoves(state(*inputs), outputs, always))
+    assert any(same(rule.grids[2], text(".....", ".....", "...18")) for rule in found)
+
+
+# ---- smaller tasks ---------------------------------------------------------------------------------------------------
+
+
+def framed(*colours: int) -> Grid:
+    """Rectangles in these colours between lines of 5."""
+    line = [np.full((2, 2), c, np.uint8) for c in colours]
+    parts = [np.full((2, 1), 5, np.uint8)] * len(line)
+    one = np.hstack([part for pair in zip(line, parts, strict=True) for part in pair][:-1])
+    return np.vstack([one, np.full((1, one.shape[1]), 5, np.uint8), np.zeros_like(one) + (one == 5) * np.uint8(5)])
+
+
+def test_a_lattice_of_plain_rectangles_is_a_smaller_task():
+    pairs = (Pair(framed(1, 0, 0), framed(1, 1, 0)), Pair(framed(0, 2, 0), framed(0, 2, 2)))
+    task = Task("lattice", pairs, (framed(3, 0, 0),))
+    [lens] = [lens for lens in lenses.lenses(task) if lens.name == "lattice"]
+    assert lens.task.demonstrations[0].input.tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert same(lens.restore([np.array([[3, 3, 0], [0, 0, 0]], np.uint8)])[0], framed(3, 3, 0))
+
+
+def test_what_happens_to_each_thing_by_itself_is_a_smaller_task():
+    task = Task(
+        "each", (Pair(text("12....", "......", "...34."), text("21....", "......", "...43.")),), (text("..56.."),)
+    )
+    [lens] = [lens for lens in lenses.lenses(task) if lens.name == "each thing"]
+    assert [p.input.tolist() for p in lens.task.demonstrations] == [[[1, 2]], [[3, 4]]]
+    assert same(lens.restore([text("65")])[0], text("..65.."))
+
+
+def test_where_something_else_changes_there_is_no_smaller_task():
+    pairs = (Pair(text("1..", "...", "..2"), text("1.3", "...", "..2")),)
+    assert not [lens for lens in lenses.lenses(Task("no", pairs, (text("1.."),))) if lens.name == "each thing"]
 
 
 # ---- demonstrations left out -----------------------------------------------------------------------------------------
@@ -486,8 +605,8 @@ def test_sharing_states_covers_more_programs_a_second():
 
 ORDER = tuple(
     """
-    regions registry values left_out geometry colouring shapes lines patterns pieces joins tree planes enumerate cells
-    choice endings moves stamps lookup solve bench batch uses
+    regions registry values left_out geometry colouring shapes lines patterns pieces copies joins tree planes enumerate
+    cells choice endings moves stamps rays shoves lenses lookup solve bench batch uses
     """.split()
 )
 PACKAGE = ROOT / "solver" / "programs"

@@ -109,6 +109,9 @@ BY_HAND = {
     "complete_tiles_of_background": ((("1212", "1.12", "1212"),), ("1212", "1212", "1212")),
     "colours_of_lattice": ((("1.5.2", "..5..", "55555", "3.5.4"),), ("12", "34")),
     "histogram": ((("11.2",),), ("12", "1.")),
+    "copies_completed": ((("121...", ".3....", "....21", "......"),), ("121...", ".3....", "...121", "....3.")),
+    "copies_without_model": ((("121...", ".3....", "......", "....3."),), ("......", "......", "...121", "....3.")),
+    "mirrors_around_symmetric": ((("2.....", "..11..", "..11..", ".3...."),), ("23..32", "..11..", "..11..", "23..32")),
 }  # fmt: skip
 
 
@@ -118,6 +121,11 @@ def test_a_primitive_does_what_was_worked_out_by_hand(name):
     made = checked(UNARY[name].run(grid(*given_rows)))
     assert made is not None
     assert made.tolist() == grid(*wanted).tolist()
+
+
+def test_a_copy_is_laid_as_what_there_is_of_it():
+    made = UNARY["copies_completed"].run(grid("123....", "......3", "......2", "......."))
+    assert made.tolist() == grid("123....", "......3", "......2", "......1").tolist()
 
 
 def test_flooding_stops_at_walls():

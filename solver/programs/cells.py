@@ -22,6 +22,11 @@ PAIRS = ("ray_left", "ray_right", "ray_up", "ray_down", "left", "right", "up", "
          "mirror_left_right", "mirror_up_down", "mirror_turned_180", "row_commonest", "column_commonest",
          "commonest_around", "first_of_line", "top_of_line")  # fmt: skip
 
+ENTRIES = 9  # values of a plane that a table may have an entry for at most
+LOW, WIDE = 16, 128  # the least value of a plane, below 0, and how many there may be
+ENTRY = 0.6  # steps each entry costs
+UNKNOWN = 1.0  # added to the cost of a table that says nothing of some value in a grid it is not learned from
+
 Described = Sequence[Plane]
 
 
@@ -100,6 +105,49 @@ def sheet(described: Sequence[Described], shown: int, painted: Sequence[int]) ->
     )  # fmt: skip
 
 
+def with_tables(table: Sheet, described: Sequence[Described], wanted: NDArray[np.int16]) -> Sheet:
+    """The sheet with more actions: paint what a table says of one plane's value, as some of the cells have it.
+
+    Tables are read off the cells that change, and off those of each colour that changes, where each value has one
+    colour and there are at least three, or another two than the plane has itself.
+    """
+    shown = len(wanted)
+    joined = [np.concatenate([d[n].values.ravel() for d in described]) for n in range(len(described[0]))]
+    colour = joined[[p.name for p in described[0]].index("colour")]
+    changed = colour[:shown] != wanted
+    sets = [("changed", changed, np.ones(len(colour), bool))]
+    of = np.unique(colour[:shown][changed])
+    sets += [(f"colour {c}", colour[:shown] == c, colour == c) for c in of if len(of) > 1 or (colour == c).any()]
+    colours, names, costs = list(table.colours), list(table.action_names), list(table.action_costs)
+    for name, here, every in sets:
+        if len(np.unique(wanted[here])) < 2:
+            continue
+        for plane, values in zip(described[0], joined, strict=True):
+            entries = _entries(plane, values[:shown][here], wanted[here]) if plane.kind != "flag" else None
+            if entries is None:
+                continue
+            made = entries[values.astype(np.int64) + LOW]
+            told = ", ".join(f"{v - LOW}→{entries[v]}" for v in np.flatnonzero(entries != NONE))
+            unknown = UNKNOWN * bool((made[shown:] == NONE)[every[shown:]].any())
+            colours.append(made)
+            names.append(f"{plane.name}({told} of {name})")
+            costs.append(np.float32(plane.cost + 0.5 + ENTRY * (entries != NONE).sum() + unknown))
+    return replace(table, colours=np.array(colours), action_names=names, action_costs=np.array(costs, np.float32))
+
+
+def _entries(plane: Plane, values: NDArray[np.int16], wanted: NDArray[np.int16]) -> NDArray[np.int16] | None:
+    """The colour for each value from -`LOW` on, `NONE` where none was seen; None where that is no table."""
+    seen = np.bincount((values.astype(np.int64) + LOW) * COLOURS + wanted, minlength=WIDE * COLOURS)
+    of = seen.reshape(-1, COLOURS) > 0
+    kinds = of.sum(1)
+    some = np.flatnonzero(kinds)
+    if len(kinds) > WIDE or kinds.max() > 1 or not 2 <= len(some) <= ENTRIES:
+        return None
+    made = np.where(kinds > 0, of.argmax(1), NONE).astype(np.int16)
+    own = plane.kind == "colour" and bool((made[some] != some - LOW).any())
+    return made if len(np.unique(made[some])) > (1 if own else 2) else None
+
+
 def text_of(rule: Rule, table: Sheet) -> str:
     """The rule in words."""
     if rule.passed is None or rule.failed is None:
@@ -136,15 +184,20 @@ def rules(
     table = sheet(described, shown, painted)
     if not len(table.tests):
         return []
-    lesson = Lesson(table.tests[:, :shown], table.colours[:, :shown] == wanted, table.test_costs, table.action_costs)
-    if not lesson.right.any(0).all():
-        return []
     found: dict[bytes, list[Learned]] = {}
-    for rule in learn(lesson, depth, more):
-        grids = _painted(rule, table, shapes)
-        if grids is not None:
-            alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
-            alike.append(Learned(grids, text_of(rule, table), rule.cost))
+    for actions in (with_tables(table, described, wanted), table):
+        right = actions.colours[:, :shown] == wanted
+        if found or not right.any(0).all():
+            break  # tables come first; without them where they say nothing of some value
+        lesson = Lesson(table.tests[:, :shown], right, table.test_costs, actions.action_costs)
+        learned = learn(lesson, depth, more)
+        for rule in learned:
+            grids = _painted(rule, actions, shapes)
+            if grids is not None:
+                alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
+                alike.append(Learned(grids, text_of(rule, actions), rule.cost))
+        if not learned or len(actions.colours) == len(table.colours):
+            break
     return sorted(map(_together, found.values()), key=lambda rule: rule.cost)
 
 

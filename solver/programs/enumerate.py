@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.core import COLOURS, Grid, Stop, Task
-from solver.programs import colouring, geometry, joins, lines, patterns, pieces, shapes  # noqa: F401  they register themselves
+from solver.programs import colouring, copies, geometry, joins, lines, patterns, pieces, shapes  # noqa: F401  they register
 from solver.programs.registry import (
     INPUT_COLOURED,
     JOINS,
@@ -95,21 +95,28 @@ class Enumeration:
         self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
         self.spent = 0
         self._yielded = 0
+        self._waiting: list[State] = []
         self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
 
     def run(self, nodes: int) -> Iterator[State]:
         """Every state not yielded yet, until so many more nodes (uses of a primitive) are spent or none is to extend.
 
-        A state that was begun is extended to its end, also beyond `nodes`, but not beyond the whole budget.
+        A state that was begun is extended to its end, also beyond `nodes`, but not beyond the whole budget. What it is
+        extended to comes at once, so that a search its seconds cut short has looked at all it reached.
         """
         until = min(self.spent + nodes, self._nodes)
         while self._yielded < len(self.states) or (self._queue and self.spent < until):
             if self._yielded < len(self.states):
                 self._yielded += 1
                 yield self.states[self._yielded - 1]
+                self._take_offered()
                 continue
             _, number = heapq.heappop(self._queue)
-            self._extend(self.states[number])
+            for _ in self._extend(self.states[number]):
+                while self._yielded < len(self.states):
+                    self._yielded += 1
+                    yield self.states[self._yielded - 1]
+            self._take_offered()
             if self._stop.remaining() <= 0:
                 break
 
@@ -119,20 +126,28 @@ class Enumeration:
         return not self._queue or self.spent >= self._nodes
 
     def offer(self, state: State) -> None:
-        """A state made elsewhere, to be yielded and extended like others."""
-        self._add(state)
+        """A state made elsewhere, to be yielded and extended like others, after all of the one being extended."""
+        self._waiting.append(state)
 
-    def _extend(self, state: State) -> None:
+    def _take_offered(self) -> None:
+        for offered in self._waiting:
+            self._add(offered)
+        self._waiting.clear()
+
+    def _extend(self, state: State) -> Iterator[None]:
+        """Everything one step from the state; a stop after each use that may have added something."""
         for primitive in self._operators.unary:
             if self._over():
                 return
             found = outcome(primitive.run, state.grids)
             if found is not None:
                 self._add(State(found, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
+                yield
         for split in self._operators.splits:
             if self._over():
                 return
             self._take_apart(state, split)
+            yield
 
     def _over(self) -> bool:
         """Whether the next use of a primitive is one too many; else it is counted."""

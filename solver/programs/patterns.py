@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from solver.core import Grid
-from solver.programs.regions import Mask, box
+from solver.programs.regions import Mask, box, of_colour_diagonal
 from solver.programs.registry import INPUT_COLOURED, UNARY, register
 
 SLACK = 8  # cells an axis of symmetry may lie off the middle
@@ -74,6 +74,24 @@ def mirrors_in_place(grid: Grid) -> Grid | None:
     return made
 
 
+@register(UNARY)
+def mirrors_around_symmetric(grid: Grid) -> Grid | None:
+    """Everything with its mirror images across the middle of the largest region that is its own mirror image."""
+    both = [r for r in of_colour_diagonal(grid) if min(r.mask.shape) > 1
+            and (r.mask == r.mask[::-1]).all() and (r.mask == r.mask[:, ::-1]).all()]  # fmt: skip
+    if not both:
+        return None
+    r = max(both, key=lambda r: r.size)
+    down, across = 2 * r.top + r.mask.shape[0] - 1, 2 * r.left + r.mask.shape[1] - 1
+    i, j = np.nonzero(grid)
+    made = grid.copy()
+    for rows, columns in ((down - i, j), (i, across - j), (down - i, across - j)):
+        inside = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
+        free = made[rows[inside], columns[inside]] == 0
+        made[rows[inside][free], columns[inside][free]] = grid[i[inside][free], j[inside][free]]
+    return made
+
+
 def _reflections(grid: Grid, unknown: Mask) -> Iterator[tuple[Grid, Mask]]:
     """Mirror images that agree with the grid wherever both are known, best axis of each kind: (colours, known)."""
     for axis in (0, 1):
@@ -125,10 +143,20 @@ def _agree(grid: Grid, known: Mask, down: int, right: int) -> Grid | None:
     return filled if seen.all() and (filled == grid)[known].all() else None
 
 
+def _periods(grid: Grid, known: Mask) -> list[int]:
+    """Numbers of rows, and all rows together, after which known cells are never contradicted."""
+
+    def repeats(by: int) -> bool:
+        return not ((grid[by:] != grid[:-by]) & known[by:] & known[:-by]).any()
+
+    return [by for by in range(1, len(grid)) if repeats(by)] + [len(grid)]
+
+
 def periodic(grid: Grid, known: Mask) -> Grid | None:
     """The grid filled by the smallest tile that repeats in both directions and agrees with all known cells."""
     rows, columns = grid.shape
-    sizes = [(h, w) for h in range(1, rows + 1) for w in range(1, columns + 1) if h * w * 2 <= rows * columns]
+    heights, widths = _periods(grid, known), _periods(grid.T, known.T)
+    sizes = [(h, w) for h in heights for w in widths if h * w * 2 <= rows * columns]
     for down, right in sorted(sizes, key=lambda s: (s[0] * s[1], s)):
         filled = _agree(grid, known, down, right)
         if filled is not None:
@@ -213,15 +241,12 @@ def _continued(grid: Grid) -> Grid:
     made = grid.copy()
     for line in made:
         known = np.flatnonzero(line)
-        if len(known) < 2:
+        if len(known) < 2 or known[-1] == len(line) - 1:
             continue
-        for period in range(1, known[-1] + 1):
-            tile = np.zeros(period, np.uint8)
-            tile[known % period] = line[known]
-            filled = tile[np.arange(len(line)) % period]
-            if (filled[known] == line[known]).all() and (filled[: known[-1] + 1] == line[: known[-1] + 1]).all():
-                line[:] = filled
-                break
+        begun = line[: known[-1] + 1].tobytes()
+        period = next((p for p in range(1, len(begun)) if begun[p:] == begun[:-p]), 0)
+        if period:
+            line[:] = line[np.arange(len(line)) % period]
     return made
 
 
@@ -273,7 +298,7 @@ def _filled_lines(grid: Grid) -> Grid:
     made = grid.copy()
     for line in made:
         known = np.flatnonzero(line)
-        for period in range(1, len(line) // 2 + 1) if len(known) > 1 else ():
+        for period in range(1, len(line) // 2 + 1) if 1 < len(known) < len(line) else ():
             tile = np.zeros(period, np.uint8)
             tile[known % period] = line[known]
             if tile.all() and (tile[known % period] == line[known]).all():

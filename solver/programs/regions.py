@@ -83,14 +83,22 @@ def colour_labels(grid: Grid, diagonal: bool, background: bool = False) -> tuple
 
 def cut(grid: Grid, labels: Labels, count: int) -> tuple[Region, ...]:
     """The labelled regions, cut out of the grid, in reading order."""
+    rows, columns = np.nonzero(labels)
+    order = np.argsort(labels[rows, columns], kind="stable")
+    numbers = labels[rows, columns][order]
+    starts = np.searchsorted(numbers, np.arange(1, count + 1))
+    if not count:
+        return ()
+    down, across = rows[order], columns[order]
+    tops, bottoms = np.minimum.reduceat(down, starts), np.maximum.reduceat(down, starts) + 1
+    lefts, rights = np.minimum.reduceat(across, starts), np.maximum.reduceat(across, starts) + 1
+    present = numbers.astype(np.int64) * COLOURS + grid[down, across]
+    colours = np.bincount(present, minlength=(count + 1) * COLOURS).reshape(-1, COLOURS).argmax(1)
     found = []
-    for number in range(1, count + 1):
-        mask = labels == number
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        colour = int(np.bincount(grid[mask]).argmax())
-        found.append(Region(int(rows[0]), int(columns[0]), mask[box], grid[box], colour))
-    return tuple(sorted(found, key=lambda r: (r.top, r.left)))
+    for k in np.lexsort((lefts, tops)):
+        box = slice(tops[k], bottoms[k]), slice(lefts[k], rights[k])
+        found.append(Region(int(tops[k]), int(lefts[k]), labels[box] == k + 1, grid[box], int(colours[k + 1])))
+    return tuple(found)
 
 
 @remembered

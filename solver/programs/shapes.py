@@ -15,6 +15,7 @@ from solver.programs import regions
 from solver.programs.regions import Mask, Region
 from solver.programs.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
 
+MANY = 80  # regions in a grid beyond which none is moved
 SQUARE = np.ones((3, 3), np.uint8)
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -342,6 +343,8 @@ def _pull(grid: Grid, colour: int, together: bool) -> Grid | None:
     made = np.where(target, grid, 0)
     rest = np.where(target, 0, grid)
     found = regions.of_any_diagonal(rest) if together else regions.of_colour_diagonal(rest)
+    if len(found) > MANY:
+        return None
     top, bottom, left, right = goal[0].start, goal[0].stop, goal[1].start, goal[1].stop
 
     def away(r: Region) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from solver.augment import apply_task, invert
 from solver.core import COLOURS, Grid, Pair, Stop, Task, View, same
-from solver.programs import cells, choice, endings, left_out, lookup, moves, planes, stamps
+from solver.programs import cells, choice, endings, left_out, lenses, lookup, moves, planes, rays, shoves, stamps
 from solver.programs.cells import Learned
 from solver.programs.enumerate import Enumeration, aligned
 from solver.programs.registry import Parts
@@ -36,8 +36,12 @@ PARTED = 400  # states taken apart that rules of parts are tried on, each time
 WAYS = (View(), View(4))  # as it is, transposed
 FIRST_WAY = 0.6  # of the nodes and seconds, at most, where the first way finds nothing
 ALONE = 1.5  # added to the cost of an answer that only one of the two ways gives
+SMALLER = 0.3  # of the seconds, at most, for the smaller tasks within a task, all together
+SMALLER_NODES = 4_000  # nodes for each of them, and a tenth of a task's at most
+LENS = 1.5  # added to the cost of a program of a smaller task
 
 Ending = Callable[[State, Sequence[Grid]], Iterable[Proposal]]
+Directed = Callable[[State, Sequence[Grid], Callable[[], bool]], Iterable[Learned]]
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,26 @@ class _Until:
 def solve(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
     """Distinct answers to the task, the best first; () where no program reproduces the demonstrations."""
     exchanged = background(task)
-    found = ways(with_background(task, exchanged), stop, nodes)
+    known = with_background(task, exchanged)
+    found = [*within(known, stop, nodes), *agreed(ways(known, stop, nodes))]
     lookup = _exchange(exchanged)
-    return tuple(replace(p, grids=tuple(lookup[g] for g in p.grids)) for p in rank(agreed(found)))
+    return tuple(replace(p, grids=tuple(lookup[g] for g in p.grids)) for p in rank(found))
+
+
+def within(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
+    """What is proposed for smaller tasks within the task, put back into its test inputs."""
+    own = _Until(stop, (1 - SMALLER) * stop.remaining())
+    found = []
+    for lens in lenses.lenses(task):
+        if own.remaining() <= 0:
+            break
+        proposals = _Search(lens.task, own, min(SMALLER_NODES, nodes // 10)).run()
+        found += [
+            replace(p, grids=lens.restore(p.grids), program=f"{lens.name}: {p.program}", cost=p.cost + LENS)
+            for p in proposals
+            if [g.shape for g in p.grids] == [t.shape for t in lens.task.tests]
+        ]
+    return found
 
 
 def ways(task: Task, stop: Stop, nodes: int) -> list[list[Proposal]]:
@@ -156,8 +177,10 @@ class _Search:
             self._enumerate(min(nodes, AFTER) if self._found else nodes)
             self._stack()
             self._parts()
-            self._rules()
             if nodes == FIRST:
+                self._directed()
+            self._rules()
+            if nodes == FIRST and self._more():
                 self._canvas()
             if (self._found and nodes != FIRST) or self._enumeration.over or not self._more():
                 break
@@ -255,6 +278,21 @@ class _Search:
         share = left_out.share(self._outputs, learn) if found else 0.0
         for rule in found:
             self._keep(rule, state, f"{name} {split}", share, [split])
+
+    def _directed(self) -> None:
+        """Rules of what happens in some direction: lines that cells of the inputs send out, things that move."""
+        start = self._enumeration.states[0]
+        for name, rules in (("rays", rays.rays), ("shove", shoves.shoves)):
+            found = list(rules(start, self._outputs, self._more)) if self._more() else []
+            share = left_out.share(self._outputs, self._again(rules, start)) if found else 0.0
+            for rule in found:
+                self._keep(rule, start, name, share)
+
+    def _again(self, rules: Directed, state: State) -> left_out.Learn:
+        def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+            return (rule.grids[-1] for rule in rules(left_out.turned(state, order), others, self._more))
+
+        return learn
 
     def _rules(self) -> None:
         states = sorted(self._aligned, key=lambda s: s.cost)

@@ -47,6 +47,8 @@ def _around(grid: Grid, seeds: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
 
 def learned(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
     """What every seed of the colour has around it in the outputs, where all agree and something changed."""
+    if of is _cells and sum(int((grid == colour).sum()) for grid in inputs) > MANY:
+        return None
     places = [of(grid, colour) for grid in inputs]
     if sum(map(bool, places)) < 2 or sum(map(len, places)) > MANY:
         return None
@@ -80,6 +82,9 @@ def stamped(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     if not aligned(state, outputs):
         return
     shown = state.grids[: len(outputs)]
+    changed = [g != o for g, o in zip(shown, outputs, strict=True)]
+    if not any(map(np.any, changed)) or any((o[c] == 0).any() for c, o in zip(changed, outputs, strict=True)):
+        return  # there is nothing to paint, or something to take away
     known = {
         kind: {c: stamp for c in range(1, 10) if (stamp := learned(shown, outputs, c, of)) is not None}
         for kind, of in SEEDS.items()
