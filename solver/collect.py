@@ -12,6 +12,7 @@ are not there yet.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solver import families, neighbours, tasks
+from solver import families, neighbours, sampler, tasks
 from solver.checkpoint import ADAPTER_FILE, SHIPPED, check
 from solver.clock import Deadline, now
 from solver.config import LIKENESSES, Config, TrainRecipe
@@ -73,6 +74,7 @@ def kept(given: tasks.TaskSet, without: str | None) -> list[str] | None:
 def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     """Vectors first, which are written together; then the adapters that are not there yet, one by one."""
     weights = check(options.weights)
+    sampler.prepare(len(os.sched_getaffinity(0)))  # threads that wait asleep: those that spin crawl beside other work
     from solver.trainer import LoraTrainer
 
     config, started = Config(seed=options.seed), now()

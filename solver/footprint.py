@@ -6,11 +6,9 @@ Knows nothing of cards, layouts or torch; the numbers a token leaves behind were
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from solver.architecture import GRID, HALF, KEY_NORMS, Model
-from solver.config import EMBED, HEAD
 
 BATCHED = 4096  # tokens the engine computes in one step at least (`sampler`)
 LOGPROBS_BYTES = 12  # of one logit in the engine: float32, its log-softmax, and a copy to sort
@@ -73,16 +71,16 @@ def trainer_work(model: Model, tokens: int, rank: int, checkpointing: bool) -> i
     return activations(model, tokens, rank, checkpointing) + gradients + model.head_outputs * loss
 
 
-def beyond_work(model: Model, tokens: int, rank: int, beyond: Collection[str]) -> int:
-    """Bytes that LoRAs on embedding and head, as far as they are among `beyond`, add to a training step.
+def beyond_work(model: Model, tokens: int, rank: int, embedding: bool, head: bool) -> int:
+    """Bytes that LoRAs on `embedding` and `head`, as far as they are there, add to a training step.
 
     The inner values of each; the embedding's product beside its sum, and its A's gradient before it is added; another
     product for each of the head's logits.
     """
     inner = HALF * tokens * rank
-    embedding = inner + HALF * (2 * tokens * model.hidden + model.vocabulary * rank)
-    head = inner + min(tokens, LOSS_PIECE) * model.vocabulary * HEAD_LORA_BYTES
-    return embedding * (EMBED in beyond) + head * (HEAD in beyond)
+    lookups = inner + HALF * (2 * tokens * model.hidden + model.vocabulary * rank)
+    logits = inner + min(tokens, LOSS_PIECE) * model.vocabulary * HEAD_LORA_BYTES
+    return lookups * embedding + logits * head
 
 
 def engine_work(model: Model, context: int, logits: int) -> int:

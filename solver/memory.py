@@ -22,7 +22,7 @@ from itertools import product
 from solver.architecture import DESCRIBED, HALF, Model, read
 from solver.cards import CARDS, GIB, Card
 from solver.checkpoint import SHIPPED
-from solver.config import LONGEST_ANSWER, PRESETS, Config
+from solver.config import EMBED, HEAD, LONGEST_ANSWER, PRESETS, Config
 from solver.footprint import LORA_BYTES, OPTIMIZER_BYTES, Parts, beyond_work, engine_work, trainer_work
 from solver.tasks import BadInput
 
@@ -161,7 +161,8 @@ def _bare(
     trained = 1 if train.steps else 0
     numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(train.beyond))
     least, size = min(engine.sequences, PROMPTS[-1]), max(tokens, context)
-    work = trainer_work(model, size, train.rank, checkpointing) + beyond_work(model, size, train.rank, train.beyond)
+    work = trainer_work(model, size, train.rank, checkpointing)
+    work += beyond_work(model, size, train.rank, EMBED in train.beyond, HEAD in train.beyond)
     parts = Parts(
         context=CUDA_CONTEXT,
         engine_weights=model.weight_bytes(model.bits),

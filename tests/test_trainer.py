@@ -496,7 +496,7 @@ def test_adapters_with_embedding_and_head_are_repeatable_and_can_be_gone_on_with
     assert learned(beyond) == first
     begun = beyond.train("two", examples(), 0, FakeStop())
     assert beyond.train("two", examples(), 0, FakeStop(), start).losses[0] < begun.losses[-1]
-    assert beyond.vector(examples(), "gradients").any()
+    assert beyond.vectors(examples(), "gradients").any()
 
 
 def test_the_adapter_with_embedding_and_head_is_the_one_peft_and_adamw_come_to_by_the_book(
