@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solver import families, neighbours, sampler, tasks
+from solver import families, heap, neighbours, tasks
 from solver.checkpoint import ADAPTER_FILE, SHIPPED, check
 from solver.clock import Deadline, now
 from solver.config import LIKENESSES, Config, TrainRecipe
@@ -28,6 +28,7 @@ from solver.core import Task
 from solver.examples import build, plain
 
 FAR = 24 * 3600.0  # seconds: no deadline
+ASLEEP = ("OMP_WAIT_POLICY", "passive")  # how threads wait: those that spin crawl where something else uses a core
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -74,7 +75,9 @@ def kept(given: tasks.TaskSet, without: str | None) -> list[str] | None:
 def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     """Vectors first, which are written together; then the adapters that are not there yet, one by one."""
     weights = check(options.weights)
-    sampler.prepare(len(os.sched_getaffinity(0)))  # threads that wait asleep: those that spin crawl beside other work
+    for name, value in (*heap.BY_SHAPE.items(), ASLEEP):
+        os.environ.setdefault(name, value)
+    heap.keep()
     from solver.trainer import LoraTrainer
 
     config, started = Config(seed=options.seed), now()
