@@ -99,16 +99,28 @@ def read(
             started = now()
             report = trainer.train(task.id, examples, seed, Deadline.after(seconds))
             spent = now() - started
-            with torch.no_grad():
-                nats = [(float(trainer.losses([[example]])[0]), int(example.loss.sum())) for example in asked]
+            nats = readings(trainer, asked)
             found.append(
                 Read(
                     task.id, number, report.steps, spent,
-                    sum(mean * count for mean, count in nats) / sum(count for _, count in nats),
+                    a_token(nats),
                     sum(mean * count < HALF for mean, count in nats) / len(nats),
                 )
             )  # fmt: skip
     return found
+
+
+def readings(trainer: Any, asked: Sequence[Example]) -> list[tuple[float, int]]:
+    """Of each example, nats a token and how many tokens are wanted, with the trainer's adapter as it stands."""
+    import torch
+
+    with torch.no_grad():
+        return [(float(trainer.losses([[example]])[0]), int(example.loss.sum())) for example in asked]
+
+
+def a_token(nats: Sequence[tuple[float, int]]) -> float:
+    """Nats a token over all `readings`."""
+    return sum(mean * count for mean, count in nats) / sum(count for _, count in nats)
 
 
 def table(names: Sequence[str], found: Sequence[Read]) -> str:

@@ -29,7 +29,7 @@ from solver.config import LIKENESSES, Config
 from solver.core import Adapter, Task
 from solver.examples import build, plain
 from solver.tasks import BadInput
-from tests.bench.recipes import CONTEXT, questions
+from tests.bench.recipes import CONTEXT, a_token, questions, readings
 
 FAR = 24 * 3600.0  # seconds: no deadline
 WAYS = ("none", "outright", "own", "warm", "warm/3")
@@ -75,9 +75,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
             started = now()
             trainer.train(task.id, examples, config.seed, Deadline.after(FAR), start, many)
             seconds[way] = now() - started
-            with torch.no_grad():
-                found = [(float(trainer.losses([[e]])[0]), int(e.loss.sum())) for e in asked]
-            nats[way] = sum(mean * count for mean, count in found) / sum(count for _, count in found)
+            nats[way] = a_token(readings(trainer, asked))
     return Read(task.id, near.task.id, near.similarity, nats, seconds)
 
 
