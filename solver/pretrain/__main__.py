@@ -26,6 +26,7 @@ PRESETS = {
 }
 SIZES = ("width", "layers", "heads", "inner")
 PAIRS_A_TASK = {"smoke": 4, "cpu": 200, "gpu": 1000}  # RE-ARC pairs drawn from each generator
+GAUGE_SEED = 1  # of the held-out pairs: the same gauge whatever is trained on
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -40,6 +41,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for name in SIZES:
         parser.add_argument(f"--{name}", type=int, metavar="N", help="of the model, instead of the preset's")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
+    parser.add_argument("--pairs", type=int, metavar="N", help="drawn from each generator, instead of the preset's")
     parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
     parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
     parser.add_argument("--decay", type=float, help="share of the steps, the last ones, in which the rates fall to 0")
@@ -95,9 +97,10 @@ def main(argv: list[str]) -> int:
         advice = "take fewer --workers, or --device cpu"
         sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {found} found: {advice}")
     if not (options.directory / "train.npz").exists():
-        parts, count = split.arc1_split(), PAIRS_A_TASK[options.preset]
+        parts, usual = split.arc1_split(), PAIRS_A_TASK[options.preset]
+        count = options.pairs or usual
         print(f"drawing {count} pairs from each of {len(parts.train)} generators", file=sys.stderr, flush=True)
-        data.save(data.collect(parts.held_out, max(count // 10, 4), recipe.seed + 1), options.directory / "held.npz")
+        data.save(data.collect(parts.held_out, max(usual // 10, 4), GAUGE_SEED), options.directory / "held.npz")
         data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
     for stale in options.directory.glob("meeting-*"):
         stale.unlink()
