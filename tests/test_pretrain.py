@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count, islice, pairwise
@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM
 from solver import checkpoint, formats, grid_qwen3
 from solver.core import Example, Pair, key
 from solver.pretrain import __main__ as pretrain
-from solver.pretrain import ahead, batches, data, losses, split, train
+from solver.pretrain import ahead, batches, data, losses, split, train, workers
 from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
@@ -444,6 +444,11 @@ def test_training_lowers_the_loss_on_a_batch_seen_again(pool: Pool) -> None:
     assert losses[-1] < losses[0] - 1
 
 
+def test_a_steps_loss_holds_no_more_than_itself_in_memory(pool: Pool) -> None:
+    loss = Training(TINY).step(one_round(pool, TINY.seed, 0, 512)[0])
+    assert loss.untyped_storage().nbytes() == loss.element_size()
+
+
 def test_the_model_holds_the_masters_rounded_to_bfloat16(undisturbed: tuple[Training, Path]) -> None:
     training = undisturbed[0]
     for name, parameter in training.model.named_parameters():
@@ -455,6 +460,23 @@ def test_the_same_seed_builds_the_same_model_and_another_seed_another() -> None:
     first, again, other = (dict(train.build(replace(TINY, seed=s)).named_parameters()) for s in (0, 0, 1))
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+
+
+def test_the_held_out_pairs_are_the_same_whatever_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: Pool
+) -> None:
+    asked = list[tuple[int, int, int]]()
+
+    def collect(ids: Sequence[str], count: int, seed: int) -> Pool:
+        asked.append((len(ids), count, seed))
+        return pool
+
+    monkeypatch.setattr(data, "collect", collect)
+    monkeypatch.setattr(workers, "work", lambda *_: None)
+    for name, more in (("a", []), ("b", ["--seed", "7", "--pairs", "9"])):
+        argv = ["--preset", "smoke", "--workers", "1", "--directory", str(tmp_path / name), *more]
+        assert pretrain.main(argv) == 0
+    assert asked == [(100, 4, 1), (299, 4, 0), (100, 4, 1), (299, 9, 7)]
 
 
 def test_a_model_of_another_size_is_asked_for_on_the_command_line() -> None:

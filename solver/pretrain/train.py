@@ -135,7 +135,7 @@ class Training:
         self.done += 1
         self.tokens += sum(example.tokens.size for example in batch)
         self.work += operations(self.recipe, [example.tokens.size for example in batch])
-        return flat[-1]
+        return flat[-1].clone()  # a view would keep all gradients
 
     def _taken(self, loss: Tensor) -> Tensor:
         """The model's gradients as one float32 vector, the loss behind them; the model has none any more."""
@@ -229,19 +229,24 @@ def run(
     while training.done < recipe.steps:
         for batch in next(rounds)[training.done % ROUND :]:
             recent.append(training.step(batch))
-            if (training.done % every == 0 or training.done == recipe.steps) and leads:
-                loss = round(float(torch.stack(recent).mean()), 4)
-                speeds = meter.read()
-                training.save(directory)
-                held = held_out_figures(training.model, held_out)
-                line = {"step": training.done, "tokens": training.tokens, "loss": loss, **speeds, **held}
-                print(json.dumps(line), flush=True)
-                with (directory / "curve.jsonl").open("a") as file:
-                    file.write(json.dumps(line) + "\n")
+            if training.done % every == 0 or training.done == recipe.steps:
+                if leads:
+                    _told(training, float(torch.stack(recent).mean()), meter, directory, held_out)
                 recent.clear()
                 meter = Meter(training, peak)
             if training.done == recipe.steps:
                 break
+
+
+def _told(training: Training, loss: float, meter: Meter, directory: Path, held_out: Sequence[Example]) -> None:
+    """Save, and print a line of figures, which is also the curve's next."""
+    speeds = meter.read()
+    training.save(directory)
+    held = held_out_figures(training.model, held_out)
+    line = {"step": training.done, "tokens": training.tokens, "loss": round(loss, 4), **speeds, **held}
+    print(json.dumps(line), flush=True)
+    with (directory / "curve.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 class Meter:
