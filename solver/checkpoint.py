@@ -19,7 +19,7 @@ from solver.tasks import BadInput
 MANIFEST = "manifest.json"
 ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
 HOME = Path(__file__).resolve().parent.parent / "weights"
-SHIPPED = HOME / "grid-5m"
+SHIPPED = HOME / "grid-1m"
 INDEX = "model.safetensors.index.json"  # says which shard holds what
 DECIDING = ("config.json", INDEX, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # beside tensors
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

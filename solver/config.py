@@ -305,7 +305,7 @@ class Config:
     shared_share: float = 0.25
     reserve: float = 8.0
     minimum: float = 6.0
-    cost: Cost = field(default_factory=lambda: Cost(22.0, 0.011))
+    cost: Cost = field(default_factory=lambda: Cost(11.0, 0.006))
     quick_cost: Cost = field(default_factory=lambda: Cost(0.1, 0.0005))
     train: TrainRecipe = field(default_factory=TrainRecipe)
     engine: EngineSettings = field(default_factory=EngineSettings)

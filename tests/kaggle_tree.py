@@ -139,7 +139,7 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
         made.mkdir(parents=True, exist_ok=True)
     code = tree.root / "input" / f"{data}arc-ttt" / "arc-ttt"
     shutil.copytree(ROOT / "solver", code / "solver", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "weights" / "grid-5m", code / "weights" / "grid-5m")
+    shutil.copytree(ROOT / "weights" / "grid-1m", code / "weights" / "grid-1m")
     shutil.copy(ROOT / "submission.py", code)
     if worker is not None:
         pool = code / "solver" / "pool.py"

@@ -79,9 +79,9 @@ def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_ha
 
 
 def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
-    """Llama 3: 128,256 rows of 4,096; the shipped model: 116 outputs of 256."""
+    """Llama 3: 128,256 rows of 4,096; the shipped model: 116 outputs."""
     head = replace(H200, train=replace(H200.train, head=True, side_by_side=1))
-    for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * 256)):
+    for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * read(SHIPPED).hidden)):
         made = plan(model, CARDS["h200"], head)
         assert made.parts.lora + made.parts.optimizer == numbers * 24
 
@@ -248,7 +248,7 @@ def said(*argv: str) -> str:
 
 def test_a_plan_is_printed_for_a_card_that_is_not_there_with_the_preset_meant_for_it():
     assert said("L4", "--plan-model", "qwen3-4b").startswith("qwen3-4b on l4: rounds")
-    assert said("t4").startswith("grid-5m on t4: resident")
+    assert said("t4").startswith("grid-1m on t4: resident")
     assert "256 sequences" in said("l4", "--views", "4")
     assert "128 sequences" in said("l4", "--preset", "kaggle-t4x2")
 

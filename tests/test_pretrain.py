@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM
 from solver import checkpoint, formats, grid_qwen3
 from solver.core import Example, Pair, key
 from solver.pretrain import __main__ as pretrain
-from solver.pretrain import ahead, batches, data, losses, split, train, workers
+from solver.pretrain import ahead, batches, curve, data, losses, split, train, workers
 from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
@@ -435,6 +435,14 @@ def test_a_run_writes_a_line_of_figures_at_every_checkpoint(undisturbed: tuple[T
     assert lines[1]["tokens"] == undisturbed[0].tokens
     assert all(0 <= line["held_out_tokens_right"] <= 1 and line["held_out_loss"] > 0 for line in lines)
     assert not (undisturbed[1] / "checkpoint.partial").exists()
+
+
+def test_the_tokens_of_stretches_add_up_in_the_curve(tmp_path: Path) -> None:
+    for name, tokens in (("a", (10, 20)), ("b", (5, 15))):
+        (tmp_path / name).mkdir()
+        lines = "".join(json.dumps({"tokens": t, "loss": 0.5}) + "\n" for t in tokens)
+        (tmp_path / name / "curve.jsonl").write_text(lines)
+    assert [row["tokens"] for row in curve.rows([tmp_path / "a", tmp_path / "b"])] == [10, 20, 25, 35]
 
 
 def test_training_lowers_the_loss_on_a_batch_seen_again(pool: Pool) -> None:

@@ -44,7 +44,7 @@ def made(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
     """A run in its middle: all quick answers, nine adapters, one worker busy and one that starts again."""
     clock = FakeClock()
     deadline = Deadline.after(limit, clock)
-    about = About("dry-run", "grid-5m 5c30a54d8d18", 0, (1, 3, 4, 5), limit=limit, deadline=deadline)
+    about = About("dry-run", "grid-1m 5c30a54d8d18", 0, (1, 3, 4, 5), limit=limit, deadline=deadline)
     live = Live(about, 20, lambda: 331.0)
     clock.advance(31)
     for n, task_id in enumerate(IDS):
@@ -71,7 +71,7 @@ def test_a_usual_terminal_shows_it_all() -> None:
     """At 80 by 24; bars are lines here, their colours show how far they are and the numbers beside them say it."""
     drawn = re.sub("[━╸╺]+", lambda bar: "━" * 3, picture(made(), 80, 24))
     assert [re.sub("  +", "  ", line.rstrip()) for line in drawn.splitlines()] == [
-        "dry-run · 20 tasks · seed 0 · weights grid-5m 5c30a54d8d18",
+        "dry-run · 20 tasks · seed 0 · weights grid-1m 5c30a54d8d18",
         "48 s of 10 min 00 s ━━━ 9 min 12 s left, done in about 5 min 31 s",
         "Rounds " + "─" * 73,
         "base model  ━━━ 20 of 20",

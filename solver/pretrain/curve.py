@@ -1,12 +1,27 @@
-"""`python -m solver.pretrain.curve DIR OUT.svg`: the loss curve of a pretraining run, from its curve.jsonl."""
+"""`python -m solver.pretrain.curve DIR... OUT.svg`: the loss curve of a pretraining run, from its curve.jsonl.
+
+Several directories are stretches of one run, each from the weights of the one before: their tokens add up.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 LINES = (("loss", "training"), ("held_out_loss", "held-out tasks, last output"))
+
+
+def rows(directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """The lines of all stretches, `tokens` counted from the first one's start."""
+    found, before = list[dict[str, Any]](), 0
+    for directory in directories:
+        lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+        found += [{**line, "tokens": before + line["tokens"]} for line in lines]
+        before = found[-1]["tokens"]
+    return found
 
 
 def main(argv: list[str]) -> int:
@@ -16,15 +31,16 @@ def main(argv: list[str]) -> int:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    rows = [json.loads(line) for line in (Path(argv[0]) / "curve.jsonl").read_text().splitlines()]
+    *directories, target = map(Path, argv)
+    found = rows(directories)
     figure, axes = pyplot.subplots(figsize=(6, 3.5))
     for field, label in LINES:
-        axes.plot([r["tokens"] / 1e6 for r in rows], [r[field] for r in rows], marker=".", label=label)
+        axes.plot([r["tokens"] / 1e6 for r in found], [r[field] for r in found], marker=".", label=label)
     axes.set(xlabel="million tokens", ylabel="nats a token", xscale="log", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(argv[1], metadata={"Date": None})
+    figure.savefig(target, metadata={"Date": None})
     return 0
 
 
