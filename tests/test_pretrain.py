@@ -488,9 +488,17 @@ def test_the_held_out_pairs_are_the_same_whatever_is_trained_on(
 
 
 def test_a_model_of_another_size_is_asked_for_on_the_command_line() -> None:
-    asked = recipe_of(parse(["--width", "128", "--heads", "2", "--inner", "384", "--steps", "9"]))
-    assert asked == Recipe(width=128, heads=2, inner=384, steps=9)
+    asked = recipe_of(parse(["--width", "192", "--heads", "3", "--inner", "576", "--steps", "9"]))
+    assert asked == Recipe(width=192, heads=3, inner=576, steps=9)
     assert recipe_of(parse(["--preset", "smoke", "--layers", "1"])) == replace(Recipe(**PRESETS["smoke"]), layers=1)
+
+
+def test_the_preset_of_the_shipped_weights_has_their_shape() -> None:
+    stored = json.loads((checkpoint.SHIPPED / "config.json").read_text())
+    recipe = recipe_of(parse([]))
+    names = {"width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads"}
+    names |= {"head_size": "head_dim", "inner": "intermediate_size"}
+    assert {n: getattr(recipe, n) for n in names} == {n: stored[key] for n, key in names.items()}
 
 
 def test_exported_weights_pass_their_own_check_and_are_the_trained_ones(

@@ -33,7 +33,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m solver.pretrain", description=__doc__)
     parser.add_argument(
-        "--preset", choices=PRESETS, default="cpu", help="smoke: minutes; cpu: the shipped weights; gpu: larger"
+        "--preset", choices=PRESETS, default="cpu", help="smoke: minutes; cpu: the shipped shape; gpu: larger"
     )
     parser.add_argument("--directory", type=Path, help="data, checkpoint and curve; default: runs/pretrain-PRESET")
     parser.add_argument("--steps", type=int, help="optimizer steps, instead of the preset's; may grow on resuming")

@@ -40,12 +40,12 @@ class Recipe:
     last `decay` share (warm-up–stable–decay). `tokens`: tokens a step. `workers`: processes that share each step.
     """
 
-    width: int = 256
+    width: int = 128
     layers: int = 6
-    heads: int = 4
+    heads: int = 2
     head_size: int = 64
-    inner: int = 768
-    steps: int = 2400
+    inner: int = 384
+    steps: int = 1400
     tokens: int = 8192
     warmup: int = 60
     decay: float = 0.3
