@@ -471,6 +471,18 @@ def test_a_part_of_the_tasks_leaves_the_others_in_the_file(tmp_path, capsys):
     assert not (tmp_path / "o.jsonl.part").exists()
 
 
+def test_a_view_turns_the_tasks_and_what_they_are_scored_by(tmp_path, capsys):
+    asked, right = challenges(tmp_path)
+    flags = ["--challenges", str(asked), "--solutions", str(right), "--output", str(tmp_path / "o.jsonl")]
+    flags += ["--nodes", "300", "--seconds", "3", "--workers", "1", "--task-ids", "00000001", "--view", "1"]
+    assert command.main(flags) == 0
+    assert "1 of 1 solved" in capsys.readouterr().out
+    [line] = batch.every(tmp_path / "o.jsonl")
+    assert "flip_left_right" in line.primitives[0]  # the task is flip_up_down, seen after a quarter turn
+    assert command.main([*flags, "--view", "2"]) == 2
+    assert "another run" in capsys.readouterr().err
+
+
 def test_a_search_that_fails_is_told_and_tried_again_and_costs_no_other_answer(tmp_path):
     task, _ = made(lambda g: g[::-1].copy())
     broken = replace(task, id="broken", demonstrations=(1,))
@@ -565,6 +577,7 @@ def test_no_ending_has_a_primitives_name():
     [
         (["arc1-training", "--workers", "0"], "--workers 0: expected at least 1"),
         (["arc1-training", "--seconds", "0"], "--seconds 0: expected a number above 0"),
+        (["arc1-training", "--view", "8"], "--view 8: expected 0 to 7"),
         (["bench", "--seconds", "nan"], "--seconds nan: expected a number above 0"),
         (["uses"], "expected files that --output wrote"),
         (["uses", "none.jsonl"], "none.jsonl is no file"),

@@ -1,6 +1,6 @@
 """`python -m solver.programs`: solve a set of tasks by programs alone, or measure the search. See `--help`.
 
-python -m solver.programs SPLIT [--seconds 10] [--workers 2] [--limit N] [--nodes N] [--output FILE]
+python -m solver.programs SPLIT [--seconds 10] [--workers 2] [--limit N] [--nodes N] [--view 0-7] [--output FILE]
 python -m solver.programs --challenges FILE [--solutions FILE] ...
 python -m solver.programs bench [--seconds 10]
 python -m solver.programs uses FILE ...
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from solver.core import Grid, Task
     from solver.programs.batch import Line
 
+DIHEDRAL = 8  # ways to turn or mirror a grid
 BENCH_TASKS = ("1cf80156", "3c9b0459", "ce22a75a", "67a3c6ac")  # of ARC-AGI-1 training, small to middling
 
 
@@ -35,6 +36,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--limit", type=int, help="only the first N tasks")
     parser.add_argument("--task-ids", nargs="*", help="only these tasks")
+    parser.add_argument(
+        "--view", type=int, default=0, metavar="0-7", help="the tasks turned or mirrored; 0: as they are"
+    )
     parser.add_argument("--output", type=Path, help="JSON lines, one a task; an unfinished file is gone on with")
     parser.add_argument("--shorter", type=Path, metavar="FILE", help="a run with fewer seconds: what it ended, stays")
     return parser.parse_args(argv)
@@ -66,6 +70,8 @@ def _checked(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise BadInput(f"--{name} {value}: expected at least {least}")
+    if not 0 <= options.view < DIHEDRAL:
+        raise BadInput(f"--view {options.view}: expected 0 to {DIHEDRAL - 1}")
     if not 0 < options.seconds < math.inf:
         raise BadInput(f"--seconds {options.seconds:g}: expected a number above 0")
     if options.what == "uses" and not options.files:
@@ -75,15 +81,18 @@ def _checked(options: argparse.Namespace) -> None:
 
 
 def _solve(options: argparse.Namespace) -> int:
-    from solver import tasks
+    from solver import augment, tasks
     from solver.clock import now
+    from solver.core import View
     from solver.programs import batch
 
     if (options.what is None) == (options.challenges is None):
         raise tasks.BadInput("expected an embedded set or --challenges FILE, and not both; name one of them")
     given = tasks.load_split(options.what) if options.what else tasks.load_challenges(options.challenges)
     chosen = tasks.select(given, options.task_ids, options.limit)
-    settings = batch.Settings(chosen.name, options.seconds, options.nodes, given.sha256)
+    settings = batch.Settings(chosen.name, options.seconds, options.nodes, given.sha256, options.view)
+    view = View(options.view)
+    seen = [augment.apply_task(view, task) for task in chosen.tasks]
     start = now()
     failed: list[str] = []
 
@@ -95,8 +104,9 @@ def _solve(options: argparse.Namespace) -> int:
         print(f"error: the search for {task_id} failed ({type(error).__name__}: {error})", file=sys.stderr)
 
     known = batch.ended(options.shorter, settings) if options.shorter else {}
-    lines = batch.run(chosen.tasks, settings, options.workers, options.output, hear, known, lost)
-    lines = batch.scored(lines, _outputs(options))
+    lines = batch.run(seen, settings, options.workers, options.output, hear, known, lost)
+    outputs = {name: [augment.apply(view, g) for g in grids] for name, grids in _outputs(options).items()}
+    lines = batch.scored(lines, outputs)
     if options.output:
         answered = {task_id: line for task_id, line in lines.items() if task_id not in failed}
         batch.write(options.output, settings, {**batch.read(options.output, settings), **answered}.values())

@@ -24,12 +24,16 @@ from solver.tasks import BadInput
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks."""
+    """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks.
+
+    `view`: how they were turned or mirrored, see `augment.dihedral`.
+    """
 
     tasks: str
     seconds: float
     nodes: int
     data: str = ""
+    view: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,6 @@ from solver.programs.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, reg
 
 
 @register(INPUT_COLOURED, 0.8)
-def keep_colour(grid: Grid, colour: int) -> Grid:
-    """The cells of this colour alone."""
-    return np.where(grid == colour, grid, 0)
-
-
-@register(INPUT_COLOURED, 0.8)
 def remove_colour(grid: Grid, colour: int) -> Grid:
     """The cells of this colour made background."""
     return np.where(grid == colour, 0, grid)
@@ -42,22 +36,10 @@ def remove_commonest(grid: Grid) -> Grid:
     return np.where(grid == commonest(grid), 0, grid)
 
 
-@register(UNARY, 0.8)
-def remove_rarest(grid: Grid) -> Grid:
-    """The cells of the least frequent colour made background."""
-    return np.where(grid == rarest(grid), 0, grid)
-
-
 @register(OUTPUT_COLOURED, 0.8)
 def paint_all(grid: Grid, colour: int) -> Grid:
     """Everything but the background in one colour."""
     return np.where(grid != 0, colour, 0)
-
-
-@register(OUTPUT_COLOURED)
-def paint_background(grid: Grid, colour: int) -> Grid:
-    """The background in this colour."""
-    return np.where(grid == 0, colour, grid)
 
 
 @register(UNARY)
@@ -85,50 +67,15 @@ def exchange_two(grid: Grid) -> Grid | None:
 
 
 @register(UNARY)
-def exchange_first_column(grid: Grid) -> Grid | None:
-    """The two leftmost columns read as pairs of colours, exchanged everywhere."""
-    if grid.shape[1] < 3:
-        return None
-    lookup = np.arange(COLOURS, dtype=np.uint8)
-    for a, b in grid[:, :2]:
-        lookup[a], lookup[b] = b, a
-    return lookup[grid]
-
-
-@register(UNARY)
-def paint_all_commonest(grid: Grid) -> Grid:
-    """Everything but the background in the most frequent other colour."""
-    return np.where(grid != 0, commonest(grid), 0)
-
-
-@register(UNARY)
-def paint_all_rarest(grid: Grid) -> Grid:
-    """Everything but the background in the least frequent colour."""
-    return np.where(grid != 0, rarest(grid), 0)
-
-
-@register(UNARY)
 def commonest_cell(grid: Grid) -> Grid:
     """A single cell of the most frequent colour but the background."""
     return np.full((1, 1), commonest(grid), np.uint8)
 
 
 @register(UNARY)
-def rarest_cell(grid: Grid) -> Grid:
-    """A single cell of the least frequent colour."""
-    return np.full((1, 1), rarest(grid), np.uint8)
-
-
-@register(UNARY)
 def plain_commonest(grid: Grid) -> Grid:
     """The whole grid in the most frequent colour of all."""
     return np.full(grid.shape, counts(grid).argmax(), np.uint8)
-
-
-@register(UNARY)
-def plain_rarest(grid: Grid) -> Grid:
-    """The whole grid in the least frequent colour."""
-    return np.full(grid.shape, rarest(grid), np.uint8)
 
 
 @register(UNARY)
@@ -172,23 +119,10 @@ def count_cells(grid: Grid) -> Grid | None:
 
 
 @register(UNARY)
-def count_regions(grid: Grid) -> Grid | None:
-    """A row of as many cells as there are regions of one colour, in the most frequent colour."""
-    return _bar(len(of_colour_diagonal(grid)), commonest(grid))
-
-
-@register(UNARY)
 def count_things(grid: Grid) -> Grid | None:
     """A square with as many cells on its diagonal as there are regions of any colours."""
     number = len(of_any_diagonal(grid))
     return np.eye(number, dtype=np.uint8) * commonest(grid) if 0 < number <= 30 else None
-
-
-@register(UNARY)
-def count_colours(grid: Grid) -> Grid | None:
-    """A square with as many cells on its diagonal as there are colours but the background."""
-    number = len(_order(grid))
-    return np.eye(number, dtype=np.uint8) * commonest(grid) if number else None
 
 
 @register(UNARY)

@@ -9,7 +9,7 @@ import numpy as np
 
 from solver.core import Grid
 from solver.programs.regions import box, commonest, counts, rarest
-from solver.programs.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
+from solver.programs.registry import UNARY, register
 
 
 @register(UNARY, 0.8)
@@ -79,41 +79,11 @@ def mirror_up(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def repeat_right(grid: Grid) -> Grid:
-    """The grid twice, side by side."""
-    return np.hstack([grid, grid])
-
-
-@register(UNARY)
-def repeat_down(grid: Grid) -> Grid:
-    """The grid twice, one above the other."""
-    return np.vstack([grid, grid])
-
-
-@register(UNARY)
-def repeat_3x3(grid: Grid) -> Grid:
-    """The grid nine times."""
-    return np.tile(grid, (3, 3))
-
-
-@register(UNARY)
 def four_turns(grid: Grid) -> Grid | None:
     """A square grid and its three turns around the middle."""
     if grid.shape[0] != grid.shape[1]:
         return None
     return np.block([[grid, np.rot90(grid, 3)], [np.rot90(grid), np.rot90(grid, 2)]])
-
-
-@register(UNARY)
-def double(grid: Grid) -> Grid:
-    """Every cell as 2 × 2 cells."""
-    return np.kron(grid, np.ones((2, 2), np.uint8))
-
-
-@register(UNARY)
-def triple(grid: Grid) -> Grid:
-    """Every cell as 3 × 3 cells."""
-    return np.kron(grid, np.ones((3, 3), np.uint8))
 
 
 def _scaled(grid: Grid, by: int) -> Grid | None:
@@ -135,93 +105,15 @@ def scale_by_cells(grid: Grid) -> Grid | None:
 
 
 @register(UNARY)
-def scale_by_width(grid: Grid) -> Grid | None:
-    """Every cell as n × n cells, n the number of columns."""
-    return _scaled(grid, grid.shape[1])
-
-
-@register(UNARY)
 def fractal(grid: Grid) -> Grid:
     """A copy of the grid in place of every cell that is not background."""
     return np.kron((grid != 0).astype(np.uint8), grid)
 
 
 @register(UNARY)
-def fractal_of_background(grid: Grid) -> Grid:
-    """A copy of the grid in place of every cell that is background."""
-    return np.kron((grid == 0).astype(np.uint8), grid)
-
-
-@register(UNARY)
 def fractal_of_commonest(grid: Grid) -> Grid:
     """A copy of the grid in place of every cell of its most frequent colour."""
     return np.kron((grid == counts(grid).argmax()).astype(np.uint8), grid)
-
-
-@register(UNARY)
-def fractal_of_rarest(grid: Grid) -> Grid:
-    """A copy of the grid in place of every cell of its least frequent colour."""
-    return np.kron((grid == rarest(grid)).astype(np.uint8), grid)
-
-
-@register(UNARY)
-def tile_as_wide(grid: Grid) -> Grid:
-    """As many copies down and across as the grid has columns."""
-    return np.tile(grid, (min(grid.shape[1], 31), min(grid.shape[1], 31)))
-
-
-@register(UNARY)
-def left_half(grid: Grid) -> Grid:
-    """The columns left of the middle."""
-    return grid[:, : grid.shape[1] // 2]
-
-
-@register(UNARY)
-def right_half(grid: Grid) -> Grid:
-    """The columns right of the middle."""
-    return grid[:, -(grid.shape[1] // 2) :] if grid.shape[1] > 1 else grid[:, :0]
-
-
-@register(UNARY)
-def top_half(grid: Grid) -> Grid:
-    """The rows above the middle."""
-    return grid[: grid.shape[0] // 2]
-
-
-@register(UNARY)
-def bottom_half(grid: Grid) -> Grid:
-    """The rows below the middle."""
-    return grid[-(grid.shape[0] // 2) :] if grid.shape[0] > 1 else grid[:0]
-
-
-@register(UNARY)
-def top_left_3x3(grid: Grid) -> Grid | None:
-    """The nine cells in the top left corner."""
-    return grid[:3, :3] if min(grid.shape) > 2 else None
-
-
-@register(UNARY)
-def first_row(grid: Grid) -> Grid:
-    """The top row."""
-    return grid[:1]
-
-
-@register(UNARY)
-def last_row(grid: Grid) -> Grid:
-    """The bottom row."""
-    return grid[-1:]
-
-
-@register(UNARY)
-def first_column(grid: Grid) -> Grid:
-    """The leftmost column."""
-    return grid[:, :1]
-
-
-@register(UNARY)
-def last_column(grid: Grid) -> Grid:
-    """The rightmost column."""
-    return grid[:, -1:]
 
 
 @register(UNARY)
@@ -251,20 +143,6 @@ def crop_commonest(grid: Grid) -> Grid | None:
     return grid[found] if found else None
 
 
-@register(INPUT_COLOURED)
-def crop_colour(grid: Grid, colour: int) -> Grid | None:
-    """The smallest box around all cells of the colour."""
-    found = box(grid == colour)
-    return grid[found] if found else None
-
-
-@register(INPUT_COLOURED)
-def crop_inside_colour(grid: Grid, colour: int) -> Grid | None:
-    """What is inside the smallest box around all cells of the colour, without the outermost cells."""
-    found = box(grid == colour)
-    return grid[found][1:-1, 1:-1] if found else None
-
-
 @register(UNARY)
 def drop_repeats(grid: Grid) -> Grid:
     """Without rows and columns that equal the one before."""
@@ -274,28 +152,10 @@ def drop_repeats(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def drop_empty(grid: Grid) -> Grid:
-    """Without rows and columns that are all background."""
-    return np.asarray(grid[(grid != 0).any(1)][:, (grid != 0).any(0)], np.uint8)
-
-
-@register(UNARY)
 def drop_plain(grid: Grid) -> Grid:
     """Without rows and columns of a single colour."""
     rows, columns = (grid != grid[:, :1]).any(1), (grid != grid[:1]).any(0)
     return np.asarray(grid[rows][:, columns], np.uint8)
-
-
-@register(UNARY)
-def shrink(grid: Grid) -> Grid | None:
-    """Scaled down by the largest factor that loses nothing."""
-    rows, columns = grid.shape
-    for by in range(min(rows, columns), 1, -1):
-        if rows % by == 0 and columns % by == 0:
-            small = grid[::by, ::by]
-            if (np.kron(small, np.ones((by, by), np.uint8)) == grid).all():
-                return small
-    return None
 
 
 @register(UNARY)
@@ -353,12 +213,6 @@ def shift_left(grid: Grid) -> Grid:
 def shift_up(grid: Grid) -> Grid:
     """Moved one cell up; background comes in."""
     return np.pad(grid, ((0, 1), (0, 0)))[1:]
-
-
-@register(OUTPUT_COLOURED)
-def pad_with(grid: Grid, colour: int) -> Grid:
-    """One cell of the colour more on all four sides."""
-    return np.pad(grid, 1, constant_values=colour)
 
 
 @register(UNARY)

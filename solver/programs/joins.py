@@ -55,9 +55,10 @@ def _chooser(name: str, score: Score, most: bool) -> Callable[[Parts], Grid | No
     return choose
 
 
-for _name, _score in SCORES.items():
-    for _most in (True, False):
-        register(JOINS)(_chooser(_name, _score, _most))
+for _name in ("cells", "area", "colours", "other_colours"):
+    register(JOINS)(_chooser(_name, SCORES[_name], most=True))
+for _name in ("density", "asymmetry"):
+    register(JOINS)(_chooser(_name, SCORES[_name], most=False))
 
 
 def _frequency(parts: Parts, kind: Callable[[Grid], object], rare: bool) -> Grid | None:
@@ -69,62 +70,10 @@ def _frequency(parts: Parts, kind: Callable[[Grid], object], rare: bool) -> Grid
     return parts[number.index(best)]
 
 
-def _shape(part: Grid) -> object:
-    return key((part != 0).astype(np.uint8))
-
-
 @register(JOINS)
 def odd_one_out(parts: Parts) -> Grid | None:
     """The part that is there least often."""
     return _frequency(parts, key, rare=True)
-
-
-@register(JOINS)
-def most_often(parts: Parts) -> Grid | None:
-    """The part that is there most often."""
-    return _frequency(parts, key, rare=False)
-
-
-@register(JOINS)
-def odd_shape(parts: Parts) -> Grid | None:
-    """The part whose cells, whatever their colours, are there least often."""
-    return _frequency(parts, _shape, rare=True)
-
-
-@register(JOINS)
-def usual_shape(parts: Parts) -> Grid | None:
-    """The part whose cells, whatever their colours, are there most often."""
-    return _frequency(parts, _shape, rare=False)
-
-
-@register(JOINS)
-def odd_colour(parts: Parts) -> Grid | None:
-    """The part whose most frequent colour is that of the fewest parts."""
-    return _frequency(parts, regions.commonest, rare=True)
-
-
-@register(JOINS)
-def usual_colour(parts: Parts) -> Grid | None:
-    """The part whose most frequent colour is that of the most parts."""
-    return _frequency(parts, regions.commonest, rare=False)
-
-
-@register(JOINS)
-def first_part(parts: Parts) -> Grid | None:
-    """The first part."""
-    return parts[0] if len(parts) > 1 else None
-
-
-@register(JOINS)
-def last_part(parts: Parts) -> Grid | None:
-    """The last part."""
-    return parts[-1] if len(parts) > 1 else None
-
-
-@register(JOINS)
-def middle_part(parts: Parts) -> Grid | None:
-    """The part in the middle of an odd number."""
-    return parts[len(parts) // 2] if len(parts) > 2 and len(parts) % 2 else None
 
 
 @register(JOINS)
@@ -148,14 +97,6 @@ def overlay(parts: Parts) -> Grid | None:
 def overlay_reversed(parts: Parts) -> Grid | None:
     """Parts of one shape on top of each other, the last on top."""
     return overlay(parts[::-1])
-
-
-@register(JOINS)
-def in_all(parts: Parts) -> Grid | None:
-    """The first part's cells where no part of the same shape is background."""
-    if not _same_shapes(parts):
-        return None
-    return np.where(np.all([p != 0 for p in parts], axis=0), parts[0], 0)
 
 
 @register(JOINS)
@@ -185,23 +126,6 @@ def by_majority(parts: Parts) -> Grid | None:
     return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0).astype(np.uint8), np.uint8)
 
 
-def _multiplied(where: Grid, what: Grid) -> Grid | None:
-    small = where.shape[0] * what.shape[0] <= 30 and where.shape[1] * what.shape[1] <= 30
-    return np.kron((where != 0).astype(np.uint8), what) if small else None
-
-
-@register(JOINS)
-def second_at_first(parts: Parts) -> Grid | None:
-    """Of two parts the second in place of every cell of the first that is not background."""
-    return _multiplied(parts[0], parts[1]) if len(parts) == 2 else None
-
-
-@register(JOINS)
-def first_at_second(parts: Parts) -> Grid | None:
-    """Of two parts the first in place of every cell of the second that is not background."""
-    return _multiplied(parts[1], parts[0]) if len(parts) == 2 else None
-
-
 def _stamped(where: Grid, colours_: Grid) -> Grid | None:
     if where.shape[0] % colours_.shape[0] or where.shape[1] % colours_.shape[1]:
         return None
@@ -224,31 +148,3 @@ def shape_in_each_colour(parts: Parts) -> Grid | None:
     shape, cells = sorted(parts, key=lambda p: int((regions.counts(p)[1:] > 0).sum()))
     small = shape.shape[0] * cells.shape[0] <= 30 and shape.shape[1] * cells.shape[1] <= 30
     return np.kron(cells, (shape != 0).astype(np.uint8)) if small else None
-
-
-@register(JOINS)
-def side_by_side(parts: Parts) -> Grid | None:
-    """Parts of one height side by side."""
-    if len(parts) < 2 or len({p.shape[0] for p in parts}) > 1:
-        return None
-    return np.hstack(parts)
-
-
-@register(JOINS)
-def one_above_the_other(parts: Parts) -> Grid | None:
-    """Parts of one width one above the other."""
-    if len(parts) < 2 or len({p.shape[1] for p in parts}) > 1:
-        return None
-    return np.vstack(parts)
-
-
-@register(JOINS)
-def by_size_across(parts: Parts) -> Grid | None:
-    """Parts of one height side by side, those with the fewest cells first."""
-    return side_by_side(tuple(sorted(parts, key=lambda p: int((p != 0).sum()))))
-
-
-@register(JOINS)
-def by_size_down(parts: Parts) -> Grid | None:
-    """Parts of one width one above the other, those with the most cells first."""
-    return one_above_the_other(tuple(sorted(parts, key=lambda p: -int((p != 0).sum()))))

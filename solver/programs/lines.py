@@ -293,12 +293,3 @@ def sort_rows(grid: Grid) -> Grid:
 def sort_columns(grid: Grid) -> Grid:
     """Columns ordered by their cells that are not background, most at the left."""
     return grid[:, np.argsort(-(grid != 0).sum(0), kind="stable")]
-
-
-@register(UNARY)
-def together(grid: Grid) -> Grid:
-    """All cells that are not background in reading order, then the background, in the grid's shape."""
-    cells = grid[grid != 0]
-    made = np.zeros(grid.size, np.uint8)
-    made[: len(cells)] = cells
-    return made.reshape(grid.shape)

@@ -33,20 +33,6 @@ def with_mirror_up_down(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def with_transpose(grid: Grid) -> Grid | None:
-    """Background of a square grid taken from its transpose."""
-    return _under(grid, grid.T) if grid.shape[0] == grid.shape[1] else None
-
-
-@register(UNARY)
-def with_all_turns(grid: Grid) -> Grid | None:
-    """Background of a square grid taken from its three turns."""
-    if grid.shape[0] != grid.shape[1]:
-        return None
-    return _under(_under(grid, np.rot90(grid)), _under(np.rot90(grid, 2), np.rot90(grid, 3)))
-
-
-@register(UNARY)
 def all_symmetries_in_place(grid: Grid) -> Grid | None:
     """What is there made symmetric in all eight ways within the square around it."""
     found = box(grid != 0)
@@ -59,18 +45,6 @@ def all_symmetries_in_place(grid: Grid) -> Grid | None:
     for turned in (part, part.T):
         for turns in range(4):
             made[found] = _under(made[found], np.rot90(turned, turns))
-    return made
-
-
-@register(UNARY)
-def mirrors_in_place(grid: Grid) -> Grid | None:
-    """What is there made symmetric both ways within the box around it."""
-    found = box(grid != 0)
-    if found is None:
-        return None
-    made = grid.copy()
-    part = _under(made[found], made[found][:, ::-1])
-    made[found] = _under(part, part[::-1])
     return made
 
 
@@ -175,12 +149,6 @@ def complete_symmetry(grid: Grid, colour: int) -> Grid | None:
 def complete_symmetry_of_background(grid: Grid) -> Grid | None:
     """Background filled from the grid's mirror images."""
     return symmetric(grid, grid == 0) if (grid == 0).any() else None
-
-
-@register(INPUT_COLOURED)
-def complete_tiles(grid: Grid, colour: int) -> Grid | None:
-    """Cells of this colour filled so that the whole grid repeats a tile."""
-    return periodic(grid, grid != colour) if (grid == colour).any() else None
 
 
 @register(UNARY)

@@ -22,39 +22,9 @@ def _some(parts: Sequence[Grid]) -> Parts | None:
 
 
 @register(SPLITS)
-def regions_of_colour(grid: Grid) -> Parts | None:
-    """Regions of one colour, connected by sides, without what else is in their boxes."""
-    return _some([r.alone for r in regions.of_colour(grid)])
-
-
-@register(SPLITS)
-def regions_of_colour_diagonal(grid: Grid) -> Parts | None:
-    """Regions of one colour, connected by sides or corners, without what else is in their boxes."""
-    return _some([r.alone for r in regions.of_colour_diagonal(grid)])
-
-
-@register(SPLITS)
 def boxes_of_colour(grid: Grid) -> Parts | None:
     """The boxes around regions of one colour, with all that is in them."""
     return _some([r.cells for r in regions.of_colour_diagonal(grid)])
-
-
-@register(SPLITS)
-def things(grid: Grid) -> Parts | None:
-    """Regions of any colours, connected by sides or corners."""
-    return _some([r.alone for r in regions.of_any_diagonal(grid)])
-
-
-@register(SPLITS)
-def things_by_sides(grid: Grid) -> Parts | None:
-    """Regions of any colours, connected by sides."""
-    return _some([r.alone for r in regions.of_any(grid)])
-
-
-@register(SPLITS)
-def colours(grid: Grid) -> Parts | None:
-    """All cells of a colour, cropped, for each colour but the background."""
-    return _some([r.alone for r in regions.by_colour(grid)])
 
 
 @register(SPLITS)
@@ -63,22 +33,10 @@ def boxes_by_colour(grid: Grid) -> Parts | None:
     return _some([r.cells for r in regions.by_colour(grid)])
 
 
-@register(SPLITS)
-def layers(grid: Grid) -> Parts | None:
-    """The whole grid once for each colour but the background, with that colour alone."""
-    return _some([np.where(grid == c, grid, 0) for c in np.flatnonzero(regions.counts(grid)[1:]) + 1])
-
-
 def _framed(region: Region) -> bool:
     """Whether all outermost cells of the box are of the region, and there is something inside."""
     mask = region.mask
     return min(mask.shape) > 2 and bool(mask[0].all() and mask[-1].all() and mask[:, 0].all() and mask[:, -1].all())
-
-
-@register(SPLITS)
-def framed(grid: Grid) -> Parts | None:
-    """The boxes whose outermost cells are all one region of one colour, with all that is in them."""
-    return _some([r.cells for r in regions.of_colour(grid) if _framed(r)])
 
 
 @register(SPLITS)
@@ -133,33 +91,12 @@ def colours_of_lattice(grid: Grid) -> Grid | None:
 
 
 @register(UNARY)
-def full_of_lattice(grid: Grid) -> Grid | None:
-    """One cell for each rectangle between full lines that has a single colour, in this colour; else background."""
-    found = lattice(grid)
-    if found is None:
-        return None
-    parts = [[grid[r, c] for c in found[1]] for r in found[0]]
-    return np.array([[p[0, 0] if (p == p[0, 0]).all() else 0 for p in line] for line in parts], np.uint8)
-
-
-@register(UNARY)
 def counts_of_lattice(grid: Grid) -> Grid | None:
     """One cell for each rectangle between full lines: the number of its cells that are not background, at most 9."""
     found = lattice(grid)
     if found is None:
         return None
     return np.array([[min((grid[r, c] != 0).sum(), 9) for c in found[1]] for r in found[0]], np.uint8)
-
-
-@register(UNARY)
-def lattice_filled(grid: Grid) -> Grid | None:
-    """Every rectangle between full lines in its most frequent colour but the background."""
-    if lattice(grid) is None:
-        return None
-    made = grid.copy()
-    for r in rectangles(grid):
-        made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]] = r.colour
-    return made
 
 
 @register(UNARY)
@@ -206,18 +143,6 @@ def _equal(grid: Grid, down: int, across: int) -> Parts | None:
 
 
 @register(SPLITS)
-def thirds_across(grid: Grid) -> Parts | None:
-    """Three equal parts side by side."""
-    return _equal(grid, 1, 3)
-
-
-@register(SPLITS)
-def thirds_down(grid: Grid) -> Parts | None:
-    """Three equal parts one above the other."""
-    return _equal(grid, 3, 1)
-
-
-@register(SPLITS)
 def quarters(grid: Grid) -> Parts | None:
     """Four equal parts."""
     return _equal(grid, 2, 2)
@@ -238,15 +163,3 @@ def blocks_3x3(grid: Grid) -> Parts | None:
     if grid.shape[0] % 3 or grid.shape[1] % 3:
         return None
     return _equal(grid, grid.shape[0] // 3, grid.shape[1] // 3)
-
-
-@register(SPLITS)
-def rows(grid: Grid) -> Parts | None:
-    """The rows."""
-    return _some(list(grid[:, None]))
-
-
-@register(SPLITS)
-def columns(grid: Grid) -> Parts | None:
-    """The columns."""
-    return _some([grid[:, j : j + 1] for j in range(grid.shape[1])])

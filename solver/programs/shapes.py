@@ -74,17 +74,6 @@ def enclosed_only(grid: Grid) -> Grid:
     return np.where(regions.enclosed(grid), regions.commonest(grid), 0)
 
 
-@register(UNARY)
-def fill_boxes(grid: Grid) -> Grid:
-    """The background within each region's bounding box in its colour."""
-    made = grid.copy()
-    for region in regions.of_colour_diagonal(grid):
-        rows, columns = region.mask.shape
-        part = made[region.top : region.top + rows, region.left : region.left + columns]
-        part[part == 0] = region.colour
-    return made
-
-
 @register(OUTPUT_COLOURED)
 def fill_boxes_with(grid: Grid, colour: int) -> Grid:
     """The background within each region's bounding box in this colour."""
@@ -111,12 +100,6 @@ def fill_box_of_all(grid: Grid, colour: int) -> Grid | None:
 def outline(grid: Grid, colour: int) -> Grid:
     """The background next to anything, corners too, in this colour."""
     return np.where((grid == 0) & grown(grid != 0, SQUARE), colour, grid)
-
-
-@register(OUTPUT_COLOURED)
-def outline_sides(grid: Grid, colour: int) -> Grid:
-    """The background beside, above and below anything in this colour."""
-    return np.where((grid == 0) & grown(grid != 0, CROSS), colour, grid)
 
 
 @register(OUTPUT_COLOURED)
@@ -152,22 +135,6 @@ def hollow(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def inside_only(grid: Grid) -> Grid:
-    """Only the cells whose eight neighbours are all not background."""
-    return np.where(shrunk(grid != 0, SQUARE), grid, 0)
-
-
-@register(UNARY)
-def fill_each_as_rarest(grid: Grid) -> Grid:
-    """Every region of any colours in its own least frequent colour."""
-    made = grid.copy()
-    for r in regions.of_any_diagonal(grid):
-        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
-        part[r.mask] = regions.rarest(r.alone)
-    return made
-
-
-@register(UNARY)
 def fill_each_as_commonest(grid: Grid) -> Grid:
     """Every region of any colours in its own most frequent colour."""
     made = grid.copy()
@@ -181,12 +148,6 @@ def fill_each_as_commonest(grid: Grid) -> Grid:
 def remove_single(grid: Grid) -> Grid:
     """Without regions of a single cell."""
     return only(grid, regions.of_colour_diagonal(grid), lambda r: r.size > 1)
-
-
-@register(UNARY)
-def single_only(grid: Grid) -> Grid:
-    """Regions of a single cell alone."""
-    return only(grid, regions.of_colour_diagonal(grid), lambda r: r.size == 1)
 
 
 @register(UNARY)
@@ -225,12 +186,6 @@ def _at_edge(region: Region, grid: Grid) -> bool:
     rows, columns = region.mask.shape
     bottom, right = region.top + rows, region.left + columns
     return region.top == 0 or region.left == 0 or bottom == grid.shape[0] or right == grid.shape[1]
-
-
-@register(UNARY)
-def at_edge_only(grid: Grid) -> Grid:
-    """Regions that touch the edge alone."""
-    return only(grid, regions.of_colour(grid), lambda r: _at_edge(r, grid))
 
 
 @register(UNARY)
@@ -310,17 +265,6 @@ def each_flipped_up_down(grid: Grid) -> Grid | None:
 
 
 @register(UNARY)
-def each_mirrored(grid: Grid) -> Grid | None:
-    """Every region of any colours made symmetric both ways within its box."""
-
-    def both(part: Grid) -> Grid:
-        across = np.where(part != 0, part, part[:, ::-1])
-        return np.where(across != 0, across, across[::-1])
-
-    return _each(grid, both)
-
-
-@register(UNARY)
 def each_inside_out(grid: Grid) -> Grid | None:
     """Every region of two colours with its colours exchanged."""
 
@@ -397,12 +341,6 @@ def _flood(grid: Grid, seeds: Mask, diagonal: bool) -> Grid:
 def flood(grid: Grid, colour: int) -> Grid:
     """Cells of this colour spread over all background they reach by sides."""
     return _flood(grid, np.asarray(grid == colour), diagonal=False)
-
-
-@register(UNARY)
-def flood_from_single(grid: Grid) -> Grid:
-    """Regions of a single cell spread over all background they reach by sides."""
-    return _flood(grid, np.asarray(single_only(grid) != 0), diagonal=False)
 
 
 @register(UNARY)
