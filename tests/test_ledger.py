@@ -112,12 +112,12 @@ def test_a_trusted_program_has_the_first_attempt_and_the_vote_s_best_the_second(
 def test_programs_add_no_vote_and_an_answer_of_both_minds_is_the_model_s_too():
     kept = ledger()
     kept.add("mirror", PROGRAMS, [programs(GOOD, BAD)])
-    standing = kept.add("mirror", 3, [votes(GOOD, WORSE, WORSE)])
+    standing = kept.add("mirror", 3, [votes(GOOD, WORSE, WORSE, WORSE)])
     assert same(standing.attempts[0][0], GOOD)
     assert same(standing.attempts[0][1], WORSE)
-    assert (standing.from_model, standing.from_programs, standing.votes) == ((2,), (0,), ((2, 3),))
-    agreed = kept.add("mirror", 4, [votes(GOOD, GOOD)])
-    assert (agreed.votes, agreed.need) == (((3, 5),), 0.0)
+    assert (standing.from_model, standing.from_programs, standing.votes) == ((2,), (0,), ((3, 4),))
+    agreed = kept.add("mirror", 4, [votes(GOOD, GOOD, GOOD)])
+    assert (agreed.votes, agreed.need) == (((4, 7),), 0.0)
 
 
 def test_an_untrusted_program_fills_what_the_adapters_leave_before_the_base_model_does():

@@ -22,7 +22,7 @@ def found(grid: Grid, cost: float = 3.0, generalises: float = 0.0, support: int 
 
 
 def order(
-    programs: list[Candidate], voted: list[Grid], quick: list[Grid] | None = None, agreement: float = 0.5
+    programs: list[Candidate], voted: list[Grid], quick: list[Grid] | None = None, agreement: float = 0.75
 ) -> list[int]:
     """The colours of all answers, in order."""
     return [int(grid[0, 0]) for grid in minds.order(minds.ranked(programs), voted, quick or [], agreement)]
@@ -33,8 +33,8 @@ def test_where_the_minds_disagree_each_has_an_attempt_the_trusted_program_the_fi
 
 
 def test_a_vote_few_views_agree_on_comes_after_the_second_program():
-    assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO], agreement=0.49) == [3, 4, 1, 2]
-    assert order([found(THREE)], [ONE, TWO], agreement=0.49) == [3, 1, 2]
+    assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO], agreement=0.74) == [3, 4, 1, 2]
+    assert order([found(THREE)], [ONE, TWO], agreement=0.74) == [3, 1, 2]
     assert order([found(THREE, LONG), found(FOUR, LONG + 1)], [ONE, TWO], agreement=0.1) == [1, 2, 3, 4]
 
 

@@ -477,7 +477,8 @@ def test_a_view_turns_the_tasks_and_what_they_are_scored_by(tmp_path, capsys):
     flags += ["--nodes", "300", "--seconds", "3", "--workers", "1", "--task-ids", "00000001", "--view", "1"]
     assert command.main(flags) == 0
     assert "1 of 1 solved" in capsys.readouterr().out
-    [line] = batch.every(tmp_path / "o.jsonl")
+    view, [line] = batch.every(tmp_path / "o.jsonl")
+    assert view == 1
     assert "flip_left_right" in line.primitives[0]  # the task is flip_up_down, seen after a quarter turn
     assert command.main([*flags, "--view", "2"]) == 2
     assert "another run" in capsys.readouterr().err
@@ -549,7 +550,11 @@ def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
     found = uses.used([tmp_path / "o.jsonl"])
     assert found["crop"] == found["rotate_90"] == ["aaaaaaaa"]
     assert found["rotate_180"] == []
-    assert "| `crop` | 1 | aaaaaaaa |" in uses.rendered(found)
+    batch.write(tmp_path / "turned.jsonl", batch.Settings("x", 1.0, 1, view=4), [right, wrong])
+    found = uses.used([tmp_path / "turned.jsonl", tmp_path / "o.jsonl"])
+    assert found["crop"] == ["aaaaaaaa", "aaaaaaaa@4"]
+    row = next(r for r in uses.rendered(found).splitlines() if r.startswith("| `crop` | grid → grid | "))
+    assert row.endswith(". | 2 | aaaaaaaa aaaaaaaa@4 |")
 
 
 def test_a_proposal_names_the_primitives_it_uses_and_no_others():

@@ -80,11 +80,13 @@ def read(path: Path, settings: Settings) -> dict[str, Line]:
     return {line.task: line for line in _lines(rest)}
 
 
-def every(path: Path) -> list[Line]:
-    """All lines of a file, whatever its settings. Raises `BadInput`: no such file, or one of another kind."""
+def every(path: Path) -> tuple[int, list[Line]]:
+    """A file's view and all its lines, whatever its settings. Raises `BadInput`: no such file, or another kind."""
     if not path.is_file():
         raise BadInput(f"{path} is no file; expected one that --output wrote; name another")
-    return list(_lines(_opened(path)[1]))
+    header, rest = _opened(path)
+    view = header.get("view", 0)
+    return view if isinstance(view, int) else 0, list(_lines(rest))
 
 
 def _lines(texts: Iterable[str]) -> Iterator[Line]:

@@ -6,30 +6,44 @@ the primitive.
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from solver.programs import enumerate as _all  # noqa: F401  the primitives register themselves
 from solver.programs.batch import every
-from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY
+from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, Primitive
 
-SHOWN = 4  # tasks named for each primitive
+SHOWN = 3  # tasks named for each primitive
+TABLES: Mapping[str, Mapping[str, Primitive[Any]]] = {
+    "grid → grid": UNARY,
+    "grid, colour of the input → grid": INPUT_COLOURED,
+    "grid, colour of the output → grid": OUTPUT_COLOURED,
+    "grid → parts": SPLITS,
+    "parts → grid": JOINS,
+}
 
 
 def names() -> list[str]:
     """Every primitive."""
-    return [name for table in (UNARY, INPUT_COLOURED, OUTPUT_COLOURED, SPLITS, JOINS) for name in table]
+    return [name for table in TABLES.values() for name in table]
 
 
 def used(files: Sequence[Path]) -> dict[str, list[str]]:
-    """The solved tasks whose programs name each primitive, from files of results."""
+    """The solved tasks whose programs name each primitive, from files of results.
+
+    A task that was seen turned or mirrored has its view after an @; those that were not come first.
+    """
     found: dict[str, set[str]] = defaultdict(set)
-    for line in (line for path in files for line in every(path)):
-        for used_, right in zip(line.primitives, line.right, strict=False):
-            for name in used_ if line.solved and right else ():
-                found[name].add(line.task)
-    return {name: sorted(found.get(name, ())) for name in names()}
+    for path in files:
+        view, lines = every(path)
+        for line in lines:
+            for primitives, right in zip(line.primitives, line.right, strict=False):
+                for name in primitives if line.solved and right else ():
+                    found[name].add(f"{line.task}@{view}" if view else line.task)
+    return {name: sorted(found.get(name, ()), key=lambda task: ("@" in task, task)) for name in names()}
 
 
 def table(files: Sequence[Path]) -> str:
@@ -38,7 +52,11 @@ def table(files: Sequence[Path]) -> str:
 
 
 def rendered(tasks: Mapping[str, Sequence[str]]) -> str:
-    """One line for each primitive: its name, how many tasks, some of them."""
-    lines = ["| primitive | tasks | such as |", "|---|---|---|"]
-    lines += [f"| `{name}` | {len(ids)} | {' '.join(ids[:SHOWN]) or '–'} |" for name, ids in tasks.items()]
+    """One line for each primitive: its name and type, what it does, how many tasks, some of them."""
+    lines = ["| primitive | type | what it gives | tasks | such as |", "|---|---|---|---|---|"]
+    for kind, table_ in TABLES.items():
+        for name, primitive in table_.items():
+            ids = tasks.get(name, ())
+            doc = " ".join((inspect.getdoc(primitive.run) or "").split())
+            lines.append(f"| `{name}` | {kind} | {doc} | {len(ids)} | {' '.join(ids[:SHOWN]) or '–'} |")
     return "\n".join(lines)
