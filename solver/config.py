@@ -220,7 +220,7 @@ class ProgramSettings:
     primitive for each task at most.
     """
 
-    seconds: float = 3.0
+    seconds: float = 10.0
     nodes: int = 200_000
 
     def __post_init__(self) -> None:

@@ -3,10 +3,10 @@
 Knows nothing of files, models or time. Laws: nothing depends on the order of the candidates; every answer is in
 the order once; programs are ranked among programs alone, and add no vote to what the model said.
 
-The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree each gets
-an attempt: the best program the first, if it is trusted, and the vote's best the second; but a vote that more than a
-quarter of the views disagree with comes after the second program. Without a trusted program both are the vote's. What
-the vote leaves open other programs fill, then the base model, then placeholders.
+The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree the best of
+each gets an attempt: the program the first, if it is trusted, else the second. A vote that more than a quarter of the
+views disagree with comes after the second program, if the first is trusted. What the vote leaves open other programs
+fill, then the base model, then placeholders.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from collections.abc import Iterable, Sequence
 from solver.core import Candidate, Grid, Program, key, same
 from solver.programs.values import worth
 
-TRUSTED_COST = 12.0  # steps: a program so short is trusted although it is right on no demonstration left out; not tuned
+TRUSTED_COST = 12.0  # steps: a program so short is trusted although it is right on no demonstration left out; of those
+# that are not trusted 4 of 20 were right on all ARC-AGI-1 training tasks, at 10 s each
 SURE = 0.75  # of the views behind a vote that comes before the second program: not split, by `Config.settled`'s default
 TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside the vote; not tuned
 AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
 
 
 def trusted(program: Program) -> bool:
-    """Whether its answer gets an attempt of its own: it generalises to a demonstration left out, or it is short."""
+    """Whether its answer gets the first attempt: it generalises to a demonstration left out, or it is short."""
     return program.generalises > 0 or program.cost <= TRUSTED_COST
 
 
@@ -53,10 +54,10 @@ def order(
     behind the first. `quick`: the base model's.
     """
     sure = bool(programs) and programs[0].program is not None and trusted(programs[0].program)
-    before = (1 if agreement >= SURE else 2) if sure else 0
     others = [c.grid for c in programs]
+    first = others[: 1 if agreement >= SURE else 2] if sure else [*voted[:1], *others[:1]]
     found: dict[tuple[int, int, bytes], Grid] = {}
-    for grid in (*others[:before], *voted, *others, *quick):
+    for grid in (*first, *voted, *others, *quick):
         found.setdefault(key(grid), grid)
     return list(found.values())
 

@@ -35,7 +35,7 @@ def test_where_the_minds_disagree_each_has_an_attempt_the_trusted_program_the_fi
 def test_a_vote_few_views_agree_on_comes_after_the_second_program():
     assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO], agreement=0.74) == [3, 4, 1, 2]
     assert order([found(THREE)], [ONE, TWO], agreement=0.74) == [3, 1, 2]
-    assert order([found(THREE, LONG), found(FOUR, LONG + 1)], [ONE, TWO], agreement=0.1) == [1, 2, 3, 4]
+    assert order([found(THREE, LONG), found(FOUR, LONG + 1)], [ONE, TWO], agreement=0.1) == [1, 3, 2, 4]
 
 
 def test_where_they_agree_the_second_attempt_is_the_vote_s_next():
@@ -43,8 +43,10 @@ def test_where_they_agree_the_second_attempt_is_the_vote_s_next():
     assert order([found(TWO)], [ONE, TWO]) == [2, 1]
 
 
-def test_without_a_trusted_program_both_attempts_are_the_vote_s():
-    assert order([found(THREE, LONG)], [ONE, TWO]) == [1, 2, 3]
+def test_a_program_that_is_not_trusted_has_the_second_attempt():
+    assert order([found(THREE, LONG)], [ONE, TWO]) == [1, 3, 2]
+    assert order([found(ONE, LONG), found(THREE, LONG + 1)], [ONE, TWO]) == [1, 2, 3]
+    assert order([], [ONE, TWO]) == [1, 2]
 
 
 def test_an_attempt_the_vote_leaves_is_a_program_s_before_it_is_the_base_model_s():

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solver import tasks
 from solver.augment import apply, invert
 from solver.core import Grid, View, key
-from solver.programs import enumerate as _all  # noqa: F401  the primitives register themselves
-from solver.programs import regions
+from solver.programs import batch, regions, uses
 from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, checked
+from solver.programs.solve import NODES
 
 COLOURED = {**INPUT_COLOURED, **OUTPUT_COLOURED}
 EVERY = [p for table in (UNARY, COLOURED, SPLITS, JOINS) for p in table.values()]
@@ -92,10 +94,9 @@ SIBLINGS = (
     "rays_right rays_left rays_down rays_up",
     "rays_down_right rays_down_left rays_up_right rays_up_left",
     "lines_across lines_down",
-    "connect_across connect_down",
     "connect_across_with connect_down_with",
     "fall_right fall_left fall_down fall_up",
-    "drop_right drop_left drop_down drop_up",
+    "drop_left drop_up",
     "drop_colours_right drop_colours_down",
     "sort_rows sort_columns",
     "with_mirror_left_right with_mirror_up_down",
@@ -104,6 +105,36 @@ SIBLINGS = (
     "continue_rows continue_columns continue_columns_up",
     "fill_rows_periodically fill_columns_periodically",
 )
+
+
+TABLE = Path(__file__).parents[1] / "notebooks" / "primitives.md"
+
+
+def helped() -> dict[str, tuple[str, list[str]]]:
+    """Of the page that says which tasks each primitive helped to solve: name → (what it gives, tasks)."""
+    rows = [row.strip("| ").split(" | ") for row in TABLE.read_text().splitlines() if row.startswith("| `")]
+    return {name.strip("`"): (what, tasks_.split()) for name, _, what, _, tasks_ in rows}
+
+
+def test_every_primitive_has_a_task_on_its_page_and_is_described_there():
+    assert list(helped()) == uses.names()
+    for primitive in EVERY:
+        what, tasks_ = helped()[primitive.name]
+        assert what == " ".join((inspect.getdoc(primitive.run) or "").split())
+        assert tasks_, f"{primitive.name} helped to solve no task: remove it, or show one ({TABLE})"
+        assert "–" not in tasks_, primitive.name
+
+
+@pytest.mark.parametrize(
+    ("name", "task_id"),
+    [("crop", "2013d3e2"), ("fractal", "cce03e0d"), ("halves_across", "0520fde7"), ("in_one", "99b1bc43")],
+)
+def test_a_task_on_the_page_is_solved_with_the_primitive(name, task_id):
+    assert task_id in helped()[name][1]
+    task = tasks.select(tasks.load_split("arc1-training"), [task_id], None).tasks[0]
+    line = batch.score(batch.answer(task, 60.0, NODES), tasks.load_solutions("arc1-training")[task_id])
+    assert line.solved
+    assert any(name in used for used, right in zip(line.primitives, line.right, strict=True) if right)
 
 
 @pytest.mark.parametrize("names", SIBLINGS)
@@ -150,7 +181,6 @@ BY_HAND = {
     "rays_down_right": ((("1..", "...", "..."),), ("1..", ".1.", "..1")),
     "connect_across": ((("1..1", "1..2"),), ("1111", "1..2")),
     "fall_down": ((("12", "..", ".3"),), ("..", ".2", "13")),
-    "drop_down": ((("11", ".1", "..", "22"),), ("..", "11", ".1", "22")),
     "with_mirror_left_right": ((("12..",),), ("1221",)),
     "complete_tiles_of_background": ((("1212", "1.12", "1212"),), ("1212", "1212", "1212")),
     "colours_of_lattice": ((("1.5.2", "..5..", "55555", "3.5.4"),), ("12", "34")),

@@ -142,12 +142,6 @@ def connect_across(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def connect_down(grid: Grid) -> Grid:
-    """Background between two cells of a colour in a column in that colour."""
-    return np.where(grid == 0, _between(grid.T).T, grid)
-
-
-@register(UNARY)
 def connect_both(grid: Grid) -> Grid:
     """Background between two cells of a colour in a row or column in that colour, columns on top."""
     down = _between(grid.T).T
@@ -248,12 +242,6 @@ def _drop_regions(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def drop_down(grid: Grid) -> Grid:
-    """Regions of any colours fall down as they are."""
-    return _drop_things(grid)
-
-
-@register(UNARY)
 def drop_up(grid: Grid) -> Grid:
     """Regions of any colours fall up as they are."""
     return _turned(_drop_things, grid, 2)
@@ -263,12 +251,6 @@ def drop_up(grid: Grid) -> Grid:
 def drop_left(grid: Grid) -> Grid:
     """Regions of any colours fall to the left as they are."""
     return _turned(_drop_things, grid, 1)
-
-
-@register(UNARY)
-def drop_right(grid: Grid) -> Grid:
-    """Regions of any colours fall to the right as they are."""
-    return _turned(_drop_things, grid, 3)
 
 
 @register(UNARY)

@@ -174,14 +174,6 @@ def smallest_only(grid: Grid) -> Grid | None:
     return only(grid, found, lambda r: r.size == smallest) if found else None
 
 
-@register(UNARY)
-def largest_thing_only(grid: Grid) -> Grid | None:
-    """The largest region of any colours alone."""
-    found = regions.of_any_diagonal(grid)
-    largest = max((r.size for r in found), default=0)
-    return only(grid, found, lambda r: r.size == largest) if found else None
-
-
 def _at_edge(region: Region, grid: Grid) -> bool:
     rows, columns = region.mask.shape
     bottom, right = region.top + rows, region.left + columns
@@ -278,15 +270,16 @@ def each_inside_out(grid: Grid) -> Grid | None:
     return _each(grid, exchanged)
 
 
-def _pull(grid: Grid, colour: int, together: bool) -> Grid | None:
-    """Regions of other colours moved straight towards the box of this colour until they touch it or each other."""
+@register(INPUT_COLOURED)
+def pull_to(grid: Grid, colour: int) -> Grid | None:
+    """Regions of any other colours moved straight towards the cells of this colour until they touch."""
     target = grid == colour
     goal = regions.box(target)
     if goal is None:
         return None
     made = np.where(target, grid, 0)
     rest = np.where(target, 0, grid)
-    found = regions.of_any_diagonal(rest) if together else regions.of_colour_diagonal(rest)
+    found = regions.of_any_diagonal(rest)
     if len(found) > MANY:
         return None
     top, bottom, left, right = goal[0].start, goal[0].stop, goal[1].start, goal[1].stop
@@ -311,18 +304,6 @@ def _pull(grid: Grid, colour: int, together: bool) -> Grid | None:
             i, j = a, b
         made = place(made, [Region(i, j, r.mask, r.cells, r.colour)])
     return made
-
-
-@register(INPUT_COLOURED)
-def pull_to(grid: Grid, colour: int) -> Grid | None:
-    """Regions of any other colours moved straight towards the cells of this colour until they touch."""
-    return _pull(grid, colour, together=True)
-
-
-@register(INPUT_COLOURED)
-def pull_to_by_colour(grid: Grid, colour: int) -> Grid | None:
-    """Regions of each other colour moved straight towards the cells of this colour until they touch."""
-    return _pull(grid, colour, together=False)
 
 
 def _flood(grid: Grid, seeds: Mask, diagonal: bool) -> Grid:

@@ -27,8 +27,8 @@ TABLES: Mapping[str, Mapping[str, Primitive[Any]]] = {
 
 
 def names() -> list[str]:
-    """Every primitive."""
-    return [name for table in TABLES.values() for name in table]
+    """Every primitive, by type and name."""
+    return [name for table in TABLES.values() for name in sorted(table)]
 
 
 def used(files: Sequence[Path]) -> dict[str, list[str]]:
@@ -55,7 +55,7 @@ def rendered(tasks: Mapping[str, Sequence[str]]) -> str:
     """One line for each primitive: its name and type, what it does, how many tasks, some of them."""
     lines = ["| primitive | type | what it gives | tasks | such as |", "|---|---|---|---|---|"]
     for kind, table_ in TABLES.items():
-        for name, primitive in table_.items():
+        for name, primitive in sorted(table_.items()):
             ids = tasks.get(name, ())
             doc = " ".join((inspect.getdoc(primitive.run) or "").split())
             lines.append(f"| `{name}` | {kind} | {doc} | {len(ids)} | {' '.join(ids[:SHOWN]) or '–'} |")
