@@ -41,7 +41,7 @@ def namespaces():
 
 def test_a_task_is_answered_by_the_model_without_a_network(namespaces, tmp_path):
     output = tmp_path / "submission.json"
-    flags = "--limit 1 --steps 2 --views 2 --time-limit 3m".split()
+    flags = "--limit 1 --steps 2 --views 2 --programs 0 --time-limit 3m".split()
     ran = alone([sys.executable, "submission.py", *flags, "--output", str(output)], LIMIT)
     log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]

@@ -572,7 +572,7 @@ def test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second(call, t
     other = {at: [[at + 1, 1]] for at in range(4)}  # what the fake model's other views say
     assert written["task0"] == [[[7, 7]], [[0, 1]]]
     assert written["task1"] == [[[1, 1]], other[1]]
-    assert written["task2"] == [[[2, 1]], other[2]]
+    assert written["task2"] == [[[2, 1]], [[7, 7]]]  # it is not trusted
     out = capsys.readouterr().out
     assert "programs: 2 s a task at most, before the model, " in out
     assert re.search(r"\[1/4\] task\d, round 0, (1 answer of programs|no program), 0\.0 s", out)
