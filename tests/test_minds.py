@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import minds
+from solver.config import Config
 from solver.core import Candidate, Grid, Program, View
 
 ONE, TWO, THREE, FOUR = (fakes.grid([[n]]) for n in (1, 2, 3, 4))
@@ -36,6 +37,10 @@ def test_a_vote_few_views_agree_on_comes_after_the_second_program():
     assert order([found(THREE), found(FOUR, 5.0)], [ONE, TWO], agreement=0.74) == [3, 4, 1, 2]
     assert order([found(THREE)], [ONE, TWO], agreement=0.74) == [3, 1, 2]
     assert order([found(THREE, LONG), found(FOUR, LONG + 1)], [ONE, TWO], agreement=0.1) == [1, 3, 2, 4]
+
+
+def test_a_vote_that_is_not_split_is_sure():
+    assert 1 - Config().settled == minds.SURE
 
 
 def test_where_they_agree_the_second_attempt_is_the_vote_s_next():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver import tasks
-from solver.augment import apply, invert
+from solver.augment import DIHEDRALS, apply, invert
 from solver.core import Grid, View, key
 from solver.programs import batch, regions, uses
 from solver.programs.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, checked
@@ -121,8 +121,7 @@ def test_every_primitive_has_a_task_on_its_page_and_is_described_there():
     for primitive in EVERY:
         what, tasks_ = helped()[primitive.name]
         assert what == " ".join((inspect.getdoc(primitive.run) or "").split())
-        assert tasks_, f"{primitive.name} helped to solve no task: remove it, or show one ({TABLE})"
-        assert "–" not in tasks_, primitive.name
+        assert tasks_ != ["–"], f"{primitive.name} helped to solve no task: remove it, or show one ({TABLE})"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ def test_what_has_a_direction_is_the_same_in_every_other(names):
         made = [checked(first(apply(view, g))) for g in shown]
         return [None if g is None else key(invert(view, g)) for g in made]
 
-    ways = [seen(View(dihedral)) for dihedral in range(8)]
+    ways = [seen(View(dihedral)) for dihedral in range(DIHEDRALS)]
     for run in others:
         made = [checked(run(g)) for g in shown]
         assert [None if g is None else key(g) for g in made] in ways

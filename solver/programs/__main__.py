@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from solver.core import Grid, Task
     from solver.programs.batch import Line
 
-DIHEDRAL = 8  # ways to turn or mirror a grid
 BENCH_TASKS = ("1cf80156", "3c9b0459", "ce22a75a", "67a3c6ac")  # of ARC-AGI-1 training, small to middling
 
 
@@ -64,14 +63,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _checked(options: argparse.Namespace) -> None:
     """Raises `BadInput`: a number that is none here, or no file of results to read."""
+    from solver.augment import DIHEDRALS
     from solver.tasks import BadInput
 
     for name, least in (("workers", 1), ("nodes", 1), ("limit", 1)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise BadInput(f"--{name} {value}: expected at least {least}")
-    if not 0 <= options.view < DIHEDRAL:
-        raise BadInput(f"--view {options.view}: expected 0 to {DIHEDRAL - 1}")
+    if not 0 <= options.view < DIHEDRALS:
+        raise BadInput(f"--view {options.view}: expected 0 to {DIHEDRALS - 1}")
     if not 0 < options.seconds < math.inf:
         raise BadInput(f"--seconds {options.seconds:g}: expected a number above 0")
     if options.what == "uses" and not options.files:

@@ -61,19 +61,14 @@ for _name in ("density", "asymmetry"):
     register(JOINS)(_chooser(_name, SCORES[_name], most=False))
 
 
-def _frequency(parts: Parts, kind: Callable[[Grid], object], rare: bool) -> Grid | None:
-    kinds = [kind(p) for p in parts]
-    number = [kinds.count(k) for k in kinds]
-    best = min(number) if rare else max(number)
-    if len(parts) < 3 or min(number) == max(number):
-        return None
-    return parts[number.index(best)]
-
-
 @register(JOINS)
 def odd_one_out(parts: Parts) -> Grid | None:
     """The part that is there least often."""
-    return _frequency(parts, key, rare=True)
+    kinds = [key(p) for p in parts]
+    number = [kinds.count(k) for k in kinds]
+    if len(parts) < 3 or min(number) == max(number):
+        return None
+    return parts[number.index(min(number))]
 
 
 @register(JOINS)

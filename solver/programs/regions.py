@@ -116,13 +116,6 @@ def of_colour_diagonal(grid: Grid) -> tuple[Region, ...]:
 
 
 @remembered
-def of_any(grid: Grid) -> tuple[Region, ...]:
-    """Regions of any colours but the background, connected by sides."""
-    count, labels = label(grid != 0, diagonal=False)
-    return cut(grid, labels, count)
-
-
-@remembered
 def of_any_diagonal(grid: Grid) -> tuple[Region, ...]:
     """Regions of any colours but the background, connected by sides or corners."""
     count, labels = label(grid != 0, diagonal=True)

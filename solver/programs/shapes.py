@@ -306,9 +306,9 @@ def pull_to(grid: Grid, colour: int) -> Grid | None:
     return made
 
 
-def _flood(grid: Grid, seeds: Mask, diagonal: bool) -> Grid:
+def _flood(grid: Grid, seeds: Mask) -> Grid:
     """Regions of background and seeds together in the most frequent colour of their seeds, where they have any."""
-    count, labels = regions.label((grid == 0) | seeds, diagonal)
+    count, labels = regions.label((grid == 0) | seeds, diagonal=False)
     made = grid.copy()
     for number in range(1, count + 1):
         own = labels == number
@@ -321,10 +321,10 @@ def _flood(grid: Grid, seeds: Mask, diagonal: bool) -> Grid:
 @register(INPUT_COLOURED)
 def flood(grid: Grid, colour: int) -> Grid:
     """Cells of this colour spread over all background they reach by sides."""
-    return _flood(grid, np.asarray(grid == colour), diagonal=False)
+    return _flood(grid, np.asarray(grid == colour))
 
 
 @register(UNARY)
 def flood_from_rare(grid: Grid) -> Grid:
     """All colours but the most frequent one spread over all background they reach by sides."""
-    return _flood(grid, np.asarray((grid != 0) & (grid != regions.commonest(grid))), diagonal=False)
+    return _flood(grid, np.asarray((grid != 0) & (grid != regions.commonest(grid))))
