@@ -44,6 +44,22 @@ SAMPLE = tuple(
     """.split()
 )
 
+# The 100 after those in the same order, but for tasks of the three sets above: for a score nothing was chosen by.
+SECOND_SAMPLE = tuple(
+    """
+    00dbd492 09c534e7 0c9aba6e 0d87d2a6 15696249 16b78196 17cae0c1 18419cfa 1a6449f1 1e81d6f9
+    2037f2c7 2072aba6 20981f0e 22a4bbc2 281123b4 2c737e39 3194b014 31d5ba1a 332efdb3 33b52de3
+    34b99a2b 351d6448 358ba94e 3a301edc 3ee1011a 423a55dc 4aab4007 4e469f39 4f537728 50f325b5
+    55059096 575b1a71 58e15b12 59341089 5a5a2103 5d2a5c43 604001fa 62b74c02 67636eac 67c52801
+    6a11f6da 6ad5bdfd 6ea4a07e 7039b2d7 72a961c9 73182012 770cc55f 7bb29440 7d1f7ee8 7d419a02
+    817e6c09 81c0276b 85b81ff1 8719f442 88207623 8ba14f53 8dae5dfc 8e2edd66 8ee62060 929ab4e9
+    92e50de0 9356391f 93c31fbe 96a8c0cd 981571dc 9ddd00f0 a57f2f04 aa18de87 aa4ec2a5 ac0c5833
+    ae58858e aee291af b0722778 b20f7c8b b7f8a4d8 b7fb29bc b942fd60 ba9d41b8 bcb3040b be03b35f
+    c1990cce c62e2108 c6e1b8da cb227835 ce8d95cc cfb2ce5a d37a1ef5 dc2aa30b e0fb7511 e2092e0c
+    e57337a4 e5c44e8f e633a9e5 e95e3d8e e9c9d9a1 f0afb749 f3b10344 f823c43c f8be4b64 f9d67f8b
+    """.split()
+)
+
 # The ARC-AGI-1 training tasks no shipped weights were pretrained on (`solver.pretrain.split`): for choosing settings.
 HELD_OUT = tuple(
     """
@@ -78,6 +94,7 @@ SPLITS = {
     "dry-run": Split("arcagi_aa922be.json", "eval", DRY_RUN),
     "comparison": Split("arcagi_aa922be.json", "eval", COMPARISON),
     "sample": Split("arcagi_aa922be.json", "eval", SAMPLE),
+    "second-sample": Split("arcagi_aa922be.json", "eval", SECOND_SAMPLE),
     "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
 }
 
