@@ -205,6 +205,27 @@ def test_a_learned_tree_is_right_on_every_case(seed):
         assert (tree.decide(rule, tests) == truth).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_what_settles_a_side_is_what_counting_case_by_case_says(seed):
+    rng = np.random.default_rng(seed)
+    actions, cases = int(rng.integers(1, 7)), int(rng.integers(1, 200))
+    tests = rng.random((9, cases)) < rng.random((9, 1))
+    right = rng.random((actions, cases)) < rng.choice([0.3, 0.9, 1.0], (actions, 1))
+    costs = np.arange(actions, dtype=np.float32)
+    every = tree._Cases.of(tree.Lesson(tests, right, np.ones(9, np.float32), costs))
+    some = tests[0] if seed % 2 else ~tests[0]
+    for looked_at, chosen in ((every, np.ones(cases, bool)), (every.only(every.left(0, seed % 2 == 0)), some)):
+        assert (looked_at.number, list(looked_at.passing)) == (chosen.sum(), list((tests & chosen).sum(1)))
+        for test, side in ((t, s) for t in range(9) for s in (False, True)):
+            there = chosen & (tests[test] == side)
+            settling = [a for a in range(actions) if right[a, there].all()]
+            if there.any():
+                found = looked_at.sides[side]
+                assert found.cost[test] == (costs[settling[0]] if settling else np.inf)
+                assert found.action[test] == (settling[0] if settling else -1)
+
+
 def test_the_simplest_rule_comes_first():
     tests = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]], bool)
     right = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)

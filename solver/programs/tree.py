@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+Words = NDArray[np.uint64]
 FEW = 48  # splits tried in earnest at each level, the most promising first
 NODE = 1.5  # what a test adds to a rule's cost beside its own
 
@@ -60,10 +62,6 @@ class Lesson:
         lesson = Lesson(self.tests[tests], self.right[actions], self.test_costs[tests], self.action_costs[actions])
         return lesson, tests, actions
 
-    def only(self, cases: Bits) -> Lesson:
-        """The lesson of some of the cases."""
-        return Lesson(self.tests[:, cases], self.right[:, cases], self.test_costs, self.action_costs)
-
 
 def _first_of_equals(rows: Bits, costs: Floats) -> NDArray[np.int64]:
     """The cheapest of rows that are equal, in order of cost."""
@@ -95,86 +93,163 @@ def _single(lesson: Lesson) -> list[Rule]:
     return [Rule(float(cost[a]), int(a)) for a in np.argsort(cost, kind="stable")[:3] if np.isfinite(cost[a])]
 
 
-def _sides(lesson: Lesson) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
-    """For every test the cheapest action that is right on all that pass, its cost (inf: none); the same for failing."""
-    wrong = (~lesson.right).astype(np.float32)
-    passing = wrong @ lesson.tests.T.astype(np.float32)
-    failing = wrong.sum(1, keepdims=True) - passing
-    found = []
-    for bad in (passing, failing):
-        cost = np.where(bad < 0.5, lesson.action_costs[:, None], np.inf)
-        best = cost.argmin(0)
-        found += [best, cost[best, np.arange(cost.shape[1])].astype(np.float32)]
-    return found[0], found[1], found[2], found[3]
+@dataclass(frozen=True, eq=False)
+class _Cases:
+    """Some cases of a lesson, 64 to a word; words without any are left out, `at` says which the others are, [words].
+
+    `tests`: which cases pass, others' too, [words, tests]; `wrong`: on which of these each action is, actions in order
+    of cost, [words, actions]; `every`: which they are, [words]. `known`: the sides of all that were looked at, as
+    they are come by in several ways.
+    """
+
+    at: NDArray[np.int64]
+    tests: Words
+    wrong: Words
+    every: Words
+    test_costs: Floats
+    action_costs: Floats
+    known: dict[tuple[bytes, bytes], tuple[_Side, _Side]]
+
+    @classmethod
+    def of(cls, lesson: Lesson) -> _Cases:
+        """All of the lesson's; its actions are in order of cost, as `Lesson.slim` has them."""
+        rows = (lesson.tests, ~lesson.right, np.ones((1, lesson.right.shape[1]), bool))
+        tests, wrong, every = map(_words, rows)
+        return cls(np.arange(len(every)), tests, wrong, every[:, 0], lesson.test_costs, lesson.action_costs, {})
+
+    def only(self, left: Words) -> _Cases:
+        """Those of them that are `left`, [words]."""
+        some = left.nonzero()[0]
+        at, left = self.at[some], left[some]
+        wrong = self.wrong[some] & left[:, None]
+        return _Cases(at, self.tests[some], wrong, left, self.test_costs, self.action_costs, self.known)
+
+    def left(self, test: int, side: bool) -> Words:
+        """The cases on the test's other side, [words]."""
+        return self.every & (~self.tests[:, test] if side else self.tests[:, test])
+
+    @cached_property
+    def number(self) -> int:
+        """How many they are."""
+        return int(_count(self.every))
+
+    @cached_property
+    def passing(self) -> NDArray[np.int64]:
+        """How many pass each test."""
+        return _count(self.tests & self.every[:, None])
+
+    @property
+    def sides(self) -> tuple[_Side, _Side]:
+        """Of the cases that fail a test, and of those that pass."""
+        mark = self.at.tobytes(), self.every.tobytes()
+        if mark not in self.known:
+            self.known[mark] = self._sides()
+        return self.known[mark]
+
+    def _sides(self) -> tuple[_Side, _Side]:
+        some = (self.wrong != self.every[:, None]).any(0).nonzero()[0]  # what is wrong on all settles no side
+        failing = np.zeros((len(some), self.tests.shape[1]), np.uint64)  # not 0: wrong on some
+        passing, both = failing.copy(), np.empty_like(failing)
+        for tests, wrong in zip(self.tests, self.wrong[:, some, None], strict=True):
+            np.bitwise_and(wrong, tests, out=both)
+            passing |= both
+            both ^= wrong
+            failing |= both
+        return self._side(failing, some), self._side(passing, some)
+
+    def _side(self, wrong: Words, actions: NDArray[np.int64]) -> _Side:
+        """The first of the actions that is wrong nowhere, for each test."""
+        none = np.int16(len(actions))
+        first = np.where(wrong == 0, np.arange(none, dtype=np.int16)[:, None], none).min(0, initial=none)
+        costs = np.append(self.action_costs[actions], np.float32(np.inf))
+        return _Side(np.append(actions, -1)[first], costs[first])
 
 
-def _useful(lesson: Lesson) -> Bits:
-    number = lesson.tests.sum(1)
-    return np.asarray((number > 0) & (number < lesson.tests.shape[1]))
+def _words(rows: Bits) -> Words:
+    """Rows of bits as columns of words, [words, rows]; bits that are missing are 0."""
+    packed = np.packbits(rows, axis=1)
+    whole = np.zeros((len(rows), -(-packed.shape[1] // 8) * 8), np.uint8)
+    whole[:, : packed.shape[1]] = packed
+    return np.ascontiguousarray(whole.view(np.uint64).T)
 
 
-def _two(lesson: Lesson, limit: int) -> list[Rule]:
+def _count(words: Words) -> NDArray[np.int64]:
+    return np.asarray(np.bitwise_count(words).sum(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Of the cases on one side of every test: the cheapest action that is right on all, and its cost (inf: none)."""
+
+    action: NDArray[np.int64]
+    cost: Floats
+
+
+def _two(cases: _Cases, limit: int) -> list[Rule]:
     """Rules of one test, the cheapest first."""
-    yes, yes_cost, no, no_cost = _sides(lesson)
-    cost = np.where(_useful(lesson), yes_cost + no_cost + lesson.test_costs + NODE, np.inf)
-    best = [t for t in np.argsort(cost, kind="stable")[:limit] if np.isfinite(cost[t])]
-    return [
-        Rule(float(cost[t]), -1, int(t), Rule(float(yes_cost[t]), int(yes[t])), Rule(float(no_cost[t]), int(no[t])))
-        for t in best
-    ]
+    no, yes = cases.sides
+    some = np.flatnonzero(np.isfinite(yes.cost + no.cost))
+    if some.size:
+        number = _count(cases.tests[:, some] & cases.every[:, None])
+        some = some[(number > 0) & (number < cases.number)]
+    cost = yes.cost[some] + no.cost[some] + cases.test_costs[some] + NODE
+    found = []
+    for n in np.argsort(cost, kind="stable")[:limit]:
+        t = some[n]
+        passed, failed = Rule(float(yes.cost[t]), int(yes.action[t])), Rule(float(no.cost[t]), int(no.action[t]))
+        found.append(Rule(float(cost[n]), -1, int(t), passed, failed))
+    return found
 
 
-def _peeled(lesson: Lesson) -> Iterator[tuple[int, bool, int, float, Bits]]:
-    """Tests one side of which one action settles: (test, side, action, its cost, the cases left), fewest left first."""
-    yes, yes_cost, no, no_cost = _sides(lesson)
-    useful = _useful(lesson)
-    options = []
-    for side, cost, action in ((True, yes_cost, yes), (False, no_cost, no)):
-        for t in np.flatnonzero(np.isfinite(cost) & useful):
-            left = int((lesson.tests[t] != side).sum())
-            value = left * (1 + 0.15 * float(lesson.test_costs[t] + cost[t]))
-            options.append((value, int(t), side, int(action[t]), float(cost[t])))
+def _peeled(cases: _Cases) -> Iterator[tuple[int, bool, Rule, Words]]:
+    """Tests one side of which one action settles: (test, side, that action, the cases left), fewest left first."""
+    sides, number = cases.sides, cases.passing
+    costs = np.array([side.cost for side in sides])  # [side, test], as `left`
+    left = np.array([number, cases.number - number], np.float64)
+    tests, which = np.nonzero((np.isfinite(costs) & left.all(0)).T)
+    value = left[which, tests] * (1 + 0.15 * (cases.test_costs[tests] + costs[which, tests]).astype(np.float64))
     seen: set[bytes] = set()
-    for _, t, side, act, cost_ in sorted(options):
-        left_cases = lesson.tests[t] != side
-        mark = np.packbits(left_cases).tobytes()
-        if mark not in seen:
-            seen.add(mark)
-            yield t, side, act, cost_, left_cases
+    for n in np.argsort(value, kind="stable"):
+        t, side = int(tests[n]), int(which[n])
+        rest = cases.left(t, bool(side))
+        if rest.tobytes() not in seen:
+            seen.add(rest.tobytes())
+            yield t, bool(side), Rule(float(costs[side, t]), int(sides[side].action[t])), rest
 
 
-def _joined(lesson: Lesson, t: int, side: bool, settled: Rule, rest: Rule) -> Rule:
-    cost = float(lesson.test_costs[t]) + NODE + settled.cost + rest.cost
+def _joined(cases: _Cases, t: int, side: bool, settled: Rule, rest: Rule) -> Rule:
+    cost = float(cases.test_costs[t]) + NODE + settled.cost + rest.cost
     return Rule(cost, -1, t, settled if side else rest, rest if side else settled)
 
 
-def _list_of(lesson: Lesson, depth: int, width: int, more: Callable[[], bool]) -> list[Rule]:
+def _list_of(cases: _Cases, depth: int, width: int, more: Callable[[], bool]) -> list[Rule]:
     """Rules of `depth` tests, each of which settles one side."""
     if depth == 1:
-        return _two(lesson, 4)
+        return _two(cases, 4)
     found: list[Rule] = []
-    for number, (t, side, act, cost, left) in enumerate(_peeled(lesson)):
+    for number, (t, side, settled, left) in enumerate(_peeled(cases)):
         if number >= width or not more():
             break
-        settled = Rule(cost, act)
-        for rest in _list_of(lesson.only(left), depth - 1, max(3, width // 6), more):
-            found.append(_joined(lesson, t, side, settled, rest))
+        for rest in _list_of(cases.only(left), depth - 1, max(3, width // 6), more):
+            found.append(_joined(cases, t, side, settled, rest))
     return sorted(found, key=lambda r: r.cost)
 
 
-def _split(lesson: Lesson, more: Callable[[], bool]) -> list[Rule]:
+def _split(cases: _Cases, more: Callable[[], bool]) -> list[Rule]:
     """Rules of three tests, of which the first settles no side: the tests that part the actions best."""
-    right = lesson.right.astype(np.float32)
-    passing = right @ lesson.tests.T.astype(np.float32)
-    parted = passing.max(0) + (right.sum(1, keepdims=True) - passing).max(0)
-    value = np.where(_useful(lesson), parted - 0.5 * lesson.test_costs, -np.inf)
+    number = cases.passing
+    right = cases.every[:, None] & ~cases.wrong
+    passing = np.array([_count(cases.tests & one[:, None]) for one in right.T])
+    failing = _count(right)[:, None] - passing
+    value = (passing.max(0) + failing.max(0)).astype(np.float32) - np.float32(0.5) * cases.test_costs
+    value[(number == 0) | (number == cases.number)] = -np.inf
     found = []
-    for t in np.argsort(-value, kind="stable")[:FEW]:
+    for t in map(int, np.argsort(-value, kind="stable")[:FEW]):
         if not more() or not np.isfinite(value[t]):
             break
-        passed = _two(lesson.only(lesson.tests[t]), 2)
-        failed = _two(lesson.only(~lesson.tests[t]), 2) if passed else []
-        found += [_joined(lesson, int(t), True, one, other) for one in passed for other in failed]
+        passed = _two(cases.only(cases.left(t, False)), 2)
+        failed = _two(cases.only(cases.left(t, True)), 2) if passed else []
+        found += [_joined(cases, t, True, one, other) for one in passed for other in failed]
     return found
 
 
@@ -185,10 +260,11 @@ def learn(lesson: Lesson, depth: int, more: Callable[[], bool], limit: int = 24)
     """
     lesson, tests, actions = lesson.distinct().slim()
     found = _single(lesson)
+    cases = _Cases.of(lesson)
     for number in range(1, depth + 1):
         if found or not more():
             break
-        found = _two(lesson, limit) if number == 1 else _list_of(lesson, number, FEW, more)
-        found += _split(lesson, more) if number == 3 else []
+        found = _two(cases, limit) if number == 1 else _list_of(cases, number, FEW, more)
+        found += _split(cases, more) if number == 3 else []
         found = sorted(found, key=lambda r: r.cost)[:limit]
     return [_renumbered(rule, tests, actions) for rule in found]
