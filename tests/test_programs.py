@@ -108,7 +108,15 @@ def test_the_same_nodes_give_the_same_proposals():
 def test_nothing_is_proposed_where_demonstrations_contradict_each_other():
     grid = draw(np.random.default_rng(1))
     pairs = (Pair(grid, grid[::-1].copy()), Pair(grid, grid[:, ::-1].copy()))
-    assert solve(Task("no", pairs, (grid,)), Deadline.after(2), 500) == ()
+    assert solve(Task("no", pairs, (grid,)), Deadline.after(120), 500) == ()
+
+
+def test_an_input_that_was_shown_has_its_output_unless_it_was_shown_two():
+    grid, other = draw(np.random.default_rng(1)), draw(np.random.default_rng(2))
+    found = list(lookup.looked_up([grid, other, grid], [grid[::-1], other]))
+    assert [(p.program, [key(g) for g in p.grids]) for p in found[:1]] == [("seen before", [key(grid[::-1])])]
+    contradicting = lookup.looked_up([grid, grid, grid], [grid[::-1], grid[:, ::-1]])
+    assert list(contradicting) == []
 
 
 def test_the_search_stops_at_its_deadline_and_at_once_when_there_is_no_time():

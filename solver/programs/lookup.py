@@ -1,6 +1,7 @@
 """Outputs that depend on the input as a whole: a table from one fact of the input to the output.
 
-Knows nothing of the search. Law: every test input's fact was seen in a demonstration, or there is no answer.
+Knows nothing of the search. Laws: every test input's fact was seen in a demonstration, or there is no answer;
+what contradicts a demonstration is none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def looked_up(inputs: Sequence[Grid], outputs: Sequence[Grid]) -> Iterator[Propo
     """Tables by which the outputs follow from one fact, for facts that fewer values than demonstrations have."""
     shown = len(outputs)
     known = {key(g): o for g, o in zip(inputs, outputs, strict=False)}
-    if all(key(g) in known for g in inputs[shown:]):
+    consistent = all(same(known[key(g)], o) for g, o in zip(inputs, outputs, strict=False))
+    if consistent and all(key(g) in known for g in inputs[shown:]):
         yield Proposal(tuple(known[key(g)] for g in inputs[shown:]), "seen before", COST)
     every = [facts_of_grid(g) for g in inputs]
     for n, (_, name, _) in enumerate(every[0]):
