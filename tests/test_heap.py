@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from solver import heap, sampler
+
 FAULTS = """
 import json, resource
 import numpy as np
@@ -36,11 +38,12 @@ def test_blocks_that_come_and_go_touch_no_fresh_pages() -> None:
 
 
 SHAPES = """
-import sys
-from solver.sampler import prepare
+import os
+from solver import heap
 if {told}:
-    prepare(1)
+    os.environ.update(heap.BY_SHAPE)
 import torch
+torch.set_num_threads(1)
 right = torch.ones(256, 768, dtype=torch.bfloat16)
 def resident():
     with open("/proc/self/statm") as file:
@@ -49,7 +52,7 @@ def multiply(shapes):
     for rows in shapes:
         torch.mm(torch.ones(rows, 256, dtype=torch.bfloat16), right)
     return resident()
-print(-multiply(range(1, 600)) + multiply(range(600, 1000)))  # those first kept, of few rows, may be smaller
+print(-multiply(range(1, 800)) + multiply(range(800, 1200)))  # products of few rows are smaller on some processors
 """
 
 
@@ -63,6 +66,8 @@ def grown(told: bool) -> float:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is read")
 def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
-    assert grown(told=True) < 60
-    if grown(told=False) < 200:
+    assert heap.BY_SHAPE.items() <= sampler.QUIET.items()  # what an engine's process is told
+    free = grown(told=False)
+    if free < 100:
         pytest.skip("this processor's products keep nothing by shape")
+    assert grown(told=True) < 0.4 * free
