@@ -6,17 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+from solver.analysis.scoring import scored
 from solver.clock import Deadline
 
 if __name__ == "__main__":
     STARTED = Deadline.after(0)  # the moment the time limit counts from
 
-from solver import preflight
 from solver.cli import parse, planned, prepare
-from solver.kaggle import RERUN  # where nobody will look at a report
-from solver.record import directory_of
-from solver.run import Run, check_gpus
-from solver.tasks import BadInput
+from solver.hardware import preflight
+from solver.kaggle.notebook import RERUN  # where nobody will look at a report
+from solver.runtime.record import directory_of
+from solver.runtime.run import Run, check_gpus
+from solver.types import BadInput
 
 REPORT_SECONDS = 3.0  # a report of 400 tasks takes about as long
 
@@ -37,7 +38,7 @@ def main(argv: list[str], started: Deadline) -> int:
         print("\n".join(map(str, findings)))
         return 0 if preflight.possible(findings) else 1
     deadline = Deadline(started.at + plan.config.time_limit - options.already_spent)
-    status = Run(plan, deadline).execute()
+    status = Run(plan, deadline, scored).execute()
     if status == 0 and not options.no_report and RERUN not in os.environ:
         report(directory_of(plan.output), deadline)
     return status
@@ -46,10 +47,10 @@ def main(argv: list[str], started: Deadline) -> int:
 def report(run: Path, deadline: Deadline) -> None:
     """Write the run's report where there is time for it, and say where; whatever fails, the answers are written."""
     if deadline.remaining() < REPORT_SECONDS:
-        print(f"no time left for a report: python -m solver.report {run} writes it")
+        print(f"no time left for a report: python -m solver report {run} writes it")
         return
     try:
-        from solver.report import write  # only now: it loads a template engine
+        from solver.analysis.report import write  # only now: it loads a template engine
 
         print(f"{write(run)}: open it in a browser")
     except (ImportError, OSError, ValueError) as error:

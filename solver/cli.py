@@ -6,21 +6,16 @@ Knows nothing of models. Law: whatever is wrong with the input is said in one li
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from solver import base_model, checkpoint, devices, families, memory, neighbours, record, tasks
-from solver.architecture import DESCRIBED, described, read
-from solver.cards import CARDS, named, shown
-from solver.checkpoint import Checkpoint
-from solver.config import (
-    PRESETS,
+from solver.config.presets import PRESETS
+from solver.config.settings import (
     SCOPES,
     Config,
+    InductionSettings,
     NearSettings,
     ProgramSettings,
     SearchSettings,
@@ -29,38 +24,27 @@ from solver.config import (
     seconds,
     unpack,
 )
-from solver.core import Grid
-from solver.devices import Device
+from solver.data import tasks
+from solver.data.splits import SPLITS
+from solver.data.tasks import TaskSet
+from solver.hardware import devices, memory_plan
+from solver.hardware.gpus import CARDS, named, shown
 from solver.induction import code_model
-from solver.induction.induce import InductionSettings
-from solver.induction.sandbox import readable
-from solver.record import Recorded
-from solver.sets import SPLITS
-from solver.tasks import BadInput, TaskSet
-from solver.vote import RULES
+from solver.induction.induce import sandbox_of
+from solver.induction.sandbox.sandbox import readable
+from solver.model import checkpoint
+from solver.model.architecture import DESCRIBED, described, read
+from solver.model.checkpoint import Checkpoint
+from solver.runtime import record
+from solver.runtime.plan import Plan, fingerprint
+from solver.tokens import registry
+from solver.training import backends, neighbours
+from solver.types import BadInput, Grid
+from solver.voting.rules import RULES
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 OUTPUT = Path("runs/submission.json")  # where no --output is given
-HERE = Path(__file__).parent
 SAMPLES = InductionSettings().samples
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run, checked: what to answer, with which weights and settings, and where to write.
-
-    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
-    names them: the split, or the file. `devices`: one worker each. `resumed`: the record of the run to continue.
-    """
-
-    task_set: TaskSet
-    checkpoint: Checkpoint
-    config: Config
-    output: Path
-    solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
-    devices: tuple[Device, ...]
-    scored_by: Mapping[str, str | None]
-    resumed: Recorded | None = None
 
 
 class OneLine(argparse.ArgumentParser):
@@ -86,7 +70,7 @@ def parser() -> OneLine:
     made.add_argument("--task-ids", nargs="+", metavar="ID", help="only these tasks")
     made.add_argument("--limit", type=int, metavar="N", help="only the first N tasks")
     made.add_argument("--weights", type=Path, default=checkpoint.SHIPPED, metavar="DIR", help="the base model")
-    made.add_argument("--format", metavar="NAME", help=f"its tokens, if not recognised: {', '.join(families.NAMES)}")
+    made.add_argument("--format", metavar="NAME", help=f"its tokens, if not recognised: {', '.join(registry.NAMES)}")
     made.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=f"default: {OUTPUT}")
     made.add_argument("--time-limit", metavar="TIME", help="such as 90s, 10m or 11h30m, start-up included")
     made.add_argument("--already-spent", default=None, metavar="TIME", help="used before this start, off the limit")
@@ -98,7 +82,9 @@ def parser() -> OneLine:
     made.add_argument("--views", type=int, metavar="N", help="views sampled for each test input")
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
-    made.add_argument("--library", type=Path, metavar="DIR", help="tasks to learn from, made by solver.collect")
+    made.add_argument(
+        "--library", type=Path, metavar="DIR", help="tasks to learn from, made by solver.training.collect"
+    )
     made.add_argument("--nearest", type=int, metavar="N", help="tasks of the library nearest to each, learnt from, too")
     made.add_argument(
         "--p-min", type=float, metavar="P", help="find every answer at least so probable; 0: the greedy one"
@@ -130,8 +116,8 @@ def validated(made: OneLine, argv: list[str]) -> argparse.Namespace:
         options.time_limit = seconds(options.time_limit, "--time-limit") if options.time_limit else None
         options.programs = _seconds_or_none_at_all(options.programs)
         require("--preset", options.preset, options.preset in PRESETS, f"one of {', '.join(PRESETS)}")
-        formats = f"one of {', '.join(families.NAMES)}"
-        require("--format", options.format, options.format in (None, *families.NAMES), formats)
+        formats = f"one of {', '.join(registry.NAMES)}"
+        require("--format", options.format, options.format in (None, *registry.NAMES), formats)
         require("--limit", options.limit, options.limit is None or options.limit > 0, "at least 1 task")
         seeds = options.seed is None or 0 <= options.seed <= LARGEST_SEED
         require("--seed", options.seed, seeds, f"0 to {LARGEST_SEED}")
@@ -282,13 +268,13 @@ def suited(config: Config, weights: Checkpoint) -> Config:
     Raises `BadInput` where the library is none, or was made for others, or lacks what is wanted of it, where the rank
     is too low for `whole`, where a `head` would be the embedding, and where there is nothing to put the LoRA on.
     """
-    context = min(config.engine.context, families.positions(weights.path) or config.engine.context)
+    context = min(config.engine.context, registry.positions(weights.path) or config.engine.context)
     near, train = config.near, config.train
     if near.library:
         library = neighbours.load(Path(near.library), weights.sha256)
         neighbours.require_use(library, near, train, config.engine.rank)
         near = replace(near, content=neighbours.digest(Path(near.library)))
-    base_model.require_targets(weights.path, train)
+    backends.require_targets(weights.path, train)
     if train.whole:
         width = read(weights.path).hidden
         expected = f"at least {width}, the width of {weights.path.name}, as whole matrices are trained"
@@ -308,21 +294,14 @@ def planned(options: argparse.Namespace) -> str:
     if options.plan:
         card = named(options.plan)
         if options.preset == "cpu":
-            options.preset = memory.PRESET_OF[card.name]
-        return "\n".join(memory.lines(memory.plan(model, card, configure(options))))
+            options.preset = memory_plan.PRESET_OF[card.name]
+        return "\n".join(memory_plan.lines(memory_plan.plan(model, card, configure(options))))
     found = [gpu.card for gpu in shown()]
     if not found:
         raise BadInput(f"--plan names no card and nvidia-smi shows none: expected one of {', '.join(CARDS)}")
-    return "\n".join(line for card in found for line in memory.lines(memory.plan(model, card, configure(options))))
-
-
-@cache
-def program(folder: Path = HERE) -> str:
-    """A short hash of the solver's own code, which a fingerprint says nothing of."""
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:12]
+    return "\n".join(
+        line for card in found for line in memory_plan.lines(memory_plan.plan(model, card, configure(options)))
+    )
 
 
 def inducing(config: Config) -> Config:
@@ -335,10 +314,10 @@ def inducing(config: Config) -> Config:
         return config
     model = Path(asked.model)
     code_model.check(model)
-    context = min(asked.writer.context, families.positions(model) or asked.writer.context)
+    context = min(asked.writer.context, registry.positions(model) or asked.writer.context)
     writer = replace(asked.writer, context=context)
     try:
-        asked.sandbox().close()
+        sandbox_of(asked).close()
     except RuntimeError as error:
         raise BadInput(f"{readable(str(error))}: expected a place for programs; leave --code-model out") from None
     return replace(config, induction=replace(asked, content=checkpoint.digest(model), writer=writer))
@@ -347,10 +326,3 @@ def inducing(config: Config) -> Config:
 def _largest(weights: Checkpoint, config: Config) -> int:
     """Bytes of the largest model that a worker loads: they come one after another."""
     return max(weights.bytes, checkpoint.size(Path(config.induction.model)) if config.induction.model else 0)
-
-
-def fingerprint(plan: Plan) -> str:
-    """A short hash of everything the answers depend on, time and the program aside."""
-    ids = " ".join(plan.task_set.tests)
-    whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]

@@ -1,6 +1,6 @@
 """The algorithm: tasks to candidate answers by test-time training and augmented views (arXiv 2411.07279).
 
-Takes its `Trainer` and `Sampler` as they come and knows nothing of torch, vLLM, files or processes; `ledger` votes.
+Takes its `Trainer` and `Sampler` as they come and knows nothing of torch, vLLM, files or processes; `candidates` votes.
 Law: whatever fails for one task, the others are answered; a candidate is always a valid grid in the task's own frame.
 """
 
@@ -12,34 +12,32 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from solver import augment, formats, score, search, vote
 from solver.clock import Deadline, now
-from solver.config import Config, SearchSettings
-from solver.core import (
+from solver.config.settings import Config, SearchSettings
+from solver.data import views as task_views
+from solver.inference import rescoring, threshold_search
+from solver.interfaces import Format, GroupTrainer, Sampler, Scorer, Trainer
+from solver.tokens.grid import GRID, fit, longest_reply
+from solver.training.examples import build, fallback, in_turns, joint
+from solver.training.neighbours import Near, Nearest
+from solver.types import (
     ADAPTER,
     BASE,
     Adapter,
     Candidate,
     Example,
-    Format,
     Grid,
-    GroupTrainer,
     Lesson,
     Pair,
     Prompt,
     Reply,
-    Sampler,
-    Scorer,
     Task,
     TaskResult,
-    Trainer,
     TrainReport,
     out_of_memory,
     seed_for,
 )
-from solver.examples import build, fallback, in_turns, joint
-from solver.formats import GRID
-from solver.neighbours import Near, Nearest
+from solver.voting import rules
 
 NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -326,10 +324,12 @@ def find(
     started = now()
     share = config.search.share if config.search.views else 1.0
     own = stop.within(share * stop.remaining())
-    answers: list[search.Answers] = []
+    answers: list[threshold_search.Answers] = []
     asked, batches = batched(work, views, config, hurried, config.search)
     for batch in batches:
-        answers += search.candidates(batch, sampler, own, config.search.p_min, config.search.nodes, work[0].format)
+        answers += threshold_search.candidates(
+            batch, sampler, own, config.search.p_min, config.search.nodes, work[0].format
+        )
     late = own.remaining() <= 0
     missed: dict[str, list[float]] = {}
     unfinished = dict.fromkeys((item.task.id for item in work), 0)
@@ -353,15 +353,15 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
     started = now()
     asked = [(item, test) for item in work for test in range(len(item.task.tests))]
     questions = [
-        score.Question(
+        rescoring.Question(
             tuple(p for number, p in item.prompts if p.test == test and number < config.search.views),
             item.adapter,
             tuple(item.candidates[test]),
         )
         for item, test in asked
     ]
-    worth = vote.VOTE_WORTH.get(config.rule, 0.0)
-    scored = score.rescore(questions, scorer, stop, config.engine.context - 1, worth, format=work[0].format)
+    worth = rules.VOTE_WORTH.get(config.rule, 0.0)
+    scored = rescoring.rescore(questions, scorer, stop, config.engine.context - 1, worth, format=work[0].format)
     for (item, test), result in zip(asked, scored, strict=True):
         item.candidates[test] = list(result.candidates)
         if result.cut:
@@ -376,7 +376,7 @@ def prompts(item: Work, views: int, config: Config) -> list[tuple[int, Prompt]]:
     item.candidates = [[] for _ in task.tests]
     made = []
     for test, grid in enumerate(task.tests):
-        kept, dropped = formats.fit(task.demonstrations, grid, context, item.format)
+        kept, dropped = fit(task.demonstrations, grid, context, item.format)
         if dropped:
             item.notes.append(
                 f"test {test}: the prompt was too long for {context} tokens: "
@@ -384,8 +384,8 @@ def prompts(item: Work, views: int, config: Config) -> list[tuple[int, Prompt]]:
             )
         shown = Task(task.id, kept, (grid,))
         full = 0
-        for number, view in enumerate(augment.views(shown, views, item.seed, f"views {test}", config.orders)):
-            seen = augment.apply_task(view, shown)
+        for number, view in enumerate(task_views.views(shown, views, item.seed, f"views {test}", config.orders)):
+            seen = task_views.apply_task(view, shown)
             tokens = tuple(item.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))
             if room > 0:
@@ -406,7 +406,7 @@ def expected_reply(demonstrations: Sequence[Pair], test: Grid) -> int:
     seen = [(p.input.size, p.output.size, max(p.output.shape)) for p in demonstrations] or [(1, 1, 1)]
     cells = max(max(out for _, out, _ in seen), max(out / size for size, out, _ in seen) * test.size)
     rows = max(*(side for _, _, side in seen), *test.shape)
-    return min(formats.longest_reply(), int(SLACK * (cells + rows)) + 2)
+    return min(longest_reply(), int(SLACK * (cells + rows)) + 2)
 
 
 def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
@@ -417,7 +417,7 @@ def read(item: Work, prompt: Prompt, reply: Reply | None) -> None:
     if grid is None:
         item.rejected += 1
         return
-    item.candidates[prompt.test].append(Candidate(augment.invert(prompt.view, grid), prompt.view, reply.logprob))
+    item.candidates[prompt.test].append(Candidate(task_views.invert(prompt.view, grid), prompt.view, reply.logprob))
 
 
 def report(item: Work, number: int) -> TaskResult:

@@ -6,35 +6,12 @@ alone, and models that bring code of their own are refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from solver.tasks import BadInput, read_json
+from solver.data.tasks import read_json
+from solver.types import BadInput
 
 NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"
-
-
-@dataclass(frozen=True)
-class WriterSettings:
-    """How the engine is built and sampled from.
-
-    `context`: tokens of the longest question with its reply. `reply`: tokens of a reply at most. `cache_bytes`: size of
-    the key-value cache on a CPU; on a GPU vLLM takes what is free. `sequences`: replies in flight. `threads`: of the
-    CPU backend. `temperature`: 1 samples from the model as it is. The defaults were not tuned.
-    """
-
-    context: int = 12288
-    reply: int = 2048
-    cache_bytes: int = 4 << 30
-    sequences: int = 64
-    dtype: str = "bfloat16"
-    threads: int = 2
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.reply < self.context:
-            came = f"replies of {self.reply} tokens in a context of {self.context} came"
-            raise BadInput(f"{came}; expected fewer than the context's and at least 1; change one of them")
 
 
 def check(model: Path) -> None:

@@ -9,54 +9,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from solver.clock import Deadline
-from solver.core import Grid, Stop, Task, key, same, seed_for
-from solver.induction.barc import Question, program_in, question
-from solver.induction.code_model import WriterSettings
-from solver.induction.sandbox import Limits, Outcome, Sandbox
-from solver.tasks import BadInput
+from solver.config.settings import InductionSettings
+from solver.induction.prompts import Question, program_in, question
+from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
+from solver.interfaces import Stop
+from solver.types import Grid, Task, key, same, seed_for
 
 PURPOSE = "induction"
-OFF = "induction is off: no code model was given (--code-model)"  # none is shipped
 WRITING = 0.75  # of a turn's seconds may go by while replies are written: the programs in them are yet to be run
 
 
-@dataclass(frozen=True)
-class InductionSettings:
-    """Whether and how programs are asked for.
-
-    `model`: a directory with a model that writes code and its tokenizer; "": off. `content`: what its files' hash has
-    to be, so that a run is not gone on with when another lies in its place. `samples`: replies sampled a task. `share`:
-    of the run's seconds at most, the model's start included. `seconds`: wall seconds a program may take for all grids
-    of its task. `memory`: bytes it may add. `unsafe`: run programs even where nothing can contain them. `writer`: how
-    the model's engine is built.
-    """
-
-    model: str = ""
-    content: str = ""
-    samples: int = 64
-    share: float = 0.25
-    seconds: float = 5.0
-    memory: int = 512 << 20
-    unsafe: bool = False
-    writer: WriterSettings = field(default_factory=WriterSettings)
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise BadInput(f"{self.samples} samples a task came; expected at least 1; raise it, or give no code model")
-        if not 0 < self.share < 1:
-            raise BadInput(f"a share of {self.share} for the code model came; expected one between 0 and 1; change it")
-
-    def line(self) -> str:
-        """What is going to happen, in words."""
-        return f"induction: {self.samples} programs a task from {self.model}" if self.model else OFF
-
-    def sandbox(self) -> Sandbox:
-        """The place to run programs in, with these limits. Raises `BadInput` where there is none."""
-        return Sandbox(Limits(wall=self.seconds, memory=self.memory), unsafe=self.unsafe)
+def sandbox_of(settings: InductionSettings) -> Sandbox:
+    """The place to run programs in, with the limits asked for. Raises `BadInput` where there is none."""
+    return Sandbox(Limits(wall=settings.seconds, memory=settings.memory), unsafe=settings.unsafe)
 
 
 class Writer(Protocol):

@@ -11,11 +11,12 @@ programs that are surer and before the others, and among its like the answer of 
 from __future__ import annotations
 
 from solver.clock import Deadline, now
-from solver.core import INDUCTION, Candidate, Program, Task, TaskResult, View
-from solver.induction.induce import Answer, Induction, InductionSettings, Writer, induce
-from solver.induction.jail import NAMESPACES, SECCOMP
-from solver.induction.sandbox import Sandbox
-from solver.minds import TRUSTED_COST
+from solver.config.settings import InductionSettings
+from solver.induction.induce import Answer, Induction, Writer, induce
+from solver.induction.sandbox.jail import NAMESPACES, SECCOMP
+from solver.induction.sandbox.sandbox import Sandbox
+from solver.types import INDUCTION, Candidate, Program, Task, TaskResult, View
+from solver.voting.ensemble import TRUSTED_COST
 
 COST = TRUSTED_COST  # steps
 GENERALISES = 0.0  # nothing is known of it: the model saw every demonstration

@@ -1,7 +1,7 @@
 """Texts from a code model the user supplies, in a vLLM engine: a Hugging Face directory with its own tokenizer.
 
 Knows nothing of grids or programs. vLLM refuses a second engine in a process, so a writer needs a process without a
-`sampler.VllmSampler`. Law: a reply depends on its question, the seed and its place in the list, not on what else is
+`VllmSampler`. Law: a reply depends on its question, the seed and its place in the list, not on what else is
 sampled, up to the rounding of the arithmetic.
 """
 
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from solver.core import Stop
-from solver.induction.barc import Question
-from solver.induction.code_model import WriterSettings, check
-from solver.sampler import prepare
+from solver.config.settings import WriterSettings
+from solver.hardware.engine_environment import prepare
+from solver.induction.code_model import check
+from solver.induction.prompts import Question
+from solver.interfaces import Stop
 
 
 class VllmWriter:

@@ -1,1 +1,1 @@
-"""Where weights/ come from: data, batches and the training loop (`python -m solver.pretrain`)."""
+"""Where weights/ come from: data, batches and the training loop (`python -m solver pretrain`)."""

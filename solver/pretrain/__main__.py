@@ -1,4 +1,4 @@
-"""`python -m solver.pretrain`: make the data, train, resume, export. See `--help`."""
+"""`python -m solver pretrain`: make the data, train, resume, export. See `--help`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solver import heap
+from solver.hardware import malloc
 
 if TYPE_CHECKING:
     from solver.pretrain.train import Recipe
@@ -31,7 +31,7 @@ GAUGE_SEED = 1  # of the held-out pairs: the same gauge whatever is trained on
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m solver.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m solver pretrain", description=__doc__)
     parser.add_argument(
         "--preset", choices=PRESETS, default="cpu", help="smoke: minutes; cpu: the shipped shape; gpu: larger"
     )
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
         options.device or ("cuda" if on_gpu else "cpu"),
         options.every or (500 if on_gpu else 100),
     )
-    for name, value in heap.BY_SHAPE.items():
+    for name, value in malloc.BY_SHAPE.items():
         os.environ.setdefault(name, value)  # the workers', too
     import torch
 
@@ -114,7 +114,3 @@ def main(argv: list[str]) -> int:
 
         print(f"wrote {export(options.directory, options.export, recipe)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

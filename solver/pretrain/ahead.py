@@ -15,10 +15,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias
 
-from solver.core import Example
 from solver.pretrain.batches import one_round
 from solver.pretrain.data import load
-from solver.worker import die_with
+from solver.runtime.worker import die_with
+from solver.types import Example
 
 Round: TypeAlias = list[list[Example]]
 

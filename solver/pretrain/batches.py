@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from solver import augment, formats
-from solver.core import Example, Pair, View, seed_for
-from solver.examples import to_example
+from solver.data import views
 from solver.pretrain.data import Pool
+from solver.tokens import grid
+from solver.training.examples import to_example
+from solver.types import Example, Pair, View, seed_for
 
 LENGTHS = ((512, 0.45), (1024, 0.45), (2048, 0.1))  # tokens a sequence may have: share of sequences
 PAIRS = (3, 7)  # pairs a sequence has at least (where they fit) and at most
@@ -40,7 +41,7 @@ def _choose(pool: Pool, task: int, cap: int, rng: np.random.Generator) -> list[P
     wanted = int(rng.integers(PAIRS[0], PAIRS[1] + 1))
     chosen: list[Pair] = []
     for index in rng.permutation(len(part)):
-        length = formats.pair_length(part[index])
+        length = grid.pair_length(part[index])
         if length <= cap:
             chosen.append(part[index])
             cap -= length
@@ -50,11 +51,11 @@ def _choose(pool: Pool, task: int, cap: int, rng: np.random.Generator) -> list[P
 
 
 def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
-    shown = View(int(rng.integers(8)), augment.draw_colours(rng, bool(rng.random() < KEEP_BLACK)))
+    shown = View(int(rng.integers(8)), views.draw_colours(rng, bool(rng.random() < KEEP_BLACK)))
     turn = int(rng.integers(8)) if rng.random() < TURN_ONE_SIDE else shown.dihedral
-    colours = augment.draw_colours(rng, True) if rng.random() < RECOLOUR_ONE_SIDE else shown.colours
+    colours = views.draw_colours(rng, True) if rng.random() < RECOLOUR_ONE_SIDE else shown.colours
     answered = View(turn, colours)
-    return [Pair(augment.apply(shown, p.input), augment.apply(answered, p.output)) for p in pairs]
+    return [Pair(views.apply(shown, p.input), views.apply(answered, p.output)) for p in pairs]
 
 
 def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[list[Example]]:

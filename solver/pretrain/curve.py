@@ -1,4 +1,4 @@
-"""`python -m solver.pretrain.curve DIR... OUT.svg`: the loss curve of a pretraining run, from its curve.jsonl.
+"""`python -m solver curve DIR... OUT.svg`: the loss curve of a pretraining run, from its curve.jsonl.
 
 Several directories are stretches of one run, each from the weights of the one before: their tokens add up.
 """
@@ -6,7 +6,6 @@ Several directories are stretches of one run, each from the weights of the one b
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,3 @@ def main(argv: list[str]) -> int:
     figure.tight_layout()
     figure.savefig(target, metadata={"Date": None})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -17,8 +17,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.core import MAX_SIDE, Grid, Pair, seed_for
 from solver.pretrain import split
+from solver.types import MAX_SIDE, Grid, Pair, seed_for
 
 RE_ARC, ORIGINAL = 0, 1  # where a pair came from
 TRIES = 20  # draws a generator gets for one pair before the pair is given up

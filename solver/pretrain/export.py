@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from solver.checkpoint import MANIFEST
+from solver.model.checkpoint import MANIFEST
 from solver.pretrain.train import Recipe, Training
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from solver import packed
-from solver.core import Example
-from solver.formats import PAD
-from solver.grid_qwen3 import GridQwen3ForCausalLM
+from solver.model.grid_qwen3 import GridQwen3ForCausalLM
+from solver.tokens.grid import PAD
+from solver.training import packed_attention
+from solver.types import Example
 
 MULTIPLE = 64  # tokens: rows are as long as a multiple of this
 MOST = 73_728  # tokens computed at once on a GPU, padding included, unless one sequence alone has more
@@ -26,7 +26,7 @@ Sums: TypeAlias = Callable[[Sequence[Example]], Iterator[Tensor]]
 
 def of(model: GridQwen3ForCausalLM, compiled: str | None) -> Sums:
     """The model's sums. `compiled`: torch.compile's backend, for padded parts; None: end to end, as it is."""
-    packed.use(model)
+    packed_attention.use(model)
     if compiled is None:
         return lambda examples: (end_to_end(model, some) for some in [examples] if some)
     summed = torch.compile(model.summed_loss, dynamic=True, fullgraph=True, backend=compiled)
@@ -41,7 +41,7 @@ def of(model: GridQwen3ForCausalLM, compiled: str | None) -> Sums:
 
 def end_to_end(model: GridQwen3ForCausalLM, examples: Sequence[Example]) -> Tensor:
     """Of all examples at once: no sequence sees another, nothing is padded."""
-    laid = packed.pack([examples]).to(str(model.device))
+    laid = packed_attention.pack([examples]).to(str(model.device))
     options = {"position_ids": laid.positions[None], "runs": laid.runs}
     return model.token_losses(laid.tokens, laid.chosen, laid.targets, **options).sum()
 

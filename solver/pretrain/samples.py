@@ -1,4 +1,4 @@
-"""`python -m solver.pretrain.samples FOLDER`: small RE-ARC tasks whose pairs were never trained on, as Kaggle's JSON.
+"""`python -m solver samples FOLDER`: small RE-ARC tasks whose pairs were never trained on, as Kaggle's JSON.
 
 Writes `re_arc_challenges.json` and `re_arc_solutions.json`. The rules are those of pretraining tasks, the pairs
 are new: what a model that learned the rules, and did not memorise the pairs, should be able to answer.
@@ -7,15 +7,14 @@ are new: what a model that learned the rules, and did not memorise the pairs, sh
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from itertools import islice
 from pathlib import Path
 
-from solver.core import Pair
-from solver.formats import pair_length
 from solver.pretrain.data import collect, load, re_arc_pairs, text
 from solver.pretrain.split import arc1_split
+from solver.tokens.grid import pair_length
+from solver.types import Pair
 
 TASKS = 50
 PAIRS = 4  # three demonstrations and the test pair
@@ -54,7 +53,3 @@ def main(argv: list[str]) -> int:
         lines = [f"{json.dumps(i)}: {json.dumps(v, separators=(',', ':'))}" for i, v in content.items()]
         (folder / f"re_arc_{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

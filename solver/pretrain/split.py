@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from solver.tasks import BadInput
+from solver.types import BadInput
 
 HELD_OUT_BY_HASH = 74  # with the 26 excluded for shared grids alone this makes 100 tasks to choose settings on
 RawTask = Mapping[str, Any]  # {"train": [{"input", "output"}], "test": [...]}, grids as lists of lists

@@ -19,15 +19,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from solver import formats
 from solver.clock import now
-from solver.core import Example, seed_for
-from solver.formats import pair_length
-from solver.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM, spread_logits
+from solver.model.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM, spread_logits
 from solver.pretrain import losses
 from solver.pretrain.ahead import Round
 from solver.pretrain.batches import ROUND
 from solver.pretrain.data import Pool
+from solver.tokens import grid
+from solver.tokens.grid import pair_length
+from solver.types import Example, seed_for
 
 GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
 
@@ -62,7 +62,7 @@ def build(recipe: Recipe) -> GridQwen3ForCausalLM:
     torch.manual_seed(recipe.seed)
     third = recipe.head_size // 2 // 3
     config = GridQwen3Config(
-        vocab_size=formats.VOCABULARY,
+        vocab_size=grid.VOCABULARY,
         hidden_size=recipe.width,
         intermediate_size=recipe.inner,
         num_hidden_layers=recipe.layers,
@@ -73,8 +73,8 @@ def build(recipe: Recipe) -> GridQwen3ForCausalLM:
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         rotary_pairs=(recipe.head_size // 2 - 2 * third, third, third),
         tie_word_embeddings=False,
-        pad_token_id=formats.PAD,
-        eos_token_id=formats.END,
+        pad_token_id=grid.PAD,
+        eos_token_id=grid.END,
         bos_token_id=None,
         dtype="bfloat16",
         architectures=["GridQwen3ForCausalLM"],
@@ -296,6 +296,6 @@ def gauge(pool: Pool, count: int) -> list[Example]:
         known = pool.pairs[index % len(pool.ids)]
         pairs = [known[i] for i in rng.permutation(len(known)) if pair_length(known[i]) <= GAUGE_PAIR][:4]
         if len(pairs) == 4:
-            tokens, owner = formats.encode_pairs(pairs)
+            tokens, owner = grid.encode_pairs(pairs)
             drawn.append(Example(tokens, owner == 3))
     return drawn

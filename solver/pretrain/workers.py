@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from solver import cards, heap
+from solver.hardware import gpus, malloc
 from solver.pretrain import ahead, data, train
 from solver.pretrain.batches import ROUND
 
@@ -23,7 +23,7 @@ def work(
 
     `device`: `cpu`, or `cuda` for a GPU a worker.
     """
-    heap.keep()
+    malloc.keep()
     on_gpu = device == "cuda"
     if on_gpu:
         device = f"cuda:{rank}"
@@ -39,7 +39,7 @@ def work(
     elif start_from is not None:
         training.start_from(start_from)
     held = data.load(directory / "held.npz")
-    peak = recipe.workers * sum(card.card.flops for card in cards.shown()[:1]) if on_gpu else 0.0
+    peak = recipe.workers * sum(card.card.flops for card in gpus.shown()[:1]) if on_gpu else 0.0
     first, drawers = training.done // ROUND, DRAWERS if on_gpu else 0
     drawn = ahead.rounds(directory / "train.npz", recipe.seed, recipe.tokens, first, drawers)
     train.run(training, drawn, directory, train.gauge(held, HELD_OUT_SEQUENCES), every, peak)

@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from solver.clock import Deadline, now
-from solver.core import ATTEMPTS, Grid, Task, same
 from solver.programs.solve import solve
-from solver.tasks import BadInput
+from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks.
 
-    `view`: how they were turned or mirrored, see `augment.dihedral`.
+    `view`: how they were turned or mirrored, see `views.dihedral`.
     """
 
     tasks: str

@@ -14,10 +14,11 @@ from itertools import product
 
 import numpy as np
 
-from solver.core import Grid, Stop, Task, seed_for
-from solver.programs.enumerate import operators, outcome
-from solver.programs.registry import Primitive, Unary, checked
+from solver.interfaces import Stop
+from solver.programs.primitives.registry import Primitive, Unary, checked
+from solver.programs.search import operators, outcome
 from solver.programs.values import Mark, mark
+from solver.types import Grid, Task, seed_for
 
 STEPS = 4  # of the longest programs
 Grids = tuple[Grid, ...]

@@ -13,13 +13,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver.augment import apply_task, invert
-from solver.core import COLOURS, Grid, Pair, Stop, Task, View, same
-from solver.programs import cells, choice, endings, left_out, lenses, lookup, moves, planes, rays, shoves, stamps
-from solver.programs.cells import Learned
-from solver.programs.enumerate import Enumeration, aligned
-from solver.programs.registry import Parts
-from solver.programs.values import Proposal, State, mark, worth
+from solver.data.views import apply_task, invert
+from solver.interfaces import Stop
+from solver.programs.primitives.registry import Parts
+from solver.programs.rules import (
+    cell_features,
+    cells,
+    choice,
+    cross_validation,
+    final_steps,
+    lookup,
+    moves,
+    rays,
+    shoves,
+    stamps,
+    subtasks,
+)
+from solver.programs.rules.cells import Learned
+from solver.programs.search import Enumeration, aligned
+from solver.programs.values import Proposal, State, mark
+from solver.types import COLOURS, Grid, Pair, Task, View, same, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
 FIRST = 3_000  # nodes before rules are tried
@@ -68,7 +81,7 @@ def within(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
     """What is proposed for smaller tasks within the task, put back into its test inputs."""
     own = _Until(stop, (1 - SMALLER) * stop.remaining())
     found = []
-    for lens in lenses.lenses(task):
+    for lens in subtasks.lenses(task):
         if own.remaining() <= 0:
             break
         proposals = _Search(lens.task, own, min(SMALLER_NODES, nodes // 10)).run()
@@ -205,7 +218,7 @@ class _Search:
             if not self._more():
                 return
             self._look(state)
-            for other in endings.resized(state, self._outputs) if state.cost < CHEAP else ():
+            for other in final_steps.resized(state, self._outputs) if state.cost < CHEAP else ():
                 self._enumeration.offer(other)
 
     def _look(self, state: State) -> None:
@@ -220,14 +233,14 @@ class _Search:
         for ending in (stamps.stamped, moves.moved) if state.steps < 2 else ():
             self._end(ending, state)
         self._aligned.append(state)
-        self._found += endings.exact(state, self._outputs)
-        self._end(endings.recoloured, state)
+        self._found += final_steps.exact(state, self._outputs)
+        self._end(final_steps.recoloured, state)
 
     def _end(self, ending: Ending, state: State) -> None:
         """What the ending makes of the state, and how it fares on demonstrations left out."""
 
         def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (p.grids[0] for p in ending(left_out.turned(state, order), others))
+            return (p.grids[0] for p in ending(cross_validation.turned(state, order), others))
 
         self._learned(ending(state, self._outputs), learn)
 
@@ -235,15 +248,15 @@ class _Search:
         start = self._enumeration.states[0]
 
         def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            found = moves.windows(left_out.turned(start, order).grids, others)
-            return (p.grids[0] for p in moves.seen(left_out.turned(state, order), found, others))
+            found = moves.windows(cross_validation.turned(start, order).grids, others)
+            return (p.grids[0] for p in moves.seen(cross_validation.turned(state, order), found, others))
 
         self._learned(moves.seen(state, self._windows, self._outputs), learn)
 
-    def _learned(self, found: Iterable[Proposal], learn: left_out.Learn) -> None:
+    def _learned(self, found: Iterable[Proposal], learn: cross_validation.Learn) -> None:
         """Keep what was learned, if anything, with its share of demonstrations that are right when left out."""
         if kept := list(found):
-            share = left_out.share(self._outputs, learn)
+            share = cross_validation.share(self._outputs, learn)
             self._found += [replace(p, generalises=share) for p in kept]
 
     def _stack(self) -> None:
@@ -252,9 +265,11 @@ class _Search:
         pieces = self._aligned[:4000]
 
         def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (p.grids[0] for p in endings.stacked([left_out.turned(s, order) for s in pieces], others))
+            return (
+                p.grids[0] for p in final_steps.stacked([cross_validation.turned(s, order) for s in pieces], others)
+            )
 
-        self._learned(endings.stacked(pieces, self._outputs), learn)
+        self._learned(final_steps.stacked(pieces, self._outputs), learn)
 
     def _keep(self, rule: Learned, state: State, name: str, generalises: float, used: Iterable[str] = ()) -> None:
         text = f"{name}: {rule.text}" if state.parent is None else f"{state.text} | {name}: {rule.text}"
@@ -275,7 +290,7 @@ class _Search:
             return (rule.grids[-1] for rule in rules([parts[k] for k in order], others, self._more))
 
         found = rules(parts, self._outputs, self._more)
-        share = left_out.share(self._outputs, learn) if found else 0.0
+        share = cross_validation.share(self._outputs, learn) if found else 0.0
         for rule in found:
             self._keep(rule, state, f"{name} {split}", share, [split])
 
@@ -284,13 +299,13 @@ class _Search:
         start = self._enumeration.states[0]
         for name, rules in (("rays", rays.rays), ("shove", shoves.shoves)):
             found = list(rules(start, self._outputs, self._more)) if self._more() else []
-            share = left_out.share(self._outputs, self._again(rules, start)) if found else 0.0
+            share = cross_validation.share(self._outputs, self._again(rules, start)) if found else 0.0
             for rule in found:
                 self._keep(rule, start, name, share)
 
-    def _again(self, rules: Directed, state: State) -> left_out.Learn:
+    def _again(self, rules: Directed, state: State) -> cross_validation.Learn:
         def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (rule.grids[-1] for rule in rules(left_out.turned(state, order), others, self._more))
+            return (rule.grids[-1] for rule in rules(cross_validation.turned(state, order), others, self._more))
 
         return learn
 
@@ -305,7 +320,7 @@ class _Search:
             described = cells.describe(base.grids, extra)
             if [g.shape for g in base.grids] != self._sizes:
                 inputs = self._enumeration.states[0].grids
-                more = [planes.whole(g, *b.shape) for g, b in zip(inputs, base.grids, strict=True)]
+                more = [cell_features.whole(g, *b.shape) for g, b in zip(inputs, base.grids, strict=True)]
                 described = [[*d, *m] for d, m in zip(described, more, strict=True)]
             learned = cells.rules(described, self._outputs, DEPTH, self._more)
             sure = cells.generalises(described, self._outputs, DEPTH, self._more) if learned else 0.0
@@ -321,7 +336,7 @@ class _Search:
         if len(shapes) > 1 or not self._more():
             return
         rows, columns = shapes.pop()
-        described = [planes.canvas(g, rows, columns) for g in start.grids]
+        described = [cell_features.canvas(g, rows, columns) for g in start.grids]
         learned = cells.rules(described, self._outputs, CANVAS, self._more)
         sure = cells.generalises(described, self._outputs, CANVAS, self._more) if learned else 0.0
         for rule in learned:

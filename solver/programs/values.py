@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solver.core import Grid
+from solver.types import Grid
 
 Mark = bytes
-UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +56,6 @@ class State:
         if self.parent is None:
             return frozenset()
         return self.parent.primitives | frozenset(self.step.partition("(")[0].split("."))
-
-
-def worth(cost: float, generalises: float) -> float:
-    """What programs are ordered by, the lowest first: description length, more where it does not generalise."""
-    return cost + UNSURE * (1.0 - generalises)
 
 
 def mark(grids: Sequence[Grid]) -> Mark:

@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from solver.counters import summary
+from solver.inference.counters import summary
 from tests.bench import gauges, growth, ratios
 from tests.bench.setting import Bench, Row
 

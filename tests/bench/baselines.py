@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from solver import formats, grid_qwen3
 from solver.clock import Deadline
-from solver.config import TrainRecipe
-from solver.core import Adapter, Example, Grammar, Prompt, Reading, Reply, seed_for
-from solver.search import ROUNDING
-from solver.trainer import Pace, lora_settings
+from solver.config.settings import TrainRecipe
+from solver.inference.threshold_search import ROUNDING
+from solver.interfaces import Grammar, Reading
+from solver.model import grid_qwen3
+from solver.tokens import grid
+from solver.training.trainer import Pace, lora_settings
+from solver.types import Adapter, Example, Prompt, Reply, seed_for
 
 Found = dict[tuple[int, ...], float]
 """Replies with their nats."""
@@ -67,13 +69,13 @@ def walk(prompt: Prompt, p_min: float, first: Tensor, found: Found) -> Ask:
             total, after = nats + float(logprobs[token]), grammar.then(token)
             if after is None:
                 continue
-            if token == formats.END:
+            if token == grid.END:
                 found[(*said, token)] = total
             elif len(said) + 1 < prompt.max_reply:
                 following = yield token, start + len(said)
                 yield from enter(following, (*said, token), total, after)
 
-    yield from enter(first, (), 0.0, formats.NOTHING_WRITTEN)
+    yield from enter(first, (), 0.0, grid.NOTHING_WRITTEN)
 
 
 @torch.no_grad()
@@ -141,7 +143,7 @@ def batched(model: Any, prompts: Sequence[Prompt], p_min: float) -> list[Found]:
         searches.append(walk(prompt, p_min, logits[0, -1].log_softmax(-1), finds[row]))
     wanted = [next(search, None) for search in searches]
     while any(wanted):
-        tokens = torch.tensor([[w[0] if w else formats.PAD] for w in wanted])
+        tokens = torch.tensor([[w[0] if w else grid.PAD] for w in wanted])
         cache.places = torch.tensor([w[1] if w else 0 for w in wanted])
         logprobs = _step(model, tokens, cache).log_softmax(-1)
         wanted = [w and _send(s, logprobs[row]) for row, (w, s) in enumerate(zip(wanted, searches, strict=True))]
@@ -180,7 +182,7 @@ def generated(peft: Peft, requests: Sequence[tuple[Prompt, Adapter | None]]) -> 
             input_ids=tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=longest, do_sample=False
         )
         for at, row in zip(members, said[:, tokens.shape[1] :].tolist(), strict=True):
-            end = row.index(formats.END) + 1 if formats.END in row else len(row)
+            end = row.index(grid.END) + 1 if grid.END in row else len(row)
             replies[at] = tuple(row[: min(end, requests[at][0].max_reply)])
     return replies
 
@@ -290,7 +292,7 @@ def plain_loss(model: Any, inputs: Any) -> Tensor:
 def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Rows in one batch, padded to the longest."""
     pad = torch.nn.utils.rnn.pad_sequence
-    ids = pad([e["input_ids"] for e in examples], batch_first=True, padding_value=formats.PAD)
+    ids = pad([e["input_ids"] for e in examples], batch_first=True, padding_value=grid.PAD)
     return {"input_ids": ids, "labels": pad([e["labels"] for e in examples], True, -100)}
 
 

@@ -12,8 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-from solver import checkpoint
-from solver.core import Adapter, Prompt, Reading
+from solver.interfaces import Reading
+from solver.model import checkpoint
+from solver.types import Adapter, Prompt
 
 Requests = Sequence[tuple[Prompt, Adapter | None]]
 _peft: Any = None  # of the process that works

@@ -19,11 +19,12 @@ from time import process_time
 import numpy as np
 import pytest
 
-from solver import augment, vote
 from solver.clock import now
-from solver.core import Candidate, Grid
-from solver.tasks import load_solutions, load_split
-from tests import browser, runs
+from solver.data import views as task_views
+from solver.data.tasks import load_solutions, load_split
+from solver.types import Candidate, Grid
+from solver.voting import rules
+from tests.support import browser, runs
 
 SPLIT = "arc1-evaluation"  # 400 tasks
 TASKS, CANDIDATES = 100, 64  # of the votes
@@ -56,7 +57,7 @@ def saved(tasks: int = TASKS, count: int = CANDIDATES, seed: int = 0) -> list[li
     rng, solutions = np.random.default_rng(seed), load_solutions(SPLIT)
     made = []
     for at, task in enumerate(load_split(SPLIT).tasks[:tasks]):
-        views = augment.views(task, count, seed, "gauge")
+        views = task_views.views(task, count, seed, "gauge")
         found = runs.guesses(rng, solutions[task.id][0], views, 0.5)
         if at % 2:
             found = [Candidate(runs.spoiled(rng, c.grid, 9), c.view, c.logprob) for c in found]
@@ -73,10 +74,10 @@ def _scores(grid: Grid) -> tuple[float, ...]:
 def votes() -> Iterator[Gauge]:
     """The same saved candidates through each rule."""
     candidates = saved()
-    for rule in vote.RULES:
+    for rule in rules.RULES:
         started = process_time()
         for of_task in candidates:
-            vote.rank(of_task, rule)
+            rules.rank(of_task, rule)
         spent = process_time() - started
         yield Gauge(f"vote by {rule}, {TASKS} tasks", spent, 1.0, "s", f"{CANDIDATES} candidates a task")
 
@@ -84,9 +85,9 @@ def votes() -> Iterator[Gauge]:
 def report(directory: Path) -> Iterator[Gauge]:
     """A made-up run over 400 tasks: its scores, its report, and how soon that can be used in a browser."""
     run = runs.of_split(directory / "gauge.run", SPLIT, views=VIEWS)
-    scored = "-m", "solver.evaluate", str(run.with_suffix(".json")), "--split", SPLIT
+    scored = "-m", "solver", "evaluate", str(run.with_suffix(".json")), "--split", SPLIT
     yield command("scores of 400 tasks", 2.0, *scored)
-    yield command("report of 400 tasks", 20.0, "-m", "solver.report", str(run))
+    yield command("report of 400 tasks", 20.0, "-m", "solver", "report", str(run))
     page = run / "report.html"
     yield Gauge("its size", page.stat().st_size / 1e6, 15.0, "MB", f"{3 * VIEWS} candidates a test input at most")
     yield interactive(page)

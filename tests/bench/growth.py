@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from solver import augment, formats, search
 from solver.clock import Deadline, now
-from solver.core import Adapter, Prompt
+from solver.data.views import apply
+from solver.inference import threshold_search
+from solver.tokens.grid import END, OUTPUT, encode
+from solver.types import Adapter, Prompt
 from tests.bench.setting import FAR, ROOM, Bench, fitting, views_of
 
 SAID = 8  # tokens of a reply where the cost of the prompt is what counts
@@ -56,7 +58,7 @@ def linearity(bench: Bench) -> list[Growth]:
     candidates = [n for n in (2, 4, 6, 8, 10) if n <= 2 * options.candidates]
     prompts = {n: bench.requests(options.tasks, n) for n in views}
     far = Deadline.after(FAR)
-    seconds = [timed(bench, lambda n=n: search.search(prompts[n], bench.sampler, far, 0.09)) for n in views]
+    seconds = [timed(bench, lambda n=n: threshold_search.search(prompts[n], bench.sampler, far, 0.09)) for n in views]
     made = [Growth("views a task, search at 0.09", tuple(views), tuple(seconds))]
     readings = {n: read(bench, n) for n in candidates}
     seconds = [timed(bench, lambda n=n: bench.sampler.score(readings[n], far)) for n in candidates]
@@ -88,8 +90,8 @@ def read(bench: Bench, count: int) -> list[Any]:
         grids = [((task.demonstrations[0].output + number) % 10).astype("uint8") for number in range(count)]
         for prompt in views_of(task, bench.options.scoring_views):
             for grid in grids:
-                shown = formats.encode(augment.apply(prompt.view, grid), formats.OUTPUT).tolist()
-                made.append((prompt.tokens, (*shown, formats.END), bench.adapters[task.id]))
+                shown = encode(apply(prompt.view, grid), OUTPUT).tolist()
+                made.append((prompt.tokens, (*shown, END), bench.adapters[task.id]))
     return made
 
 

@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from solver.analysis.scoring import scored
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 12 * 3600.0  # seconds: none of the two is ever in a hurry
 
@@ -34,27 +36,27 @@ def planned(limit: int, steps: int, output: Path):
 def machinery(plan) -> None:
     """As `submission.py` runs it."""
     from solver.clock import Deadline
-    from solver.run import Run
+    from solver.runtime.run import Run
 
-    assert Run(plan, Deadline.after(LIMIT)).execute() == 0
+    assert Run(plan, Deadline.after(LIMIT), scored).execute() == 0
 
 
 def plain(plan) -> None:
     """One process, one loop: every group of tasks, one after another; the vote and the file come at the end."""
     os.environ.update(plan.devices[0].environment)  # before torch is imported
-    from solver import answers
     from solver.clock import Deadline
-    from solver.core import ADAPTER, BASE
-    from solver.formats import GRID
-    from solver.ledger import Ledger
     from solver.pipeline import solve
-    from solver.run import size_of
-    from solver.worker import build
+    from solver.runtime import submission_file
+    from solver.runtime.run import size_of
+    from solver.runtime.worker import build
+    from solver.tokens.grid import GRID
+    from solver.types import ADAPTER, BASE
+    from solver.voting.candidates import Ledger
 
     config, tasks = plan.config, list(plan.task_set.tasks)
     tasks.sort(key=lambda task: (size_of(task, config.engine.context, GRID), task.id))
     groups = [tasks[at : at + config.group] for at in range(0, len(tasks), config.group)][::-1]
-    placeholders = answers.placeholders_for(plan.task_set)
+    placeholders = submission_file.placeholders_for(plan.task_set)
     ledger = Ledger(tasks, placeholders, config.rule)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
         trainer, sampler, config = build(plan.checkpoint.path, config, Path(scratch))
@@ -63,7 +65,7 @@ def plain(plan) -> None:
                 seconds = dict.fromkeys((task.id for task in group), LIMIT)
                 for result in solve(group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT)):
                     ledger.add(result.task_id, number, result.candidates)
-    file = answers.AnswerFile(plan.output, plan.task_set.tests)
+    file = submission_file.AnswerFile(plan.output, plan.task_set.tests)
     file.start(placeholders | {task.id: ledger.standing(task.id).attempts for task in tasks})
     file.flush()
 

@@ -1,6 +1,6 @@
 """`python -m tests.bench.pretraining`: tokens a second of pretraining against a plain Hugging Face Trainer.
 
-The same model, the same sequences and the same machine. Ours is `python -m solver.pretrain` as it is run: a process a
+The same model, the same sequences and the same machine. Ours is `python -m solver pretrain` as it is run: a process a
 core, sequences laid end to end. The plain one is transformers' Trainer as its documentation has it: AdamW,
 the loss from the logits, as many sequences a step on average, in the order they were drawn, padded to the longest; once
 in float32 and once under bf16 autocast. Tokens are those of the sequences, padding not counted; the first half of the
@@ -53,7 +53,7 @@ def ours(directory: Path, steps: int) -> float:
         (run / name).symlink_to(directory / name)
     for name in ("checkpoint.safetensors", "curve.jsonl"):
         (run / name).unlink(missing_ok=True)
-    command = ["-m", "solver.pretrain", "--directory", str(run), "--steps", str(steps), "--every", str(steps // 2)]
+    command = ["-m", "solver", "pretrain", "--directory", str(run), "--steps", str(steps), "--every", str(steps // 2)]
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     last = json.loads((run / "curve.jsonl").read_text().splitlines()[-1])
     return float(last["tokens_per_second"])

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from solver import augment, checkpoint, formats, search
 from solver.clock import Deadline, now
-from solver.core import Adapter, Prompt
+from solver.data import views
+from solver.inference import threshold_search
+from solver.model import checkpoint
+from solver.tokens.grid import END, OUTPUT, encode
+from solver.types import Adapter, Prompt
 from tests.bench.setting import FAR, Bench, Row, Seconds, views_of
 
 EDGE = 1e-3  # nats around p_min within which two arithmetics may disagree on what is found
@@ -22,7 +25,7 @@ def parity(bench: Bench) -> list[Row]:
     rows, found_nats, readings = [], [], []
     for p_min in bench.options.p_min:
         started = now()
-        founds = search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
+        founds = threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
         ours, started = now() - started, now()
         usual = bench.elsewhere.recursion(requests, p_min)
         seconds = now() - started
@@ -43,7 +46,9 @@ def parity(bench: Bench) -> list[Row]:
     return [*rows, Row("parity: scoring", Seconds((seconds,)), Seconds((ours,)), 0, note)]
 
 
-def compare(founds: Sequence[search.Found], usual: Sequence[dict[tuple[int, ...], float]], p_min: float) -> Any:
+def compare(
+    founds: Sequence[threshold_search.Found], usual: Sequence[dict[tuple[int, ...], float]], p_min: float
+) -> Any:
     """(replies that only one found, but for those within `EDGE` of p_min; largest difference in nats)."""
     import math
 
@@ -70,7 +75,7 @@ def searching(bench: Bench) -> Iterator[Row]:
         return found
 
     def ours() -> Any:
-        return search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
+        return threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
 
     for p_min in options.p_min:
         for name, usual, goal in (("(a) recursion", recursively, 5.0), ("(b) by fours", four_at_a_time, 2.5)):
@@ -112,8 +117,8 @@ def scoring(bench: Bench) -> list[Row]:
         grids = [(shape + number) % 10 for number in range(options.candidates)]
         for prompt in views_of(task, options.scoring_views):
             for grid in grids:
-                shown = formats.encode(augment.apply(prompt.view, grid.astype("uint8")), formats.OUTPUT).tolist()
-                readings.append((prompt.tokens, (*shown, formats.END), bench.adapters[task.id]))
+                shown = encode(views.apply(prompt.view, grid.astype("uint8")), OUTPUT).tolist()
+                readings.append((prompt.tokens, (*shown, END), bench.adapters[task.id]))
 
     def ours() -> Any:
         return bench.sampler.score(readings, Deadline.after(FAR))
@@ -167,7 +172,7 @@ def training(bench: Bench) -> Iterator[Row]:
 
 def trained(bench: Bench, recipe: Any, grouped: Sequence[Sequence[Any]], batch: int) -> list[tuple[float, ...]]:
     """The losses of our adapters, on batches of as many examples: the budget is lifted, the batches are given."""
-    from solver import trainer as module
+    from solver.training import trainer as module
 
     kept, bench.trainer.recipe = module.batches, recipe
 
@@ -186,8 +191,8 @@ def trained(bench: Bench, recipe: Any, grouped: Sequence[Sequence[Any]], batch: 
 
 def side_by_side(bench: Bench) -> list[Row]:
     """The adapters of all tasks in one batch against one after another, on our trainer."""
-    from solver.core import Lesson
-    from solver.trainer import LoraTrainer
+    from solver.training.trainer import LoraTrainer
+    from solver.types import Lesson
 
     count = bench.options.tasks
     trainers = [

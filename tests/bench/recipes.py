@@ -23,12 +23,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from solver import augment, checkpoint, tasks
 from solver.clock import Deadline, now
-from solver.config import Config, TrainRecipe
-from solver.core import Example, Grid, Pair, Task
-from solver.examples import build, to_example
-from solver.tasks import BadInput
+from solver.config.settings import Config, TrainRecipe
+from solver.data import tasks
+from solver.data import views as task_views
+from solver.model import checkpoint
+from solver.training.examples import build, to_example
+from solver.types import BadInput, Example, Grid, Pair, Task
 
 HALF = math.log(2)  # nats: an answer with fewer has more than half of the probability
 CONTEXT = Config().engine.context
@@ -69,10 +70,10 @@ def recipe_of(text: str, base: TrainRecipe) -> TrainRecipe:
 def questions(task: Task, outputs: Sequence[Grid], views: int, seed: int) -> list[Example]:
     """Each test input under each view, its right output to be predicted; those too long for the context left out."""
     made = []
-    for view in augment.views(task, views, seed, "views 3"):
-        seen = augment.apply_task(view, task)
+    for view in task_views.views(task, views, seed, "views 3"):
+        seen = task_views.apply_task(view, task)
         for test, output in zip(seen.tests, outputs, strict=True):
-            made.append(to_example([*seen.demonstrations, Pair(test, augment.apply(view, output))], "test"))
+            made.append(to_example([*seen.demonstrations, Pair(test, task_views.apply(view, output))], "test"))
     return [example for example in made if example.tokens.size <= CONTEXT]
 
 
@@ -88,7 +89,7 @@ def read(
     """Train the task's adapter by each recipe and read its outputs with it."""
     import torch
 
-    from solver.trainer import LoraTrainer
+    from solver.training.trainer import LoraTrainer
 
     torch.set_num_threads(1)
     asked, found = questions(task, outputs, views, seed), []

@@ -2,7 +2,7 @@
 
     python -m tests.bench.reuse runs/library --limit 60 --steps 24
 
-`LIBRARY`: a folder made by `python -m solver.collect --adapters STEPS`. For each task the right outputs, which nothing
+`LIBRARY`: a folder made by `python -m solver collect --adapters STEPS`. For each task the right outputs, which nothing
 learns from, are read under a few views by the base model (`none`), by the nearest task's adapter as it is (`outright`),
 by the task's own (`own`) and by one that started from the nearest task's (`warm`, and `warm/3` with a third of the
 steps). The table has nats a token by likeness: where `outright` beats `none`, and `warm` beats `own`, is where a
@@ -23,12 +23,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from solver import checkpoint, neighbours, tasks
 from solver.clock import Deadline, now
-from solver.config import LIKENESSES, Config
-from solver.core import Adapter, Task
-from solver.examples import build, plain
-from solver.tasks import BadInput
+from solver.config.settings import LIKENESSES, Config
+from solver.data import tasks
+from solver.model import checkpoint
+from solver.training import neighbours
+from solver.training.examples import build, plain
+from solver.types import Adapter, BadInput, Task
 from tests.bench.recipes import CONTEXT, a_token, questions, readings
 
 FAR = 24 * 3600.0  # seconds: no deadline
@@ -54,7 +55,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     """Train and read one task in every way."""
     import torch
 
-    from solver.trainer import LoraTrainer
+    from solver.training.trainer import LoraTrainer
 
     torch.set_num_threads(1)
     config = Config()
@@ -105,7 +106,7 @@ def gap(differences: Sequence[float]) -> str:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.reuse", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("library", type=Path, metavar="LIBRARY", help="made by python -m solver.collect --adapters")
+    parser.add_argument("library", type=Path, metavar="LIBRARY", help="made by python -m solver collect --adapters")
     parser.add_argument("--split", default="held-out", help="an embedded set")
     parser.add_argument("--limit", type=int, default=60, help="so many tasks, spread evenly over the set")
     parser.add_argument("--steps", type=int, default=24, help="of training, each of Config's tokens")
@@ -125,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
         everyone, right = tasks.load_split(options.split).tasks, tasks.load_solutions(options.split)
         weights = checkpoint.check(options.weights, "grid")
         if not neighbours.load(options.library, weights.sha256).adapters:
-            raise BadInput(f"{options.library} has no adapters: expected some; python -m solver.collect --adapters 24")
+            raise BadInput(f"{options.library} has no adapters: expected some; python -m solver collect --adapters 24")
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from solver import cards, checkpoint
-from solver.tasks import BadInput
+from solver.hardware import gpus
+from solver.model import checkpoint
+from solver.types import BadInput
 
 BUSY = 0.35  # of a card's peak: the share that pretraining is meant to make use of, not measured on one yet
 DRAWS = 2000  # of tasks, for the interval
@@ -98,7 +99,7 @@ def forecast(points: Sequence[Point], at: float, seed: int) -> dict[str, Floats]
     return {name: np.array([v[0], *np.quantile(v[1:], (0.025, 0.975))]) for name, v in found.items()}
 
 
-def table(points: Sequence[Point], card: cards.Card, seed: int) -> str:
+def table(points: Sequence[Point], card: gpus.Card, seed: int) -> str:
     """The points, fewest operations first, and the prediction."""
     points = sorted(points, key=lambda p: p.operations)
     lines = [
@@ -130,7 +131,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         points = [point(text, options.recipe) for text in options.points]
-        card = cards.named(options.card)
+        card = gpus.named(options.card)
         if len(points) < LEAST_POINTS:
             raise BadInput(f"{len(points)} points: expected at least {LEAST_POINTS}")
         for p in points[1:]:

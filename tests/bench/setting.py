@@ -12,11 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from solver import augment, checkpoint, formats, pipeline, tasks
+from solver import pipeline
 from solver.clock import Deadline, now
-from solver.config import EngineSettings, TrainRecipe
-from solver.core import Adapter, Prompt, Task
-from solver.examples import leave_one_out
+from solver.config.settings import EngineSettings, TrainRecipe
+from solver.data import tasks
+from solver.data import views as task_views
+from solver.model import checkpoint
+from solver.tokens import grid
+from solver.training.examples import leave_one_out
+from solver.types import Adapter, Prompt, Task
 from tests.bench.elsewhere import Elsewhere
 
 FAR = 24 * 3600.0  # seconds: no deadline
@@ -84,18 +88,18 @@ class Bench:
     @cached_property
     def sampler(self) -> Any:
         """The engine."""
-        from solver.sampler import VllmSampler
+        from solver.inference.vllm_sampler import VllmSampler
 
         adapters = max(4, self.count)
         settings = EngineSettings(context=ROOM, dtype=self.dtype, adapters=adapters, threads=self.options.threads)
-        return VllmSampler(checkpoint.SHIPPED, settings, formats.END)
+        return VllmSampler(checkpoint.SHIPPED, settings, grid.END)
 
     @cached_property
     def trainer(self) -> Any:
         """The solver's trainer."""
         import torch
 
-        from solver.trainer import LoraTrainer
+        from solver.training.trainer import LoraTrainer
 
         torch.set_num_threads(self.options.threads)
         return LoraTrainer(checkpoint.SHIPPED, self.recipe, self.directory, ROOM)
@@ -161,8 +165,8 @@ def views_of(task: Task, count: int) -> list[Prompt]:
     """Prompts for a task's first test input under its first views, as the pipeline makes them."""
     shown = Task(task.id, task.demonstrations, task.tests[:1])
     made = []
-    for view in augment.views(shown, count, 0, "views 0"):
-        seen = augment.apply_task(view, shown)
-        tokens = tuple(formats.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+    for view in task_views.views(shown, count, 0, "views 0"):
+        seen = task_views.apply_task(view, shown)
+        tokens = tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
         made.append(Prompt(task.id, 0, view, tokens, pipeline.expected_reply(task.demonstrations, task.tests[0])))
     return made

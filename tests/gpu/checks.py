@@ -21,15 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from solver import augment, base_model, checkpoint, families, memory, preflight, tasks, worker
-from solver.architecture import DESCRIBED, Model, read
-from solver.cards import CARDS, GIB, Card
 from solver.clock import Deadline, now
-from solver.config import PRESETS
-from solver.core import Adapter, Example, Format, Prompt, Task
-from solver.examples import build
-from solver.formats import GRID
-from solver.lines import NVARC
+from solver.config.presets import PRESETS
+from solver.data import tasks, views
+from solver.hardware import memory_plan, preflight
+from solver.hardware.gpus import CARDS, GIB, Card
+from solver.interfaces import Format
+from solver.model import checkpoint
+from solver.model.architecture import DESCRIBED, Model, read
+from solver.runtime import worker
+from solver.tokens import registry
+from solver.tokens.grid import GRID
+from solver.tokens.rows import NVARC
+from solver.training import backends
+from solver.training.examples import build
+from solver.types import Adapter, Example, Prompt, Task
 from tests.gpu.measures import Row, projected, save, share_of_limit, utilisation
 
 CLOSE = 0.02  # nats a token: what served and trained log-probabilities may differ by in 16 bits
@@ -56,14 +62,14 @@ def unsloth_takes_our_arguments(folder: Path) -> Iterator[Row]:
         yield Row("unsloth's arguments", "unsloth installed", "it is not", False)
         return
     made = random_weights(folder, replace(SMALL, layers=1))
-    how = base_model.setup(made, CONFIG.train, CONTEXT, cuda=True)
+    how = backends.setup(made, CONFIG.train, CONTEXT, cuda=True)
     prepare_unsloth(folder)
     from unsloth import FastLanguageModel
 
     passed_on = {"local_files_only"}
     for call, given in (
-        (FastLanguageModel.from_pretrained, base_model.unsloth_model(made, how)),
-        (FastLanguageModel.get_peft_model, base_model.unsloth_lora(CONFIG.train, how)),
+        (FastLanguageModel.from_pretrained, backends.unsloth_model(made, how)),
+        (FastLanguageModel.get_peft_model, backends.unsloth_lora(CONFIG.train, how)),
     ):
         unknown = set(given) - set(inspect.signature(call).parameters) - passed_on
         yield Row(f"arguments of {call.__name__}", "none unknown", ", ".join(sorted(unknown)) or "none", not unknown)
@@ -83,9 +89,9 @@ def qwen3_4b_on_22_gib(folder: Path) -> Iterator[Row]:
 def shipped(folder: Path) -> Iterator[Row]:
     """The shipped weights, which peft trains: the same again, and once in float16, as on a T4."""
     yield from both(checkpoint.SHIPPED, folder, worker.this_card(), "peft")
-    from solver.trainer import LoraTrainer
+    from solver.training.trainer import LoraTrainer
 
-    how = base_model.setup(checkpoint.SHIPPED, CONFIG.train, CONTEXT, True, "float16")
+    how = backends.setup(checkpoint.SHIPPED, CONFIG.train, CONTEXT, True, "float16")
     trainer = LoraTrainer(checkpoint.SHIPPED, replace(CONFIG.train, steps=16), folder, CONTEXT, how)
     losses = trainer.train("half", examples(MEDIAN, GRID), 0, Deadline.after(60)).losses
     yield Row("float16 training", "the loss falls", f"{losses[0]:.3f} to {losses[-1]:.3f}", losses[-1] < losses[0])
@@ -96,15 +102,15 @@ def four_bits(folder: Path) -> Iterator[Row]:
     if importlib.util.find_spec("bitsandbytes") is None:
         yield Row("QLoRA", "bitsandbytes installed", "it is not", False)
         return
-    from solver.trainer import LoraTrainer
-    from tests import checkpoints
+    from solver.training.trainer import LoraTrainer
+    from tests.support import checkpoints
 
     weights = checkpoints.architects(folder / "llama")
-    made = build(of_length(600, GRID), CONFIG.train, 0, LLAMA_CONTEXT, families.load("architects", weights))
+    made = build(of_length(600, GRID), CONFIG.train, 0, LLAMA_CONTEXT, registry.load("architects", weights))
     losses = {}
     for bits in (16, 4):
         recipe = replace(CONFIG.train, steps=16, bits=bits, side_by_side=1)
-        how = replace(base_model.setup(weights, recipe, LLAMA_CONTEXT, cuda=True), library=base_model.PEFT)
+        how = replace(backends.setup(weights, recipe, LLAMA_CONTEXT, cuda=True), library=backends.PEFT)
         trainer = LoraTrainer(weights, recipe, folder / f"{bits}", LLAMA_CONTEXT, how)
         losses[bits] = trainer.train("llama", made, 0, Deadline.after(20)).losses
         first, last = losses[bits][0], losses[bits][-1]
@@ -133,13 +139,13 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
 
     torch.cuda.init()  # the context is there before memory is watched
     model = read(weights)
-    made = memory.plan(model, card, CONFIG)
+    made = memory_plan.plan(model, card, CONFIG)
     name = f"{model.name}, {made.layout}"
     watch = Watch(torch.cuda.mem_get_info)
     worker.this_card = lambda: card
-    asked = replace(CONFIG, format=families.recognise(weights))
+    asked = replace(CONFIG, format=registry.recognise(weights))
     trainer, sampler, config = worker.build_on_gpu(weights, asked, folder)
-    format = families.load(config.format, weights)
+    format = registry.load(config.format, weights)
     inner = getattr(trainer, "trainer", trainer)
     yield Row(f"{name}: library", library, inner.how.library, inner.how.library == library)
     seconds: dict[int, tuple[float, float]] = {}
@@ -157,7 +163,7 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
     if timed:
         yield from told(name, seconds, card)
     taken = watch.taken()
-    within = f"{memory.gib(made.peak)} GiB planned, of {memory.gib(card.usable)}"
+    within = f"{memory_plan.gib(made.peak)} GiB planned, of {memory_plan.gib(card.usable)}"
     yield Row(f"{name}: memory at its peak", within, f"{taken / GIB:.1f} GiB", taken <= made.peak * 1.1)
     yield compare(name, inner, sampler, report.adapter, prompt(600, 0, format))
 
@@ -210,7 +216,7 @@ def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, asked: Prom
     import torch
 
     [reply] = sampler.sample([(asked, adapter)], Deadline.after(60))
-    if name.endswith(memory.ROUNDS):
+    if name.endswith(memory_plan.ROUNDS):
         sampler.rest()
         trainer.wake()
     trainer._load(adapter)
@@ -242,8 +248,8 @@ def examples(tokens: int, format: Format) -> list[Example]:
 def prompt(tokens: int, number: int, format: Format) -> Prompt:
     """A prompt of about so many tokens, another view for each number, that asks for up to 256 more."""
     task = of_length(tokens, format)
-    view = augment.views(task, number + 1, 0, "test")[number]
-    seen = augment.apply_task(view, task)
+    view = views.views(task, number + 1, 0, "test")[number]
+    seen = views.apply_task(view, task)
     ids = format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()
     return Prompt("task", 0, view, tuple(ids[-(CONTEXT - 300) :]), 256)
 
@@ -286,8 +292,8 @@ def prepare_unsloth(folder: Path) -> None:
     """Environment and import as the worker does them."""
     import os
 
-    os.environ.update(base_model.environment(folder))
-    importlib.import_module(base_model.UNSLOTH)
+    os.environ.update(backends.environment(folder))
+    importlib.import_module(backends.UNSLOTH)
 
 
 CHECKS = {

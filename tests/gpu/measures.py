@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from solver.architecture import Model
-from solver.cards import Card
+from solver.hardware.gpus import Card
+from solver.model.architecture import Model
 
 HOUR = 3600.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from solver import devices
+from solver.hardware import devices
 from tests.gpu.measures import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent

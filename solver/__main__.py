@@ -1,0 +1,64 @@
+"""The command line: `python -m solver COMMAND …`. `--help` lists the commands, `COMMAND --help` says what one takes.
+
+A command's module is imported once it was asked for, as what it needs may take seconds to load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+
+from solver.clock import Deadline
+
+COMMANDS: Mapping[str, tuple[str, str]] = {  # name → module whose `main` it is, what it does
+    "run": ("submission", "answer tasks: the same as python submission.py"),
+    "validate": ("solver.runtime.submission_file", "check a submission file"),
+    "evaluate": ("solver.analysis.evaluate", "score a submission or a run, or compare two submissions"),
+    "report": ("solver.analysis.report", "write a run's report, one HTML file"),
+    "replay": ("solver.analysis.replay", "vote again on what a run recorded"),
+    "show": ("solver.analysis.show", "draw tasks in the terminal or as a picture"),
+    "ablate": ("solver.analysis.ablate", "run variants of the method over the same tasks, and compare them"),
+    "compare": ("solver.analysis.evaluate", "two submissions, paired: evaluate --compare"),
+    "programs": ("solver.analysis.programs", "solve tasks by programs alone"),
+    "bench": ("solver.analysis.programs", "measure the search for programs: programs bench"),
+    "plan": ("solver.hardware.memory_plan", "memory plans of known models and GPUs, as a table"),
+    "preflight": ("solver.hardware.preflight", "whether a run could begin on this machine"),
+    "collect": ("solver.training.collect", "make a library of tasks and adapters to start from"),
+    "pretrain": ("solver.pretrain.__main__", "make weights from nothing"),
+    "samples": ("solver.pretrain.samples", "write made tasks in Kaggle's format"),
+    "curve": ("solver.pretrain.curve", "draw the losses of pretraining"),
+    "switches": ("solver.analysis.switches", "the table of choices the method has"),
+    "wheelhouse": ("solver.kaggle.wheelhouse", "gather the wheels a machine without network needs"),
+}
+GIVEN: Mapping[str, tuple[str, ...]] = {"compare": ("--compare",), "bench": ("bench",)}  # put before what is said
+INTERNAL: Mapping[str, str] = {"worker": "solver.runtime.worker"}  # started by the program itself, not by people
+
+
+def help_text() -> str:
+    """All commands, one a line."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: python -m solver COMMAND ...", "", *lines, "", "python -m solver COMMAND --help says more"]
+    )
+
+
+def main(argv: Sequence[str], started: Deadline) -> int:
+    """Run a command. `started`: when this process did. Exit status 2 and one line where there is none of the name."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(help_text())
+        return 0
+    name, rest = (argv[0], list(argv[1:])) if argv else ("", [])
+    if name not in COMMANDS and name not in INTERNAL:
+        came = f"command is {name!r}" if argv else "no command came"
+        print(f"error: {came}: expected one of {', '.join(COMMANDS)}; see python -m solver --help", file=sys.stderr)
+        return 2
+    module = importlib.import_module(INTERNAL.get(name) or COMMANDS[name][0])
+    if name == "run":
+        return int(module.main(rest, started))
+    return int(module.main([*GIVEN.get(name, ()), *rest]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Deadline.after(0)))

@@ -1,0 +1,404 @@
+"""`python -m solver ablate`: the same tasks under several variants of the method, side by side.
+
+Takes `submission.py`'s flags, `--variants` and `--tasks`; a variant is a whole run with its own file, record and time
+limit, or a vote of another kind over what a run has saved: `full`, or the one named behind an `@`. Writes the table and
+a chart of it into the folder of `--output`. Knows nothing of models. Laws: variants differ in what their name says and
+in nothing else, the seed included; a variant that has finished is not run again, one that was interrupted is gone on
+with for the time it has left, by the program that began it; the table says which were run by another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from solver.analysis import chart, history, replay
+from solver.analysis.compare import ORACLE, Answered, Right, oracle, row, tables
+from solver.analysis.scoring import scored
+from solver.cli import parser, prepare, suited, validated
+from solver.clock import Deadline
+from solver.config.settings import (
+    EMBEDDINGS,
+    NEVER,
+    TARGETS,
+    TRANSFORMATIONS,
+    Config,
+    DataRecipe,
+    NearSettings,
+    require,
+    require_machine,
+)
+from solver.data import tasks
+from solver.runtime import record
+from solver.runtime.plan import Plan, fingerprint, program
+from solver.runtime.run import Run
+from solver.types import ADAPTER, BadInput
+from solver.voting import candidates
+from solver.voting.rules import RULES, VOTE_WORTH
+
+LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
+WHOLE = 256  # a rank from 128 on, at which an adapter of the shipped weights can be any change of a matrix
+WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
+HEAD_RATE = 1e-2  # of a head alone, which begins from a random one; not tuned
+NEAREST = 4  # tasks of the library that are learnt from, too
+SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
+DRAWN = 2  # replies a view, at temperature 1, to half as many views
+UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
+LEAST = 1.0  # seconds a variant gets to write what it has, where it was interrupted with none left
+FULL = "full"  # what the others are compared with, and whose candidates are voted on where no run is named
+OVER = "@"  # between a vote and the run it is over
+
+
+def _data(**changes: object) -> Callable[[Config], Config]:
+    """The variant with another data recipe."""
+
+    def change(config: Config) -> Config:
+        data: DataRecipe = replace(config.train.data, **changes)  # type: ignore[arg-type]
+        return replace(config, train=replace(config.train, data=data))
+
+    return change
+
+
+def searching(rule: str, views: int = 0) -> Callable[[Config], Config]:
+    """A variant with every likely answer in the greedy one's place, re-read under so many views, voted on by a rule."""
+
+    def change(config: Config) -> Config:
+        search = replace(config.search, p_min=LIKELY, views=views, temperature=0.0, samples=1)
+        return replace(config, rule=rule, search=search)
+
+    return change
+
+
+def sampled(config: Config) -> Config:
+    """As many replies, but drawn at temperature 1, several from each view, of which there are fewer."""
+    search = replace(config.search, p_min=0.0, temperature=1.0, samples=DRAWN)
+    views = max(1, config.views // DRAWN)
+    return replace(config, views=views, orders=min(config.orders, views), search=search)
+
+
+def nearing(**settings: Any) -> Callable[[Config], Config]:
+    """A variant that learns from the tasks of `--library`."""
+    return lambda config: replace(config, near=replace(config.near, **settings))
+
+
+def untrained(config: Config) -> Config:
+    """No test-time training, and so nothing that would come into it."""
+    near = replace(config.near, count=0, warm=NEVER, outright=NEVER)
+    return replace(config, train_share=0.0, train=replace(config.train, steps=0, scope="task"), near=near)
+
+
+VARIANTS: Mapping[str, Callable[[Config], Config]] = {
+    FULL: lambda c: c,
+    "no-ttt": untrained,
+    "end-to-end": _data(form="end-to-end", leave_two_out=False),
+    "no-transformations": _data(transformations=(), sides="both"),
+    "no-demonstration-loss": _data(loss="test"),
+    "all-outputs-loss": _data(loss="all"),
+    "shuffled": _data(form="shuffled", leave_two_out=False),
+    "all-transformations": _data(transformations=TRANSFORMATIONS),
+    "input-only": _data(sides="input"),
+    "output-only": _data(sides="output"),
+    "greedy-flat": lambda c: replace(c, rule="flat", search=replace(c.search, p_min=0.0)),
+    "identity": lambda c: replace(c, views=1, orders=1, quick_views=min(1, c.quick_views)),
+    "two-orders": lambda c: replace(c, orders=2),
+    "temperature": sampled,
+    "search-flat": searching("flat"),
+    "search-poe": searching("product_of_experts", SCORING_VIEWS),
+    "search-count-nll": searching("count_minus_nll", SCORING_VIEWS),
+    "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
+    "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
+    "whole": lambda c: replace(
+        c,
+        train=replace(c.train, whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * c.train.rate),
+        engine=replace(c.engine, rank=WHOLE),
+    ),
+    "head": lambda c: replace(c, train=replace(c.train, head=True, side_by_side=1, rate=HEAD_RATE)),
+    "embeddings": lambda c: replace(c, train=replace(c.train, targets=(*TARGETS, *EMBEDDINGS))),
+    "nearest": nearing(count=NEAREST),
+    "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
+    "nearest-alone": nearing(count=NEAREST, share=1.0),
+    "warm": nearing(warm=-1.0, outright=NEVER),
+    "outright": nearing(outright=-1.0, warm=NEVER, count=0),
+    "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
+}
+"""Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones
+among its 250 examples in each of 150 tasks looked at (`held-out` and `comparison`, seed 0), and all 250 in 117."""
+
+REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
+"""Votes over the candidates of a run → their rule."""
+
+ALONE: Mapping[str, str] = {"programs-only": candidates.PROGRAMS_ALONE, "no-programs": candidates.MODEL_ALONE}
+"""One mind's part of a run's candidates, by the run's rule → whose. What the other took of the time is not given back:
+for that, run without programs, `--programs 0`."""
+
+PAPER = (
+    *(FULL, "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss", "qlora"),
+    *("vote-none", "vote-flat", "vote-hierarchical", "search-poe", ORACLE),
+)
+"""arXiv 2411.07279, sections 3 and 4, and the product of experts of arXiv 2505.07859, over candidates of its kind."""
+
+
+def gather(options: argparse.Namespace) -> tuple[Plan, dict[str, list[str]]]:
+    """The plan all variants share, over the tasks of all sources, and each source's ids. Raises `BadInput`."""
+    resume = None if options.resume is None else str(options.resume)
+    require("--resume", resume, resume is None, "to be left out: variants begun before are gone on with by themselves")
+    if not options.tasks:
+        options.split = options.split or "dry-run"
+        plans = [prepare(options)]
+    else:
+        given = "--challenges" if options.challenges else "--split" if options.split else None
+        require("--tasks", given, given is None, f"no {given} beside it: name that source with --tasks, too")
+        plans = [prepare(_of_source(options, source)) for source in options.tasks]
+    for plan in plans:
+        if plan.solutions is None:
+            name = plan.task_set.name
+            raise BadInput(f"nothing to score {name} with: expected a split, or challenges with --solutions")
+    merged = tasks.merge([plan.task_set for plan in plans])
+    if options.tasks and options.task_ids:
+        merged = tasks.select(merged, options.task_ids, None)
+    sources = {plan.task_set.name: [i for i in plan.task_set.tests if i in merged.tests] for plan in plans}
+    readers = [plan.solutions for plan in plans if plan.solutions is not None]
+
+    def solutions() -> Right:
+        known = {task_id: outputs for reader in readers for task_id, outputs in reader().items()}
+        return {task_id: known[task_id] for task_id in merged.tests}
+
+    known = plans[0].scored_by if len(plans) == 1 else dict.fromkeys(plans[0].scored_by)
+    shared = replace(plans[0], task_set=merged, solutions=solutions, scored_by=known)
+    return shared, {name: ids for name, ids in sources.items() if ids}
+
+
+def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.Namespace:
+    """The options with one source in the place of --challenges, --solutions and --split, and without --task-ids."""
+    require("--tasks", " ".join(source), len(source) <= 2, "an embedded set, or a challenges file and its solutions")
+    challenges, solutions = map(Path, source) if len(source) == 2 else (None, None)
+    chosen = {"challenges": challenges, "solutions": solutions, "split": source[0], "task_ids": None}
+    return argparse.Namespace(**{**vars(options), **chosen})
+
+
+# ---- a run -----------------------------------------------------------------------------------------------------------
+
+
+def taken_up(plan: Plan) -> Plan:
+    """The plan, to be gone on with where its directory holds the same run, under the same limit, begun before."""
+    try:
+        kept = record.read(record.directory_of(plan.output))
+    except BadInput:  # nothing there: start it
+        return plan
+    headers = kept.of_kind("run")
+    known = headers and (headers[0]["fingerprint"], headers[0]["config"]["time_limit"])
+    return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
+
+
+def finished(plan: Plan) -> bool:
+    """Whether a plan that was taken up has nothing left to do."""
+    ends = plan.resumed.of_kind("end") if plan.resumed else []
+    return bool(ends) and ends[-1]["status"] == 0 and plan.output.exists()
+
+
+def run(plan: Plan) -> int:
+    """Run a variant to its end, or not at all if it has been; its exit status."""
+    plan, name = taken_up(plan), plan.output.stem
+    if finished(plan):
+        print(f"== {name}: finished before, not run again")
+        return 0
+    print(f"== {name}{', gone on with' if plan.resumed else ''}")
+    seconds = left(plan)
+    return Run(
+        replace(plan, config=replace(plan.config, time_limit=seconds)), Deadline.after(seconds), scored
+    ).execute()
+
+
+def left(plan: Plan) -> float:
+    """Seconds of its limit that earlier starts of a variant did not use, as far as its record goes."""
+    spent = 60 * minutes(plan) if plan.resumed else 0.0
+    return max(LEAST, plan.config.time_limit - spent)
+
+
+def read(plan: Plan) -> Answered:
+    """What a variant's run left. Raises `BadInput` where its record is missing."""
+    recorded = record.read(record.directory_of(plan.output))
+    spent = {(m["task_id"], m["round"]): math.fsum(m["seconds"].values()) for m in recorded.of_kind("result")}
+    seconds = dict.fromkeys(plan.task_set.tests, 0.0)
+    for message in recorded.of_kind("shared"):
+        for task_id in message["task_ids"]:
+            seconds[task_id] += message["seconds"] / len(message["task_ids"])
+    for (task_id, _), of_round in spent.items():
+        seconds[task_id] += of_round
+    written = json.loads(plan.output.read_text())
+    steps = trained(recorded, plan.config.train.scope)
+    return Answered(plan.output.stem, written, replay.candidates_of(recorded), seconds, steps)
+
+
+def trained(recorded: record.Recorded, scope: str) -> dict[str, int]:
+    """Tasks that were answered with an adapter trained in the run → its steps; of several, the one trained longest.
+
+    A shared adapter serves all its tasks as it is, but is only a start where the scope has each train its own.
+    """
+    made = [m for m in recorded.of_kind("shared") if scope == "shared" and m["adapter"] is not None]
+    common = {task_id: m["steps"] for m in made for task_id in m["task_ids"]}
+    steps: dict[str, int] = {}
+    for message in recorded.of_kind("result"):
+        task_id = message["task_id"]
+        own = common.get(task_id, message.get("steps", 0))
+        if message["round"] >= ADAPTER and own:
+            steps[task_id] = max(own, steps.get(task_id, 0))
+    return steps
+
+
+def minutes(plan: Plan) -> float:
+    """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
+    return history.load(record.directory_of(plan.output)).seconds / 60
+
+
+def programs(recorded: record.Recorded) -> list[str]:
+    """The programs that worked on a run, by their hash."""
+    return sorted({str(header.get("code", "unknown")) for header in recorded.of_kind("run")})
+
+
+def strangers(plans: Iterable[Plan]) -> str:
+    """Which variants were run by another program than this one, as a sentence; none: nothing."""
+    by = {plan.output.stem: programs(record.read(record.directory_of(plan.output))) for plan in plans}
+    others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
+    return f" Run by other code than {program()}, which is here now: {', '.join(others)}." if others else ""
+
+
+# ---- a vote ----------------------------------------------------------------------------------------------------------
+
+
+def parts(name: str) -> tuple[str, str]:
+    """(What votes, over which run's candidates) of a variant that is no run of its own."""
+    kind, _, source = name.partition(OVER)
+    return kind, source or FULL
+
+
+def voted(saved: Answered, plan: Plan, name: str, right: Right) -> Answered:
+    """A run's candidates under another rule, by one mind alone, or by one that knows what is right."""
+    kind, _ = parts(name)
+    if kind == ORACLE:
+        return replace(oracle(saved, right), name=name)
+    kept = replay.heard(saved.candidates, ALONE.get(kind, candidates.BOTH))
+    attempts = replay.revote(kept, plan.task_set, REPLAYS.get(kind, plan.config.rule))
+    entries = {
+        task_id: [{"attempt_1": first.tolist(), "attempt_2": second.tolist()} for first, second in pairs]
+        for task_id, pairs in attempts.items()
+    }
+    return replace(saved, name=name, submission=entries, candidates=kept)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, Plan], dict[str, list[str]]]:
+    """The variants, every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
+    names = list(dict.fromkeys(options.variants or PAPER))
+    for name in names:
+        _refuse_unknown(name)
+    shared, sources = gather(options)
+    plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
+    for name, why in beyond(plans).items():
+        if options.variants:
+            raise BadInput(why)
+        print(f"== {name}: left out: {why}")
+        names.remove(name)
+        del plans[name]
+    for plan in plans.values():
+        _refuse_two_programs(plan)
+    for name in names:
+        if name not in plans:
+            _refuse_vote(name, plans)
+    return names, plans, sources
+
+
+def _variant(shared: Plan, name: str, output: Path) -> Plan:
+    """The plan of a run of its own; one that learns from no other tasks is the same with a library and without."""
+    config = VARIANTS[name](shared.config)
+    config = config if config.near.asked else replace(config, near=NearSettings())
+    return replace(shared, config=suited(config, shared.checkpoint), output=output.with_name(f"{name}.json"))
+
+
+def beyond(plans: Mapping[str, Plan]) -> dict[str, str]:
+    """The variants that this machine cannot train as they say, and why."""
+    found, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
+    for name, plan in plans.items():
+        try:
+            require_machine(plan.config.train, all(device.gpu for device in plan.devices), bitsandbytes)
+        except BadInput as error:
+            found[name] = str(error)
+    return found
+
+
+def _refuse_unknown(name: str) -> None:
+    """Raise `BadInput` for what is no variant."""
+    kind, source = parts(name)
+    known = name in VARIANTS or (kind in (*REPLAYS, *ALONE) and source in VARIANTS)
+    votes = f"a vote: {', '.join((*REPLAYS, *ALONE))}, with {OVER}RUN behind it where that is over another than {FULL}"
+    require("--variants", name, known, f"a run: {', '.join(VARIANTS)}; or {votes}")
+
+
+def _refuse_two_programs(plan: Plan) -> None:
+    """Raise `BadInput` where a variant was interrupted that another program had begun."""
+    taken = taken_up(plan)
+    if taken.resumed is None or finished(taken) or programs(taken.resumed) == [program()]:
+        return
+    raise BadInput(
+        f"{record.directory_of(plan.output)} was begun by the program {' and '.join(programs(taken.resumed))}, and "
+        f"this is {program()}: expected the same to go on with it; put that back, or remove the directory"
+    )
+
+
+def _refuse_vote(name: str, plans: Mapping[str, Plan]) -> None:
+    """Raise `BadInput` where a vote has no candidates to be over, or not what its rule goes by."""
+    kind, source = parts(name)
+    require("--variants", name, source in plans, f"{source} to be among them: it is a vote over that run")
+    read_again = REPLAYS.get(kind) not in VOTE_WORTH or plans[source].config.search.views > 0
+    expected = f"{kind}{OVER}search-poe with search-poe, or --reread: the candidates of {source} are not re-read"
+    require("--variants", name, read_again, expected)
+
+
+def main(argv: list[str]) -> int:
+    """Run the variants one after another and print the tables, also written beside the runs."""
+    made = parser()
+    made.prog = "-m solver ablate"
+    made.description = "Variants of the method over the same tasks; only the folder of --output counts."
+    made.set_defaults(split=None)
+    known = f"{', '.join((*VARIANTS, *REPLAYS, *ALONE))}; default: those of the paper"
+    made.add_argument("--variants", nargs="+", metavar="NAME", help=f"what to compare: {known}")
+    made.add_argument(
+        "--tasks", nargs="+", action="append", metavar="SOURCE",
+        help="an embedded set, or a challenges file and its solutions; given again, one more; --limit holds for each",
+    )  # fmt: skip
+    options = validated(made, argv)
+    options.time_limit = options.time_limit or UNHURRIED
+    try:
+        names, plans, sources = _planned(options)
+        answered = {}
+        for name, plan in plans.items():
+            if status := run(plan):
+                return status
+            answered[name] = read(plan)
+        took = ", ".join(f"{name} {minutes(plan):.1f}" for name, plan in plans.items())
+        others = strangers(plans.values())
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    plan = next(iter(plans.values()))
+    assert plan.solutions is not None
+    right = plan.solutions()
+    for name in names:
+        if name not in plans:
+            source = parts(name)[1]
+            answered[name] = voted(answered[source], plans[source], name, right)
+    compared, reference = [answered[name] for name in names], FULL if FULL in plans else names[0]
+    written = f"{tables(compared, right, sources, reference)}\n\nSeed {plan.config.seed}; minutes: {took}.{others}"
+    plan.output.with_name("table.md").write_text(written + "\n")
+    plan.output.with_name("chart.svg").write_text(chart.svg([row(one, right) for one in compared]))
+    print(written)
+    return 0

@@ -1,0 +1,348 @@
+"""What became of every test output of a run, held against its solution: how near, how sure, in which round.
+
+Knows nothing of files, models or of how results are shown. Law: every output of every solution counts in every
+denominator; an output the run never reached is wrong in each measure, never left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from solver.analysis.history import START, History, Story
+from solver.types import Attempts, Grid, by_programs, round_name, same, solves
+from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
+
+NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
+BINS = 5  # of the reliability table, each a fifth of the votes wide
+REST = "rest"  # of a device's seconds: no result tells of them
+RANKS = 4  # the right answer's rank is told up to here, then "later"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One test output.
+
+    `solved`: by either attempt, `first`: by the first. `cells`: share of right cells in the better attempt, 0 where its
+    shape is wrong; `shape`: whether an attempt's shape is right. `rank`: of the right answer by the run's vote, from 1;
+    None where nobody gave it. `candidates`: views that found an answer; `shape_found`: whether one, or a program, found
+    the right shape. `vote`: the share of them behind the vote's first answer, and `voted`: whether that is right.
+    `from_model`: attempts the model gave, 0 to 2, `from_programs`: attempts that programs alone gave.
+    """
+
+    task_id: str
+    test: int
+    solved: bool
+    first: bool
+    shape: bool
+    cells: float
+    rank: int | None
+    candidates: int
+    shape_found: bool
+    vote: float
+    from_model: int
+    voted: bool = False
+    from_programs: int = 0
+
+
+@dataclass(frozen=True)
+class Bin:
+    """First answers of the vote whose share of the votes is above `low` and at most `high`.
+
+    `vote`: the mean of that share; `right`: how often they were right.
+    """
+
+    low: float
+    high: float
+    outputs: int
+    vote: float
+    right: float
+
+
+@dataclass(frozen=True)
+class RoundScore:
+    """What a run that ended after this round would have been worth.
+
+    `tasks`: worked on in it. `gained`, `lost`: outputs solved and unsolved by it. `seconds`: of work, over all devices.
+    """
+
+    round: int
+    name: str
+    tasks: int
+    score: float
+    outputs_solved: int
+    gained: int
+    lost: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Tasks solved by the two minds, each as if it had been heard alone; of all `tasks` with a solution.
+
+    `together`: by the run's attempts.
+    """
+
+    tasks: int
+    both: int
+    only_programs: int
+    only_model: int
+    neither: int
+    together: int
+
+    @property
+    def shared(self) -> float | None:
+        """The share of what programs solve that the model solves, too (arXiv 2411.07279 compares so); None: nothing."""
+        programs = self.both + self.only_programs
+        return self.both / programs if programs else None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """A whole run.
+
+    `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
+    → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
+    `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of the two minds, where both
+    were asked. `engines`: as `engines` gives it.
+    """
+
+    tasks: int
+    outputs: int
+    placeholders: int
+    oracle: float
+    shape_right: float
+    cell_accuracy: float
+    ranks: Mapping[str, int]
+    reliability: tuple[Bin, ...]
+    calibration_error: float
+    rounds: tuple[RoundScore, ...]
+    stages: Mapping[str, int]
+    spent: Mapping[str, Mapping[str, float]]
+    wall: float
+    overlap: Overlap | None = None
+    engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def cells(attempt: Grid, right: Grid) -> float:
+    """Share of cells that are right; 0 where the shape is not."""
+    return float((attempt == right).mean()) if attempt.shape == right.shape else 0.0
+
+
+def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str | None = None) -> list[Output]:
+    """Every output of the solutions, in their order, whether the run knows its task or not.
+
+    `rule`: ranks the candidates, the run's own where none is given; the attempts stay what they were.
+    """
+    return [
+        _output(task_id, history.stories.get(task_id), test, right, rule or history.rule)
+        for task_id, all_right in solutions.items()
+        for test, right in enumerate(all_right)
+    ]
+
+
+def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str) -> Output:
+    if story is None:
+        return Output(task_id, test, False, False, False, 0.0, None, 0, False, 0.0, 0)
+    attempts = story.answers[test] if test < len(story.answers) else None
+    given = attempts or ()
+    ranked, voted = story.ranked(test, rule), story.voted(test, rule)
+    total = sum(answer.votes for answer in voted)
+    return Output(
+        task_id=task_id,
+        test=test,
+        solved=solves(attempts, right),
+        first=attempts is not None and same(attempts[0], right),
+        shape=any(attempt.shape == right.shape for attempt in given),
+        cells=max((cells(attempt, right) for attempt in given), default=0.0),
+        rank=next((n for n, answer in enumerate(ranked, 1) if same(answer.grid, right)), None),
+        candidates=total,
+        shape_found=any(answer.grid.shape == right.shape for answer in ranked),
+        vote=voted[0].votes / total if total else 0.0,
+        from_model=story.from_model(test),
+        voted=bool(voted) and same(voted[0].grid, right),
+        from_programs=story.from_programs(test),
+    )
+
+
+def status(found: Iterable[Output]) -> str:
+    """What to call a task, by its outputs: `solved`, `near miss`, `placeholder` or `failed`.
+
+    A near miss is solved in part, or for every output has the right answer among its candidates or at least `NEAR` of
+    the cells right.
+    """
+    every = list(found)
+    if all(output.solved for output in every):
+        return "solved"
+    if not any(output.from_model or output.from_programs for output in every):
+        return "placeholder"
+    near = any(o.solved for o in every) or all(o.rank is not None or o.cells >= NEAR for o in every)
+    return "near miss" if near else "failed"
+
+
+def reliability(found: Sequence[Output]) -> tuple[Bin, ...]:
+    """The first answers of the model's vote, by their share of it; bins that are empty are left out."""
+    bins: dict[int, list[Output]] = {n: [] for n in range(BINS)}
+    for output in found:
+        if output.candidates:
+            bins[max(0, math.ceil(output.vote * BINS) - 1)].append(output)
+    return tuple(
+        Bin(n / BINS, (n + 1) / BINS, len(them), _mean(o.vote for o in them), _mean(o.voted for o in them))
+        for n, them in bins.items()
+        if them
+    )
+
+
+def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple[RoundScore, ...]:
+    """The rounds in order, each as if it had been the last; a placeholder counts as unsolved here.
+
+    Programs may be found while the model works: a task whose search ended last is voted on anew for each row.
+    """
+    before: dict[str, list[bool]] = {i: [False] * len(right) for i, right in solutions.items()}
+    rows = []
+    for number in history.rounds:
+        stories = {i: s for i, s in history.stories.items() if i in before}
+        turns = {i: t for i, s in stories.items() for t in s.turns if t.round == number}
+        after = before | {i: _after(history, stories[i], number, solutions[i]) for i in turns}
+        pairs = [(a, b) for i in before for a, b in zip(before[i], after[i], strict=True)]
+        rows.append(
+            RoundScore(
+                round=number,
+                name=round_name(number),
+                tasks=len(turns),
+                score=_mean(_mean(hits) for hits in after.values()),
+                outputs_solved=sum(b for _, b in pairs),
+                gained=sum(b and not a for a, b in pairs),
+                lost=sum(a and not b for a, b in pairs),
+                seconds=sum(sum(t.seconds.values()) for t in turns.values()),
+            )
+        )
+        before = after
+    return tuple(rows)
+
+
+def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -> list[bool]:
+    """Which of a task's outputs were solved by the rounds up to this one."""
+    last = [turn for turn in story.turns if turn.round <= number][-1]
+    if by_programs(last.round):
+        two = [story.after(test, history.rule, number) for test in range(len(right))]
+        return [any(same(grid, output) for grid in grids) for grids, output in zip(two, right, strict=True)]
+    return [solves(a, output) for a, output in zip(_padded(last.attempts, len(right)), right, strict=True)]
+
+
+def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measures:
+    """All measures of a run. ValueError: there are no solutions."""
+    if not solutions:
+        raise ValueError("no solutions came; at least one task with at least one output was expected")
+    found = outputs(history, solutions)
+    bins = reliability(found)
+    told = Counter(_rank(output.rank) for output in found)
+    names = [*map(str, range(1, RANKS + 1)), "later", "not found"]
+    answered = sum(b.outputs for b in bins)
+    return Measures(
+        tasks=len(solutions),
+        outputs=len(found),
+        placeholders=sum(not (output.from_model or output.from_programs) for output in found),
+        oracle=by_task(found, [output.rank is not None for output in found]),
+        shape_right=by_task(found, [output.shape for output in found]),
+        cell_accuracy=by_task(found, [output.cells for output in found]),
+        ranks={name: told[name] for name in names},
+        reliability=bins,
+        calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / answered if answered else 0.0,
+        rounds=by_round(history, solutions),
+        stages={
+            "outputs asked for": len(found),
+            "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in found),
+            "right shape found": sum(output.shape_found for output in found),
+            "right answer found": sum(output.rank is not None for output in found),
+            "right answer in the two attempts": sum(output.solved for output in found),
+            "right answer first": sum(output.first for output in found),
+        },
+        spent=spent(history),
+        wall=history.seconds,
+        overlap=overlap(history, solutions) if any(map(by_programs, history.rounds)) else None,
+        engines=engines(history),
+    )
+
+
+def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
+    """What each mind solves by itself, from the candidates of one run."""
+    pairs = [
+        (_alone(history, i, right, PROGRAMS_ALONE), _alone(history, i, right, MODEL_ALONE))
+        for i, right in solutions.items()
+    ]
+    together = sum(
+        story is not None and all(solves(a, g) for a, g in zip(_padded(story.answers, len(right)), right, strict=True))
+        for story, right in ((history.stories.get(i), right) for i, right in solutions.items())
+    )
+    return Overlap(
+        tasks=len(solutions),
+        both=pairs.count((True, True)),
+        only_programs=pairs.count((True, False)),
+        only_model=pairs.count((False, True)),
+        neither=pairs.count((False, False)),
+        together=together,
+    )
+
+
+def _alone(history: History, task_id: str, right: Sequence[Grid], whose: str) -> bool:
+    """Whether one mind by itself solves every output of a task."""
+    story = history.stories.get(task_id)
+    return story is not None and all(
+        any(same(grid, output) for grid in story.alone(test, history.rule, whose)) for test, output in enumerate(right)
+    )
+
+
+def spent(history: History) -> dict[str, dict[str, float]]:
+    """By device, its seconds by stage: starting first, `REST` last, which is what no result tells of.
+
+    That is waiting, turns that failed, and the run's own first and last moments. All stages of a device add up to the
+    run's seconds.
+    """
+    pieces = list(history.between)
+    for story in history.stories.values():
+        pieces += [(turn.device, stage, used) for turn in story.turns for stage, used in turn.seconds.items()]
+    stages = dict.fromkeys((START, *(stage for _, stage, _ in pieces)))
+    table = {device: dict.fromkeys(stages, 0.0) for device in sorted({device for device, _, _ in pieces})}
+    for device, stage, used in pieces:
+        table[device][stage] += used
+    return {device: by | {REST: history.seconds - math.fsum(by.values())} for device, by in table.items()}
+
+
+def engines(history: History) -> dict[str, dict[str, float]]:
+    """By device, what its engine did in all turns (`counters.Counters`); {} where nothing tells of it."""
+    turns = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.turns if t.engine}
+    found: dict[str, dict[str, float]] = {}
+    for turn in turns.values():
+        sums = found.setdefault(turn.device, {})
+        for name, value in turn.engine.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return {device: found[device] for device in sorted(found)}
+
+
+def worked(history: History) -> float:
+    """Seconds of work of all devices."""
+    return math.fsum(used for by in spent(history).values() for stage, used in by.items() if stage not in (START, REST))
+
+
+def _rank(rank: int | None) -> str:
+    return "not found" if rank is None else str(rank) if rank <= RANKS else "later"
+
+
+def _padded(attempts: Sequence[Attempts | None], length: int) -> list[Attempts | None]:
+    return [*attempts, *[None] * length][:length]
+
+
+def _mean(values: Iterable[float]) -> float:
+    every = list(values)
+    return math.fsum(every) / len(every) if every else 0.0
+
+
+def by_task(found: Sequence[Output], values: Sequence[float]) -> float:
+    """Outputs' values averaged as Kaggle's rule does: over each task's outputs, then over tasks; 0 for none."""
+    tasks: dict[str, list[float]] = {}
+    for output, value in zip(found, values, strict=True):
+        tasks.setdefault(output.task_id, []).append(value)
+    return _mean(map(_mean, tasks.values()))

@@ -1,0 +1,172 @@
+"""`python -m solver programs`: solve a set of tasks by programs alone, or measure the search. See `--help`.
+
+python -m solver programs SPLIT [--seconds 10] [--workers 2] [--limit N] [--nodes N] [--view 0-7] [--output FILE]
+python -m solver programs --challenges FILE [--solutions FILE] ...
+python -m solver programs bench [--seconds 10]
+python -m solver programs uses FILE ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from solver.programs.batch import Line
+    from solver.types import Grid, Task
+
+BENCH_TASKS = ("1cf80156", "3c9b0459", "ce22a75a", "67a3c6ac")  # of ARC-AGI-1 training, small to middling
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m solver programs", description="Solve tasks by programs alone.")
+    parser.add_argument("what", nargs="?", help="an embedded set, such as arc1-training; or: bench, uses")
+    parser.add_argument("files", nargs="*", type=Path, help="uses: files that --output wrote")
+    parser.add_argument("--challenges", type=Path, help="Kaggle's challenges JSON or a folder of ARC task files")
+    parser.add_argument("--solutions", type=Path, help="Kaggle's solutions JSON, read once all tasks are answered")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each task (bench: and each way), on one core")
+    parser.add_argument("--nodes", type=int, default=200_000, help="uses of a primitive for each task")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    parser.add_argument("--task-ids", nargs="*", help="only these tasks")
+    parser.add_argument(
+        "--view", type=int, default=0, metavar="0-7", help="the tasks turned or mirrored; 0: as they are"
+    )
+    parser.add_argument("--output", type=Path, help="JSON lines, one a task; an unfinished file is gone on with")
+    parser.add_argument("--shorter", type=Path, metavar="FILE", help="a run with fewer seconds: what it ended, stays")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; exit status 2 and one line where the input is wrong."""
+    options = parse(argv)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process, one core: numpy reads it when it is loaded
+    from solver.types import BadInput
+
+    try:
+        _checked(options)
+        if options.what == "bench":
+            return _bench(options.seconds)
+        if options.what == "uses":
+            return _uses(options.files)
+        return _solve(options)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _checked(options: argparse.Namespace) -> None:
+    """Raises `BadInput`: a number that is none here, or no file of results to read."""
+    from solver.data.views import DIHEDRALS
+    from solver.types import BadInput
+
+    for name, least in (("workers", 1), ("nodes", 1), ("limit", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise BadInput(f"--{name} {value}: expected at least {least}")
+    if not 0 <= options.view < DIHEDRALS:
+        raise BadInput(f"--view {options.view}: expected 0 to {DIHEDRALS - 1}")
+    if not 0 < options.seconds < math.inf:
+        raise BadInput(f"--seconds {options.seconds:g}: expected a number above 0")
+    if options.what == "uses" and not options.files:
+        raise BadInput("uses: expected files that --output wrote; name at least one")
+    if options.what != "uses" and options.files:
+        raise BadInput(f"{options.files[0]} came after {options.what}: only uses takes files; leave it out")
+
+
+def _solve(options: argparse.Namespace) -> int:
+    from solver.clock import now
+    from solver.data import tasks, views
+    from solver.programs import batch
+    from solver.types import BadInput, View
+
+    if (options.what is None) == (options.challenges is None):
+        raise BadInput("expected an embedded set or --challenges FILE, and not both; name one of them")
+    given = tasks.load_split(options.what) if options.what else tasks.load_challenges(options.challenges)
+    chosen = tasks.select(given, options.task_ids, options.limit)
+    settings = batch.Settings(chosen.name, options.seconds, options.nodes, given.sha256, options.view)
+    view = View(options.view)
+    seen = [views.apply_task(view, task) for task in chosen.tasks]
+    start = now()
+    failed: list[str] = []
+
+    def hear(line: batch.Line) -> None:
+        print(f"{line.task} {line.seconds:6.1f} s  {line.programs[0][:90] if line.programs else '–'}", flush=True)
+
+    def lost(task_id: str, error: Exception) -> None:
+        failed.append(task_id)
+        print(f"error: the search for {task_id} failed ({type(error).__name__}: {error})", file=sys.stderr)
+
+    known = batch.ended(options.shorter, settings) if options.shorter else {}
+    lines = batch.run(seen, settings, options.workers, options.output, hear, known, lost)
+    outputs = {name: [views.apply(view, g) for g in grids] for name, grids in _outputs(options).items()}
+    lines = batch.scored(lines, outputs)
+    if options.output:
+        answered = {task_id: line for task_id, line in lines.items() if task_id not in failed}
+        batch.write(options.output, settings, {**batch.read(options.output, settings), **answered}.values())
+    _total(lines, len(chosen.tests), now() - start)
+    return 1 if failed else 0
+
+
+def _outputs(options: argparse.Namespace) -> Mapping[str, Sequence[Grid]]:
+    from solver.data import tasks
+
+    if options.what:
+        return tasks.load_solutions(options.what)
+    return tasks.load_solutions_file(options.solutions) if options.solutions else {}
+
+
+def _total(lines: Mapping[str, Line], tasks: int, seconds: float) -> None:
+    from solver.analysis.scoring import wilson
+
+    answered = sum(line.found > 0 for line in lines.values())
+    spent = sum(line.seconds for line in lines.values())
+    print(f"{answered} of {tasks} tasks answered, {spent:.0f} s of one core in all, {seconds:.0f} s in this run")
+    known = [line.solved for line in lines.values() if line.solved is not None]
+    if known:
+        share, right = sum(known) / tasks, sum(known)
+        low, high = wilson(share, tasks)
+        interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        print(f"{right} of {tasks} solved (pass@2 {100 * share:.1f} %, {interval})")
+
+
+def _bench(seconds: float) -> int:
+    from solver.data import tasks
+    from solver.programs import bench
+
+    chosen = tasks.select(tasks.load_split("arc1-training"), BENCH_TASKS, None).tasks
+    print(f"programs of up to {bench.STEPS} steps, on all demonstrations and test inputs")
+    ratios = [_compared(task, seconds) for task in chosen]
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    print(f"geometric mean: {mean:.0f} times the naive enumerator's programs a second")
+    return 0
+
+
+def _compared(task: Task, seconds: float) -> float:
+    """Print one task's two rates; the ratio of the second to the first."""
+    from solver.clock import Deadline, now
+    from solver.programs import bench
+
+    slow, _ = bench.naive(task, bench.drawn(task, 1_000_000 // 10, 0), Deadline.after(seconds), now)
+    fast, _ = bench.shared(task, bench.STEPS, Deadline.after(seconds), now)
+    agree = "the same outcomes" if bench.same_outcomes(task, Deadline.after(60), now) else "OUTCOMES DIFFER"
+    ratio = fast.per_second / slow.per_second
+    print(
+        f"{task.id}: {len(bench.primitives(task))} primitives; naive {slow.programs} programs in {slow.seconds:.1f} s "
+        f"({slow.per_second:.0f}/s), shared {fast.programs} in {fast.seconds:.1f} s ({fast.per_second:.0f}/s, "
+        f"{fast.outcomes} outcomes), {ratio:.0f} times; {agree}"
+    )
+    return ratio
+
+
+def _uses(files: Sequence[Path]) -> int:
+    from solver.analysis.uses import table
+
+    print(table(files))
+    return 0

@@ -1,0 +1,104 @@
+"""A run's saved candidates voted on once more, by any rule, without a model: `python -m solver replay RUN_DIR`.
+
+Knows nothing of models, clocks or solutions; `rules` has the rules, `record` the directory. Law: what it writes depends
+on the directory and the rule alone, and is a complete, valid submission whatever the record lacks.
+
+    python -m solver replay RUN_DIR [--rule NAME] [--minds both|model|programs] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from solver.data import codec, tasks
+from solver.data.tasks import TaskSet
+from solver.runtime import record, submission_file
+from solver.types import BASE, Attempts, BadInput, Candidate, key
+from solver.voting import candidates as pooled_candidates
+from solver.voting import rules
+
+Candidates: TypeAlias = Mapping[str, tuple[pooled_candidates.Rounds, ...]]
+"""Task id → one entry a test input → that test's candidates by round, in the task's own frame."""
+
+
+def candidates_of(recorded: record.Recorded) -> Candidates:
+    """Each task's candidates by round; of a repeated round the last."""
+    found: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
+    for message in recorded.of_kind("result"):
+        tests = message["candidates"]
+        known = found.setdefault(message["task_id"], tuple({} for _ in tests))
+        for rounds, them in zip(known, tests, strict=True):
+            rounds[message["round"]] = tuple(map(codec.candidate_from_json, them))
+    return found
+
+
+def heard(candidates: Candidates, whose: str) -> Candidates:
+    """The candidates of those minds alone, of `candidates.MINDS`."""
+    return {i: tuple(pooled_candidates.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
+
+
+def unread(candidates: Candidates) -> bool:
+    """Whether there is something to choose between, and nothing of it was re-read."""
+    rounds = [them for tests in candidates.values() for of_test in tests for n, them in of_test.items() if n > BASE]
+    divided = any(len({key(c.grid) for c in them}) > 1 for them in rounds)
+    return divided and not any(c.scores for them in rounds for c in them)
+
+
+def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
+    """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
+    fallbacks = submission_file.placeholders_for(task_set)
+    return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
+
+
+def _voted(tests: Sequence[pooled_candidates.Rounds], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
+    padded: list[pooled_candidates.Rounds] = [*tests, *({} for _ in fallbacks)][: len(fallbacks)]
+    return tuple(pooled_candidates.attempts(rounds, rule, f) for rounds, f in zip(padded, fallbacks, strict=True))
+
+
+def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> TaskSet:
+    """Write the submission that the candidates of those minds make by this rule; returns the run's tasks.
+
+    Raises `BadInput`.
+    """
+    if rule not in rules.RULES:
+        raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")
+    task_set = tasks.load_challenges(directory / record.CHALLENGES)
+    candidates = heard(candidates_of(record.read(directory)), whose)
+    if rule in rules.VOTE_WORTH and unread(candidates):
+        others = ", ".join(rules.PLAIN)
+        raise BadInput(
+            f"--rule is {rule!r}: {directory} has no candidates that were re-read: expected the directory of a run "
+            f"with --reread, or one of {others}"
+        )
+    attempts = revote(candidates, task_set, rule)
+    submission_file.AnswerFile(output, task_set.tests).start(attempts)
+    return task_set
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m solver replay", description="Vote again on a run's candidates.")
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
+    parser.add_argument("--rule", default=rules.DEFAULT, metavar="NAME", help=f"one of {', '.join(rules.RULES)}")
+    parser.add_argument(
+        "--minds", default=pooled_candidates.BOTH, choices=pooled_candidates.MINDS, help="whose candidates count"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Exit status 0: a submission was written; 2: something could not be read or written."""
+    given = _arguments(argv)
+    name = given.rule if given.minds == pooled_candidates.BOTH else f"{given.rule}-{given.minds}"
+    output = given.output or given.directory / f"{name}.json"
+    try:
+        task_set = replay(given.directory, given.rule, output, given.minds)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{output}: {len(task_set.tests)} tasks, voted on by {given.rule}")
+    return 0

@@ -1,0 +1,233 @@
+"""`python -m solver show TASK…`: tasks as pictures: in the terminal, as SVG for pages and papers, as PNG.
+
+Knows nothing of runs or models. Law: a picture shows every cell of every grid of a task, test outputs only where they
+are asked for.
+
+    python -m solver show 00576224 --split arc1-evaluation [--answers] [--digits] [--svg FILE] [--png FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import numpy as np
+
+from solver.data.splits import SPLITS
+from solver.data.tasks import load_challenges, load_solutions, load_split, select
+from solver.types import BadInput, Grid, Task
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+
+PALETTE = (  # the colours people know from the ARC pages, by number
+    *("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00"),
+    *("#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25"),
+)
+LIGHT = (3, 4, 5, 6, 7, 8)  # colours on which dark digits read better than light ones
+CELL = 16  # pixels of a cell's side in a picture
+GAP = 24  # pixels between two grids
+LABEL = 20  # pixels of a line of text
+LINE = "#555555"  # between cells
+DEFAULT_SPLITS = tuple(name for name, split in SPLITS.items() if not split.ids)  # where a bare id is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A grid in its place: `left`, `top` in pixels of the picture, with a word above it."""
+
+    label: str
+    grid: Grid
+    left: int
+    top: int
+
+    @property
+    def width(self) -> int:
+        """Pixels, at least what the label takes."""
+        return max(int(self.grid.shape[1]) * CELL, 7 * len(self.label))
+
+    @property
+    def height(self) -> int:
+        """Pixels, label included."""
+        return LABEL + int(self.grid.shape[0]) * CELL
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Panels on a page of `width` × `height` pixels; `titles`: (text, top)."""
+
+    panels: tuple[Panel, ...]
+    titles: tuple[tuple[str, int], ...]
+    width: int
+    height: int
+
+
+def rows_of(task: Task, answers: Sequence[Grid] = ()) -> list[list[tuple[str, Grid]]]:
+    """A task's grids in rows, each with its name: a row a pair, then a row a test input (with its answer, if given)."""
+    made = [[(f"input {n}", p.input), (f"output {n}", p.output)] for n, p in enumerate(task.demonstrations, 1)]
+    for n, grid in enumerate(task.tests, 1):
+        made.append([(f"test input {n}", grid), *((f"test output {n}", g) for g in answers[n - 1 : n])])
+    return made
+
+
+def layout(tasks: Iterable[tuple[Task, Sequence[Grid]]]) -> Picture:
+    """Tasks below each other, their pairs next to each other."""
+    panels: list[Panel] = []
+    titles: list[tuple[str, int]] = []
+    top = width = GAP
+    for task, answers in tasks:
+        titles.append((task.id, top))
+        top, left, deepest = top + LABEL + GAP // 2, GAP, top
+        for row in rows_of(task, answers):
+            below, widest = top, 0
+            for label, grid in row:
+                panels.append(Panel(label, grid, left, below))
+                below += panels[-1].height + GAP // 2
+                widest = max(widest, panels[-1].width)
+            left, deepest = left + widest + GAP, max(deepest, below)
+        top, width = deepest + GAP, max(width, left)
+    return Picture(tuple(panels), tuple(titles), width, top)
+
+
+# ---- SVG -------------------------------------------------------------------------------------------------------------
+
+
+def path_of(grid: Grid, colour: int, side: int = 1) -> str:
+    """Every cell of one colour as one SVG path of horizontal runs; '' where the colour is not in the grid."""
+    made = []
+    for r, row in enumerate(grid):
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], row == colour, [0]))))
+        for start, stop in edges.reshape(-1, 2).tolist():
+            made.append(f"M{start * side} {r * side}h{(stop - start) * side}v{side}H{start * side}z")
+    return "".join(made)
+
+
+def svg(picture: Picture, digits: bool = False) -> str:
+    """The picture as SVG."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template("grids.svg").render(
+        picture=picture, palette=PALETTE, light=LIGHT, path=path_of, cell=CELL, label=LABEL, line=LINE, digits=digits
+    )
+
+
+# ---- PNG -------------------------------------------------------------------------------------------------------------
+
+
+def png(picture: Picture, digits: bool = False) -> Image.Image:
+    """The picture as pixels, twice as fine as its measures."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    fine = 2
+    image = Image.new("RGB", (picture.width * fine, picture.height * fine), "white")
+    draw = ImageDraw.Draw(image)
+    small, large = ImageFont.load_default(11 * fine), ImageFont.load_default(15 * fine)
+    for text, top in picture.titles:
+        draw.text((GAP * fine, top * fine), text, fill="black", font=large)
+    for panel in picture.panels:
+        draw.text((panel.left * fine, panel.top * fine), panel.label, fill="#444444", font=small)
+        for (r, c), colour in np.ndenumerate(panel.grid):
+            _cell(draw, panel, r, c, int(colour), fine, small if digits else None)
+    return image
+
+
+def _cell(draw: ImageDraw.ImageDraw, panel: Panel, r: int, c: int, colour: int, fine: int, font: object | None) -> None:
+    left, top = (panel.left + c * CELL) * fine, (panel.top + LABEL + r * CELL) * fine
+    side = CELL * fine
+    draw.rectangle((left, top, left + side, top + side), fill=PALETTE[colour], outline=LINE)
+    if font is not None:
+        ink = "black" if colour in LIGHT else "white"
+        draw.text((left + side / 2, top + side / 2), str(colour), fill=ink, font=font, anchor="mm")  # type: ignore[arg-type]
+
+
+# ---- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def ansi(grid: Grid, colour: bool, digits: bool) -> list[str]:
+    """A grid's rows for a terminal, two characters a cell; plain digits where there is no colour."""
+    return ["".join(_characters(int(cell), colour, digits) for cell in row) for row in grid]
+
+
+def _characters(cell: int, colour: bool, digits: bool) -> str:
+    if not colour:
+        return f"{cell} "
+    red, green, blue = (int(PALETTE[cell][n : n + 2], 16) for n in (1, 3, 5))
+    ink = "30" if cell in LIGHT else "97"
+    return f"\x1b[48;2;{red};{green};{blue};{ink}m{cell if digits else ' '} \x1b[0m"
+
+
+def text(task: Task, answers: Sequence[Grid], colour: bool, digits: bool) -> str:
+    """A task for a terminal: each row of grids side by side."""
+    lines = [f"task {task.id}"]
+    for row in rows_of(task, answers):
+        blocks = [(label, ansi(grid, colour, digits), max(2 * grid.shape[1], len(label))) for label, grid in row]
+        lines += ["", "   ".join(label.ljust(width) for label, _, width in blocks).rstrip()]
+        for n in range(max(len(cells) for _, cells, _ in blocks)):
+            lines.append("   ".join(_line(cells, n, width, row[at][1]) for at, (_, cells, width) in enumerate(blocks)))
+    return "\n".join(line.rstrip(" ") for line in lines)
+
+
+def _line(cells: Sequence[str], n: int, width: int, grid: Grid) -> str:
+    return cells[n] + " " * (width - 2 * grid.shape[1]) if n < len(cells) else " " * width
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m solver show", description="Show tasks as pictures.")
+    parser.add_argument("tasks", nargs="+", metavar="TASK", help="task ids")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--challenges", type=Path, metavar="PATH", help="where they are: a JSON file or folder")
+    source.add_argument("--split", metavar="NAME", help="where they are: an embedded set (default: all of them)")
+    parser.add_argument("--answers", action="store_true", help="show the test outputs too (embedded sets)")
+    parser.add_argument("--digits", action="store_true", help="write each cell's number in it")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write an SVG file")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write a PNG file")
+    parser.add_argument("--no-colour", action="store_true", help="digits alone, as when printing to a file")
+    return parser.parse_args(argv)
+
+
+def _find(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequence[Grid]]]:
+    """The tasks asked for, in that order, and their test outputs if they were asked for. Raises `BadInput`."""
+    if given.answers and given.challenges:
+        raise BadInput("--answers came with --challenges: a challenges file has none; pass --split instead")
+    split = None if given.challenges else given.split or _split_with(given.tasks)
+    task_set = load_split(split) if split else load_challenges(given.challenges)
+    chosen = {task.id: task for task in select(task_set, given.tasks, None).tasks}
+    lost = [task_id for task_id in given.tasks if task_id not in chosen]
+    if lost:
+        raise BadInput(f"task {lost[0]} of {task_set.name} is malformed and cannot be shown; name another")
+    return [chosen[i] for i in given.tasks], load_solutions(split) if split and given.answers else {}
+
+
+def _split_with(task_ids: Sequence[str]) -> str:
+    """The first embedded set that has all these tasks; the last one looked at if none has."""
+    return next((name for name in DEFAULT_SPLITS if load_split(name).tests.keys() >= set(task_ids)), DEFAULT_SPLITS[-1])
+
+
+def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
+    """The command line. Exit status 0: shown; 2: no such task, or a file that cannot be read or written."""
+    given = _arguments(argv)
+    try:
+        tasks, answers = _find(given)
+        picture = layout((task, answers.get(task.id, ())) for task in tasks)
+        if given.svg:
+            given.svg.write_text(svg(picture, given.digits), encoding="utf-8")
+        if given.png:
+            png(picture, given.digits).save(given.png, format="PNG", optimize=True)
+    except (BadInput, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for path in filter(None, (given.svg, given.png)):
+        say(str(path))
+    if not given.svg and not given.png:
+        coloured = sys.stdout.isatty() and not given.no_colour
+        say("\n\n".join(text(task, answers.get(task.id, ()), coloured, given.digits) for task in tasks))
+    return 0

@@ -1,0 +1,117 @@
+"""The right answers, with the name and hash of the data they come from; and whether they belong to a run.
+
+Read after the answers are fixed, by whatever scores or shows them, and by nothing that answers tasks. Law: solutions of
+another dataset are refused with both hashes, never scored against.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from solver.analysis.history import History
+from solver.data import tasks
+from solver.data.splits import SPLITS, VERSIONS, Split, Version
+from solver.types import BadInput, Grid, Task, key, same
+
+SHOWN = 12  # hex digits of a hash that people are shown
+
+
+@dataclass(frozen=True, eq=False)
+class Solutions:
+    """Test outputs and where they come from.
+
+    `grids`: id → one a test input. `name`: split or file. `sha256`: of the data read. `version`: which published set
+    this is, in words. `parts`: the data files whose challenges these outputs answer, () where nobody knows.
+    """
+
+    grids: Mapping[str, tuple[Grid, ...]]
+    name: str
+    sha256: str
+    version: str
+    parts: tuple[Split, ...]
+
+
+def digest(grids: Mapping[str, Sequence[Grid]]) -> str:
+    """A sha256 (hex) of the outputs themselves, whatever file they were in and however it was written."""
+    made = hashlib.sha256()
+    for task_id in sorted(grids):
+        for rows, columns, cells in map(key, grids[task_id]):
+            made.update(f"{task_id} {rows} {columns} ".encode() + cells)
+    return made.hexdigest()
+
+
+def load(split: str | None, file: Path | None) -> Solutions:
+    """The solutions of an embedded set or of Kaggle's solutions JSON. Raises `BadInput`."""
+    if split is not None:
+        grids, sha256 = tasks.load_solutions(split), tasks.sha256_of_split(split)
+        parts = (replace(SPLITS[split], ids=()),)
+        return Solutions(grids, split, sha256, _of_parts(parts) or SPLITS[split].file, parts)
+    if file is None:
+        raise BadInput("no solutions were named; expected --solutions FILE or --split NAME; pass one of them")
+    grids = tasks.load_solutions_file(file)
+    found = VERSIONS.get(digest(grids)[:16], Version("no published set that is known here", ()))
+    return Solutions(grids, str(file), hashlib.sha256(tasks.read_bytes(file)).hexdigest(), found.name, found.parts)
+
+
+def of_run(history: History) -> Solutions | None:
+    """The solutions a run's own record names, if they can be read and are its; None otherwise."""
+    split, file = history.start.get("split"), history.start.get("solutions")
+    if not isinstance(split, str) and not isinstance(file, str):
+        return None
+    try:
+        found = load(split, None) if isinstance(split, str) else load(None, Path(str(file)))
+        check(history, found)
+    except BadInput:
+        return None
+    return found
+
+
+def check(history: History, found: Solutions) -> None:
+    """Raise `BadInput` with both hashes where the solutions are of another dataset than the run's tasks.
+
+    Sets may overlap in part; what both have must be the same task, as far as the data at hand can tell.
+    """
+    both = [story for story in history.stories.values() if story.id in found.grids]
+    if history.stories and not both:
+        raise _refused(history, found, f"none of its {len(history.stories)} tasks is there")
+    for story in both:
+        if len(found.grids[story.id]) != story.tests:
+            count = len(found.grids[story.id])
+            raise _refused(history, found, f"task {story.id} has {count} outputs there, {story.tests} test inputs here")
+    if found.sha256 == history.start.get("data_sha256"):
+        return  # one and the same data file
+    shown = {story.id: story.task for story in both if story.task is not None}
+    others = [_other(replace(part, ids=tuple(shown)), shown) for part in found.parts] if shown else []
+    if others and all(others):
+        raise _refused(history, found, f"task {others[0]} has other demonstrations or test inputs there")
+
+
+def _refused(history: History, found: Solutions, why: str) -> BadInput:
+    own = str(history.start.get("data_sha256") or "unknown")
+    return BadInput(
+        f"{found.name} (sha256 {found.sha256[:SHOWN]}, {found.version}) is of another dataset than the run "
+        f"{history.directory} (sha256 {own[:SHOWN]}): {why}; pass the solutions of the run's own data"
+    )
+
+
+def _of_parts(parts: Sequence[Split]) -> str:
+    """The name of the published version that these data files hold."""
+    return next((v.name for v in VERSIONS.values() if set(parts) & set(v.parts)), "")
+
+
+def _other(split: Split, shown: Mapping[str, Task]) -> str:
+    """The first task whose challenge differs from the data file's; '' where all are the same or nobody can say."""
+    try:
+        published = {task.id: task for task in tasks.load_embedded(split).tasks}
+    except (BadInput, KeyError):
+        return ""
+    return next((i for i, task in shown.items() if i in published and not _alike(task, published[i])), "")
+
+
+def _alike(one: Task, other: Task) -> bool:
+    ours = [*one.tests, *(grid for pair in one.demonstrations for grid in (pair.input, pair.output))]
+    theirs = [*other.tests, *(grid for pair in other.demonstrations for grid in (pair.input, pair.output))]
+    return len(ours) == len(theirs) and all(map(same, ours, theirs))

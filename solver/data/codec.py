@@ -1,0 +1,75 @@
+"""Tasks and candidates as plain values for JSON, and back: between processes, in a run's record, in Kaggle's format.
+
+Law: what was written is read back as the same value, nats rounded to five digits aside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from solver.data.tasks import TaskSet
+from solver.types import Candidate, Grid, Pair, Program, Task, View
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """A task as plain values."""
+    shown = [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
+    return {"id": task.id, "demonstrations": shown, "tests": [t.tolist() for t in task.tests]}
+
+
+def task_from_json(data: Mapping[str, Any]) -> Task:
+    """The task that `task_to_json` wrote."""
+    pairs = tuple(Pair(grid(p["input"]), grid(p["output"])) for p in data["demonstrations"])
+    return Task(data["id"], pairs, tuple(grid(t) for t in data["tests"]))
+
+
+def challenges(task_set: TaskSet) -> str:
+    """The tasks in Kaggle's format, in order, malformed ones with what could be read of their test inputs."""
+    shown = {
+        task.id: [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
+        for task in task_set.tasks
+    }
+    whole = {
+        task_id: {
+            "train": shown.get(task_id, []),
+            "test": [{"input": None if g is None else g.tolist()} for g in task_set.test_inputs[task_id]],
+        }
+        for task_id in task_set.tests
+    }
+    return json.dumps(whole)
+
+
+def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats and scores.
+
+    Of one that a program computed: the grid and the program.
+    """
+    view, program = candidate.view, candidate.program
+    if program is not None:
+        return {"grid": candidate.grid.tolist(), "program": asdict(program)}
+    scores = {"scores": [round(nats, 5) for nats in candidate.scores]} if candidate.scores else {}
+    return scores | {
+        "grid": candidate.grid.tolist(),
+        "dihedral": view.dihedral,
+        "colours": list(view.colours),
+        "order": list(view.order),
+        "logprob": round(candidate.logprob, 5),
+    }
+
+
+def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
+    """The candidate that `candidate_to_json` wrote."""
+    if "program" in data:
+        return Candidate(grid(data["grid"]), View(), 0.0, program=Program(**data["program"]))
+    view = View(data["dihedral"], tuple(data["colours"]), tuple(data["order"]))
+    return Candidate(grid(data["grid"]), view, data["logprob"], tuple(data.get("scores", ())))
+
+
+def grid(rows: Iterable[Iterable[int]]) -> Grid:
+    """Plain rows as a grid."""
+    return np.array(rows, dtype=np.uint8)

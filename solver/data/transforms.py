@@ -1,0 +1,89 @@
+"""Transformations for training data alone: grids shifted, doubled by their mirror image, scaled, repeated, and chains.
+
+Not views: most cannot be taken back, so nothing is sampled through them (`views` has those that can). Knows nothing
+of tokens or models. Law: no transformation that `draw` gives makes a grid taller or wider than 30 cells.
+
+The kinds are those of arXiv 2411.07279, section 3 and its appendix. There each variant is used once; here one is
+drawn for each example, so any number of examples has its share of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from solver.types import MAX_SIDE, Grid
+
+MOST_SHIFT = 4  # cells: the farthest a translation moves a grid along a side
+LONGEST_CHAIN = 2  # transformations applied one after another
+
+
+@dataclass(frozen=True)
+class Step:
+    """One transformation of a grid.
+
+    `kind`: a key of `VARIANTS`. `rows`, `columns`: how many times taller and wider the grid becomes, 1 or 2. `before`:
+    a reflection's mirror image comes above or to the left of the grid, not below or to the right. `shift`: cells a
+    translation moves (down, right); what leaves on one side comes in on the other.
+    """
+
+    kind: str
+    rows: int = 1
+    columns: int = 1
+    before: bool = False
+    shift: tuple[int, int] = (0, 0)
+
+
+VARIANTS: dict[str, tuple[Step, ...]] = {
+    "translation": (Step("translation"),),
+    "reflection": tuple(Step("reflection", *twice, before) for twice in ((2, 1), (1, 2)) for before in (False, True)),
+    "scaling": tuple(Step("scaling", *twice) for twice in ((2, 1), (1, 2), (2, 2))),
+    "repetition": tuple(Step("repetition", *twice) for twice in ((2, 1), (1, 2), (2, 2))),
+}
+"""Every kind of transformation with its variants."""
+
+
+def apply(steps: Sequence[Step], grid: Grid) -> Grid:
+    """The grid after these steps, in order."""
+    for step in steps:
+        grid = _apply(step, grid)
+    return grid
+
+
+def _apply(step: Step, grid: Grid) -> Grid:
+    if step.kind == "translation":
+        return np.roll(grid, step.shift, axis=(0, 1))
+    if step.kind == "scaling":
+        return grid.repeat(step.rows, axis=0).repeat(step.columns, axis=1)
+    if step.kind == "repetition":
+        return np.tile(grid, (step.rows, step.columns))
+    axis = 0 if step.rows == 2 else 1
+    image = np.flip(grid, axis)
+    return np.concatenate([image, grid] if step.before else [grid, image], axis=axis)
+
+
+def draw(rng: np.random.Generator, kinds: Sequence[str], chains: bool, rows: int, columns: int) -> tuple[Step, ...]:
+    """No step, one or, with `chains`, also two, each of a random one of these kinds.
+
+    `rows`, `columns`: the tallest and the widest of the grids that are to be transformed. What would make them exceed
+    30 cells is not among what is drawn from.
+    """
+    steps: list[Step] = []
+    for _ in range(int(rng.integers(1 + (LONGEST_CHAIN if chains else 1)))):
+        options = [fitting for kind in kinds if (fitting := _fitting(kind, rows, columns))]
+        if not options:
+            break
+        variants = options[int(rng.integers(len(options)))]
+        step = variants[int(rng.integers(len(variants)))]
+        if step.kind == "translation":
+            down, right = (int(cells) for cells in rng.integers(1, MOST_SHIFT + 1, 2))
+            step = replace(step, shift=(down, right))
+        steps.append(step)
+        rows, columns = rows * step.rows, columns * step.columns
+    return tuple(steps)
+
+
+def _fitting(kind: str, rows: int, columns: int) -> list[Step]:
+    return [s for s in VARIANTS[kind] if rows * s.rows <= MAX_SIDE and columns * s.columns <= MAX_SIDE]

@@ -1,0 +1,135 @@
+"""Which devices a run uses, from what the flag says and what the machine shows. Imports nothing of CUDA.
+
+Knows nothing of models. Law: a device that is not there is refused by name before any work.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from solver.types import BadInput
+
+PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; times it may hold those
+SEARCH = 2 << 30  # bytes a process that searches for programs may take
+ONE_CORE = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of such a process: numpy reads it when it is loaded."""
+EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1, each with :N for N processes on it"
+CARD_SHARE = "SOLVER_CARD_SHARE"  # variable: what part of its GPU's memory a worker may have
+
+
+COUNT = r"[1-9]\d*"
+GPU = rf"\d+(:{COUNT})?"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a worker runs. `environment`: variables added to its own. `gpu`: whether the CPU would be a step down."""
+
+    name: str
+    environment: Mapping[str, str]
+    gpu: bool = False
+
+
+def gpus(root: Path = Path("/")) -> int:
+    """How many NVIDIA GPUs the driver shows, found without asking a library."""
+    known = root / "proc/driver/nvidia/gpus"
+    nodes = [p for p in (root / "dev").glob("nvidia[0-9]*") if p.name[6:].isdecimal()]
+    return max(len(list(known.iterdir())) if known.is_dir() else 0, len(nodes))
+
+
+def check(text: str) -> None:
+    """Raise `BadInput` unless the flag's value is one `listed` can read."""
+    numbers = [part.partition(":")[0] for part in text.split(",")]
+    if not re.fullmatch(rf"auto|cpu|cpu:{COUNT}|{GPU}(,{GPU})*", text) or len(set(numbers)) != len(numbers):
+        raise BadInput(f"--devices is {text!r}: expected {EXPECTED}")
+
+
+def listed(
+    text: str, cores: int, shown: int, visible: str | None = None, memory: float = math.inf, weights: int = 0
+) -> tuple[Device, ...]:
+    """The devices a flag means on a machine of so many cores that shows so many GPUs.
+
+    `auto` is every GPU or, where there is none, a process a core, as far as `memory` (bytes free) suffices for the
+    `weights` (bytes): one thread a process gets more done than several threads in one. `visible`:
+    CUDA_VISIBLE_DEVICES, if it is set: `auto` keeps to it. Raises `BadInput` for a GPU that is not there.
+    """
+    check(text)
+    if text == "auto":
+        ids = [i for i in visible.split(",") if i.strip()] if visible is not None else [str(i) for i in range(shown)]
+        fitting = min(cores, max(1, int(min(memory, 1e15) // (PROCESS + COPIES * weights))))
+        return tuple(map(_gpu, ids)) if shown and ids else _processes(fitting, cores)
+    if text.startswith("cpu"):
+        return _processes(int(text[4:] or 1), cores)
+    made: list[Device] = []
+    for part in text.split(","):
+        number, _, count = part.partition(":")
+        if int(number) >= shown:
+            raise BadInput(f"--devices names GPU {number}: this machine shows {shown}; expected {EXPECTED}")
+        made += _shared(number, int(count or 1))
+    if len(made) > max(cores, shown):
+        raise BadInput(f"--devices is {text!r}: this machine has {cores} cores; expected at most one process a core")
+    return tuple(made)
+
+
+def _gpu(number: str) -> Device:
+    return Device(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": number}, gpu=True)
+
+
+def _shared(number: str, count: int) -> list[Device]:
+    """So many workers on a GPU, each with an equal part of its memory: one samples while another trains."""
+    whole = _gpu(number)
+    if count == 1:
+        return [whole]
+    part = {CARD_SHARE: f"{1 / count:.4f}"}
+    return [Device(f"{whole.name}.{n}", {**whole.environment, **part}, gpu=True) for n in range(count)]
+
+
+def _processes(count: int, cores: int) -> tuple[Device, ...]:
+    """So many workers, each on cores of its own; more than there are cores is refused."""
+    none = {"CUDA_VISIBLE_DEVICES": ""}
+    if count == 1:
+        return (Device("cpu", none),)
+    if count > cores:
+        raise BadInput(f"--devices is 'cpu:{count}': this machine has {cores} cores; expected at most one a core")
+    each = cores // count
+    spans = [(n * each, n * each + each - 1) for n in range(count)]
+    return tuple(
+        Device(
+            f"cpu {n}",
+            none | {"OMP_NUM_THREADS": str(each), "VLLM_CPU_OMP_THREADS_BIND": f"{first}-{last}"},
+        )
+        for n, (first, last) in enumerate(spans)
+    )
+
+
+def beside(workers: int, cores: int, memory: float = math.inf) -> tuple[Device, ...]:
+    """Places to search for programs beside so many GPU workers: a core each, of those the workers leave.
+
+    Each worker keeps a core for itself; `memory`: bytes free, which must suffice for all of them.
+    """
+    count = min(max(0, cores - workers), int(min(memory, 1e15) // SEARCH))
+    return tuple(Device(f"programs {n}", ONE_CORE) for n in range(count))
+
+
+def cores_here() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory(path: Path = Path("/proc/meminfo")) -> float:
+    """Bytes of memory that are free; infinite where the machine does not tell."""
+    try:
+        lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024.0
+    except (OSError, KeyError, ValueError):
+        return math.inf
+
+
+def here(text: str, weights: int) -> tuple[Device, ...]:
+    """`listed` on this machine, for weights of so many bytes."""
+    return listed(text, cores_here(), gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"), free_memory(), weights)

@@ -1,0 +1,122 @@
+"""Weights on a mount that is slow or across a network, copied to a local disk once before several workers read them.
+
+Knows nothing of models. Law: a copy is used only if its bytes are those that were asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from solver.hardware.gpus import GIB
+from solver.model.checkpoint import MANIFEST
+
+WORTH = GIB // 4  # bytes of weights below which reading them from afar costs no more than copying them
+LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"})  # kinds of a local disk
+ROOM = 2 * GIB  # bytes to be left free where the copy goes
+PIECE = 16 << 20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of the kernel's table of mounts: where, what kind of filesystem, and whether it is read-only."""
+
+    point: str
+    kind: str
+    read_only: bool
+
+    @property
+    def far(self) -> bool:
+        """Whether reading from it may mean a network: read-only, or of a kind that is no local disk's."""
+        return self.read_only or self.kind not in LOCAL
+
+
+def mounts(text: str) -> tuple[Mount, ...]:
+    """The mounts in the text of /proc/mounts; blanks in a path are written `\\040` there."""
+    lines = (line.split() for line in text.splitlines())
+    return tuple(
+        Mount(parts[1].replace("\\040", " "), parts[2], "ro" in parts[3].split(","))
+        for parts in lines
+        if len(parts) >= 4
+    )
+
+
+def mount_of(path: Path, table: tuple[Mount, ...]) -> Mount | None:
+    """The mount a path lies on: the last of those with the longest part of the path; None where the table has none."""
+    whole = path.resolve()
+    holding = [m for m in reversed(table) if whole.is_relative_to(m.point)]
+    return max(holding, key=lambda m: len(Path(m.point).parts), default=None)
+
+
+def worth_copying(weights: Path, size: int, table: tuple[Mount, ...]) -> bool:
+    """Whether weights of so many bytes should be copied before they are loaded."""
+    mount = mount_of(weights, table)
+    return size >= WORTH and mount is not None and mount.far
+
+
+@contextlib.contextmanager
+def local(
+    weights: Path, size: int, scratch: Path | None = None, table: tuple[Mount, ...] = ()
+) -> Iterator[tuple[Path, str]]:
+    """(where to load the weights from, what was done): a copy that goes in the end, or the weights themselves.
+
+    `size`: bytes of the tensors. `scratch`: the folder for the copy, the system's for temporary files by default.
+    `table`: mounts, this machine's by default.
+    """
+    known = table or mounts(_mounted())
+    if not worth_copying(weights, size, known):
+        yield weights, ""
+        return
+    room = shutil.disk_usage(scratch or tempfile.gettempdir()).free
+    if room < size + ROOM:
+        yield weights, f"{weights} is read where it lies: {room / GIB:.1f} GiB are free for a copy of {size / GIB:.1f}"
+        return
+    with tempfile.TemporaryDirectory(prefix="arc-ttt-weights-", dir=scratch, ignore_cleanup_errors=True) as folder:
+        yield _copied(weights, Path(folder) / weights.name)
+
+
+def _copied(weights: Path, to: Path) -> tuple[Path, str]:
+    """The whole copy and a word on it; where a file can't be copied or came out different, the weights themselves."""
+    to.mkdir()
+    expected = _expected(weights)
+    try:
+        for path in sorted(p for p in weights.iterdir() if p.is_file()):
+            read, written = copy(path, to / path.name)
+            if written != expected.get(path.name, read):
+                return weights, f"warning: the copy of {path} is not what was expected: read where it lies"
+    except OSError as error:
+        return weights, f"warning: {weights} could not be copied ({error.strerror}): read where it lies"
+    return to, f"{weights} was copied to {to}, its hashes compared: all workers read it there"
+
+
+def _expected(weights: Path) -> Mapping[str, str]:
+    """File → sha256 as the weights' manifest has them; none where they have no such manifest."""
+    try:
+        return dict(json.loads((weights / MANIFEST).read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def copy(path: Path, to: Path) -> tuple[str, str]:
+    """Copy a file in one pass; the sha256 of what was read, and of what the copy holds, read back."""
+    read = hashlib.sha256()
+    with path.open("rb") as source, to.open("wb") as target:
+        while piece := source.read(PIECE):
+            read.update(piece)
+            target.write(piece)
+    with to.open("rb") as written:
+        return read.hexdigest(), hashlib.file_digest(written, "sha256").hexdigest()
+
+
+def _mounted(path: Path = Path("/proc/mounts")) -> str:
+    """The kernel's table of mounts; nothing where it tells none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,293 @@
+"""The process in which model-written programs run: started by `sandbox`, encloses itself, forks once a program.
+
+Everything a program may import is loaded before the doors close, so that it needs no file at all. A forked child gets
+the text and the input grids, never an output; what it says goes to the parent as bytes, unread here. Each child has
+memory of its own: what it does to numpy, json or the builtins ends with it.
+
+Law: when a program's time is over, every process it started is dead before the next one begins.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import select
+import signal
+import struct
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from solver import clock
+from solver.induction.sandbox import jail
+from solver.types import COLOURS, MAX_SIDE
+
+ENTRIES = ("transform", "main")  # the function a program must define: the first of these that is there
+RESULT = 3  # the only file descriptor a program can write to
+BROKEN = 70  # exit status where a program broke what would have told its outcome
+RECURSION = 5000  # frames: a recursive flood fill of the largest grid needs 900
+LONGEST_REASON = 300  # characters
+LIBRARIES = tuple(f"solver.induction.{name}" for name in ("colours", "library", "symmetries"))  # `common`, for programs
+MODULES = (  # importable by programs, where installed
+    *("abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions".split()),
+    *("functools heapq inspect io itertools json math numbers operator queue random re statistics string".split()),
+    *("struct sys textwrap time traceback types typing warnings __future__".split()),
+    *("numpy numpy.core numpy.fft numpy.lib.stride_tricks numpy.linalg numpy.ma numpy.matlib".split()),
+    *("numpy.polynomial numpy.random numpy.typing scipy scipy.ndimage scipy.signal scipy.spatial".split()),
+)
+
+
+# ---- frames: a length of four bytes, then so many bytes --------------------------------------------------------------
+
+
+def read_frame(source: int) -> bytes | None:
+    """The next frame from a file descriptor, None at its end."""
+    head = _read(source, 4)
+    return None if head is None else _read(source, struct.unpack(">I", head)[0])
+
+
+def _read(source: int, count: int) -> bytes | None:
+    parts, left = [], count
+    while left:
+        part = os.read(source, min(left, 1 << 16))
+        if not part:
+            return None
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def write_frame(target: int, data: bytes) -> None:
+    """A frame to a file descriptor."""
+    whole = memoryview(struct.pack(">I", len(data)) + data)
+    while whole:
+        whole = whole[os.write(target, whole) :]
+
+
+# ---- in the program's own process ------------------------------------------------------------------------------------
+
+
+class Nowhere(io.TextIOBase):
+    """Where what a program prints goes."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def plain(value: Any) -> list[list[int]]:
+    """What a program returned as lists of integers. Raises `TypeError`, `ValueError`, or what the value raises."""
+    array = np.asarray(value)
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise TypeError(f"{type(value).__name__} of {array.ndim} dimensions of {array.dtype} came, a grid was expected")
+    if not all(1 <= side <= MAX_SIDE for side in array.shape):
+        raise ValueError(f"a grid of {array.shape[0]} × {array.shape[1]} came, 1 to {MAX_SIDE} each were expected")
+    if not ((array >= 0) & (array < COLOURS) & (array == np.floor(array))).all():
+        raise ValueError("a cell that is no colour came, integers 0 to 9 were expected")
+    rows: list[list[int]] = array.astype(np.int64).tolist()
+    return rows
+
+
+def _entry(source: str) -> Callable[[Any], Any]:
+    module = types.ModuleType("program")
+    sys.modules["program"] = module
+    exec(compile(source, "program", "exec"), module.__dict__)
+    for name in ENTRIES:
+        if callable(found := module.__dict__.get(name)):
+            return found  # type: ignore[no-any-return]
+    raise NameError(f"the program defines no function {' or '.join(ENTRIES)}")
+
+
+def _lines(source: str, grids: Sequence[list[list[int]]]) -> Iterator[dict[str, Any]]:
+    """One answer a grid: the output, or why there is none."""
+    try:
+        function = _entry(source)
+    except BaseException as error:
+        yield from ({"reason": _said(error)} for _ in grids)
+        return
+    for grid in grids:
+        try:
+            yield {"grid": plain(function(np.array(grid)))}
+        except BaseException as error:
+            yield {"reason": _said(error)}
+
+
+def _said(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except BaseException:
+        text = "its message cannot be had"
+    return f"{type(error).__name__}: {text}"[:LONGEST_REASON]
+
+
+def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> None:
+    """Give up what the runner has, then run the program."""
+    os.setsid()
+    jail.die_with_parent()
+    jail.limit(settings["seconds"], settings["address_space"])
+    sys.stderr = sys.stdout
+    random.seed(0)  # which every fork seeds anew
+    write, dumps = os.write, json.dumps
+    lock()
+    for line in _lines(request["source"], request["grids"]):
+        write(RESULT, dumps(line).encode() + b"\n")
+
+
+def _child(result: int, request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> NoReturn:
+    leave = os._exit
+    try:
+        for stream in (0, 1, 2):
+            os.dup2(settings["nowhere"], stream)
+        os.dup2(result, RESULT)
+        os.closerange(RESULT + 1, 1024)
+        _become_program(request, settings, lock)
+        leave(0)
+    finally:
+        leave(BROKEN)
+
+
+# ---- around it -------------------------------------------------------------------------------------------------------
+
+
+def collect(source: int, seconds: float, most: int) -> tuple[bytes, str]:
+    """What is said through a pipe until it is closed, and why it was cut off (empty: it was not)."""
+    deadline, parts, left = clock.Deadline.after(seconds), list[bytes](), most
+    ready = select.poll()
+    ready.register(source, select.POLLIN | select.POLLHUP)
+    while deadline.remaining() > 0:
+        if not ready.poll(1 + 1000 * deadline.remaining()):
+            continue
+        part = os.read(source, 1 << 16)
+        if not part:
+            return b"".join(parts), ""
+        parts.append(part[:left])
+        left -= len(part)
+        if left < 0:
+            return b"".join(parts), f"said more than {most} bytes"
+    return b"".join(parts), f"ran longer than {seconds:g} s"
+
+
+def end(child: int) -> int:
+    """Kill a program and everything it started; wait until all are gone. Its exit code, minus the signal if killed."""
+    status, alive = 0, True
+    while alive:
+        if os.getpid() == 1:  # of a process namespace: nobody else is in it, and nobody can slip away while forking
+            _kill(-1)
+        else:
+            for process in (child, *_children()):
+                _kill(process)
+        try:
+            process, found = os.waitpid(-1, 0)
+            status = found if process == child else status
+        except ChildProcessError:
+            alive = False
+    return os.waitstatus_to_exitcode(status)
+
+
+def _kill(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _children() -> list[int]:
+    """Children of this process, adopted orphans among them, where the kernel says so."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(number) for number in file.read().split()]
+    except OSError:
+        return []
+
+
+def describe(code: int) -> str:
+    """Why a program that was not cut off said less than it should."""
+    if code == -signal.SIGXCPU:
+        return "used more processor time than allowed"
+    if code < 0:
+        return f"killed by signal {-code} ({signal.strsignal(-code) or 'unknown'})"
+    return f"ended by itself with status {code}"
+
+
+def run(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> tuple[str, bytes]:
+    """Run one program in a child: why it said no more, and all it said."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        _child(write, request, settings, lock)
+    os.close(write)
+    said, cut = collect(read, request["wall"], settings["output"])
+    code = end(child)
+    os.close(read)
+    return cut or describe(code), said
+
+
+def _load(modules: Sequence[str]) -> None:
+    """Import what programs may import, and what they call `common`."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+    common = types.ModuleType("common", "Colours, objects and symmetries, for programs.")
+    vars(common).update({"np": np, "random": random} | {name: getattr(typing, name) for name in typing.__all__})
+    for name in LIBRARIES:
+        library = importlib.import_module(name)
+        vars(common).update({public: vars(library)[public] for public in library.__all__})
+    sys.modules["common"] = common
+    for name in [name for name in sys.modules if name.partition(".")[0] == "solver"]:
+        del sys.modules[name]  # programs have no name for this program's own parts
+
+
+def _prepare() -> None:
+    """Make the interpreter what programs are to find; their processes inherit it."""
+    sys.stdin = sys.stdout = Nowhere()
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    sys.setrecursionlimit(RECURSION)
+    os.environ.clear()
+    np.random.seed(0)
+    gc.collect()
+    gc.freeze()
+
+
+def _used_address_space() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _last_to_live() -> None:
+    """Where memory runs out on the machine, this process and its children go first."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def _serve(settings: dict[str, Any], lock: Callable[[], None]) -> None:
+    while (frame := read_frame(0)) is not None:
+        reason, said = run(json.loads(frame), settings, lock)
+        write_frame(1, reason.encode())
+        write_frame(1, said)
+
+
+def main() -> None:
+    """Read the settings, load everything, close the doors, say which layers hold, serve until the input ends."""
+    settings = json.loads(read_frame(0) or b"{}")
+    _load((*MODULES, *settings["modules"]))
+    settings["nowhere"] = os.open(os.devnull, os.O_RDWR)
+    settings["address_space"] = _used_address_space() + settings["memory"]
+    if jail.refusal(_last_to_live) == "":
+        _last_to_live()
+    wanted = settings["layers"]
+    found = jail.enclose(tuple(wanted))
+    jail.tie_to_parent()
+    lock = jail.Filter(RESULT).install if not found[jail.SECCOMP] else (lambda: None)
+    _prepare()
+    write_frame(1, json.dumps(found).encode())
+    _serve(settings, lock)

@@ -1,0 +1,220 @@
+"""Runs model-written programs on grids where they can do no harm: a process of their own, enclosed in layers.
+
+A small runner is started once; it forks for every program, which costs about 6 ms of processor time (measured on a busy
+2-core machine: 120 small programs a second). Programs get input grids alone, never an output. What comes back is bytes
+of limited length, read here as JSON and checked cell by cell: nothing a program says is believed, evaluated or
+unpickled.
+
+What holds on every Linux machine: limits of processor time, wall time, memory, output and files; when its time is over
+a program is killed. What the layers of `jail` add, each probed at the start (`Sandbox.layers` says which hold, and why
+not): no file can be opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor
+the system-call filter can be had, programs are refused unless the caller says `unsafe`.
+
+What it does not protect against: faults of the kernel itself, of which namespaces without the filter leave far more in
+reach; programs that read the processor's caches (timing); with `unsafe` and no layer, everything the user may do, and
+processes that outlive their program's where the kernel does not name children in /proc. A program can still lie about
+its own outputs, which is what comparing them with the demonstrations is for.
+
+Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from solver.clock import Deadline
+from solver.data.tasks import Fault, describe, parse_grid, parse_json
+from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
+from solver.induction.sandbox.runner import read_frame, write_frame
+from solver.interfaces import Stop
+from solver.types import BadInput, Grid
+
+ROOT = Path(__file__).resolve().parents[3]
+START = "import sys; sys.path.insert(0, sys.argv[1]); from solver.induction.sandbox.runner import main; main()"
+ENVIRONMENT = {  # all a runner sees of the environment; programs see nothing
+    "PYTHONHASHSEED": "0",  # sets of strings have one order on every run
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "LC_ALL": "C.UTF-8",
+}
+NEEDED = ("LD_LIBRARY_PATH",)  # without it some interpreters do not start
+START_SECONDS = 60.0  # for imports on a busy machine
+GRACE = 5.0  # seconds beyond a program's own after which its runner counts as hung
+LONGEST_SOURCE = 100_000  # characters
+LONGEST_REASON = 300  # characters
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may use for all its grids together.
+
+    `wall`: seconds. `seconds`: whole seconds of processor time. `memory`: bytes of address space beyond what Python and
+    numpy take. `output`: bytes said.
+    """
+
+    wall: float = 5.0
+    seconds: int = 4
+    memory: int = 512 << 20
+    output: int = 1 << 18
+
+    def __post_init__(self) -> None:
+        if min(self.wall, self.seconds, self.memory, self.output) <= 0:
+            raise BadInput(f"limits of programs {self} came; expected numbers above 0; raise what is not")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a program made of one grid: the output grid, or None and the reason in a line of printable text."""
+
+    grid: Grid | None
+    reason: str = ""
+
+
+class RunnerLost(Exception):
+    """The runner ended or hung."""
+
+
+class Sandbox:
+    """One runner, for one core and one thread at a time; a context manager.
+
+    `layers`: layer → why it does not hold, empty: it does. `starts`: how often a runner was started.
+    `wanted`: layers to enter where possible. `modules`: what programs may import beside `runner.MODULES`. Raises
+    `BadInput` where neither namespaces nor a system-call filter can be had and `unsafe` was not said.
+    """
+
+    def __init__(
+        self,
+        limits: Limits = Limits(),
+        unsafe: bool = False,
+        wanted: Sequence[str] = LAYERS,
+        modules: Sequence[str] = (),
+    ) -> None:
+        self.limits, self.unsafe, self.starts = limits, unsafe, 0
+        self._settings = json.dumps(
+            {
+                **{"seconds": limits.seconds, "memory": limits.memory, "output": limits.output},
+                **{"layers": list(wanted), "modules": list(modules)},
+            }
+        ).encode()
+        self._start()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the runner and everything in it."""
+        self._runner.kill()
+        for pipe in (self._runner.stdin, self._runner.stdout, self._runner.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._runner.wait()
+
+    def run(self, source: str, grids: Sequence[Grid], stop: Stop | None = None) -> tuple[Outcome, ...]:
+        """What the program `source` makes of each grid, in order; state it keeps between grids is its own affair.
+
+        It has `limits.wall` seconds, or what is left before `stop`.
+        """
+        if len(source) > LONGEST_SOURCE:
+            reason = f"the program has {len(source)} characters, at most {LONGEST_SOURCE} are run"
+            return tuple(Outcome(None, reason) for _ in grids)
+        if self._runner.poll() is not None:
+            self._replace()
+        wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
+        try:
+            reason, said = self._ask({"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall})
+        except RunnerLost as error:
+            self._replace()
+            reason, said = str(error), b""
+        lines = said.split(b"\n")[:-1]  # what was cut off in mid-line is no line
+        return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
+
+    # ---- the runner
+
+    def _start(self) -> None:
+        self._runner = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-B", "-c", START, str(ROOT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=ENVIRONMENT | {name: os.environ[name] for name in NEEDED if name in os.environ},
+            cwd="/",
+            start_new_session=True,  # the terminal's signals are not for it
+        )
+        self.starts += 1
+        try:
+            self._send(self._settings)
+            self.layers: dict[str, str] = json.loads(self._receive(Deadline.after(START_SECONDS)))
+        except RunnerLost as error:
+            self._runner.kill()
+            trouble = self._runner.stderr.read()[-500:].decode(errors="replace") if self._runner.stderr else ""
+            self.close()
+            raise RuntimeError(f"the runner of programs did not start ({error}): {trouble}") from None
+        if self.layers[NAMESPACES] and self.layers[SECCOMP] and not self.unsafe:
+            self.close()
+            raise BadInput(refused(self.layers))
+
+    def _replace(self) -> None:
+        self.close()
+        self._start()
+
+    def _ask(self, request: dict[str, object]) -> tuple[str, bytes]:
+        self._send(json.dumps(request).encode())
+        deadline = Deadline.after(self.limits.wall + GRACE)
+        return self._receive(deadline).decode(errors="replace"), self._receive(deadline)
+
+    def _send(self, data: bytes) -> None:
+        assert self._runner.stdin is not None
+        try:
+            write_frame(self._runner.stdin.fileno(), data)
+        except OSError:
+            raise RunnerLost("the runner ended before it was asked") from None
+
+    def _receive(self, deadline: Deadline) -> bytes:
+        assert self._runner.stdout is not None
+        pipe = self._runner.stdout.fileno()
+        ready = select.poll()
+        ready.register(pipe, select.POLLIN | select.POLLHUP)
+        if not ready.poll(1 + 1000 * deadline.remaining()):
+            raise RunnerLost("the runner hung while the program ran")
+        if (frame := read_frame(pipe)) is None:
+            raise RunnerLost("the runner ended while the program ran")
+        return frame
+
+
+def refused(layers: dict[str, str]) -> str:
+    """The line that says why programs are not run on this machine."""
+    reasons = ", ".join(f"no {name} ({layers[name]})" for name in (NAMESPACES, SECCOMP))
+    advice = "run on a machine that allows one, or accept the risk with --unsafe-programs"
+    return f"model-written programs cannot be contained here: {reasons}; expected one of the two layers; {advice}"
+
+
+def _outcome(line: bytes) -> Outcome:
+    """A line of JSON from a program's process, checked: it may hold anything."""
+    try:
+        said = parse_json(line, "the program's answer")
+        if isinstance(said, dict) and isinstance(said.get("reason"), str):
+            return Outcome(None, readable(said["reason"]) or "no reason given")
+        if not isinstance(said, dict) or "grid" not in said:
+            raise Fault("", f"{describe(said)} came, a grid was expected")
+        return Outcome(parse_grid(said["grid"], "output"))
+    except (BadInput, Fault) as error:
+        return Outcome(None, readable(str(error)))
+
+
+def readable(text: str) -> str:
+    """Text a program had a hand in, as one printable line of limited length."""
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_REASON]).strip()

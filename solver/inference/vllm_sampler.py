@@ -1,0 +1,384 @@
+"""Prompts and adapters to replies, in one vLLM engine for the whole run, on a CPU as on a GPU.
+
+Knows nothing of grids or tasks. Laws: a LoRA's name stands for one content for ever (the prefix cache relies on it);
+a reply depends on its prompt and adapter, not on what else is in the batch, up to the rounding of the arithmetic; so
+do the log-probabilities of a reply that is handed in.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from solver.clock import now
+from solver.config.settings import MOST_ALTERNATIVES, TARGETS, EngineSettings
+from solver.hardware.engine_environment import prepare
+from solver.inference.counters import Counters
+from solver.interfaces import Hear, Reading, Stop
+from solver.model.output_heads import Heads, by_head, head_of
+from solver.types import Adapter, Prompt, Reply
+
+T = TypeVar("T")
+
+
+def on_a_gpu(settings: EngineSettings, heads: bool = False) -> dict[str, Any]:
+    """Arguments of vLLM's `LLM` for a GPU alone: what it may take when it starts, and whether it can sleep.
+
+    Where `heads` are swapped no step is begun before the last one is over.
+    """
+    made: dict[str, Any] = {"gpu_memory_utilization": settings.gpu_share, "enable_sleep_mode": settings.sleeps}
+    return made | ({"async_scheduling": False} if heads else {})
+
+
+class VllmSampler:
+    """The engine. Building it loads the weights; building a second one in the same process is refused by vLLM.
+
+    `heads`: whether adapters will be output heads. One of them serves at a time, so the requests of each are answered
+    one group after another. `beyond`: what LoRAs will be put on beside the projections, of `EMBEDDINGS`; where the head
+    is among them, `score` is of no use (`config`).
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        settings: EngineSettings,
+        end: int,
+        seed: int = 0,
+        heads: bool = False,
+        beyond: Sequence[str] = (),
+    ):
+        prepare(settings.threads)
+        import torch
+
+        on_gpu = torch.cuda.is_available()
+        if not on_gpu:  # all it would compile is a comparison of log-probabilities, and the first batch waits for that
+            import torch._dynamo
+
+            torch._dynamo.config.disable = True
+        import vllm
+        from vllm import LLM, ModelRegistry
+
+        from solver.inference import cpu_lora, cpu_norm
+        from solver.model import grid_qwen3
+
+        self.notes: tuple[str, ...] = ()
+        priorities = {}
+        if not on_gpu:
+            self.notes = (cpu_lora.install(vllm.__version__),)
+            priorities = cpu_norm.install(vllm.__version__)
+        grid_qwen3.register()
+        ModelRegistry.register_model("GridQwen3ForCausalLM", "solver.model.grid_qwen3_vllm:GridQwen3ForCausalLM")
+        self.llm: Any = LLM(
+            model=str(weights),
+            skip_tokenizer_init=True,
+            dtype=settings.dtype,
+            max_model_len=settings.context,
+            max_num_seqs=settings.sequences,
+            max_num_batched_tokens=max(4096, settings.context),
+            kv_cache_memory_bytes=settings.cache_bytes,
+            enable_prefix_caching=True,
+            block_size=16 if on_gpu else 32,
+            enforce_eager=not on_gpu,
+            ir_op_priority=priorities,
+            **(on_a_gpu(settings, heads) if on_gpu else {}),
+            enable_lora=True,
+            max_loras=settings.adapters,
+            max_cpu_loras=2 * settings.adapters,
+            max_lora_rank=settings.rank,
+            max_logprobs=MOST_ALTERNATIVES + 1,
+            lora_target_modules=[*TARGETS, *beyond],
+            seed=seed,
+            disable_log_stats=True,
+        )
+        self.heads = Heads(self.llm)
+        self.asleep = False
+        self.before_waking: Callable[[], None] = lambda: None  # what must happen to make room
+        self.end, self.next_id = end, 1
+        self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
+        self.ids: dict[str, int] = {}
+        self.asked, self.resident = 0, 2 * settings.adapters
+        self.counters = Counters()
+
+    def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
+        """One reply a request, in order; None where `stop` came first (its request is withdrawn)."""
+        return self._group_by_group(self._sample, requests, stop)
+
+    def _group_by_group(
+        self, ask: Callable[[Sequence[Any], Stop], list[T | None]], requests: Sequence[Any], stop: Stop
+    ) -> list[T | None]:
+        """What `ask` makes of requests, whose last part is their adapter, in order; a head's are asked together.
+
+        Where the seconds run out, the groups that come last go without.
+        """
+        found: list[T | None] = [None] * len(requests)
+        for head, places in by_head([request[-1] for request in requests]).items():
+            self._put_on(head)
+            for place, made in zip(places, ask([requests[p] for p in places], stop), strict=True):
+                found[place] = made
+        return found
+
+    def _put_on(self, head: Adapter | None) -> None:
+        """Have a head serve what is asked next; nothing may be under way."""
+        self.wake()
+        self.heads.put_on(head)
+
+    def _sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
+        """`sample` under the head that is on."""
+        engine = self.llm.llm_engine
+        replies: dict[str, Reply] = {}
+        names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
+        said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
+        try:
+            while said and stop.remaining() > 0:
+                for output in self._step():
+                    growing = said[output.request_id]
+                    growing.take(output.outputs[0])
+                    if output.finished or growing.hopeless:
+                        replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
+                        del said[output.request_id]
+                    if not output.finished and growing.hopeless:
+                        engine.abort_request([output.request_id])
+        finally:
+            engine.abort_request(sorted(said))
+        return [replies.get(name) for name in names]
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came.
+
+        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step, or waits for its
+        head where another is on.
+        """
+        engine, speaking = self.llm.llm_engine, dict[str, tuple[int, Growing]]()
+        waiting, count = queued(requests, 0), len(requests)
+        try:
+            while (speaking or waiting) and stop.remaining() > 0:
+                waiting = self._begin(waiting, speaking)
+                for output in self._step():
+                    number, growing = speaking[output.request_id]
+                    growing.take(output.outputs[0])
+                    goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
+                    waiting += queued(added, count)
+                    count += len(added)
+                    if output.finished or not goes_on:
+                        del speaking[output.request_id]
+                    if not output.finished and not goes_on:
+                        engine.abort_request([output.request_id])
+        finally:
+            engine.abort_request(sorted(speaking))
+
+    def _begin(self, waiting: Sequence[Waiting], speaking: dict[str, tuple[int, Growing]]) -> list[Waiting]:
+        """Ask what waits for the head that is on, which changes once nobody speaks; what has to wait on."""
+        if waiting and not speaking:
+            self._put_on(waiting[0][-1])
+        for number, prompt, adapter, head in waiting:
+            if head == self.heads.on:
+                speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+        return [one for one in waiting if one[-1] != self.heads.on]
+
+    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """Nats of each whole reply given its prompt, in order; None where `stop` came first.
+
+        Each distinct prompt is computed once, or not at all where it still is in the cache; then the replies to it are
+        read in one step each, over the cached prompt.
+        """
+        return self._group_by_group(self._score, requests, stop)
+
+    def _score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """`score` under the head that is on."""
+        engine = self.llm.llm_engine
+        by_prompt: dict[tuple[tuple[int, ...], Adapter | None], list[int]] = {}
+        for at, (tokens, _, adapter) in enumerate(requests):
+            by_prompt.setdefault((tokens, adapter), []).append(at)
+        asked: dict[str, int | None] = {}
+        for (tokens, adapter), readings in by_prompt.items():
+            asked[self._submit(tokens, self._reading(score=False), adapter)[0]] = None
+            asked |= {self._submit_reading(requests[at]): at for at in readings}
+        nats: list[float | None] = [None] * len(requests)
+        try:
+            while asked and stop.remaining() > 0:
+                for output in self._step(said=False):
+                    place = asked.pop(output.request_id)
+                    if place is None:
+                        continue
+                    nats[place] = read_nats(output, requests[place])
+                    if nats[place] is None:  # part of the reply was found in the cache, not computed: again, in full
+                        asked[self._submit_reading(requests[place], whole=True)] = place
+        finally:
+            engine.abort_request(sorted(asked))
+        return nats
+
+    def _submit_reading(self, reading: Reading, whole: bool = False) -> str:
+        """Ask for a reply's log-probabilities; with `whole`, the prompt is computed again rather than looked up."""
+        prompt, reply, adapter = reading
+        self.counters.recomputed += whole
+        name, inside = self._submit(prompt + reply, self._reading(score=True, whole=whole), adapter)
+        if not whole and not hide_tail(self.llm.llm_engine, inside, len(prompt) - 1):
+            self.llm.llm_engine.abort_request([name])
+            return self._submit_reading(reading, whole=True)
+        return name
+
+    def _reading(self, score: bool, whole: bool = False) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=1,  # the least the engine does
+            prompt_logprobs=0 if score else None,
+            skip_reading_prefix_cache=whole,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _add(self, prompt: Prompt, adapter: Adapter | None, watched: bool) -> str:
+        """Ask for a reply, `watched` token by token or given as a whole; the name its outputs bear.
+
+        Its log-probabilities are the model's own, whatever the temperature.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        settings = SamplingParams(
+            temperature=prompt.temperature,
+            seed=prompt.seed if prompt.temperature else None,
+            max_tokens=prompt.max_reply,
+            logprobs=min(prompt.alternatives + 1, self.vocabulary) if prompt.alternatives else 0,
+            stop_token_ids=[self.end],
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,
+        )
+        return self._submit(prompt.tokens, settings, adapter)[0]
+
+    def _submit(self, tokens: Sequence[int], settings: Any, adapter: Adapter | None) -> tuple[str, str]:
+        """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
+        self.wake()
+        self.asked += 1
+        name = str(self.asked)
+        lora = self._lora(adapter) if adapter and not head_of(adapter) else None
+        inside = self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(tokens)}, settings, lora_request=lora)
+        return name, inside
+
+    def _step(self, said: bool = True) -> Any:
+        """What the engine has to say next; not `said`: what it has read."""
+        started = now()
+        outputs = self.llm.llm_engine.step()
+        self.counters.step(outputs, now() - started, said)
+        return outputs
+
+    def _lora(self, adapter: Adapter) -> Any:
+        """An adapter as the engine knows it; a new one is loaded at once, as far as there is room."""
+        from vllm.lora.request import LoRARequest
+
+        new = adapter.name not in self.ids
+        if new:
+            self.ids[adapter.name], self.next_id = self.next_id, self.next_id + 1
+        lora = LoRARequest(adapter.name, self.ids[adapter.name], str(adapter.path))
+        if new and len(self.llm.llm_engine.list_loras()) < self.resident:
+            started = now()
+            self.llm.llm_engine.add_lora(lora)
+            self.counters.load(now() - started)
+        return lora
+
+    def forget(self, adapters: Sequence[Adapter]) -> None:
+        """Free the memory and the files of adapters that will not be asked for again."""
+        self.wake()
+        for adapter in adapters:
+            shutil.rmtree(adapter.path, ignore_errors=True)
+            number = self.ids.get(adapter.name)
+            if number is not None and number in self.llm.llm_engine.list_loras():
+                self.llm.llm_engine.remove_lora(number)
+
+    def rest(self) -> None:
+        """Give the card up until something is asked: weights to the machine's memory, the cache's contents away.
+
+        Level 1 of vLLM's two: on level 2 it forgets the weights, and its LoRA matrices with them.
+        """
+        if not self.asleep:
+            self.llm.sleep(level=1)
+            self.asleep = True
+
+    def wake(self) -> None:
+        """Take the card again, where it was given up."""
+        if self.asleep:
+            self.before_waking()
+            self.llm.wake_up()
+            self.asleep = False
+
+
+Waiting: TypeAlias = tuple[int, Prompt, Adapter | None, Adapter | None]
+"""(number of a request, what is asked, its adapter, its head: None the base model's)."""
+
+
+def queued(requests: Sequence[tuple[Prompt, Adapter | None]], first: int) -> list[Waiting]:
+    """The requests as they wait, numbered from `first` on."""
+    return [(number, *request, head_of(request[1])) for number, request in enumerate(requests, first)]
+
+
+class Growing:
+    """A reply while the engine says it: takes the pieces as they come and knows when it has become useless."""
+
+    def __init__(self, prompt: Prompt):
+        self.prompt, self.total = prompt, 0.0  # nats so far
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.alternatives: list[tuple[tuple[int, float], ...]] = []
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether whatever else is said, the reply's log-probability stays below what is of use."""
+        return self.total < self.prompt.floor
+
+    def take(self, piece: Any) -> None:
+        """Add what the engine said since it was last asked."""
+        wanted = self.prompt.alternatives
+        for token, step in zip(piece.token_ids, piece.logprobs, strict=True):
+            if wanted:
+                others = [(t, float(s.logprob)) for t, s in step.items() if t != token][:wanted]
+                useful = tuple(o for o in others if self.total + o[1] >= self.prompt.floor)
+                self.alternatives.append(useful)
+            self.tokens.append(int(token))
+            self.logprobs.append(float(step[token].logprob))
+            self.total += self.logprobs[-1]
+
+    def piece(self, finished: bool) -> Reply:
+        """What was said since the last piece."""
+        said = self.reply(finished)
+        self.tokens, self.logprobs, self.alternatives = [], [], []
+        return said
+
+    def reply(self, finished: bool) -> Reply:
+        """What was said."""
+        return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))
+
+
+def hide_tail(engine: Any, request: str, visible: int) -> bool:
+    """Let the engine look no more than the first `visible` tokens of a waiting request up in its prefix cache.
+
+    Log-probabilities come from computed tokens alone, so vLLM by itself computes the whole prompt again where they are
+    asked for. Here the later blocks get names nothing is cached under. False: this engine keeps its requests elsewhere.
+    """
+    try:
+        waiting = engine.engine_core.engine_core.scheduler.requests[request]
+        size, names = engine.vllm_config.cache_config.block_size, waiting.block_hashes
+        if len(names) != waiting.num_tokens // size:
+            return False
+    except (AttributeError, KeyError):
+        return False
+    names[visible // size :] = [f"{request}/{place}".encode() for place in range(visible // size, len(names))]
+    return True
+
+
+def read_nats(output: Any, reading: Reading) -> float | None:
+    """The reply's log-probability from the engine's output for prompt and reply; None where part was not computed.
+
+    The engine returns an entry for every token, but those it found in its cache hold nothing.
+    """
+    prompt, reply, _ = reading
+    found = output.prompt_logprobs
+    starts = found.start_indices[len(found.start_indices) - len(reply) :]
+    computed = output.num_cached_tokens < len(prompt) and tuple(found.token_ids[i] for i in starts) == reply
+    return math.fsum(found.logprobs[i] for i in starts) if computed else None

@@ -1,0 +1,149 @@
+"""The seams: Protocols behind which models, engines and token formats stay out of sight.
+
+Knows nothing of files, models, clocks or the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.types import Adapter, Example, Grid, Lesson, Pair, Prompt, Reply, TrainReport
+
+
+class Stop(Protocol):
+    """Says when to stop; a `clock.Deadline` is one."""
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        ...
+
+
+class Grammar(Protocol):
+    """What has been said of a reply so far, as far as it matters for what may follow."""
+
+    def then(self, token: int) -> Grammar | None:
+        """The same with one token more; None where it is certain that nothing wanted begins so."""
+        ...
+
+
+class Format(Protocol):
+    """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
+
+    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `--format` calls it."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The token that finishes a reply."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Every id it writes is below this."""
+        ...
+
+    @property
+    def written(self) -> Grammar:
+        """The grammar of a reply of which nothing is said yet: it allows what `decode` accepts, nothing else."""
+        ...
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
+        ...
+
+    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
+        """The demonstrations and a test input, up to where the reply begins, [length]."""
+        ...
+
+    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
+        """The reply that spells a grid, its end included."""
+        ...
+
+    def decode(self, reply: Sequence[int]) -> Grid | None:
+        """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
+        ...
+
+    def pairs_length(self, pairs: Sequence[Pair]) -> int:
+        """Tokens of `encode_pairs`."""
+        ...
+
+    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
+        """Tokens of `encode_prompt`."""
+        ...
+
+
+class Trainer(Protocol):
+    """Trains one adapter on one task's examples."""
+
+    def train(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        seed: int,
+        stop: Stop,
+        start_from: Adapter | None = None,
+        steps: int | None = None,
+    ) -> TrainReport:
+        """Train until the recipe ends or `stop` has no seconds left; keep what was learned.
+
+        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed. `steps`:
+        at most so many, in place of the recipe's.
+        """
+        ...
+
+
+@runtime_checkable
+class GroupTrainer(Protocol):
+    """A trainer of several adapters at once, each as if it were trained alone."""
+
+    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+        """`Trainer.train` for each lesson, in order; they share the seconds."""
+        ...
+
+
+class Sampler(Protocol):
+    """Completes prompts, each with its own adapter or with none."""
+
+    def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
+        """One reply a request, greedy or drawn as its prompt says, in order; None where `stop` came first."""
+        ...
+
+    def forget(self, adapters: Sequence[Adapter]) -> None:
+        """These adapters will not be asked for again: their memory and files may be freed."""
+        ...
+
+
+Hear: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
+"""Told what the reply to a request (by number, as they were handed in) has said since; says whether it should go on,
+and what else is asked, numbered on."""
+
+
+@runtime_checkable
+class Streamer(Protocol):
+    """A sampler that can be listened to, and asked for more, while it speaks."""
+
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
+        ...
+
+
+Reading: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
+"""What a scorer is asked: a prompt's tokens, the tokens of a reply to it, and the adapter to read it with."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Says how likely given replies are."""
+
+    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+        """Nats of each whole reply given its prompt, in order; None where `stop` came first."""
+        ...

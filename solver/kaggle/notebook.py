@@ -1,0 +1,318 @@
+"""A Kaggle notebook's side of a run: what is attached, an offline install, a rehearsal or the rerun, and its checks.
+
+Knows nothing of models or grids, and needs nothing but the standard library until its own environment is installed (to
+write placeholders: numpy, which Kaggle's image has). Laws: nothing but answers and the run's record is ever written to
+the working folder; a complete, valid submission.json is there before anything is installed.
+
+    input/<slug>/…, input/competitions/<slug>/…    tasks, this program, wheelhouse, weights: found by name, at any depth
+    working/submission.json, submission.run/       the answers
+    working/rehearsal.json, rehearsal.run/         in an interactive run
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from solver.clock import now
+
+RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set by Kaggle where the hidden tasks are answered and nobody looks
+FLAGS = "SUBMISSION_FLAGS"  # of submission.py, which the notebook takes from the environment
+PLACEHOLDER = "0ae7b8aa16e2de7b2026de0ee0dd91b5"  # md5 of the test file in interactive runs of 2025/26
+TEST = "arc-agi_test_challenges.json"
+TRAINING = "arc-agi_training_challenges.json"  # the placeholder's tasks are among these
+EVALUATION = ("arc-agi_evaluation_challenges.json", "arc-agi_evaluation_solutions.json")
+SAMPLE = "sample_submission.json"
+DEPTH = 6  # folders below input/ that are looked into
+MOST_FILES, MOST_BYTES = 500, 20 * 10**9  # what Kaggle keeps of the working folder
+REHEARSAL = ("--limit", "8", "--time-limit", "30m")  # minutes include the install, and what the preset reserves
+STALE = ("PYTHONPATH", "PYTHONHOME", "MPLBACKEND")  # the notebook's own, wrong in another environment
+FRAME = '<div><iframe style="width:100%;height:80vh;border:0" srcdoc="{page}"></iframe></div>'
+
+
+class Stop(RuntimeError):
+    """Ends the notebook, in one line: what came, what was expected, what to do."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the notebook runs on.
+
+    `working`: Kaggle's output folder. `code`: this program's. `test`: the challenges to answer. `wheels`: the
+    wheelhouse. `weights`: an attached checkpoint, None: the shipped one. `rerun`: answer everything. `place`: where the
+    environment goes, outside of `working`. `started`: monotonic seconds.
+    """
+
+    working: Path
+    code: Path
+    test: Path
+    wheels: Path
+    weights: Path | None
+    rerun: bool
+    place: Path
+    started: float
+
+    @property
+    def python(self) -> Path:
+        """The environment's own interpreter."""
+        return self.place / "bin" / "python"
+
+    @property
+    def submission(self) -> Path:
+        """The file that Kaggle scores."""
+        return self.working / "submission.json"
+
+    @property
+    def output(self) -> Path:
+        """The file that `solve` answers into."""
+        return self.submission if self.rerun else self.working / "rehearsal.json"
+
+    @property
+    def run(self) -> Path:
+        """The run directory beside it."""
+        return self.output.with_suffix(".run")
+
+
+# ---- what is attached ------------------------------------------------------------------------------------------------
+
+
+def found(root: Path, name: str) -> list[Path]:
+    """Files of this name (or pattern) below `root`/input, competitions first, then those least deep."""
+    paths = [path for depth in range(1, DEPTH + 1) for path in root.glob(f"input/{'*/' * depth}{name}")]
+    return sorted(paths, key=lambda p: ("competitions" not in p.relative_to(root).parts, len(p.parts), str(p)))
+
+
+def _one(folders: Iterable[Path], what: str, todo: str) -> Path:
+    different = sorted(set(folders))
+    if len(different) != 1:
+        came = ", ".join(map(str, different)) or "none"
+        raise Stop(f"{what}: {came} came, exactly one was expected; {todo}")
+    return different[0]
+
+
+def tests(root: Path) -> Path:
+    """The competition's test file. Raises `Stop` where none is attached.
+
+    Data sets may carry copies of it: one in the competitions' own folder is believed first, then one that has the
+    sample submission beside it.
+    """
+    candidates = found(root, TEST)
+    if not candidates:
+        raise Stop(f"no {TEST} below {root}/input: expected the competition's data; attach the competition")
+    own = [path for path in candidates if "competitions" in path.relative_to(root).parts]
+    return next(iter(own or [p for p in candidates if (p.parent / SAMPLE).exists()] or candidates))
+
+
+def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether everything is to be answered, and why that is believed.
+
+    A file nobody knows counts as the hidden one: hours lost on a rehearsal cost less than a score.
+    """
+    if RERUN in environment:
+        return True, f"{RERUN} is set"
+    data = test.read_bytes()
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() == PLACEHOLDER:
+        return False, f"{test.name} is the known placeholder"
+    training = test.with_name(TRAINING)
+    if training.exists() and set(json.loads(data)) <= set(json.loads(training.read_bytes())):
+        return False, f"{test.name} holds training tasks alone"
+    return True, f"{test.name} is neither the known placeholder nor made of training tasks"
+
+
+def wheelhouse(root: Path) -> Path:
+    """The folder of wheels with their pins. Raises `Stop` unless exactly one is attached."""
+    folders = {path.parent for path in found(root, "*.whl")}
+    return _one(
+        (folder for folder in folders if (folder / "requirements.txt").exists()),
+        "folders of wheels with a requirements.txt",
+        "attach what python -m solver wheelhouse made",
+    )
+
+
+def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
+    """Attached weights beside the shipped ones, None where there are none. Raises `Stop` where there are several.
+
+    A code model that `flags` name is none.
+    """
+    others = {Path(value).resolve() for flag, value in pairwise(flags) if flag == "--code-model"}
+    folders = {path.parent for path in found(root, "*.safetensors") if code not in path.resolve().parents}
+    folders = {folder for folder in folders if (folder / "config.json").exists() and folder.resolve() not in others}
+    return _one(folders, "folders of weights", "detach the others, or name one with --weights") if folders else None
+
+
+def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
+    """Find everything, say what was found, and write a valid submission of placeholders. Raises `Stop`.
+
+    `root`: /kaggle, or a tree like it.
+    """
+    started, code = now(), Path(__file__).resolve().parents[2]
+    environment = os.environ if environment is None else environment
+    test = tests(root)
+    rerun, why = is_rerun(test, environment)
+    weights = checkpoint(root, code, shlex.split(environment.get(FLAGS, "")))
+    place = Path(tempfile.mkdtemp(prefix="arc-ttt-"))
+    session = Session(root / "working", code, test, wheelhouse(root), weights, rerun, place, started)
+    print(f"{'rerun' if rerun else 'rehearsal'}: {why}")
+    for name, path in (("tasks", test), ("wheels", session.wheels), ("weights", weights or "shipped"), ("code", code)):
+        print(f"{name:8} {path}")
+    _placeholders(session)
+    return session
+
+
+def _placeholders(session: Session) -> None:
+    """Write a complete file of guesses before anything can go wrong; without numpy the run itself is the first to."""
+    try:
+        from solver.data import tasks
+        from solver.runtime import submission_file
+    except ImportError as error:
+        print(f"warning: no placeholders yet: {error}")
+        return
+    task_set = tasks.load_challenges(session.test)
+    submission_file.AnswerFile(session.submission, task_set.tests).start(submission_file.placeholders_for(task_set))
+    print(f"{session.submission} holds placeholders for {len(task_set.tests)} tasks")
+
+
+# ---- install and run -------------------------------------------------------------------------------------------------
+
+
+def install(session: Session) -> None:
+    """A virtual environment of the attached wheels alone, outside of the working folder. Raises `Stop`."""
+    for command in (
+        [sys.executable, "-m", "venv", "--without-pip", str(session.place)],
+        [
+            *(sys.executable, "-m", "pip", "--python", str(session.python), "install", "--quiet"),
+            *("--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check"),
+            *("--find-links", str(session.wheels), "-r", str(session.wheels / "requirements.txt")),
+        ],
+    ):
+        if _stream(command, {"PIP_CONFIG_FILE": os.devnull}):
+            raise Stop(f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above")
+    print(f"installed in {spent(session):.0f} s")
+
+
+def spent(session: Session) -> float:
+    """Seconds since the notebook's first cell."""
+    return now() - session.started
+
+
+def _already(session: Session) -> list[str]:
+    return ["--already-spent", f"{max(1, round(spent(session)))}s"]
+
+
+def command(session: Session, *flags: str) -> list[str]:
+    """How `submission.py` is called: its flags for this session, then those given, which win."""
+    own = _already(session)
+    if session.weights is not None:
+        own += ["--weights", str(session.weights)]
+    own += ["--challenges", str(session.test), "--no-report"] if session.rerun else _rehearsed(session)
+    program = [str(session.python), str(session.code / "submission.py")]
+    return [*program, *own, "--output", str(session.output), *flags]
+
+
+def _rehearsed(session: Session) -> list[str]:
+    """A few evaluation tasks with their solutions: the competition's, or the ones this program has."""
+    files = [session.test.with_name(name) for name in EVALUATION]
+    if all(file.exists() for file in files):
+        return [*REHEARSAL, "--challenges", str(files[0]), "--solutions", str(files[1])]
+    return [*REHEARSAL, "--split", "dry-run"]
+
+
+def solve(session: Session, *flags: str) -> int:
+    """Run `submission.py` as a process of its own; its exit status. One that a signal ended is resumed, once."""
+    whole = command(session, *flags)
+    print(" ".join(whole))
+    status = _stream(whole)
+    if status < 0:
+        print(f"the run was ended by signal {-status}: it is resumed")
+        again = ["--resume", str(session.run), *_already(session), *(["--no-report"] if session.rerun else [])]
+        status = _stream([*whole[:2], *again])
+    return status
+
+
+def _stream(command: Sequence[str], more: Mapping[str, str] | None = None) -> int:
+    """Run a command, its output line by line in the notebook; its exit status."""
+    kept = {name: value for name, value in os.environ.items() if name not in STALE}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**kept, **(more or {})},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+        return process.wait()
+
+
+# ---- afterwards ------------------------------------------------------------------------------------------------------
+
+
+def usage(working: Path) -> tuple[int, int]:
+    """(files, bytes) in the working folder."""
+    sizes = [path.stat().st_size for path in working.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
+
+
+def answered(run: Path) -> int:
+    """Tasks that the model answered, by the run's record; torn lines are left out."""
+    ids = set()
+    try:
+        lines = (run / "record.jsonl").read_text(errors="replace").splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("kind") == "result" and any(entry.get("from_model", ())):
+            ids.add(entry["task_id"])
+    return len(ids)
+
+
+def validate(session: Session, status: int) -> None:
+    """Check the submission file and the working folder. Raises `Stop` where a rerun would come to nothing.
+
+    That is an invalid file, or, in a rehearsal, a run that broke or a model that answered nothing: a rerun's answers
+    so far are worth more than its exit status.
+    """
+    check = [str(session.python), "-m", "solver", "validate", str(session.submission)]
+    if _stream([*check, "--challenges", str(session.test)], {"PYTHONPATH": str(session.code)}):
+        raise Stop(f"{session.submission} is not a valid submission: expected every task of {session.test}; see above")
+    files, size = usage(session.working)
+    print(f"{session.working}: {files} of {MOST_FILES} files, {size / 1e9:.3f} of {MOST_BYTES / 1e9:.0f} GB")
+    if files > MOST_FILES or size > MOST_BYTES:
+        print(f"warning: Kaggle keeps {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB: take the rest out")
+    if not session.rerun and (status or not answered(session.run)):
+        log = session.run / "worker.log"
+        raise Stop(f"the rehearsal failed: exit status {status}, {answered(session.run)} tasks answered; see {log}")
+
+
+def summary(session: Session) -> None:
+    """Print how the run ended; a rehearsal with its score."""
+    what = "rerun" if session.rerun else "rehearsal"
+    minutes = spent(session) / 60
+    count = answered(session.run)
+    tasks = "1 task" if count == 1 else f"{count} tasks"
+    print(f"{what}: {tasks} answered by the model, {minutes:.1f} minutes since the start")
+    if not session.rerun:
+        score = ["-m", "solver", "evaluate", "--run", str(session.run), "--only-submitted"]
+        _stream([str(session.python), *score], {"PYTHONPATH": str(session.code)})
+
+
+def page(session: Session) -> str:
+    """The run's report as HTML to display in the notebook; empty where there is none, as in a rerun."""
+    report = session.run / "report.html"
+    return FRAME.format(page=html.escape(report.read_text(encoding="utf-8"))) if report.exists() else ""

@@ -1,0 +1,149 @@
+"""What a directory of weights says of itself, checked before anything heavy is imported.
+
+Knows nothing of torch. Laws: weights whose bytes differ from their manifest are refused; weights without one, which
+others made, are hashed as they are; pickled ones are never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solver.tokens import registry
+from solver.tokens.grid import GRID
+from solver.types import BadInput
+
+MANIFEST = "manifest.json"
+ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
+HOME = Path(__file__).resolve().parents[2] / "weights"
+SHIPPED = HOME / "grid-1m"
+INDEX = "model.safetensors.index.json"  # says which shard holds what
+DECIDING = ("config.json", INDEX, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # beside tensors
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights: their directory, token format, sha256, and the bytes of all safetensors files.
+
+    `sha256`: of the largest safetensors file or, for weights without a manifest, of the hashes of all their files.
+    """
+
+    path: Path
+    format: str
+    sha256: str
+    bytes: int
+
+
+def check(directory: Path, format: str | None = None) -> Checkpoint:
+    """The checkpoint in a directory; its files are compared with its manifest, if it has one.
+
+    `format`: the token format by name; None: the manifest's, or what `registry` recognises. Raises `BadInput` where
+    the directory or its configuration is missing, the weights are pickled or incomplete, a file's hash differs, the
+    manifest is missing in a directory of the grid format, or the format does not fit the checkpoint.
+    """
+    if not (directory / "config.json").is_file():
+        raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
+    if (directory / MANIFEST).exists():
+        found = _with_manifest(directory)
+    else:
+        found = _without(directory, format or registry.recognise(directory))
+    if format not in (None, found.format):
+        raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {found.format!r}; leave the flag out")
+    registry.load(found.format, directory)
+    return found
+
+
+def _without(directory: Path, format: str) -> Checkpoint:
+    """Weights that others made, hashed as they are; none of those in the grid format, which this project makes."""
+    if format == GRID.name or registry.is_own(directory):
+        _manifest(directory / MANIFEST)
+    return Checkpoint(directory, format, digest(directory), size(directory))
+
+
+def digest(directory: Path) -> str:
+    """The hash of the hashes of all files that decide what others' weights say.
+
+    Raises `BadInput` where there are no safetensors, or a shard is missing.
+    """
+    files = [p for p in (*map(directory.joinpath, DECIDING), *_tensors(directory)) if p.is_file()]
+    hashes = json.dumps({p.name: sha256(p) for p in files})
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def _tensors(directory: Path) -> list[Path]:
+    """The safetensors files, in order. Raises `BadInput` where there are none, or a shard is missing."""
+    found = sorted(directory.glob("*.safetensors"))
+    pickled = sorted(path.name for kind in PICKLES for path in directory.glob(kind))
+    if not found and pickled:
+        raise BadInput(
+            f"{directory / pickled[0]} is pickled, and reading it can run any program: expected safetensors; save the "
+            "weights again with transformers' save_pretrained"
+        )
+    if not found:
+        raise BadInput(f"no weights in {directory}: expected config.json and model.safetensors, or its shards")
+    if missing := sorted(_shards(directory / INDEX) - {path.name for path in found}):
+        raise BadInput(f"{directory / missing[0]} is missing, but {INDEX} names it: copy the weights again")
+    return found
+
+
+def _shards(index: Path) -> set[str]:
+    """The files an index of shards names; none where there is no index."""
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise BadInput(f"{index}: expected an index of shards with a weight_map: copy the weights again") from None
+
+
+def size(directory: Path) -> int:
+    """Bytes of a directory's tensors."""
+    return _bytes(_tensors(directory))
+
+
+def _bytes(tensors: list[Path]) -> int:
+    return sum(path.stat().st_size for path in tensors)
+
+
+def _with_manifest(directory: Path) -> Checkpoint:
+    manifest = _manifest(directory / MANIFEST)
+    loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
+    for name, expected in {**loaded, **manifest["sha256"]}.items():
+        path = directory / name
+        found = sha256(path)
+        if found != expected:
+            raise BadInput(
+                f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
+                "the file was changed or cut short; copy the weights again"
+            )
+    tensors = [directory / n for n in manifest["sha256"] if n.endswith(".safetensors")]
+    largest = max(tensors, key=lambda path: path.stat().st_size)
+    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest.name], _bytes(tensors))
+
+
+def sha256(path: Path) -> str:
+    """A file's hash; `no such file` where there is none. Raises `BadInput` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): expected a readable weights file") from None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+        sound = found["format"] in registry.NAMES and isinstance(found["sha256"], dict)
+        sound = sound and any(n.endswith(".safetensors") for n in found["sha256"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise BadInput(
+            f"{path}: no manifest of weights in a known format ({', '.join(registry.NAMES)}): expected "
+            '{"format": "grid", "sha256": {file: hash}} with a .safetensors file in it; use the shipped weights'
+        )
+    return dict(found)

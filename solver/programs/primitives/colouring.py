@@ -1,0 +1,143 @@
+"""Primitives that choose, exchange and count colours.
+
+Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver.programs.primitives.regions import commonest, counts, of_any_diagonal, of_colour_diagonal, rarest
+from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
+from solver.types import COLOURS, Grid
+
+
+@register(INPUT_COLOURED, 0.8)
+def remove_colour(grid: Grid, colour: int) -> Grid:
+    """The cells of this colour made background."""
+    return np.where(grid == colour, 0, grid)
+
+
+@register(UNARY, 0.8)
+def keep_commonest(grid: Grid) -> Grid:
+    """The cells of the most frequent colour but the background alone."""
+    return np.where(grid == commonest(grid), grid, 0)
+
+
+@register(UNARY, 0.8)
+def keep_rarest(grid: Grid) -> Grid:
+    """The cells of the least frequent colour alone."""
+    return np.where(grid == rarest(grid), grid, 0)
+
+
+@register(UNARY, 0.8)
+def remove_commonest(grid: Grid) -> Grid:
+    """The cells of the most frequent colour but the background made background."""
+    return np.where(grid == commonest(grid), 0, grid)
+
+
+@register(OUTPUT_COLOURED, 0.8)
+def paint_all(grid: Grid, colour: int) -> Grid:
+    """Everything but the background in one colour."""
+    return np.where(grid != 0, colour, 0)
+
+
+@register(UNARY)
+def commonest_to_background(grid: Grid) -> Grid:
+    """The most frequent colour of all made background."""
+    return np.where(grid == counts(grid).argmax(), 0, grid)
+
+
+@register(UNARY)
+def exchange_background(grid: Grid) -> Grid:
+    """Background becomes the most frequent other colour and the reverse."""
+    colour = commonest(grid)
+    return np.where(grid == 0, colour, np.where(grid == colour, 0, grid))
+
+
+@register(UNARY)
+def exchange_two(grid: Grid) -> Grid | None:
+    """The only two colours but the background exchanged."""
+    present = np.flatnonzero(counts(grid)[1:]) + 1
+    if len(present) != 2:
+        return None
+    lookup = np.arange(COLOURS, dtype=np.uint8)
+    lookup[present] = present[::-1]
+    return lookup[grid]
+
+
+@register(UNARY)
+def commonest_cell(grid: Grid) -> Grid:
+    """A single cell of the most frequent colour but the background."""
+    return np.full((1, 1), commonest(grid), np.uint8)
+
+
+@register(UNARY)
+def plain_commonest(grid: Grid) -> Grid:
+    """The whole grid in the most frequent colour of all."""
+    return np.full(grid.shape, counts(grid).argmax(), np.uint8)
+
+
+@register(UNARY)
+def one_region_colour(grid: Grid) -> Grid | None:
+    """A single cell of the colour that forms the most regions."""
+    found = [region.colour for region in of_colour_diagonal(grid)]
+    return np.full((1, 1), np.bincount(found).argmax(), np.uint8) if found else None
+
+
+def _order(grid: Grid) -> list[int]:
+    of = counts(grid)
+    return sorted((c for c in range(1, COLOURS) if of[c]), key=lambda c: (-of[c], c))
+
+
+@register(UNARY)
+def colours_down(grid: Grid) -> Grid | None:
+    """A column of the colours but the background, the most frequent first."""
+    return np.array(_order(grid), np.uint8).reshape(-1, 1) if grid.any() else None
+
+
+@register(UNARY)
+def histogram(grid: Grid) -> Grid | None:
+    """A column for each colour but the background, as high as it has cells, the most frequent first."""
+    order, of = _order(grid), counts(grid)
+    if not order or of[order[0]] > 30:
+        return None
+    chart = np.zeros((of[order[0]], len(order)), np.uint8)
+    for column, colour in enumerate(order):
+        chart[: of[colour], column] = colour
+    return chart
+
+
+def _bar(cells: int, colour: int) -> Grid | None:
+    return np.full((1, cells), colour, np.uint8) if 0 < cells <= 30 else None
+
+
+@register(UNARY)
+def count_cells(grid: Grid) -> Grid | None:
+    """A row of as many cells as the grid has cells but background, in the most frequent of their colours."""
+    return _bar(int((grid != 0).sum()), commonest(grid))
+
+
+@register(UNARY)
+def count_things(grid: Grid) -> Grid | None:
+    """A square with as many cells on its diagonal as there are regions of any colours."""
+    number = len(of_any_diagonal(grid))
+    return np.eye(number, dtype=np.uint8) * commonest(grid) if 0 < number <= 30 else None
+
+
+@register(UNARY)
+def uniform_rows(grid: Grid) -> Grid:
+    """Rows of a single colour stay, the others become background."""
+    return np.where((grid == grid[:, :1]).all(1, keepdims=True), grid, 0)
+
+
+@register(UNARY)
+def column_colours_down(grid: Grid) -> Grid:
+    """Every column in the colour of its top cell."""
+    return np.broadcast_to(grid[:1], grid.shape)
+
+
+@register(UNARY)
+def row_colours_across(grid: Grid) -> Grid:
+    """Every row in the colour of its leftmost cell."""
+    return np.broadcast_to(grid[:, :1], grid.shape)

@@ -1,0 +1,145 @@
+"""Primitives that choose one of the parts of a grid, or put parts together.
+
+Knows nothing of tasks. Law: as in `registry`; colour 0 is the background; of equals the first is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from solver.programs.primitives import regions
+from solver.programs.primitives.registry import JOINS, Parts, register
+from solver.types import Grid, key
+
+Score = Callable[[Grid], float]
+
+
+def _same_shapes(parts: Parts) -> bool:
+    return len(parts) > 1 and all(p.shape == parts[0].shape for p in parts)
+
+
+def _asymmetry(part: Grid) -> float:
+    return -float((part == part[:, ::-1]).all()) - float((part == part[::-1]).all())
+
+
+def _others(part: Grid) -> float:
+    return float(((part != 0) & (part != regions.commonest(part))).sum())
+
+
+SCORES: dict[str, Score] = {
+    "cells": lambda p: float((p != 0).sum()),
+    "area": lambda p: float(p.size),
+    "colours": lambda p: float((regions.counts(p)[1:] > 0).sum()),
+    "height": lambda p: float(p.shape[0]),
+    "width": lambda p: float(p.shape[1]),
+    "empty": lambda p: float((p == 0).sum()),
+    "density": lambda p: float((p != 0).mean()),
+    "holes": lambda p: float(regions.holes(p != 0)),
+    "regions": lambda p: float(len(regions.of_colour_diagonal(p))),
+    "asymmetry": _asymmetry,
+    "other_colours": _others,
+    "colour": lambda p: float(regions.commonest(p)),
+}
+
+
+def _chooser(name: str, score: Score, most: bool) -> Callable[[Parts], Grid | None]:
+    def choose(parts: Parts) -> Grid | None:
+        values = [score(p) if most else -score(p) for p in parts]
+        best = max(values)
+        return parts[values.index(best)] if len(parts) > 1 and min(values) < best else None
+
+    choose.__name__ = f"{'most' if most else 'least'}_{name}"
+    choose.__doc__ = f"The part with the {'highest' if most else 'lowest'} score for {name.replace('_', ' ')}."
+    return choose
+
+
+for _name in ("cells", "area", "colours", "other_colours"):
+    register(JOINS)(_chooser(_name, SCORES[_name], most=True))
+for _name in ("density", "asymmetry"):
+    register(JOINS)(_chooser(_name, SCORES[_name], most=False))
+
+
+@register(JOINS)
+def odd_one_out(parts: Parts) -> Grid | None:
+    """The part that is there least often."""
+    kinds = [key(p) for p in parts]
+    number = [kinds.count(k) for k in kinds]
+    if len(parts) < 3 or min(number) == max(number):
+        return None
+    return parts[number.index(min(number))]
+
+
+@register(JOINS)
+def only_part(parts: Parts) -> Grid | None:
+    """The part, where there is just one."""
+    return parts[0] if len(parts) == 1 else None
+
+
+@register(JOINS)
+def overlay(parts: Parts) -> Grid | None:
+    """Parts of one shape on top of each other, the first on top."""
+    if not _same_shapes(parts):
+        return None
+    made = parts[-1]
+    for part in parts[-2::-1]:
+        made = np.where(part != 0, part, made)
+    return made
+
+
+@register(JOINS)
+def overlay_reversed(parts: Parts) -> Grid | None:
+    """Parts of one shape on top of each other, the last on top."""
+    return overlay(parts[::-1])
+
+
+@register(JOINS)
+def in_one(parts: Parts) -> Grid | None:
+    """Cells that are not background in exactly one of the parts of one shape."""
+    if not _same_shapes(parts):
+        return None
+    alone = np.sum([p != 0 for p in parts], axis=0) == 1
+    return np.where(alone, np.max(parts, axis=0), 0)
+
+
+@register(JOINS)
+def in_none(parts: Parts) -> Grid | None:
+    """The most frequent colour where all parts of one shape are background."""
+    if not _same_shapes(parts):
+        return None
+    colour = regions.commonest(np.vstack(parts))
+    return np.where(np.any([p != 0 for p in parts], axis=0), 0, colour)
+
+
+@register(JOINS)
+def by_majority(parts: Parts) -> Grid | None:
+    """For each cell the colour that most parts of one shape have there."""
+    if not _same_shapes(parts):
+        return None
+    stack = np.array(parts)
+    return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0).astype(np.uint8), np.uint8)
+
+
+def _stamped(where: Grid, colours_: Grid) -> Grid | None:
+    if where.shape[0] % colours_.shape[0] or where.shape[1] % colours_.shape[1]:
+        return None
+    by = where.shape[0] // colours_.shape[0], where.shape[1] // colours_.shape[1]
+    return np.where(where != 0, np.kron(colours_, np.ones(by, np.uint8)), 0)
+
+
+@register(JOINS)
+def larger_in_colours_of_smaller(parts: Parts) -> Grid | None:
+    """The largest part, its cells in the colours the smallest with any, scaled up to its shape, has there."""
+    some = sorted((p for p in parts if p.any()), key=lambda p: p.size)
+    return _stamped(some[-1], some[0]) if 2 <= len(some) <= 4 and some[0].size < some[-1].size else None
+
+
+@register(JOINS)
+def shape_in_each_colour(parts: Parts) -> Grid | None:
+    """Of two parts the one with fewer colours, painted in the colour of each cell of the other in its place."""
+    if len(parts) != 2:
+        return None
+    shape, cells = sorted(parts, key=lambda p: int((regions.counts(p)[1:] > 0).sum()))
+    small = shape.shape[0] * cells.shape[0] <= 30 and shape.shape[1] * cells.shape[1] <= 30
+    return np.kron(cells, (shape != 0).astype(np.uint8)) if small else None

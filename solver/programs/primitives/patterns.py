@@ -1,0 +1,287 @@
+"""Primitives that complete symmetric and repeating patterns.
+
+Knows nothing of tasks. Law: as in `registry`; colour 0 is the background. What a pattern does not say stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from solver.programs.primitives.regions import Mask, box, of_colour_diagonal
+from solver.programs.primitives.registry import INPUT_COLOURED, UNARY, register
+from solver.types import Grid
+
+SLACK = 8  # cells an axis of symmetry may lie off the middle
+
+
+def _under(grid: Grid, other: Grid) -> Grid:
+    return np.where(grid != 0, grid, other)
+
+
+@register(UNARY)
+def with_mirror_left_right(grid: Grid) -> Grid:
+    """Background taken from the mirror image, left and right exchanged."""
+    return _under(grid, grid[:, ::-1])
+
+
+@register(UNARY)
+def with_mirror_up_down(grid: Grid) -> Grid:
+    """Background taken from the mirror image, top and bottom exchanged."""
+    return _under(grid, grid[::-1])
+
+
+@register(UNARY)
+def all_symmetries_in_place(grid: Grid) -> Grid | None:
+    """What is there made symmetric in all eight ways within the square around it."""
+    found = box(grid != 0)
+    if found is None:
+        return None
+    part = grid[found]
+    if part.shape[0] != part.shape[1]:
+        return None
+    made = grid.copy()
+    for turned in (part, part.T):
+        for turns in range(4):
+            made[found] = _under(made[found], np.rot90(turned, turns))
+    return made
+
+
+@register(UNARY)
+def mirrors_around_symmetric(grid: Grid) -> Grid | None:
+    """Everything with its mirror images across the middle of the largest region that is its own mirror image."""
+    both = [r for r in of_colour_diagonal(grid) if min(r.mask.shape) > 1
+            and (r.mask == r.mask[::-1]).all() and (r.mask == r.mask[:, ::-1]).all()]  # fmt: skip
+    if not both:
+        return None
+    r = max(both, key=lambda r: r.size)
+    down, across = 2 * r.top + r.mask.shape[0] - 1, 2 * r.left + r.mask.shape[1] - 1
+    i, j = np.nonzero(grid)
+    made = grid.copy()
+    for rows, columns in ((down - i, j), (i, across - j), (down - i, across - j)):
+        inside = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
+        free = made[rows[inside], columns[inside]] == 0
+        made[rows[inside][free], columns[inside][free]] = grid[i[inside][free], j[inside][free]]
+    return made
+
+
+def _reflections(grid: Grid, unknown: Mask) -> Iterator[tuple[Grid, Mask]]:
+    """Mirror images that agree with the grid wherever both are known, best axis of each kind: (colours, known)."""
+    for axis in (0, 1):
+        best: tuple[int, Grid, Mask] | None = None
+        size = grid.shape[axis]
+        for total in sorted(range(size - 1 - SLACK, size + SLACK), key=lambda t: abs(t - size + 1)):
+            index = total - np.arange(size)
+            inside = (index >= 0) & (index < size)
+            source = np.clip(index, 0, size - 1)
+            image, hidden = np.take(grid, source, axis), np.take(unknown, source, axis)
+            shape = (-1, 1) if axis == 0 else (1, -1)
+            known = ~hidden & inside.reshape(shape)
+            both = known & ~unknown
+            if both.sum() * 3 >= grid.size and (image == grid)[both].all():
+                score = int((known & unknown).sum())
+                if best is None or score > best[0]:
+                    best = score, image, known
+        if best is not None and best[0]:
+            yield best[1], best[2]
+    if grid.shape[0] == grid.shape[1]:
+        both = ~unknown & ~unknown.T
+        if (grid == grid.T)[both].all():
+            yield grid.T, ~unknown.T
+
+
+def symmetric(grid: Grid, unknown: Mask) -> Grid | None:
+    """The unknown cells filled from mirror images, as far as they go; None where none agrees."""
+    made, unknown = grid.copy(), unknown.copy()
+    for _ in range(3):
+        progress = False
+        for image, known in list(_reflections(made, unknown)):
+            use = unknown & known
+            made[use], progress = image[use], progress or bool(use.any())
+            unknown &= ~use
+        if not progress or not unknown.any():
+            break
+    return None if unknown.all() or (made == grid).all() else made
+
+
+def _agree(grid: Grid, known: Mask, down: int, right: int) -> Grid | None:
+    """The grid filled by repeating it every `down` rows and `right` columns; None where known cells disagree."""
+    rows, columns = grid.shape
+    cell = (np.arange(rows) % down)[:, None] * right + (np.arange(columns) % right)[None]
+    tile = np.zeros(down * right, np.uint8)
+    tile[cell[known]] = grid[known]
+    filled = tile[cell]
+    seen = np.zeros(down * right, bool)
+    seen[cell[known]] = True
+    return filled if seen.all() and (filled == grid)[known].all() else None
+
+
+def _periods(grid: Grid, known: Mask) -> list[int]:
+    """Numbers of rows, and all rows together, after which known cells are never contradicted."""
+
+    def repeats(by: int) -> bool:
+        return not ((grid[by:] != grid[:-by]) & known[by:] & known[:-by]).any()
+
+    return [by for by in range(1, len(grid)) if repeats(by)] + [len(grid)]
+
+
+def periodic(grid: Grid, known: Mask) -> Grid | None:
+    """The grid filled by the smallest tile that repeats in both directions and agrees with all known cells."""
+    rows, columns = grid.shape
+    heights, widths = _periods(grid, known), _periods(grid.T, known.T)
+    sizes = [(h, w) for h in heights for w in widths if h * w * 2 <= rows * columns]
+    for down, right in sorted(sizes, key=lambda s: (s[0] * s[1], s)):
+        filled = _agree(grid, known, down, right)
+        if filled is not None:
+            return filled
+    return None
+
+
+@register(INPUT_COLOURED)
+def complete_symmetry(grid: Grid, colour: int) -> Grid | None:
+    """Cells of this colour filled from the grid's mirror images."""
+    unknown = grid == colour
+    return symmetric(grid, unknown) if unknown.any() else None
+
+
+@register(UNARY)
+def complete_symmetry_of_background(grid: Grid) -> Grid | None:
+    """Background filled from the grid's mirror images."""
+    return symmetric(grid, grid == 0) if (grid == 0).any() else None
+
+
+@register(UNARY)
+def complete_tiles_of_background(grid: Grid) -> Grid | None:
+    """Background filled so that the whole grid repeats a tile."""
+    return periodic(grid, grid != 0) if (grid == 0).any() and grid.any() else None
+
+
+@register(UNARY)
+def repeat_down_pattern(grid: Grid) -> Grid | None:
+    """Empty rows at the bottom continue the rows above, which repeat as often as they do already or are copied."""
+    rows = np.flatnonzero((grid != 0).any(1))
+    if not len(rows) or rows[-1] == len(grid) - 1:
+        return None
+    used = rows[-1] + 1
+    period = next(p for p in range(1, used + 1) if (grid[p:used] == grid[: used - p]).all())
+    return np.asarray(grid[np.arange(len(grid)) % period])
+
+
+@register(UNARY)
+def repeat_right_pattern(grid: Grid) -> Grid | None:
+    """Empty columns at the right continue the columns before them."""
+    made = repeat_down_pattern(grid.T)
+    return None if made is None else np.asarray(made.T)
+
+
+@register(UNARY)
+def alternate_rows(grid: Grid) -> Grid:
+    """Every second row of the grid, the others background."""
+    made = grid.copy()
+    made[1::2] = 0
+    return made
+
+
+@register(UNARY)
+def alternate_columns(grid: Grid) -> Grid:
+    """Every second column of the grid, the others background."""
+    made = grid.copy()
+    made[:, 1::2] = 0
+    return made
+
+
+@register(UNARY)
+def diagonal_tiles(grid: Grid) -> Grid | None:
+    """Colours that repeat along the diagonals, read off what is there, over the whole grid."""
+    i, j = np.indices(grid.shape)
+    known = grid != 0
+    for period in range(1, 11):
+        for cell in ((i + j) % period, (i - j) % period):
+            tile = np.zeros(period, np.uint8)
+            tile[cell[known]] = grid[known]
+            if tile.all() and (tile[cell] == grid)[known].all():
+                return np.asarray(tile[cell])
+    return None
+
+
+def _continued(grid: Grid) -> Grid:
+    made = grid.copy()
+    for line in made:
+        known = np.flatnonzero(line)
+        if len(known) < 2 or known[-1] == len(line) - 1:
+            continue
+        begun = line[: known[-1] + 1].tobytes()
+        period = next((p for p in range(1, len(begun)) if begun[p:] == begun[:-p]), 0)
+        if period:
+            line[:] = line[np.arange(len(line)) % period]
+    return made
+
+
+@register(UNARY)
+def continue_pattern(grid: Grid) -> Grid | None:
+    """Empty rows at the bottom continue the rows above, which repeat every few rows, moved sideways each time."""
+    rows = np.flatnonzero((grid != 0).any(1))
+    if not len(rows) or rows[-1] == len(grid) - 1:
+        return None
+    used = int(rows[-1]) + 1
+    for down in range(1, used // 2 + 1):
+        for right in sorted(range(-down - 1, down + 2), key=abs):
+            made = _moved_on(grid, down, right)
+            if (made[:used] == grid[:used]).all():
+                return made
+    return None
+
+
+def _moved_on(grid: Grid, down: int, right: int) -> Grid:
+    made = grid.copy()
+    for row in range(down, len(grid)):
+        made[row] = np.roll(made[row - down], right)
+        if right > 0:
+            made[row, :right] = grid[row, :right]
+        if right < 0:
+            made[row, right:] = grid[row, right:]
+    return made
+
+
+@register(UNARY)
+def continue_rows(grid: Grid) -> Grid:
+    """Every row goes on to the right as it began, with the shortest period."""
+    return _continued(grid)
+
+
+@register(UNARY)
+def continue_columns(grid: Grid) -> Grid:
+    """Every column goes on downwards as it began, with the shortest period."""
+    return _continued(grid.T).T
+
+
+@register(UNARY)
+def continue_columns_up(grid: Grid) -> Grid:
+    """Every column goes on upwards as it began at the bottom, with the shortest period."""
+    return _continued(grid[::-1].T).T[::-1]
+
+
+def _filled_lines(grid: Grid) -> Grid:
+    made = grid.copy()
+    for line in made:
+        known = np.flatnonzero(line)
+        for period in range(1, len(line) // 2 + 1) if 1 < len(known) < len(line) else ():
+            tile = np.zeros(period, np.uint8)
+            tile[known % period] = line[known]
+            if tile.all() and (tile[known % period] == line[known]).all():
+                line[:] = tile[np.arange(len(line)) % period]
+                break
+    return made
+
+
+@register(UNARY)
+def fill_rows_periodically(grid: Grid) -> Grid:
+    """Background in each row filled by repeating the shortest tile without background."""
+    return _filled_lines(grid)
+
+
+@register(UNARY)
+def fill_columns_periodically(grid: Grid) -> Grid:
+    """Background in each column filled by repeating the shortest tile without background."""
+    return _filled_lines(grid.T).T

@@ -1,0 +1,58 @@
+"""The typed primitives by name: grid → grid, grid and colour → grid, grid → parts, parts → grid.
+
+Knows nothing of tasks. Law: a primitive is a pure function; it returns None where it has nothing to say, and what it
+returns is checked here, once for all: 1 to 30 rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from solver.types import MAX_SIDE, Grid
+
+F = TypeVar("F")
+
+Parts: TypeAlias = tuple[Grid, ...]
+"""Pieces of a grid, in reading order; at least one."""
+Unary: TypeAlias = Callable[[Grid], Grid | None]
+Coloured: TypeAlias = Callable[[Grid, int], Grid | None]
+Split: TypeAlias = Callable[[Grid], Parts | None]
+Join: TypeAlias = Callable[[Parts], Grid | None]
+
+
+@dataclass(frozen=True)
+class Primitive(Generic[F]):
+    """A named function and what a use of it adds to a program's cost (description length; 1 is usual)."""
+
+    name: str
+    run: F
+    cost: float
+
+
+UNARY: dict[str, Primitive[Unary]] = {}
+INPUT_COLOURED: dict[str, Primitive[Coloured]] = {}  # the colour is one that is in every input
+OUTPUT_COLOURED: dict[str, Primitive[Coloured]] = {}  # the colour is one that is in every output
+SPLITS: dict[str, Primitive[Split]] = {}
+JOINS: dict[str, Primitive[Join]] = {}
+
+
+def register(table: dict[str, Primitive[F]], cost: float = 1.0) -> Callable[[F], F]:
+    """Put the decorated function into the table under its own name."""
+
+    def add(function: F) -> F:
+        name = str(getattr(function, "__name__", ""))
+        table[name] = Primitive(name, function, cost)
+        return function
+
+    return add
+
+
+def checked(grid: Grid | None) -> Grid | None:
+    """The grid as contiguous uint8, or None where it is none: a side is 0 or too long."""
+    if grid is None or grid.ndim != 2 or not (1 <= grid.shape[0] <= MAX_SIDE and 1 <= grid.shape[1] <= MAX_SIDE):
+        return None
+    return np.ascontiguousarray(grid, np.uint8)

@@ -1,0 +1,139 @@
+"""Last steps whose parameters are read off the demonstrations: a colour map, a constant scale or crop, stacked pieces.
+
+Knows nothing of how states were found. Law: what is returned reproduces every demonstration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.programs.primitives.registry import checked
+from solver.programs.search import aligned, flat
+from solver.programs.values import Proposal, State
+from solver.types import COLOURS, Grid, same
+
+PIECES = 4  # pieces stacked at most
+
+
+def colour_map(cells: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """For each colour what it becomes, [10]; colours never seen stay; None where one colour becomes two."""
+    seen = np.bincount(cells.astype(np.int64) * COLOURS + wanted, minlength=COLOURS * COLOURS)
+    table = seen.reshape(COLOURS, COLOURS) > 0
+    if (table.sum(1) > 1).any():
+        return None
+    return np.where(table.any(1), table.argmax(1), np.arange(COLOURS)).astype(np.uint8)
+
+
+def exact(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
+    """The state as it is, if that reproduces the demonstrations; nothing is learned."""
+    shown = len(outputs)
+    if all(same(g, o) for g, o in zip(state.grids, outputs, strict=False)):
+        yield Proposal(state.grids[shown:], state.text, state.cost, primitives=state.primitives)
+
+
+def recoloured(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
+    """The state under one colour map that changes something, if that reproduces the demonstrations."""
+    shown = len(outputs)
+    cells, wanted = flat(state.grids[:shown]), flat(outputs)
+    lookup = colour_map(cells, wanted)
+    if lookup is None:
+        return
+    changed = [c for c in range(COLOURS) if lookup[c] != c]
+    known = set(np.unique(cells).tolist())
+    unseen = sum(len(set(np.unique(g).tolist()) - known) for g in state.grids[shown:])
+    grids = tuple(lookup[g] for g in state.grids[shown:])
+    one = len(set(lookup[list(known)].tolist())) == 1 and len(known) > 1
+    if not changed or one:  # everything in one colour: no program at all
+        return
+    text = "colours(" + ", ".join(f"{c}→{lookup[c]}" for c in changed) + ")"
+    cost = state.cost + 0.8 + 0.3 * len(changed) + 1.0 * unseen
+    whole = text if state.parent is None else f"{state.text} | {text}"
+    yield Proposal(grids, whole, cost, primitives=state.primitives)
+
+
+def _ratio(state: State, outputs: Sequence[Grid]) -> tuple[int, int] | None:
+    found = set()
+    for grid, output in zip(state.grids, outputs, strict=False):
+        down, right = output.shape[0] / grid.shape[0], output.shape[1] / grid.shape[1]
+        if down != int(down) or right != int(right):
+            return None
+        found.add((int(down), int(right)))
+    only = found.pop() if len(found) == 1 else (1, 1)
+    return None if only == (1, 1) else only
+
+
+def resized(state: State, outputs: Sequence[Grid]) -> Iterator[State]:
+    """The state scaled, repeated, or cut to what the outputs' shapes ask for: further states of the same shape."""
+    ratio = _ratio(state, outputs)
+    if ratio is not None:
+        scaled = [checked(np.kron(g, np.ones(ratio, np.uint8))) for g in state.grids]
+        tiled = [checked(np.tile(g, ratio)) for g in state.grids]
+        for name, made in (("scale", scaled), ("repeat", tiled)):
+            grids = tuple(g for g in made if g is not None)
+            if len(grids) == len(state.grids):
+                yield State(grids, state.cost + 1.0, state, f"{name}{ratio}", state.steps + 1)
+    shapes = {o.shape for o in outputs}
+    if len(shapes) == 1:
+        rows, columns = shapes.pop()
+        larger = all(g.shape[0] >= rows and g.shape[1] >= columns and g.shape != (rows, columns) for g in state.grids)
+        if larger:
+            cut = tuple(np.ascontiguousarray(g[:rows, :columns]) for g in state.grids)
+            yield State(cut, state.cost + 1.4, state, f"top_left({rows}×{columns})", state.steps + 1)
+        smaller = all(g.shape[0] <= rows and g.shape[1] <= columns and g.shape != (rows, columns) for g in state.grids)
+        if smaller:
+            wide = tuple(np.pad(g, ((0, rows - g.shape[0]), (0, columns - g.shape[1]))) for g in state.grids)
+            yield State(wide, state.cost + 1.4, state, f"pad({rows}×{columns})", state.steps + 1)
+
+
+def stacked(states: Sequence[State], outputs: Sequence[Grid]) -> list[Proposal]:
+    """Pieces on top of each other: each is right wherever it is not background and nothing is on top of it.
+
+    Greedy: first whatever completes the picture, else the piece that adds most.
+    """
+    shown = len(outputs)
+    tests = [g.shape for g in states[0].grids[shown:]] if states else []
+    fit = [s for s in states if aligned(s, outputs) and [g.shape for g in s.grids[shown:]] == tests]
+    if len(fit) < 2:
+        return []
+    wanted = flat(outputs)
+    cells = np.stack([flat(s.grids[:shown]) for s in fit])
+    costs = np.array([s.cost for s in fit])
+    right, some = cells == wanted, cells != 0
+    tops = (right | ~some).all(1) & (some & right).any(1)
+    first = np.flatnonzero(tops)
+    gain = (some & right)[first].sum(1) - 2.0 * costs[first]
+    found = []
+    for top in first[np.argsort(-gain, kind="stable")][:60]:
+        found += _stack([int(top)], right, some, costs)
+    return [_pile(chosen, fit, shown) for chosen in found]
+
+
+def _stack(
+    chosen: list[int], right: NDArray[np.bool_], some: NDArray[np.bool_], costs: NDArray[np.float64]
+) -> list[list[int]]:
+    covered = some[chosen[0]].copy()
+    while len(chosen) < PIECES:
+        complete = np.flatnonzero((right | covered).all(1))
+        if len(complete):
+            order = complete[np.argsort(costs[complete], kind="stable")][:3]
+            return [[*chosen, int(c)] for c in order if int(c) not in chosen]
+        valid = (right | ~some | covered).all(1)
+        gain = np.where(valid, (some & ~covered).sum(1) - 2.0 * costs, -np.inf)
+        best = int(gain.argmax())
+        if not (some[best] & ~covered).any() or not valid[best]:
+            break
+        chosen, covered = [*chosen, best], covered | some[best]
+    return []
+
+
+def _pile(chosen: Sequence[int], fit: Sequence[State], shown: int) -> Proposal:
+    grids = list(fit[chosen[-1]].grids[shown:])
+    for piece in chosen[-2::-1]:
+        grids = [np.where(t != 0, t, g) for t, g in zip(fit[piece].grids[shown:], grids, strict=True)]
+    pieces = [fit[c] for c in chosen]
+    text = " over ".join(f"[{p.text}]" for p in pieces)
+    used = frozenset[str]().union(*(p.primitives for p in pieces))
+    return Proposal(tuple(grids), text, sum(p.cost for p in pieces) + 1.0 * len(pieces), primitives=used)

@@ -1,0 +1,212 @@
+"""Enumerates programs by cost, each distinct outcome once.
+
+Knows nothing of rules or rankings. Laws: of programs with the same outcome on all inputs only the first is kept, and
+a state's extensions are tried cheapest first; no more primitives are used than the node budget has, and under it the
+same task gives the same states in the same order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.interfaces import Stop
+from solver.programs.primitives import colouring, copies, geometry, joins, lines, patterns, pieces, shapes  # noqa: F401  they register
+from solver.programs.primitives.registry import (
+    INPUT_COLOURED,
+    JOINS,
+    OUTPUT_COLOURED,
+    SPLITS,
+    UNARY,
+    F,
+    Join,
+    Parts,
+    Primitive,
+    Split,
+    Unary,
+    checked,
+)
+from solver.programs.values import Mark, State, mark
+from solver.types import COLOURS, Grid, Task
+
+LOOK = 64  # nodes between two looks at the clock
+
+
+@dataclass(frozen=True, eq=False)
+class Operators:
+    """What may be done in one task: primitives with their colours bound."""
+
+    unary: tuple[Primitive[Unary], ...]
+    splits: tuple[Primitive[Split], ...]
+    joins: tuple[Primitive[Join], ...]
+
+
+def _bound(primitive: Primitive[Callable[[Grid, int], Grid | None]], colour: int) -> Primitive[Unary]:
+    run = primitive.run
+    return Primitive(f"{primitive.name}({colour})", lambda grid: run(grid, colour), primitive.cost + 0.2)
+
+
+def common(grids: Sequence[Grid]) -> list[int]:
+    """Colours but 0 that are in every grid."""
+    return [c for c in range(1, COLOURS) if all((g == c).any() for g in grids)]
+
+
+def operators(task: Task) -> Operators:
+    """All primitives, with colours of every input, or of every output, where they take one."""
+    inputs = [p.input for p in task.demonstrations] + list(task.tests)
+    outputs = common([p.output for p in task.demonstrations])
+    unary = list(UNARY.values())
+    unary += [_bound(p, c) for p in INPUT_COLOURED.values() for c in common(inputs)]
+    unary += [_bound(p, c) for p in OUTPUT_COLOURED.values() for c in outputs]
+    return Operators(_ordered(unary), _ordered(SPLITS.values()), _ordered(JOINS.values()))
+
+
+def _ordered(primitives: Iterable[Primitive[F]]) -> tuple[Primitive[F], ...]:
+    """The cheapest first; those of one cost by name, whatever the order they were registered in."""
+    return tuple(sorted(primitives, key=lambda p: (p.cost, p.name)))
+
+
+def outcome(run: Callable[[Grid], Grid | None], grids: Sequence[Grid]) -> tuple[Grid, ...] | None:
+    """The primitive on every grid; None where it has nothing to say on one of them."""
+    made = []
+    for grid in grids:
+        found = checked(run(grid))
+        if found is None:
+            return None
+        made.append(found)
+    return tuple(made)
+
+
+class Enumeration:
+    """All states found so far, and the queue of those not extended yet."""
+
+    def __init__(self, task: Task, stop: Stop, nodes: int) -> None:
+        self._stop, self._nodes = stop, nodes
+        self._operators = operators(task)
+        self._outputs = tuple(p.output for p in task.demonstrations)
+        self._shapes = tuple(o.shape for o in self._outputs)
+        self._seen: set[Mark] = set()
+        self._seen_parts: set[Mark] = set()
+        self._queue: list[tuple[float, int]] = []
+        self.states: list[State] = []
+        self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
+        self.spent = 0
+        self._yielded = 0
+        self._waiting: list[State] = []
+        self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
+
+    def run(self, nodes: int) -> Iterator[State]:
+        """Every state not yielded yet, until so many more nodes (uses of a primitive) are spent or none is to extend.
+
+        A state that was begun is extended to its end, also beyond `nodes`, but not beyond the whole budget. What it is
+        extended to comes at once, so that a search its seconds cut short has looked at all it reached.
+        """
+        until = min(self.spent + nodes, self._nodes)
+        while self._yielded < len(self.states) or (self._queue and self.spent < until):
+            if self._yielded < len(self.states):
+                self._yielded += 1
+                yield self.states[self._yielded - 1]
+                self._take_offered()
+                continue
+            _, number = heapq.heappop(self._queue)
+            for _ in self._extend(self.states[number]):
+                while self._yielded < len(self.states):
+                    self._yielded += 1
+                    yield self.states[self._yielded - 1]
+            self._take_offered()
+            if self._stop.remaining() <= 0:
+                break
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to extend, or no node left to do it with."""
+        return not self._queue or self.spent >= self._nodes
+
+    def offer(self, state: State) -> None:
+        """A state made elsewhere, to be yielded and extended like others, after all of the one being extended."""
+        self._waiting.append(state)
+
+    def _take_offered(self) -> None:
+        for offered in self._waiting:
+            self._add(offered)
+        self._waiting.clear()
+
+    def _extend(self, state: State) -> Iterator[None]:
+        """Everything one step from the state; a stop after each use that may have added something."""
+        for primitive in self._operators.unary:
+            if self._over():
+                return
+            found = outcome(primitive.run, state.grids)
+            if found is not None:
+                self._add(State(found, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
+                yield
+        for split in self._operators.splits:
+            if self._over():
+                return
+            self._take_apart(state, split)
+            yield
+
+    def _over(self) -> bool:
+        """Whether the next use of a primitive is one too many; else it is counted."""
+        if self.spent >= self._nodes:
+            return True
+        self.spent += 1
+        return self.spent % LOOK == 0 and self._stop.remaining() <= 0
+
+    def _take_apart(self, state: State, split: Primitive[Split]) -> None:
+        parts = []
+        for grid in state.grids:
+            found = split.run(grid)
+            if found is None:
+                return
+            parts.append(found)
+        known = b"/".join(mark(p) for p in parts)
+        if known in self._seen_parts:
+            return
+        self._seen_parts.add(known)
+        self.parted.append((state, split.name, tuple(parts)))
+        for join in self._operators.joins:
+            if self._over():
+                return
+            made = [checked(join.run(p)) for p in parts[:1]]
+            if made[0] is None:
+                continue
+            for p in parts[1:]:
+                one = checked(join.run(p))
+                if one is None:
+                    break
+                made.append(one)
+            else:
+                grids = tuple(m for m in made if m is not None)
+                cost = state.cost + split.cost + join.cost
+                self._add(State(grids, cost, state, f"{split.name}.{join.name}", state.steps + 1))
+
+    def _add(self, state: State) -> None:
+        known = mark(state.grids)
+        if known in self._seen:
+            return
+        self._seen.add(known)
+        self.states.append(state)
+        heapq.heappush(self._queue, (state.cost - self._promise(state), len(self.states) - 1))
+
+    def _promise(self, state: State) -> float:
+        """How much a state looks like the outputs already: shapes, then cells."""
+        shaped = sum(g.shape == s for g, s in zip(state.grids, self._shapes, strict=False))
+        if shaped < len(self._shapes):
+            return 0.0
+        alike = [float((g == o).mean()) for g, o in zip(state.grids, self._outputs, strict=False)]
+        return 0.4 + 0.6 * min(alike)
+
+
+def aligned(state: State, outputs: Sequence[Grid]) -> bool:
+    """Whether the state has the outputs' shapes in all demonstrations."""
+    return all(g.shape == o.shape for g, o in zip(state.grids, outputs, strict=False))
+
+
+def flat(grids: Sequence[Grid]) -> NDArray[np.uint8]:
+    """All cells of all grids, one after another."""
+    return np.concatenate([g.ravel() for g in grids])

@@ -1,0 +1,52 @@
+"""A run before it begins: what to answer, with what, where to; and the hashes that tell one run from another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from solver.config.settings import Config
+from solver.data.tasks import TaskSet
+from solver.hardware.devices import Device
+from solver.model.checkpoint import Checkpoint
+from solver.runtime.record import Recorded
+from solver.types import Grid
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, checked: what to answer, with which weights and settings, and where to write.
+
+    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
+    names them: the split, or the file. `devices`: one worker each. `resumed`: the record of the run to continue.
+    """
+
+    task_set: TaskSet
+    checkpoint: Checkpoint
+    config: Config
+    output: Path
+    solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
+    devices: tuple[Device, ...]
+    scored_by: Mapping[str, str | None]
+    resumed: Recorded | None = None
+
+
+@cache
+def program(folder: Path = HERE) -> str:
+    """A short hash of the solver's own code, which a fingerprint says nothing of."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def fingerprint(plan: Plan) -> str:
+    """A short hash of everything the answers depend on, time and the program aside."""
+    ids = " ".join(plan.task_set.tests)
+    whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]

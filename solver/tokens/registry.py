@@ -1,0 +1,103 @@
+"""Which token format a checkpoint speaks: recognised by its files, or named; and the format itself.
+
+Knows nothing of torch. Law: a format never writes an id the checkpoint's model does not have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from solver.interfaces import Format
+from solver.tokens import huggingface
+from solver.tokens.grid import GRID
+from solver.tokens.rows import NVARC
+from solver.types import BadInput
+
+NAMES = (GRID.name, NVARC.name, huggingface.ARCHITECTS, huggingface.TEXT)
+OWN_MODEL = "grid_qwen3"  # the model type of weights in the grid format
+NVARC_TOKENS = 16
+FEW = 256  # a vocabulary below this was cut to what grids need: a byte-level one has more tokens by its bytes alone
+
+
+def recognise(directory: Path) -> str:
+    """The name of the format, from config.json and tokenizer.json. Raises `BadInput` where they do not tell."""
+    config = settings(directory)
+    if is_own(directory):
+        return GRID.name
+    if config.get("vocab_size") == NVARC_TOKENS and str(config.get("model_type")).startswith("qwen"):
+        return NVARC.name
+    if not (directory / huggingface.FILE).is_file():
+        raise BadInput(
+            f"{directory}: no {huggingface.FILE}, and config.json (model_type {config.get('model_type')!r}, vocab_size "
+            f"{config.get('vocab_size')!r}) is of no format that does without: put it there, or give --format"
+        )
+    words = huggingface.read(directory)
+    small = words.size < FEW and all(words.find(*spellings) is not None for spellings in huggingface.SPELLINGS.values())
+    return huggingface.ARCHITECTS if small else huggingface.TEXT
+
+
+def is_own(directory: Path) -> bool:
+    """Whether the weights are of the model this project makes, which reads the grid format alone."""
+    return settings(directory).get("model_type") == OWN_MODEL
+
+
+@cache
+def load(name: str, directory: Path) -> Format:
+    """The format of this name for the checkpoint in a directory.
+
+    Raises `BadInput` for an unknown name, for tokens its tokenizer lacks and for ids its model lacks.
+    """
+    made = _made(name, directory)
+    known = settings(directory).get("vocab_size") if name != GRID.name else None
+    if known is not None and made.vocabulary > known:
+        raise BadInput(
+            f"{directory}: the {name} format writes ids up to {made.vocabulary - 1}, but config.json has vocab_size "
+            f"{known}: expected a tokenizer and a format that belong to these weights"
+        )
+    return made
+
+
+def _made(name: str, directory: Path) -> Format:
+    if name == GRID.name:
+        return GRID
+    if name == NVARC.name:
+        return _nvarc(directory)
+    if name == huggingface.ARCHITECTS:
+        return huggingface.architects(huggingface.read(directory))
+    if name == huggingface.TEXT:
+        return huggingface.text(huggingface.read(directory))
+    raise BadInput(f"format is {name!r}: expected one of {', '.join(NAMES)}")
+
+
+def _nvarc(directory: Path) -> Format:
+    """NVARC's format, which needs no tokenizer; one that lies there must number the cells alike."""
+    if (directory / huggingface.FILE).is_file():
+        words = huggingface.read(directory)
+        found = tuple(words.find(*huggingface.SPELLINGS[sign]) for sign in [*huggingface.DIGITS, "newline"])
+        if found != (*NVARC.cells, NVARC.newline):
+            raise BadInput(
+                f"{directory / huggingface.FILE}: digits and newline are {found}: expected 0 to 10 in the nvarc-16 "
+                "format; give another --format"
+            )
+    return NVARC
+
+
+def positions(directory: Path) -> int | None:
+    """Tokens of the longest sequence the model was made for; None where config.json does not say."""
+    found = settings(directory).get("max_position_embeddings")
+    return found if isinstance(found, int) else None
+
+
+def settings(directory: Path) -> Mapping[str, Any]:
+    """What config.json says of the language model; a model that also sees images says it in a part of it."""
+    try:
+        found = json.loads((directory / "config.json").read_text())
+        language: Mapping[str, Any] = found.get("text_config", found)
+        language.get("vocab_size")
+    except (OSError, ValueError, AttributeError):
+        raise BadInput(f"{directory / 'config.json'}: expected a model's configuration, one JSON object") from None
+    return language

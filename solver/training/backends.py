@@ -1,0 +1,158 @@
+"""Which library puts the base model under a LoRA on this machine, with which environment, formats and arguments.
+
+Knows nothing of torch: everything here is decided before any library is imported, because Unsloth has to be imported
+before transformers and peft, and raises without a GPU. Law: the choice depends on what the machine can do, and on
+nothing that was tried and failed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solver.config.settings import TrainRecipe, require
+from solver.tokens import registry
+
+UNSLOTH, PEFT = "unsloth", "peft"
+UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
+PLAIN_HEADS = UNSLOTH_SERVES  # architectures whose logits are the head times the last hidden state, and nothing more
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # one of them Unsloth must find to load
+QUIET = {  # Unsloth asks the network for statistics, and for what it doesn't find, unless told not to
+    "UNSLOTH_DISABLE_STATISTICS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+HIDDEN = {  # its models give the last hidden states in the logits' place: the loss is computed here, piece by piece
+    "UNSLOTH_RETURN_HIDDEN_STATES": "1",
+    "UNSLOTH_RETURN_LOGITS": "1",  # where a version of it knows no such switch: no loss of its own, either
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the base model is held for training. `library` and `why`: see `choose`. `dtype`: of weights and arithmetic.
+    `bits`: of a projection's weight. `checkpointing`: activations are computed again on the way back. `pieces`: the
+    loss is computed from the last hidden states, some tokens at a time. `context`: tokens of the longest example."""
+
+    library: str
+    why: str
+    dtype: str
+    bits: int
+    checkpointing: bool
+    pieces: bool
+    context: int
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the loss is scaled so that small gradients don't vanish: float16 has five bits for the exponent."""
+        return self.dtype == "float16"
+
+    @property
+    def note(self) -> str:
+        """The choice and its reason, for the run's log."""
+        return f"adapters are trained with {self.library}: {self.why}"
+
+
+def choose(architecture: str, cuda: bool, installed: bool, tokenizer: bool = True) -> tuple[str, str]:
+    """(`unsloth` or `peft`, why), decided by what the machine can do and nothing else.
+
+    `installed`: whether the unsloth package is. `tokenizer`: whether one lies beside the weights.
+    """
+    if not cuda:
+        return PEFT, "there is no CUDA GPU"
+    if not installed:
+        return PEFT, "unsloth is not installed"
+    if architecture not in UNSLOTH_SERVES:
+        return PEFT, f"unsloth does not serve {architecture}"
+    if not tokenizer:
+        return PEFT, "unsloth loads no model without a tokenizer, and none lies beside the weights"
+    return UNSLOTH, f"a GPU that serves {architecture}"
+
+
+def require_targets(weights: Path, recipe: TrainRecipe) -> None:
+    """Raise `BadInput` where the LoRA is to be put on the embedding or head of the shipped weights."""
+    expected = (
+        f"the seven projections alone, as embedding and head of {weights.name} are put together from parts, on which "
+        "there is no LoRA; or train.head (the variant head of solver.analysis.ablate) for a head of each task's own"
+    )
+    require("LoRA targets", recipe.targets, not (recipe.beyond and registry.is_own(weights)), expected)
+
+
+def setup(
+    weights: Path, recipe: TrainRecipe, context: int, cuda: bool, dtype: str = "bfloat16", checkpointing: bool = False
+) -> Setup:
+    """The setup for a directory of weights; `cuda`: whether there is a GPU; `dtype` and `checkpointing`: its plan's.
+
+    Raises `BadInput` where these weights have nothing to put the LoRA on.
+    """
+    require_targets(weights, recipe)
+    config = json.loads((weights / "config.json").read_text())
+    architecture = config["model_type"]
+    installed = importlib.util.find_spec("unsloth") is not None
+    library, why = choose(architecture, cuda, installed, any((weights / name).is_file() for name in TOKENIZERS))
+    if recipe.head:
+        library, why = PEFT, "a head alone is trained, no LoRA"
+    elif recipe.beyond:
+        library, why = PEFT, f"unsloth trains {' and '.join(recipe.beyond)} whole, which the engine refuses to serve"
+    stored = config.get("quantization_config") or {}
+    return Setup(
+        library=library,
+        why=why,
+        dtype=dtype if cuda else "bfloat16",
+        bits=4 if stored.get("load_in_4bit") else recipe.bits,
+        checkpointing=cuda and checkpointing,
+        pieces=cuda and architecture in PLAIN_HEADS,
+        context=context,
+    )
+
+
+def environment(scratch: Path) -> Mapping[str, str]:
+    """What Unsloth must find in the environment when it is imported; its compiled files are this process's own."""
+    return {**QUIET, **HIDDEN, "UNSLOTH_COMPILE_LOCATION": str(scratch / "unsloth_compiled")}
+
+
+def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:
+    """The LoRA as both libraries spell it."""
+    return {
+        "r": recipe.rank,
+        "lora_alpha": recipe.alpha,
+        "target_modules": list(recipe.targets),
+        "use_rslora": recipe.rslora,
+        "lora_dropout": 0.0,
+        "bias": "none",
+    }
+
+
+def unsloth_model(weights: Path, how: Setup) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.from_pretrained` (unsloth 2026.10.7) but for `dtype`, which is torch's.
+
+    Left alone it would cut examples at 2,048 tokens, load 4-bit weights and map a known name to a download.
+    """
+    return {
+        "model_name": str(weights),
+        "max_seq_length": how.context,
+        "load_in_4bit": how.bits == 4,
+        "use_gradient_checkpointing": UNSLOTH if how.checkpointing else False,
+        "use_exact_model_name": True,
+        "offload_embedding": False,
+        "fast_inference": False,  # the engine is vLLM's own
+        "local_files_only": True,
+    }
+
+
+def unsloth_lora(recipe: TrainRecipe, how: Setup) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.get_peft_model` (unsloth 2026.10.7); `unsloth` checkpointing keeps activations
+    in the machine's memory. Embedding and head are never among the targets (`setup`): they would become whole saved
+    modules, which the engine refuses."""
+    return {**lora_settings(recipe), "use_gradient_checkpointing": UNSLOTH if how.checkpointing else False}
+
+
+def quantization() -> dict[str, Any]:
+    """Arguments of `BitsAndBytesConfig` for QLoRA (arXiv 2305.14314, section 3) but for the compute dtype."""
+    return {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

@@ -1,0 +1,181 @@
+"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), as a `DataRecipe` says.
+
+Knows nothing of models. Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
+than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from solver.config.settings import DataRecipe, TrainRecipe
+from solver.data import transforms, views
+from solver.data.views import DIHEDRALS, IDENTITY
+from solver.interfaces import Format
+from solver.tokens.grid import GRID, pair_length
+from solver.types import Example, Grid, Pair, Task, View, seed_for
+
+KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
+LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
+
+
+def build(
+    task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format = GRID, left_out: int | None = None
+) -> list[Example]:
+    """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on.
+
+    `left_out`: the one demonstration that is asked for last, counted from 0; None: each in turn. A form that leaves
+    none out is then leave-one-out.
+    """
+    data, cap = recipe.data, recipe.examples
+    form = "leave-one-out" if left_out is not None and data.form == "shuffled" else data.form
+    examples = _drawn(task, data, form, cap, seed, room, format, left_out)
+    if not data.leave_two_out:
+        return list(examples)
+    distinct = {e.tokens.tobytes(): e for e in examples}
+    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room, format, left_out):
+        if len(distinct) == cap:
+            break
+        distinct.setdefault(example.tokens.tobytes(), example)
+    return list(distinct.values())
+
+
+def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
+    """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
+    return in_turns(build(task, recipe, seed, room, format) for task in tasks)
+
+
+def in_turns(several: Iterable[Sequence[Example]]) -> list[Example]:
+    """A first example of each, then a second one, and so on."""
+    return [example for one_each in zip_longest(*several) for example in one_each if example is not None]
+
+
+def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
+    """`build` with the default data recipe and a cap.
+
+    Each demonstration in turn is the one left out and asked for last; the others come before it in random order; the
+    whole is seen through a random dihedral and colour permutation. The loss is on every output after the first. A task
+    with a single demonstration is trained on that pair alone, end to end, as is any pair whose context does not fit.
+    """
+    data = DataRecipe()
+    return list(_drawn(task, data, data.form, cap, seed, room, GRID))
+
+
+def plain(task: Task, room: int, format: Format = GRID) -> dict[int, Example]:
+    """Each demonstration asked for last after the others, once, as they are: what tasks are compared by.
+
+    By the demonstration's number; those that don't fit `room` tokens have none.
+    """
+    data = DataRecipe(leave_two_out=False, transformations=())
+    every = range(len(task.demonstrations))
+    return {n: example for n in every for example in _drawn(task, data, data.form, 1, 0, room, format, n)}
+
+
+def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format = GRID) -> str | None:
+    """What this task's examples are made of instead of what the recipe says, and why; None where nothing differs."""
+    count, form = len(task.demonstrations), recipe.data.form
+    if count == 1 and form != "end-to-end":
+        return f"one demonstration leaves no context for {form}: trained end to end on that pair"
+    why = []
+    if count == 2 and recipe.data.leave_two_out:
+        why.append("two demonstrations leave no context for leave-two-out: trained on leave-one-out alone")
+    if alone := _alone(task, room, format) if form != "end-to-end" else 0:
+        why.append(f"{alone} of {count} demonstrations leave no room for another before them: trained on alone")
+    return "; ".join(why) or None
+
+
+def _alone(task: Task, room: int, format: Format) -> int:
+    """Demonstrations that fit the room, but with no other before them; as they are, which turning changes a little."""
+    shown = task.demonstrations
+    found = 0
+    for at, asked in enumerate(shown):
+        shortest = min((*shown[:at], *shown[at + 1 :]), key=pair_length)
+        found += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
+    return found
+
+
+def _drawn(
+    task: Task,
+    data: DataRecipe,
+    form: str,
+    cap: int,
+    seed: int,
+    room: int,
+    format: Format,
+    only: int | None = None,
+) -> Iterator[Example]:
+    """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none.
+
+    `only`: the demonstration left out in all of them.
+    """
+    rng = np.random.default_rng(seed_for(seed, task.id, form.replace("-", " ")))
+    count = len(task.demonstrations)
+    for index in range(cap if form != LEAVE_TWO_OUT or count > 2 else 0):
+        each, place = divmod(index, count if only is None else 1)
+        left_out, turn = place if only is None else only, each % DIHEDRALS
+        if place == 0 and turn == 0:
+            turns = rng.permutation(DIHEDRALS)
+        view = _view(data, int(turns[turn]), rng)
+        shown = [task.demonstrations[i] for i in _order(form, data, count, left_out, rng)]
+        if pairs := _fitting(_seen(shown, view, data, rng), room, format):
+            yield to_example(pairs, data.loss, format)
+
+
+def _view(data: DataRecipe, dihedral: int, rng: np.random.Generator) -> View:
+    """This dihedral under random colours, as far as the recipe has them."""
+    colours = IDENTITY.colours
+    if "colours" in data.transformations:
+        colours = views.draw_colours(rng, bool(rng.random() < KEEP_BLACK))
+    return View(dihedral if "dihedral" in data.transformations else IDENTITY.dihedral, colours)
+
+
+def _order(form: str, data: DataRecipe, count: int, left_out: int, rng: np.random.Generator) -> list[int]:
+    """Which demonstrations an example shows, in order; the last is the one asked for."""
+    order = [int(i) for i in (rng.permutation(count) if "order" in data.transformations else range(count))]
+    if form == "shuffled":
+        return order
+    if form == "end-to-end":
+        return [left_out]
+    others = [i for i in order if i != left_out]
+    if form == LEAVE_TWO_OUT:
+        others.pop(int(rng.integers(len(others))))
+    return [*others, left_out]
+
+
+def _seen(pairs: Sequence[Pair], view: View, data: DataRecipe, rng: np.random.Generator) -> list[Pair]:
+    """The pairs in the view's colours and, on the recipe's sides, moved by its dihedral and by steps drawn for all."""
+    still = View(colours=view.colours)
+    inputs = [views.apply(still if data.sides == "output" else view, p.input) for p in pairs]
+    outputs = [views.apply(still if data.sides == "input" else view, p.output) for p in pairs]
+    kinds = [kind for kind in transforms.VARIANTS if kind in data.transformations]
+    if kinds:
+        moved = {"both": [*inputs, *outputs], "input": inputs, "output": outputs}[data.sides]
+        rows, columns = (max(grid.shape[axis] for grid in moved) for axis in (0, 1))
+        steps = transforms.draw(rng, kinds, "chains" in data.transformations, rows, columns)
+        inputs = inputs if data.sides == "output" else _all(steps, inputs)
+        outputs = outputs if data.sides == "input" else _all(steps, outputs)
+    return [Pair(shown, reply) for shown, reply in zip(inputs, outputs, strict=True)]
+
+
+def _all(steps: Sequence[transforms.Step], grids: Sequence[Grid]) -> list[Grid]:
+    return [transforms.apply(steps, grid) for grid in grids]
+
+
+def _fitting(pairs: Sequence[Pair], room: int, format: Format) -> list[Pair]:
+    """The pairs without the longest of those before the last, until all fit; [] where the last alone does not."""
+    *context, asked = pairs
+    while format.pairs_length([*context, asked]) > room:
+        if not context:
+            return []
+        context.remove(max(context, key=pair_length))
+    return [*context, asked]
+
+
+def to_example(pairs: Sequence[Pair], loss: str = "after-first", format: Format = GRID) -> Example:
+    """Pairs in one sequence; the loss is on the outputs `config.LOSSES` names, and always on an only one."""
+    tokens, owner = format.encode_pairs(pairs)
+    last = len(pairs) - 1
+    return Example(tokens, owner >= {"all": 0, "after-first": min(1, last), "test": last}[loss])

@@ -1,0 +1,265 @@
+"""The nouns every module shares: frozen values, and the error that stops a run.
+
+Knows nothing of files, models, clocks or the command line. Law: every value here is frozen.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SIDE = 30  # cells: the largest grid the corpus allows
+COLOURS = 10  # colours are the integers 0 to 9
+ATTEMPTS = 2  # answers allowed for each test input
+INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -1, 0, 1, 2, 3
+"""Rounds: programs that a code model writes; ones that are searched for, without any model; the base model's quick
+answers; adapters shared by tasks; an adapter a task; further ones count on."""
+
+UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
+
+Grid: TypeAlias = NDArray[np.uint8]
+"""A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
+
+
+class BadInput(ValueError):
+    """Stops a run (exit status 2). One line: what came, what was expected, what to do."""
+
+
+def same(a: Grid, b: Grid) -> bool:
+    """Whether two grids are equal in shape and in every cell."""
+    return a.shape == b.shape and bool((a == b).all())
+
+
+def solves(attempts: Attempts | None, right: Grid) -> bool:
+    """Whether either attempt is the right answer; None, no attempts at all, is not."""
+    return attempts is not None and any(same(attempt, right) for attempt in attempts)
+
+
+def key(grid: Grid) -> tuple[int, int, bytes]:
+    """A hashable stand-in for a grid: (rows, columns, cells row by row). Equal exactly when `same` says so."""
+    return grid.shape[0], grid.shape[1], np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
+
+
+def by_programs(number: int) -> bool:
+    """Whether a round's candidates are what programs answer."""
+    return number <= PROGRAMS
+
+
+def round_name(number: int) -> str:
+    """A round in words people know."""
+    named = {
+        **{INDUCTION: "induction", PROGRAMS: "programs", BASE: "base model"},
+        **{SHARED: "shared adapter", ADAPTER: "adapter"},
+    }
+    return named.get(number, f"further adapter {number - ADAPTER}")
+
+
+def seed_for(seed: int, task_id: str, purpose: str) -> int:
+    """The one source of randomness: a 32-bit seed that depends on (run seed, task id, what it is for) alone."""
+    return zlib.crc32(f"{seed}/{zlib.crc32(task_id.encode())}/{purpose}".encode())
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A demonstration pair: an input grid and its output grid."""
+
+    input: Grid
+    output: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A task as the solver sees it: demonstrations and test inputs; the test outputs are never in reach."""
+
+    id: str
+    demonstrations: tuple[Pair, ...]
+    tests: tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """An invertible augmentation of a task (dihedral × colour permutation × demonstration order).
+
+    `dihedral`: 0–7, see `views.dihedral`. `colours`: colour c becomes colours[c]; a permutation of 0–9.
+    `order`: the demonstrations' order, a permutation of their indices, or () for the order given.
+    """
+
+    dihedral: int = 0
+    colours: tuple[int, ...] = tuple(range(COLOURS))
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One training sequence: `tokens` int32 [length]; `loss` bool [length], True where the token is to be predicted."""
+
+    tokens: NDArray[np.int32]
+    loss: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What is asked of the sampler: one test input of one task under one view, as token ids.
+
+    `tokens` may end with the beginning of a reply, which is then continued. `max_reply`: tokens to be said at most.
+    `alternatives`: so many other tokens are wanted beside each one said. `floor`: nats below which neither a reply nor
+    an alternative is of use; the sampler may leave off there and say so by an unfinished reply.
+    `temperature`: 0 asks for the greedy reply; above it one is drawn, by `seed`.
+    """
+
+    task_id: str
+    test: int
+    view: View
+    tokens: tuple[int, ...]
+    max_reply: int
+    alternatives: int = 0
+    floor: float = -math.inf
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained LoRA or output head: its directory, and the name it is served under (one name, one content)."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself.
+
+    `alternatives`: for each token, where asked for: other tokens with their nats in its place, likeliest first.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finished: bool
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+    @property
+    def logprob(self) -> float:
+        """Log-probability of the whole reply in nats."""
+        return float(sum(self.logprobs))
+
+
+@dataclass(frozen=True)
+class Program:
+    """What computed an answer where no model said it; it reproduces every demonstration.
+
+    `cost`: description length, in steps. `generalises`: the share of demonstrations, 0 to 1, that are right as well
+    where they are left out of the search. `support`: programs found that answer the same.
+    """
+
+    text: str
+    cost: float
+    generalises: float
+    support: int = 1
+
+
+def worth(cost: float, generalises: float) -> float:
+    """What programs are ordered by, the lowest first: description length, more where it does not generalise."""
+    return cost + UNSURE * (1.0 - generalises)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats.
+
+    `scores`: nats of this grid re-read under the task's scoring views, one after another, the same views for every
+    candidate of a test input; fewer where it was beaten before the last view, none where nothing was re-read.
+    `program`: what computed the grid, where no model said it; its view is the identity then, and its nats are 0.
+    """
+
+    grid: Grid
+    view: View
+    logprob: float
+    scores: tuple[float, ...] = ()
+    program: Program | None = None
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training made: the adapter (None if nothing was learned), steps done of steps planned, loss per step."""
+
+    adapter: Adapter | None
+    steps: int
+    planned: int
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one adapter is to be trained on, under which name and seed, and from which adapter, if from one."""
+
+    name: str
+    examples: Sequence[Example]
+    seed: int
+    start_from: Adapter | None = None
+
+
+Attempts: TypeAlias = tuple[Grid, Grid]
+"""attempt_1 and attempt_2 for one test input; always two different grids."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """What one round found for one task.
+
+    `round`: see `record`. `candidates`: one entry a test input. `rejected`: replies that were no grid. `steps` of
+    `planned` training steps were done, with `losses` (nats a token, one a step). `seconds`: wall seconds by stage.
+    `notes`: what was cut short or left out, and why.
+    """
+
+    task_id: str
+    round: int
+    candidates: tuple[tuple[Candidate, ...], ...]
+    rejected: int = 0
+    steps: int = 0
+    planned: int = 0
+    losses: tuple[float, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """The best answers to one task so far.
+
+    `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: views behind the
+    vote's first answer to each test, and how many there were. `from_programs`: attempts that programs alone gave.
+    `doubts`: the share of each test's need that programs leave, 0 to 1; (): they had no say.
+    """
+
+    attempts: tuple[Attempts, ...]
+    from_model: tuple[int, ...]
+    votes: tuple[tuple[int, int], ...]
+    from_programs: tuple[int, ...] = ()
+    doubts: tuple[float, ...] = ()
+
+    @property
+    def need(self) -> float:
+        """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
+        split = [1.0 - first / total if total else 1.0 for first, total in self.votes]
+        return max(need * doubt for need, doubt in zip(split, self.doubts or (1.0,) * len(split), strict=True))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model or a program answered each test input."""
+        programs = self.from_programs or (0,) * len(self.from_model)
+        return all(model + program for model, program in zip(self.from_model, programs, strict=True))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whichever library raised it."""
+    text = str(error).lower()
+    said = any(words in text for words in ("out of memory", "can't allocate memory", "cannot allocate memory"))
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or said

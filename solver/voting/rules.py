@@ -1,0 +1,292 @@
+"""Candidates of one test input → a ranking of distinct answers → two attempts.
+
+Knows nothing of models, files, clocks or the other test inputs, so saved candidates replay through any rule.
+Law: the result does not depend on the order of the candidates; every candidate's answer is in the ranking, so its
+votes add up to the number of candidates; two attempts are always two different grids.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from solver.types import COLOURS, Attempts, Candidate, Grid, View, key, same
+
+TOP_PER_TRANSFORMATION = 3  # answers: what each transformation sends to the global vote (arXiv 2411.07279, E.2)
+IDENTITY = 0  # the dihedral element that leaves a grid as it is
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """One distinct answer. `votes`: candidates that gave exactly this grid. `score`: the rule's own measure."""
+
+    grid: Grid
+    votes: int
+    score: float
+
+
+Rule: TypeAlias = Callable[[Sequence[Candidate]], list[Ranked]]
+"""Candidates of one test input → distinct answers, best first."""
+
+_Key: TypeAlias = tuple[int, int, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """One distinct grid with the log-probabilities (nats, ascending) of the candidates behind it."""
+
+    grid: Grid
+    logprobs: tuple[float, ...] = ()
+    identity: bool = False  # whether the identity view is among them
+    scores: tuple[tuple[float, ...], ...] = ()  # nats of the grid re-read under each round's scoring views
+
+    @property
+    def key(self) -> _Key:
+        return key(self.grid)
+
+    @property
+    def votes(self) -> int:
+        return len(self.logprobs)
+
+    @property
+    def best(self) -> float:
+        return self.logprobs[-1]
+
+    @property
+    def mean(self) -> float:
+        """Mean nats; fsum, because its result does not depend on the order. -inf where nobody gave this answer."""
+        return math.fsum(self.logprobs) / self.votes if self.logprobs else -math.inf
+
+    @property
+    def read(self) -> int:
+        """Scoring views it was read under in the round that read it most."""
+        return max(map(len, self.scores), default=0)
+
+    @property
+    def reread(self) -> float:
+        """Mean nats under those, and under all of other rounds that read it as often; -inf where under none."""
+        full = sorted(nats for scores in self.scores if len(scores) == self.read for nats in scores)
+        return math.fsum(full) / len(full) if full else -math.inf
+
+    @property
+    def pooled(self) -> float:
+        """Log of the summed probabilities, in nats."""
+        if self.best == -math.inf:
+            return -math.inf
+        return self.best + math.log(math.fsum(math.exp(logprob - self.best) for logprob in self.logprobs))
+
+
+def is_identity(view: View) -> bool:
+    """Whether a view shows the task exactly as it was given."""
+    unmoved = view.dihedral == IDENTITY and view.order == tuple(range(len(view.order)))
+    return unmoved and view.colours == tuple(range(COLOURS))
+
+
+def none(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """No voting: the identity view's answer first, the others by log-probability. Score: the best one's nats."""
+    answers = sorted(_tally(candidates), key=lambda a: (-a.best, a.key))
+    first = _identity_answer(candidates)
+    answers.sort(key=lambda a: a.key != first)
+    return [Ranked(a.grid, a.votes, a.best) for a in answers]
+
+
+def flat(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """The most views win, ties by mean log-probability. Score: views (arXiv 2411.07279, 'flattened voting')."""
+    answers = sorted(_tally(candidates), key=lambda a: (-a.votes, -a.mean, a.key))
+    return [Ranked(a.grid, a.votes, float(a.votes)) for a in answers]
+
+
+def hierarchical(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """Vote within each transformation, then between them. Score: transformations that chose the answer.
+
+    A transformation is a dihedral element; it chooses 3 answers (`_choices`), each worth one vote in the global
+    count. Ties: first what the identity transformation chose, in its order; then views, then mean nats.
+    An answer made up by a majority over rows or columns has 0 votes (arXiv 2411.07279, section 4.2 and appendix E.2).
+    """
+    groups: defaultdict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[candidate.view.dihedral].append(candidate)
+    everyone = [candidate.grid for candidate in candidates]
+    choices = {dihedral: _choices(group, everyone) for dihedral, group in groups.items()}
+    support = Counter(key(grid) for chosen in choices.values() for grid in chosen)
+    place = {key(grid): at for at, grid in enumerate(choices.get(IDENTITY, []))}
+
+    def order(answer: _Answer) -> tuple[int, int, int, float, _Key]:
+        at = place.get(answer.key, TOP_PER_TRANSFORMATION)
+        return -support[answer.key], at, -answer.votes, -answer.mean, answer.key
+
+    answers = {key(grid): _Answer(grid) for chosen in choices.values() for grid in chosen}
+    answers |= {answer.key: answer for answer in _tally(candidates)}
+    return [Ranked(a.grid, a.votes, float(support[a.key])) for a in sorted(answers.values(), key=order)]
+
+
+def logprob(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """The largest pooled probability wins. Score: log-sum-exp over the answer's candidates, in nats."""
+    answers = sorted(_tally(candidates), key=lambda a: (-a.pooled, -a.votes, a.key))
+    return [Ranked(a.grid, a.votes, a.pooled) for a in answers]
+
+
+def product_of_experts(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """The likeliest under all scoring views together wins. Score: mean nats under them (arXiv 2505.07859)."""
+    return _by_rereading(candidates, VOTE_WORTH["product_of_experts"])
+
+
+def count_minus_nll(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """Each view that found the answer is worth a nat more. Score: views + mean nats (NVARC's selection, 2025)."""
+    return _by_rereading(candidates, VOTE_WORTH["count_minus_nll"])
+
+
+def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]:
+    """By `worth` × votes + mean nats under the scoring views.
+
+    Only answers re-read under equally many views compare: those with more come first, because `rescore` gives up
+    only what is beaten already. An answer that was alone in its round was not re-read: it comes before all others if
+    none of them has more votes, else after them. Ties: by votes, then by mean nats.
+    """
+    answers = _tally(candidates)
+    most = max((a.votes for a in answers if a.read), default=0)
+
+    def order(answer: _Answer) -> tuple[bool, int, float, int, float, _Key]:
+        alone = not answer.read and answer.votes >= most
+        return not alone, -answer.read, -value(answer), -answer.votes, -answer.mean, answer.key
+
+    def value(answer: _Answer) -> float:
+        return worth * answer.votes + answer.reread
+
+    return [Ranked(a.grid, a.votes, value(a)) for a in sorted(answers, key=order)]
+
+
+VOTE_WORTH: Mapping[str, float] = {"product_of_experts": 0.0, "count_minus_nll": 1.0}
+"""The rules that want candidates re-read (`score`), and the nats a vote is worth to them."""
+
+RULES: Mapping[str, Rule] = {
+    "none": none,
+    "flat": flat,
+    "hierarchical": hierarchical,
+    "logprob": logprob,
+    "product_of_experts": product_of_experts,
+    "count_minus_nll": count_minus_nll,
+}
+"""Every voting rule by the name it has in a config."""
+
+
+PLAIN = tuple(rule for rule in RULES if rule not in VOTE_WORTH)  # rules that want nothing re-read
+DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
+
+
+def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:
+    """Distinct answers of one test input, best first; [] for no candidates.
+
+    Candidates' grids are in the task's own frame. ValueError: an unknown rule, or a log-probability that is no
+    number or +inf.
+    """
+    if rule not in RULES:
+        raise ValueError(f"unknown voting rule {rule!r}: expected one of {', '.join(RULES)}")
+    for candidate in candidates:
+        for nats in (candidate.logprob, *candidate.scores):
+            if math.isnan(nats) or nats == math.inf:
+                raise ValueError(f"log-probability {nats} of a candidate: expected nats, finite or -inf")
+    return RULES[rule](candidates)
+
+
+def two_attempts(ranked: Sequence[Ranked], fallback: Attempts) -> Attempts:
+    """The first two answers, filled from the placeholders `fallback` where there are fewer than two.
+
+    Always two different grids. ValueError: the placeholders are equal.
+    """
+    if same(*fallback):
+        raise ValueError("the two placeholder answers are the same grid: expected two different ones")
+    chosen = [answer.grid for answer in ranked[:2]]
+    for grid in fallback:
+        if len(chosen) < 2 and not _among(grid, chosen):
+            chosen.append(grid)
+    return chosen[0], chosen[1]
+
+
+def agreement(ranked: Sequence[Ranked], found: Iterable[tuple[int, Candidate]]) -> tuple[int, int]:
+    """(Views that gave the first answer, views that gave any); (0, 0) where there is no answer.
+
+    `found`: the candidates, each with its round. A view counts once in each round, however many answers it gave.
+    """
+    first, views = key(ranked[0].grid) if ranked else None, dict[tuple[int, View], bool]()
+    for number, candidate in found:
+        view = (number, candidate.view)
+        views[view] = views.get(view, False) or key(candidate.grid) == first
+    return sum(views.values()), len(views)
+
+
+def _tally(candidates: Iterable[Candidate]) -> list[_Answer]:
+    """The distinct grids, in no promised order, with what stands behind each."""
+    behind: defaultdict[_Key, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        behind[key(candidate.grid)].append(candidate)
+    return [
+        _Answer(
+            them[0].grid,
+            tuple(sorted(c.logprob for c in them)),
+            any(is_identity(c.view) for c in them),
+            tuple(sorted({c.scores for c in them if c.scores})),
+        )
+        for them in behind.values()
+    ]
+
+
+def _identity_answer(candidates: Iterable[Candidate]) -> _Key | None:
+    """The identity view's answer (its likeliest one, should it have been sampled more than once)."""
+    answers = [(-c.logprob, key(c.grid)) for c in candidates if is_identity(c.view)]
+    return min(answers)[1] if answers else None
+
+
+def _choices(group: Sequence[Candidate], everyone: Sequence[Grid]) -> list[Grid]:
+    """One transformation's 3 most frequent answers, best first; fewer distinct ones are filled up by majorities.
+
+    Ties go to the identity view, then to the mean log-probability. The majority over rows, then the one over columns,
+    is taken among the candidates of the most frequent shape, and left out where it repeats an answer.
+    """
+    answers = sorted(_tally(group), key=lambda a: (-a.votes, not a.identity, -a.mean, a.key))
+    chosen = [answer.grid for answer in answers[:TOP_PER_TRANSFORMATION]]
+    if len(answers) != TOP_PER_TRANSFORMATION - 1:  # enough of them, or one alone, which any majority repeats
+        return chosen
+    alike = _of_majority_shape([answer.grid for answer in answers for _ in range(answer.votes)])
+    for filler in (row_majority(alike, everyone), column_majority(alike, everyone)):
+        if len(chosen) < TOP_PER_TRANSFORMATION and not _among(filler, chosen):
+            chosen.append(filler)
+    return chosen
+
+
+def _of_majority_shape(grids: Sequence[Grid]) -> list[Grid]:
+    """The grids of the most frequent shape; the earliest shape where several are."""
+    shape = Counter(grid.shape for grid in grids).most_common(1)[0][0]
+    return [grid for grid in grids if grid.shape == shape]
+
+
+def row_majority(grids: Sequence[Grid], everyone: Sequence[Grid]) -> Grid:
+    """Row by row, the most frequent whole row of `grids` (of one shape, at least one of them).
+
+    The paper leaves ties open, and among two distinct grids only ties make anything new. Here they go to the row
+    that more of `everyone` has in that place (grids of other shapes have no say), then to the earliest grid's.
+    """
+    alike = [grid for grid in everyone if grid.shape == grids[0].shape]
+    rows = (
+        _majority([g[at].tobytes() for g in grids], [g[at].tobytes() for g in alike]) for at in range(len(grids[0]))
+    )
+    return np.frombuffer(b"".join(rows), dtype=grids[0].dtype).reshape(grids[0].shape)
+
+
+def column_majority(grids: Sequence[Grid], everyone: Sequence[Grid]) -> Grid:
+    """`row_majority`, column by column."""
+    return row_majority([grid.T for grid in grids], [grid.T for grid in everyone]).T
+
+
+def _majority(rows: Sequence[bytes], everyone: Sequence[bytes]) -> bytes:
+    """The most frequent of `rows`, ties by how frequent it is in `everyone`, then the earliest."""
+    return max(dict.fromkeys(rows), key=lambda row: (rows.count(row), everyone.count(row)))
+
+
+def _among(grid: Grid, grids: Iterable[Grid]) -> bool:
+    return any(same(grid, other) for other in grids)

@@ -1,0 +1,79 @@
+"""A code model of some 50,000 random numbers with a tokenizer of single bytes: shows that the path runs, no more.
+
+`python -m tests.tiny_writer DIR` makes it in a folder, asks it for programs and prints what came of them, in a process
+of its own because vLLM has one engine a process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+
+
+def make(folder: Path) -> Path:
+    """A Hugging Face directory: Llama blocks, as BARC's models have, a byte-level tokenizer, a chat format."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = ["<end>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE(vocab={byte: i for i, byte in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", chat_template=CHAT).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(alphabet),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=4096,
+        eos_token_id=0,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def main(folder: Path) -> None:
+    from solver.clock import Deadline
+    from solver.config.settings import WriterSettings
+    from solver.hardware.engine_environment import prepare
+    from solver.induction.induce import induce
+    from solver.induction.prompts import question
+    from solver.induction.sandbox.sandbox import Sandbox
+    from solver.induction.writer import VllmWriter
+    from solver.types import Pair, Task
+
+    prepare(2)  # before transformers is imported, which asks the network otherwise
+    settings = WriterSettings(context=2048, reply=24, cache_bytes=64 << 20, sequences=8)
+    writer = VllmWriter(make(folder), settings)
+    small = np.array([[1, 2]], dtype=np.uint8)
+    task = Task("tiny", (Pair(small, small[:, ::-1].copy()),), (small,))
+    asked = [question(task, 0)] * 3
+    first, again = (writer.write(asked, 5, Deadline.after(120)) for _ in range(2))
+    long = question(Task("long", (Pair(np.zeros((30, 30), dtype=np.uint8), small),) * 3, (small,)), 0)
+    with Sandbox(unsafe=True) as sandbox:
+        found = induce(task, writer, sandbox, 4, 0, Deadline.after(120))
+    result = {
+        "first": first,
+        "again": again,
+        "late": writer.write(asked, 5, Deadline.after(0)),
+        "long": writer.write([long, asked[0]], 5, Deadline.after(120)),
+        "too_long": writer.too_long,
+        "line": found.line(),
+        "read": writer.tokenizer.decode(writer.tokens(asked[0])),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,150 @@
+"""The whole program with the real weights, trainer and engine: the same seed gives the same file, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from solver.config.presets import PRESETS
+from solver.data import tasks
+from solver.runtime import record, submission_file
+from solver.tokens import grid
+from solver.types import ADAPTER, BASE, Task
+from tests.system.test_submission import LAUNCH
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).resolve().parents[2]
+SPLIT = "arc1-training"
+LIMIT = 420  # seconds for the whole program, of which the run has five minutes
+
+
+def size(task: Task) -> tuple[int, str]:
+    """Tokens of the task's longest prompt."""
+    longest = max(map(grid.encoded_length, task.tests))
+    return sum(map(grid.pair_length, task.demonstrations)) + longest, task.id
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run left: the file's bytes, its record's entries, what it printed."""
+
+    answers: bytes
+    record: list[dict]
+    printed: str
+
+
+def flags(output: Path, chosen: list[str]) -> list[str]:
+    given = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --programs 0 --output {output}".split()
+    return [*given, "--task-ids", *chosen]
+
+
+def solve(folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",)) -> Done:
+    output = folder / "submission.json"
+    given = [sys.executable, *command, *flags(output, chosen)]
+    ran = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    log = record.directory_of(output) / record.WORKER_LOG
+    assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
+    return Done(output.read_bytes(), record.read(record.directory_of(output)).of_kind("result"), ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def chosen() -> list[str]:
+    """The three smallest tasks."""
+    return [task.id for task in sorted(tasks.load_split(SPLIT).tasks, key=size)[:3]]
+
+
+@pytest.fixture(scope="module")
+def runs(chosen, tmp_path_factory) -> list[Done]:
+    return [solve(tmp_path_factory.mktemp("run"), chosen) for _ in range(2)]
+
+
+def test_two_runs_with_the_same_seed_write_the_same_file(runs):
+    assert runs[0].answers == runs[1].answers
+
+
+def test_two_runs_with_the_same_seed_find_the_same_candidates(runs):
+    """Whichever of the two workers is faster."""
+    first, second = ({(e["task_id"], e["round"]): e["candidates"] for e in run.record} for run in runs)
+    assert first == second
+
+
+def test_the_file_is_complete_and_valid(runs, chosen):
+    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
+    assert submission_file.validate(json.loads(runs[0].answers), task_set.tests) == []
+
+
+def test_every_task_had_its_quick_answer_and_was_trained_and_every_view_of_it_sampled(runs, chosen):
+    for number, steps, views in ((BASE, 0, PRESETS["cpu"].quick_views), (ADAPTER, 2, 4)):
+        entries = [entry for entry in runs[0].record if entry["round"] == number]
+        assert sorted(entry["task_id"] for entry in entries) == sorted(chosen)
+        for entry in entries:
+            assert entry["steps"] == steps
+            assert entry["notes"] == []
+            assert sum(map(len, entry["candidates"])) + entry["rejected"] == views * len(entry["attempts"])
+
+
+def test_one_engine_a_device_serves_the_whole_run(runs):
+    for run in runs:
+        started = re.findall(r"engine and trainer ready on (cpu( \d+)?) in ", run.printed)
+        assert started
+        assert len(started) == len(set(started))
+
+
+def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed_file(runs, chosen, tmp_path):
+    output = tmp_path / "submission.json"
+    directory = record.directory_of(output)
+    with subprocess.Popen([sys.executable, "submission.py", *flags(output, chosen)], cwd=ROOT) as run:
+        try:
+            until = time.monotonic() + LIMIT
+            while not (directory / record.RECORD).exists() or not adapted(directory):
+                assert run.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        finally:
+            run.kill()
+    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
+    assert submission_file.validate(json.loads(output.read_text()), task_set.tests) == []
+    resumed = [sys.executable, "submission.py", "--resume", str(directory)]
+    assert subprocess.run(resumed, cwd=ROOT, timeout=LIMIT, check=False).returncode == 0
+    assert output.read_bytes() == runs[0].answers
+
+
+def adapted(directory: Path) -> bool:
+    """Whether a task's adapter has answered."""
+    return any(entry["round"] == ADAPTER for entry in record.read(directory).of_kind("result"))
+
+
+CUTTING = """
+import os, sys
+from pathlib import Path
+from solver.runtime import worker
+from solver.training import trainer
+from solver.model.checkpoint import ADAPTER_FILE
+train = trainer.LoraTrainer.train
+def cutting(self, name, *given, **more):
+    made, mark = train(self, name, *given, **more), Path({mark!r})
+    if name == {name!r} and not mark.exists():
+        mark.touch()
+        os.truncate(made.adapter.path / ADAPTER_FILE, 1000)
+    return made
+trainer.LoraTrainer.train = cutting
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_an_adapter_file_cut_short_costs_its_turn_and_no_answer(chosen, tmp_path):
+    code = CUTTING.format(mark=str(tmp_path / "cut"), name=chosen[0])
+    done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])))
+    [failure] = record.read(tmp_path / "submission.run").of_kind("failure")
+    assert chosen[0] in failure["task_ids"]
+    assert failure["why"] in done.printed
+    adapted = {entry["task_id"] for entry in done.record if entry["round"] == ADAPTER and entry["steps"] == 2}
+    assert adapted == set(chosen)
+    assert "3 from the model" in done.printed

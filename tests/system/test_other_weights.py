@@ -1,0 +1,186 @@
+"""The whole program with weights from elsewhere: tiny random checkpoints in each format, trained and served for real.
+
+What random weights answer is no grid, so this shows that every part speaks the format, not that it solves anything.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from solver.data import tasks
+from solver.runtime import record, submission_file
+from tests.support import checkpoints
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 420  # seconds for the whole program, of which the run has five minutes
+TASK = {
+    "train": [{"input": [[1, 2]], "output": [[2, 1]]}, {"input": [[3]], "output": [[3]]}],
+    "test": [{"input": [[4]]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "count", "views"),
+    [
+        (checkpoints.nvarc, "nvarc-16", 2, 2),
+        (checkpoints.architects, "architects", 1, 1),
+        (checkpoints.text, "text", 1, 1),
+    ],
+)
+def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_file(tmp_path, make, name, count, views):
+    weights, output = make(tmp_path / "weights"), tmp_path / "submission.json"
+    challenges = tmp_path / "challenges.json"
+    challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(count)}))
+    flags = ["--challenges", challenges, "--weights", weights, "--output", output, "--devices", "cpu", "--no-report"]
+    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3".split()
+    command = [sys.executable, "submission.py", *map(str, flags)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    directory = record.directory_of(output)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    assert submission_file.validate(json.loads(output.read_text()), tasks.load_challenges(challenges).tests) == []
+    [header] = record.read(directory).of_kind("run")
+    assert header["config"]["format"] == name
+    assert record.read(directory).of_kind("failure") == []
+    trained = [entry for entry in record.read(directory).of_kind("result") if entry["planned"]]
+    assert len({entry["task_id"] for entry in trained}) == count
+    for entry in trained:
+        assert (entry["steps"], len(entry["losses"])) == (1, 1)
+        assert sum(map(len, entry["candidates"])) + entry["rejected"] == views
+        assert entry["notes"] == []
+
+
+def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
+    weights, output = checkpoints.architects(tmp_path / "weights"), tmp_path / "runs" / "submission.json"
+    files = {"c.json": {"00000000": TASK}, "s.json": {"00000000": [[[4]]]}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    flags = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
+    flags += ["--output", output, *"--variants embeddings --devices cpu --no-report --steps 1 --views 1".split()]
+    command = [sys.executable, "-m", "solver", "ablate", *map(str, flags), *"--time-limit 5m".split()]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    directory = record.directory_of(output.with_name("embeddings.json"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    recorded = record.read(directory)
+    assert recorded.of_kind("failure") == []
+    trained = [entry for entry in recorded.of_kind("result") if entry["planned"]]
+    assert trained
+    assert all((entry["steps"], entry["notes"]) == (1, []) for entry in trained)
+
+
+HEADS = """
+import json, sys
+from pathlib import Path
+import torch
+from solver.model import output_heads
+from solver.clock import Deadline
+from solver.config.settings import EngineSettings
+from solver.types import Adapter, Prompt, View
+from solver.inference.vllm_sampler import VllmSampler
+weights, end = Path(sys.argv[1]), int(sys.argv[2])
+settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=2, sequences=8)
+sampler = VllmSampler(weights, settings, end, heads=True)
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+drawn = {None: model.lm_head.weight.detach().clone()}
+for name in "ab":
+    weight = torch.empty_like(drawn[None]).uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(ord(name)))
+    output_heads.save(weight, weights.parent / name)
+    drawn[Adapter(name, weights.parent / name)] = weight
+prompts = [Prompt("task", 0, View(), tuple(range(1 + n, 9 + n)), 20) for n in range(3)]
+def ask(*users):
+    requests = [(prompt, user) for prompt in prompts for user in users]
+    return dict(zip(requests, sampler.sample(requests, Deadline.after(100)), strict=True))
+def gap(reply, prompt, user):
+    model.lm_head.weight.data.copy_(drawn[user])
+    ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+    with torch.no_grad():
+        nats = model(ids).logits[0, len(prompt.tokens) - 1 : -1].float().log_softmax(-1)
+    said = nats.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0]
+    return float((said - torch.tensor(reply.logprobs)).abs().mean())
+before, found, after = ask(None), ask(*drawn), ask(None)
+right = [gap(reply, prompt, user) for (prompt, user), reply in found.items()]
+wrong = [gap(reply, prompt, other) for (prompt, user), reply in found.items() for other in drawn if other != user]
+print(json.dumps([before == after, max(right), min(wrong)]))
+"""
+
+
+def test_heads_are_served_by_the_engines_own_layer_as_transformers_would(tmp_path, monkeypatch):
+    """It pads the vocabulary, and on a CPU multiplies with a copy of its weight: replies must follow each change."""
+    monkeypatch.setitem(checkpoints.SIZES, "tie_word_embeddings", False)
+    command = [sys.executable, "-c", HEADS, str(checkpoints.nvarc(tmp_path / "weights")), "15"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    same, right, wrong = json.loads(ran.stdout.splitlines()[-1])
+    assert same
+    assert right < 0.05
+    assert wrong > 10 * right
+
+
+BEYOND = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np, torch
+from solver.clock import Deadline
+from solver.config.settings import EMBEDDINGS, TARGETS, EngineSettings, TrainRecipe
+from solver.types import Example, Prompt, View
+from solver.inference.vllm_sampler import VllmSampler
+weights, end = Path(sys.argv[1]), int(sys.argv[2])
+settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=4, sequences=32, dtype="float32")
+sampler = VllmSampler(weights, settings, end, beyond=EMBEDDINGS)
+import peft
+from transformers import AutoModelForCausalLM
+from solver.training.trainer import LoraTrainer
+recipe = TrainRecipe(rank=8, alpha=32, rate=2e-2, embedding_rate=1.0, tokens=64, steps=6)
+examples = [Example(np.roll(np.arange(end, dtype=np.int32), n), np.ones(end, np.bool_)) for n in range(4)]
+users, losses = [None], []
+chosen = {"all": (*TARGETS, *EMBEDDINGS), "embed": EMBEDDINGS[:1], "head": EMBEDDINGS[1:], "both": EMBEDDINGS}
+for name, targets in chosen.items():
+    trainer = LoraTrainer(weights, replace(recipe, targets=targets), weights.parent, settings.context)
+    report = trainer.train(name, examples, 0, Deadline.after(100))
+    losses.append((report.losses[0], report.losses[-1]))
+    users.append(report.adapter)
+def model_of(user):
+    base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
+    return base if user is None else peft.PeftModel.from_pretrained(base, user.path)
+models = {user: model_of(user) for user in users}
+plain = model_of(users[1])  # without what is on embedding and head
+for name, parameter in plain.named_parameters():
+    if "lora_embedding_A" in name or ("lm_head" in name and "lora_B" in name):
+        parameter.data.zero_()
+prompts = [Prompt("task", 0, View(), tuple(range(n % end, end)) * (1 + 8 * (n == 0)), 20) for n in range(4)]
+requests = [(prompt, user) for prompt in prompts for user in users]
+replies = dict(zip(requests, sampler.sample(requests, Deadline.after(200)), strict=True))
+def gap(reply, prompt, model):
+    ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+    with torch.no_grad():
+        nats = model(input_ids=ids).logits[0, len(prompt.tokens) - 1 : -1].log_softmax(-1)
+    said = nats.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0]
+    return float((said - torch.tensor(reply.logprobs)).abs().max())
+right = [gap(reply, prompt, models[user]) for (prompt, user), reply in replies.items()]
+wrong = [gap(reply, prompt, models[o]) for (prompt, user), reply in replies.items() for o in users if o != user]
+wrong += [gap(replies[prompt, users[1]], prompt, plain) for prompt in prompts]
+print(json.dumps([max(right), min(wrong), losses]))
+"""
+
+
+@pytest.mark.parametrize(("family", "tied"), [("llama", False), ("qwen3", True)], ids=["a head of its own", "tied"])
+def test_adapters_of_embedding_and_head_are_served_as_peft_would(tmp_path, monkeypatch, family, tied):
+    """In float32, several in one batch beside rows of the base model. Where the head is the embedding, a LoRA on one of
+    them does not change the other, in peft as in the engine."""
+    monkeypatch.setitem(checkpoints.SIZES, "tie_word_embeddings", tied)
+    tokens = {"bos_token_id": None, "eos_token_id": 15, "pad_token_id": 13}
+    weights = checkpoints.random_weights(tmp_path / "weights", family, 16, **tokens)
+    command = [sys.executable, "-c", BEYOND, str(weights), "15"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    right, wrong, losses = json.loads(ran.stdout.splitlines()[-1])
+    assert right < 1e-4
+    assert wrong > 100 * right
+    assert all(last < first for first, last in losses)

@@ -1,0 +1,170 @@
+"""Trainer and engine that take a card in turns: never both on it, and whatever is asked next gets it."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solver.config.settings import EngineSettings
+from solver.hardware import engine_environment
+from solver.inference.vllm_sampler import VllmSampler, on_a_gpu
+from solver.interfaces import GroupTrainer
+from solver.training.time_sharing import InTurns
+from solver.types import Adapter
+from tests.support.fakes import FakeStop, FakeTrainer
+
+
+class Card:
+    """Who is on it; two at once is what must never be."""
+
+    def __init__(self):
+        self.on = {"trainer"}  # it was loaded last
+
+    def enter(self, who):
+        self.on.add(who)
+        assert len(self.on) == 1, "both are on the card"
+
+
+class MovingTrainer(FakeTrainer):
+    def __init__(self, card):
+        super().__init__()
+        self.card = card
+
+    def rest(self):
+        self.card.on.discard("trainer")
+
+    def wake(self):
+        self.card.enter("trainer")
+
+    def train(self, *given, **more):
+        assert self.card.on == {"trainer"}
+        return super().train(*given, **more)
+
+    def train_together(self, lessons, stop):
+        assert self.card.on == {"trainer"}
+        return [f"report of {lesson}" for lesson in lessons]
+
+    def vectors(self, examples, kind):
+        assert self.card.on == {"trainer"}
+        return [kind, *examples]
+
+
+class Engine:
+    """As much of vLLM's engine as the sampler uses: ends every request at once, and only while it is awake."""
+
+    def __init__(self, card):
+        self.card, self.slept, self.removed, self.requests = card, [], [], []
+        self.llm_engine = self
+
+    def sleep(self, level):
+        self.slept.append(level)
+        self.card.on.discard("engine")
+
+    def wake_up(self):
+        self.card.enter("engine")
+
+    def add_request(self, name, *_, **__):
+        assert self.card.on == {"engine"}
+        self.requests.append(name)
+        return name
+
+    def abort_request(self, names):
+        self.requests = [r for r in self.requests if r not in names]
+
+    def list_loras(self):
+        return {1}
+
+    def remove_lora(self, number):
+        assert self.card.on == {"engine"}
+        self.removed.append(number)
+
+
+@pytest.fixture
+def pair():
+    return build()
+
+
+def build():
+    card = Card()
+    sampler = VllmSampler.__new__(VllmSampler)  # the engine itself needs a GPU: this one is handed in
+    sampler.llm, sampler.asleep, sampler.asked, sampler.ids, sampler.end = Engine(card), True, 0, {}, 3
+    trainer = MovingTrainer(card)
+    return InTurns(trainer, sampler), sampler, trainer, card
+
+
+def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypatch):
+    turns, sampler, trainer, card = pair
+    for name in ("vllm", "vllm.lora", "vllm.lora.request"):  # as much of it as a request without adapter needs
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(LoRARequest=None))
+    sampler._submit((1, 2, 3), None, None)
+    assert card.on == {"engine"}
+    turns.train("task", [], 0, FakeStop())
+    assert card.on == {"trainer"}
+    assert trainer.calls == [("task", (), 0)]
+    assert sampler.llm.slept == [1]  # on level 2 it would forget its LoRA matrices
+
+
+def test_comparing_examples_takes_the_card_as_training_does(pair):
+    turns, sampler, _, card = pair
+    sampler.wake()
+    assert turns.vectors([1], "states") == ["states", 1]
+    assert card.on == {"trainer"}
+
+
+def test_adapters_trained_side_by_side_take_the_card_as_well(pair):
+    turns, sampler, _, card = pair
+    sampler.wake()
+    assert isinstance(turns, GroupTrainer)
+    assert turns.train_together(["a", "b"], FakeStop()) == ["report of a", "report of b"]
+    assert card.on == {"trainer"}
+
+
+def test_adapters_trained_one_after_another_cost_one_turn(pair):
+    turns, sampler, _, _ = pair
+    sampler.wake()
+    for name in "abc":
+        turns.train(name, [], 0, FakeStop())
+    assert sampler.llm.slept == [1]
+
+
+def test_an_adapter_is_forgotten_by_an_engine_that_is_awake(pair, tmp_path):
+    _, sampler, _, card = pair
+    sampler.ids["a"] = 1
+    sampler.forget([Adapter("a", tmp_path)])
+    assert sampler.llm.removed == [1]
+    assert card.on == {"engine"}
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(["train", "wake", "forget"]), max_size=12))
+def test_in_whatever_order_they_are_asked_they_are_never_both_on_the_card(orders):
+    turns, sampler, _, card = build()
+    for order in orders:
+        if order == "train":
+            turns.train("t", [], 0, FakeStop())
+        elif order == "wake":
+            sampler.wake()
+        else:
+            sampler.forget([])
+        assert card.on == ({"trainer"} if order == "train" else {"engine"})
+
+
+def test_notes_and_start_are_passed_on(pair, tmp_path):
+    turns, _, trainer, _ = pair
+    start = Adapter("start", tmp_path)
+    turns.train("t", [], 0, FakeStop(), start)
+    assert trainer.starts == [start]
+    assert turns.notes == trainer.notes
+
+
+def test_a_gpus_engine_is_told_its_share_and_whether_it_sleeps():
+    assert on_a_gpu(EngineSettings(gpu_share=0.4, sleeps=True)) == {
+        "gpu_memory_utilization": 0.4,
+        "enable_sleep_mode": True,
+    }
+    assert on_a_gpu(EngineSettings(), heads=True)["async_scheduling"] is False
+    assert engine_environment.QUIET["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
