@@ -83,7 +83,7 @@ def parser() -> OneLine:
     made.add_argument("--steps", type=int, metavar="N", help="training steps a task at most; 0: no test-time training")
     made.add_argument("--scope", metavar="NAME", help=f"whose an adapter is: {', '.join(SCOPES)}")
     made.add_argument(
-        "--library", type=Path, metavar="DIR", help="tasks to learn from, made by solver.training.collect"
+        "--library", type=Path, metavar="DIR", help="tasks to learn from, made by python -m solver collect"
     )
     made.add_argument("--nearest", type=int, metavar="N", help="tasks of the library nearest to each, learnt from, too")
     made.add_argument(

@@ -1,0 +1,1 @@
+"""What looks at runs afterwards: scores, comparisons, reports, pictures. Nothing that answers tasks imports it."""

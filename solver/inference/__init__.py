@@ -1,0 +1,1 @@
+"""Completions, and nats of given replies, from vLLM; the search for all likely answers."""

@@ -1,0 +1,1 @@
+"""What a submission on Kaggle needs: its notebook's steps, and wheels for a machine without network."""

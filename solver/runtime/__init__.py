@@ -1,0 +1,1 @@
+"""A run: its plan, schedule, worker processes, record, answer file and progress."""

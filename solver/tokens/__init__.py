@@ -1,0 +1,1 @@
+"""Grids as token ids and back, in every format that checkpoints speak."""

@@ -79,7 +79,7 @@ def require_targets(weights: Path, recipe: TrainRecipe) -> None:
     """Raise `BadInput` where the LoRA is to be put on the embedding or head of the shipped weights."""
     expected = (
         f"the seven projections alone, as embedding and head of {weights.name} are put together from parts, on which "
-        "there is no LoRA; or train.head (the variant head of solver.analysis.ablate) for a head of each task's own"
+        "there is no LoRA; or train.head (the variant head of ablate) for a head of each task's own"
     )
     require("LoRA targets", recipe.targets, not (recipe.beyond and registry.is_own(weights)), expected)
 

@@ -1,0 +1,1 @@
+"""From candidates to two attempts: votes, programs' answers, and the order of both."""

@@ -1,4 +1,7 @@
-"""The shape of the program: what may import what, what loads without torch, and what is never used at all."""
+"""The shape of the program: what loads without torch, what is never used at all, and that imports point down.
+
+Which package may import which is said in pyproject.toml, where `lint-imports` reads it.
+"""
 
 from __future__ import annotations
 
@@ -14,87 +17,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LEVELS = (  # from the bottom up; a module imports from its own level and those before it
-    {"core", "clock", "counters", "sets", "colours", "jail", "library", "symmetries"},
-    {
-        "tasks",
-        "augment",
-        "formats",
-        "lines",
-        "tokenizer",
-        "families",
-        "transformations",
-        "vote",
-        "scheduler",
-        "live",
-        "tables",
-        "barc",
-        "runner",
-    },
-    {"screen"},
-    {"progress"},
-    {
-        "answers",
-        "architecture",
-        "cards",
-        "checkpoint",
-        "code_model",
-        "devices",
-        "footprint",
-        "heap",
-        "ledger",
-        "minds",
-        "programs",
-        "record",
-        "rounds",
-        "sandbox",
-        "wheelhouse",
-    },
-    {"history", "induce", "kaggle"},
-    {"solutions", "diagnose"},
-    {"evaluate", "show"},
-    {"config", "examples"},
-    {"base_model", "memory", "nearby", "neighbours", "preflight", "searcher", "turn"},
-    {
-        "adapters",
-        "packed",
-        "cpu_lora",
-        "cpu_norm",
-        "grid_qwen3",
-        "grid_qwen3_vllm",
-        "heads",
-        "sampler",
-        "trainer",
-        "search",
-        "score",
-    },
-    {"writer"},
-    {"cli", "collect", "pipeline"},
-    {"worker"},
-    {"pool"},
-    {"run"},
-    {"replay"},
-    {"compare", "switches"},
-    {"chart"},
-    {"submission", "report", "ablate"},
-)
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODELS = {  # may import torch
-    *{
-        "adapters",
-        "packed",
-        "cpu_lora",
-        "cpu_norm",
-        "grid_qwen3",
-        "grid_qwen3_vllm",
-        "sampler",
-        "trainer",
-        "worker",
-        "writer",
-    },
-    "collect",
+    *(f"solver.inference.{name}" for name in ("cpu_lora", "cpu_norm", "vllm_sampler")),
+    *(f"solver.model.{name}" for name in ("grid_qwen3", "grid_qwen3_vllm")),
+    *(f"solver.training.{name}" for name in ("adapters", "collect", "packed_attention", "trainer")),
+    *("solver.induction.writer", "solver.runtime.worker"),
 }
-AFTERWARDS = {"history", "solutions", "diagnose", "evaluate", "report", "show"}  # read what a run left, never answer
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")
 NETWORK = {"socket", "ssl", "requests", "urllib", "urllib3", "http", "httpx", "aiohttp", "ftplib", "huggingface_hub"}
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "copyreg"}
@@ -105,15 +33,12 @@ CLOCKS = {
 }
 SEEDED = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}  # of numpy.random
 
-INDUCTION = ROOT / "solver" / "induction"
-RUNNER = INDUCTION / "runner.py"  # where model-written programs run, in processes of their own
+RUNNER = ROOT / "solver" / "induction" / "sandbox" / "runner.py"  # where model-written programs run, apart
 
 SOURCES = sorted([*ROOT.glob("submission.py"), *(ROOT / "solver").rglob("*.py")])
-PARTS = {ROOT / "solver" / "pretrain", ROOT / "solver" / "programs"}  # packages with an order of their own inside
-TOP = [p for p in SOURCES if p.parent not in PARTS and p.name != "__init__.py"]
+AT_THE_TOP = 9  # files beside the packages at most
 
 everywhere = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-top = pytest.mark.parametrize("path", TOP, ids=lambda p: str(p.relative_to(ROOT)))
 
 
 @cache
@@ -133,13 +58,14 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def parts(path: Path) -> Iterator[tuple[str, int]]:
-    """The modules of this program that a file imports, by name, with the line."""
-    for name, line in imported(path):
-        head, _, rest = name.partition(".")
-        part = rest.removeprefix("induction.").split(".")[0]
-        if head == "submission" or (head == "solver" and (part in LEVEL or part == "pretrain")):
-            yield part or head, line
+def name_of(path: Path) -> str:
+    """A file's dotted name; a package's is its folder's."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def within(name: str, package: str) -> bool:
+    """Whether a dotted name is the package or something in it."""
+    return f"{name}.".startswith(f"{package}.")
 
 
 def meanings(path: Path) -> dict[str, str]:
@@ -170,58 +96,45 @@ def found(path: Path, what: str, lines: list[int]) -> None:
     assert not lines, f"{path.relative_to(ROOT)}:{','.join(map(str, lines))}: {what}"
 
 
-@top
-def test_every_module_has_its_place_in_the_order(path: Path) -> None:
-    assert path.stem in LEVEL, f"{path.stem} is not in LEVELS: say there what may import it"
+def test_imports_point_down() -> None:
+    """The contracts of pyproject.toml, as `lint-imports` checks them."""
+    command = Path(sys.executable).with_name("lint-imports")
+    if not command.exists():
+        pytest.fail("lint-imports is not installed: expected import-linter, as requirements-dev.txt pins it")
+    done = subprocess.run([command, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@top
-def test_imports_point_down(path: Path) -> None:
-    own = LEVEL.get(path.stem, len(LEVELS))
-    up = [line for name, line in parts(path) if LEVEL.get(name, 0) > own]
-    found(path, "imports a module of a level above its own", up)
+def test_few_files_lie_beside_the_packages() -> None:
+    assert len(list((ROOT / "solver").glob("*.py"))) <= AT_THE_TOP
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    TopologicalSorter({p.stem: {n for n, _ in parts(p)} - {p.stem} for p in TOP}).prepare()
-
-
-@top
-def test_nothing_imports_pretraining(path: Path) -> None:
-    found(path, "imports solver.pretrain", [line for name, line in parts(path) if name == "pretrain"])
-
-
-@pytest.mark.parametrize("name", ["search", "score", "pipeline", "scheduler", "vote", "answers", "cli", "pool", "run"])
-def test_the_algorithm_and_what_surrounds_it_know_their_models_by_protocol_alone(name: str) -> None:
-    path = ROOT / "solver" / f"{name}.py"
-    if not path.exists():
-        pytest.skip(f"{name}.py is not there yet")
-    found(
-        path, "imports a part that loads a model", [line for part, line in parts(path) if part in MODELS - {"worker"}]
-    )
+    modules = {name_of(p): {name for name, _ in imported(p)} for p in SOURCES}
+    TopologicalSorter({own: (names & set(modules)) - {own} for own, names in modules.items()}).prepare()
 
 
 def test_only_the_worker_brings_trainer_and_sampler_together() -> None:
-    both = {p.stem for p in TOP if {"trainer", "sampler"} <= {name for name, _ in parts(p)}}
-    assert both <= {"worker"}
+    halves = {"solver.training.trainer", "solver.inference.vllm_sampler"}
+    assert {name_of(p) for p in SOURCES if halves <= {name for name, _ in imported(p)}} <= {"solver.runtime.worker"}
 
 
 def test_nothing_that_answers_tasks_imports_what_looks_at_them_afterwards() -> None:
-    """`run` may score what it has written, `submission` report it, `ablate` and `compare` set runs side by side."""
-    looking = {p.stem for p in TOP if AFTERWARDS & {name for name, _ in parts(p)}}
-    assert looking <= AFTERWARDS | {"run", "submission", "ablate", "compare"}
+    """`submission` has a run scored and reported; the commands are named, not imported."""
+    looking = {name_of(p) for p in SOURCES if any(within(name, "solver.analysis") for name, _ in imported(p))}
+    assert {name for name in looking if not within(name, "solver.analysis")} <= {"submission"}
 
 
 def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
     """Whatever runs in the worker has no name for a solution; the command line hands a reader to the score alone."""
-    readers = {p.stem for p in TOP if any("solution" in name.lower() for name, _ in used(p))}
-    assert readers <= {"tasks", "cli", "run", "ablate", "compare"} | AFTERWARDS
+    readers = {name_of(p) for p in SOURCES if any("solution" in name.lower() for name, _ in used(p))}
+    outside = {name for name in readers if not within(name, "solver.analysis") and not within(name, "solver.pretrain")}
+    assert outside <= {"solver.cli", "solver.data.tasks", "solver.runtime.plan", "solver.runtime.run"}
 
 
 def test_everything_but_the_models_loads_without_torch() -> None:
     """One process imports the modules one by one and names the first that pulled something heavy in."""
-    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in TOP if p.stem not in MODELS]
-    names.sort(key=lambda name: LEVEL.get(name.rpartition(".")[2], len(LEVELS)))
+    names = [name_of(p) for p in SOURCES if name_of(p) not in MODELS and not within(name_of(p), "solver.pretrain")]
     program = (
         "import importlib, sys\n"
         f"for name in {names!r}:\n"

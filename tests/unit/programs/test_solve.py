@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -648,27 +647,6 @@ def test_sharing_states_covers_more_programs_a_second():
     slow, _ = bench.naive(task, bench.drawn(task, 2000, 0), Deadline.after(0.5), now)
     fast, _ = bench.shared(task, bench.STEPS, Deadline.after(1.5), now)
     assert fast.per_second > 2 * slow.per_second
-
-
-ORDER = tuple(
-    """
-    regions registry values left_out geometry colouring shapes lines patterns pieces copies joins tree planes enumerate
-    cells choice endings moves stamps rays shoves lenses lookup solve bench batch uses
-    """.split()
-)
-PACKAGE = ROOT / "solver" / "programs"
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_imports_within_the_package_point_down_and_outside_it_to_the_core_alone(name):
-    allowed = {"solver.types", *(f"solver.programs.{other}" for other in ORDER[: ORDER.index(name)])}
-    allowed |= {"solver.clock", "solver.data.tasks"} if name == "batch" else set()
-    allowed |= {"solver.data.views"} if name == "solve" else set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("solver"):
-            parts = {f"{node.module}.{a.name}" for a in node.names}
-            names = parts if node.module == "solver.programs" else {node.module}
-            assert names <= allowed, f"{name}:{node.lineno}"
 
 
 def test_loading_the_solver_loads_no_model_library():

@@ -123,7 +123,7 @@ def test_loras_on_embedding_or_head_of_the_shipped_weights_are_refused_with_what
         assert str(caught.value) == (
             f"LoRA targets is ('q_proj', '{target}'): expected the seven projections alone, as embedding and head of "
             "grid-1m are put together from parts, on which there is no LoRA; or train.head (the variant head of "
-            "solver.analysis.ablate) for a head of each task's own"
+            "ablate) for a head of each task's own"
         )
 
 
