@@ -57,7 +57,8 @@ def main(argv: Sequence[str], started: Deadline) -> int:
     module = importlib.import_module(INTERNAL.get(name) or COMMANDS[name][0])
     if name == "run":
         return int(module.main(rest, started))
-    return int(module.main([*GIVEN.get(name, ()), *rest]))
+    given = () if {"-h", "--help"} & set(rest) else GIVEN.get(name, ())
+    return int(module.main([*given, *rest]))
 
 
 if __name__ == "__main__":

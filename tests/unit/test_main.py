@@ -1,0 +1,62 @@
+"""The command line: its commands, and what becomes of the names they had."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import solver
+from solver import __main__ as command
+from solver.clock import Deadline
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_every_command_is_the_main_of_its_module(name):
+    assert callable(importlib.import_module(command.COMMANDS[name][0]).main)
+
+
+def test_help_lists_every_command_in_a_second_and_loads_none_of_them():
+    began = time.monotonic()
+    done = call("-X", "importtime", "-m", "solver", "--help")
+    assert time.monotonic() - began < 1.0
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")] == list(command.COMMANDS)
+    assert not {"numpy", "torch"} & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+@pytest.mark.parametrize("words", [[], ["evaluation"], ["--version"]])
+def test_an_unknown_command_is_refused_in_a_line_that_names_the_known_ones(words, capsys):
+    assert command.main(words, Deadline.after(0)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert all(name in line for name in command.COMMANDS)
+
+
+@pytest.mark.parametrize("old", sorted(solver._COMMANDS))
+def test_a_command_by_its_old_name_ends_with_a_line_that_says_the_new_one(old):
+    done = call("-m", f"solver.{old}", "--help")
+    new = solver._COMMANDS[old]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: python -m solver.{old} is now: python -m solver {new}\n"
+    assert new in command.COMMANDS
+
+
+@pytest.mark.parametrize("name", ["show", "validate", "plan", "compare", "bench"])
+def test_a_command_gets_what_comes_after_its_name(name):
+    done = call("-m", "solver", name, "--help")
+    assert done.returncode == 0
+    assert "usage: python -m solver " in done.stdout
+
+
+def test_run_is_the_entry_point():
+    assert "usage: submission.py" in call("-m", "solver", "run", "--help").stdout
