@@ -109,7 +109,7 @@ SIBLINGS = (
 )
 
 
-TABLE = Path(__file__).parents[1] / "notebooks" / "primitives.md"
+TABLE = Path(__file__).parents[3] / "notebooks" / "primitives.md"
 
 
 def helped() -> dict[str, tuple[str, list[str]]]:
