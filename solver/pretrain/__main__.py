@@ -9,21 +9,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from solver.hardware import malloc
+from solver.pretrain.recipe import PRESETS, Recipe
 
-if TYPE_CHECKING:
-    from solver.pretrain.train import Recipe
-
-PRESETS = {
-    "smoke": {"width": 64, "layers": 2, "heads": 2, "head_size": 32, "inner": 128, "steps": 40, "tokens": 2048},
-    "cpu": {},
-    "gpu": {  # 17.8 M parameters; 1.3 billion tokens; the rates are those of `cpu`
-        **{"width": 384, "layers": 10, "heads": 6, "head_size": 64, "inner": 1024},
-        **{"steps": 10_000, "tokens": 131_072, "warmup": 200, "workers": 1},
-    },
-}
 SIZES = ("width", "layers", "heads", "inner")
 PAIRS_A_TASK = {"smoke": 4, "cpu": 200, "gpu": 1000}  # RE-ARC pairs drawn from each generator
 GAUGE_SEED = 1  # of the held-out pairs: the same gauge whatever is trained on
@@ -48,15 +38,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--every", type=int, help="steps between checkpoints; default 100, gpu 500")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda with --preset gpu, cpu otherwise")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported weights to start from, not at random")
+    parser.add_argument("--average", type=float, help="kept by each step of the weights' running average; 0: none")
+    parser.add_argument("--tokens", type=int, metavar="N", help="places a step, instead of the preset's")
+    parser.add_argument("--upscale", type=float, help="share of the sequences whose cells are made larger")
+    parser.add_argument("--pad", type=float, help="share of the sequences whose grids are put in a larger canvas")
+    parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint to go on from")
+    parser.add_argument("--no-compile", action="store_true", help="on a CPU: do not fuse operations with a C++ compiler")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the weights here when training ends")
     return parser.parse_args(argv)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The preset's recipe, with what the command line says instead."""
-    from solver.pretrain.train import Recipe
-
-    names = (*SIZES, "steps", "workers", "seed", "matrix_rate", "other_rate", "decay")
+    names = (*SIZES, "tokens", "steps", "workers", "seed", "matrix_rate", "other_rate", "decay", "average", "upscale", "pad")
     chosen = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
     return replace(Recipe(**PRESETS[options.preset]), **chosen)
 

@@ -6,12 +6,12 @@ resumed anywhere without any state of a generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from solver.data import views
 from solver.pretrain.data import Pool
+from solver.pretrain.recipe import Recipe
+from solver.pretrain.rows import Row, fill, places
 from solver.tokens import grid
 from solver.training.examples import to_example
 from solver.types import Example, Pair, View, seed_for
@@ -22,12 +22,12 @@ ORIGINAL_SHARE = 0.12  # of the sequences are ARC's own pairs rather than genera
 KEEP_BLACK = 0.7  # of the colour permutations leave colour 0 as it is
 TURN_ONE_SIDE = 0.25  # of the sequences turn the outputs differently from the inputs: new tasks from old ones
 RECOLOUR_ONE_SIDE = 0.1  # of the sequences recolour the outputs differently from the inputs
-ROUND = 16  # steps drawn and sorted by length together, so that workers get equal shares
+ROUND = 16  # steps drawn together, so that few places of their rows stay empty
 
 
-def sequence(pool: Pool, rng: np.random.Generator) -> Example:
-    """One task's pairs under random augmentation, the loss on every output after the first."""
-    cap = int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS]))
+def sequence(pool: Pool, rng: np.random.Generator, most: int) -> Example:
+    """One task's pairs under random augmentation, at most `most` tokens, the loss on every output after the first."""
+    cap = min(most, int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS])))
     while True:
         task = int(rng.integers(len(pool.ids)))
         chosen = _choose(pool, task, cap, rng)
@@ -58,29 +58,16 @@ def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
     return [Pair(views.apply(shown, p.input), views.apply(answered, p.output)) for p in pairs]
 
 
-def one_round(pool: Pool, seed: int, number: int, tokens_a_step: int) -> list[list[Example]]:
-    """The `ROUND` batches of round `number`, each of about `tokens_a_step` tokens.
+def one_round(pool: Pool, recipe: Recipe, number: int) -> list[list[Row]]:
+    """The batches of round `number`: of `ROUND` steps, each of `recipe.tokens` places in rows of `recipe.row`.
 
-    Every batch has an even number of sequences, neighbours in length, so that two workers get equal shares.
+    Sequences are drawn until they would fill all rows, then put where they fit; the last few may fit nowhere.
     """
-    rng = np.random.default_rng(seed_for(seed, str(number), "pretrain batches"))
-    drawn, size = list[Example](), 0
-    while size < ROUND * tokens_a_step or len(drawn) < 2 * ROUND or len(drawn) % 2:
-        drawn.append(sequence(pool, rng))
-        size += drawn[-1].tokens.size
-    drawn.sort(key=lambda e: e.tokens.size)
-    batches = list(_cut(drawn, size / ROUND))
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def _cut(examples: list[Example], budget: float) -> Iterator[list[Example]]:
-    total, group, made = 0.0, list[Example](), 1
-    for start in range(0, len(examples), 2):
-        group += examples[start : start + 2]
-        total += sum(e.tokens.size for e in examples[start : start + 2])
-        left = (len(examples) - start) // 2 - 1
-        if made < ROUND and (total >= made * budget or left <= ROUND - made):
-            yield group
-            made, group = made + 1, []
-    if group:
-        yield group
+    rng = np.random.default_rng(seed_for(recipe.seed, str(number), "pretrain batches"))
+    drawn, size, of_step = list[Example](), 0, recipe.tokens // recipe.row
+    while size < ROUND * recipe.tokens:
+        drawn.append(sequence(pool, rng, recipe.row))
+        size += places(drawn[-1])
+    rows = fill(drawn, ROUND * of_step, recipe.row)
+    order = rng.permutation(len(rows))
+    return [[rows[i] for i in order[first : first + of_step]] for first in range(0, len(rows), of_step)]

@@ -1,4 +1,4 @@
-"""Nats of a batch's wanted tokens: laid end to end on a CPU; on a GPU padded, in parts that fit, and compiled.
+"""Nats of a step's wanted tokens: on a CPU by rows of one length; on a GPU padded, in parts that fit, and compiled.
 
 Knows nothing of optimizers. Law: both ways give the same loss and gradients, up to rounding.
 """
@@ -13,37 +13,42 @@ from torch import Tensor
 from torch.nn import functional
 
 from solver.model.grid_qwen3 import GridQwen3ForCausalLM
+from solver.pretrain.row_model import RowModel
+from solver.pretrain.rows import Row, lay
 from solver.tokens.grid import PAD
 from solver.training import packed_attention
 from solver.types import Example
 
+ROWS = 1  # computed at once on a CPU: so many fit its caches
 MULTIPLE = 64  # tokens: rows are as long as a multiple of this
 MOST = 73_728  # tokens computed at once on a GPU, padding included, unless one sequence alone has more
 
-Sums: TypeAlias = Callable[[Sequence[Example]], Iterator[Tensor]]
+Sums: TypeAlias = Callable[[Sequence[Row]], Iterator[Tensor]]
 """The parts of a batch one by one, of each the sum of its wanted tokens' nats; each wants its way back at once."""
 
 
-def of(model: GridQwen3ForCausalLM, compiled: str | None) -> Sums:
-    """The model's sums. `compiled`: torch.compile's backend, for padded parts; None: end to end, as it is."""
-    packed_attention.use(model)
-    if compiled is None:
-        return lambda examples: (end_to_end(model, some) for some in [examples] if some)
-    summed = torch.compile(model.summed_loss, dynamic=True, fullgraph=True, backend=compiled)
+def by_rows(model: GridQwen3ForCausalLM, length: int, compiled: bool) -> Sums:
+    """The model's sums over rows of this length, ROWS at a time."""
+    by_row = RowModel(model, compiled)
 
-    def sums(examples: Sequence[Example]) -> Iterator[Tensor]:
-        for part in parts(examples):
-            tokens, wanted = (rows.to(model.device) for rows in padded(part))
-            yield summed(tokens, wanted)
+    def sums(rows: Sequence[Row]) -> Iterator[Tensor]:
+        for start in range(0, len(rows), ROWS):
+            yield by_row.loss(lay(rows[start : start + ROWS], length))
 
     return sums
 
 
-def end_to_end(model: GridQwen3ForCausalLM, examples: Sequence[Example]) -> Tensor:
-    """Of all examples at once: no sequence sees another, nothing is padded."""
-    laid = packed_attention.pack([examples]).to(str(model.device))
-    options = {"position_ids": laid.positions[None], "runs": laid.runs}
-    return model.token_losses(laid.tokens, laid.chosen, laid.targets, **options).sum()
+def by_parts(model: GridQwen3ForCausalLM, backend: str) -> Sums:
+    """The model's sums over padded parts, compiled by this backend of torch.compile."""
+    packed_attention.use(model)
+    summed = torch.compile(model.summed_loss, dynamic=True, fullgraph=True, backend=backend)
+
+    def sums(rows: Sequence[Row]) -> Iterator[Tensor]:
+        for part in parts([example for row in rows for example in row]):
+            tokens, wanted = (side.to(model.device) for side in padded(part))
+            yield summed(tokens, wanted)
+
+    return sums
 
 
 def parts(examples: Sequence[Example], most: int = MOST) -> list[list[Example]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,37 +25,14 @@ from solver.model.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM,
 from solver.pretrain import losses
 from solver.pretrain.ahead import Round
 from solver.pretrain.batches import ROUND
+from solver.pretrain.recipe import Recipe, rate
+from solver.pretrain.rows import Row, places
 from solver.pretrain.data import Pool
 from solver.tokens import grid
 from solver.tokens.grid import pair_length
 from solver.types import Example, seed_for
 
 GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the weights, with the data.
-
-    `steps`: optimizer steps; the learning rates rise over `warmup` steps, stay, and fall linearly to zero over the
-    last `decay` share (warm-up–stable–decay). `tokens`: tokens a step. `workers`: processes that share each step.
-    """
-
-    width: int = 128
-    layers: int = 6
-    heads: int = 2
-    head_size: int = 64
-    inner: int = 384
-    steps: int = 1400
-    tokens: int = 8192
-    warmup: int = 60
-    decay: float = 0.3
-    matrix_rate: float = 4e-3
-    other_rate: float = 3e-3
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    workers: int = 2
-    seed: int = 0
 
 
 def build(recipe: Recipe) -> GridQwen3ForCausalLM:
@@ -82,12 +60,6 @@ def build(recipe: Recipe) -> GridQwen3ForCausalLM:
     return GridQwen3ForCausalLM(config)
 
 
-def rate(step: int, recipe: Recipe) -> float:
-    """Share of the peak learning rate at a step, counted from 0: warm-up, stable, linear decay."""
-    left = (recipe.steps - step) / (recipe.decay * recipe.steps)
-    return min(1.0, (step + 1) / recipe.warmup, left)
-
-
 def operations(recipe: Recipe, lengths: Sequence[int]) -> float:
     """Floating-point operations of a step over sequences of these lengths, forwards and back: 6 a weight and token,
     and causal attention's; what padding costs is not counted, nor the optimizer."""
@@ -97,31 +69,42 @@ def operations(recipe: Recipe, lengths: Sequence[int]) -> float:
 
 
 class Training:
-    """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory."""
+    """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory.
 
-    def __init__(self, recipe: Recipe, device: str = "cpu"):
+    `masters`: the weights in float32, which the optimizers move; `model` has them in bfloat16. `averages`: their running
+    averages, where the recipe keeps some. `compiled`: torch.compile's part on a CPU (`row_model`).
+    """
+
+    def __init__(self, recipe: Recipe, device: str = "cpu", compiled: bool = False):
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
         self.work = 0.0  # operations of all steps since it was made
         self.model = build(recipe).to(device, torch.bfloat16)
-        self.sums = losses.of(self.model, compiled=None if device == "cpu" else "inductor")
+        self.sums = losses.by_rows(self.model, recipe.row, compiled) if device == "cpu" else losses.by_parts(self.model, "inductor")
         source = dict(build(recipe).named_parameters())
         self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
+        self.averages = {n: p.detach().clone() for n, p in self.masters.items()} if recipe.average else {}
         inside = [n for n, p in self.masters.items() if p.ndim == 2 and "layers." in n]
         matrices = [self.masters[n] for n in inside]
         others = [p for n, p in self.masters.items() if n not in inside]
         self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
 
-    def step(self, batch: Sequence[Example]) -> Tensor:
-        """One optimizer step on this worker's share of the batch; returns the whole batch's loss in nats a token."""
+    def step(self, batch: Sequence[Row], stop: bool = False) -> tuple[Tensor, Tensor]:
+        """One optimizer step on this worker's share of the batch.
+
+        Returns the whole batch's loss in nats a token, and how many workers want to stop after this step: all workers
+        get the same number, so that all stop at the same step. `stop`: whether this one wants to.
+        """
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
-        wanted = sum(int(example.loss[1:].sum()) for example in batch)
+        examples = [example for row in batch for example in row]
+        wanted = sum(int(example.loss[1:].sum()) for example in examples)
         size = sum(master.numel() for master in self.masters.values())
-        flat = torch.zeros(size + 1, device=self.model.device)  # gradients and, last, the loss
+        flat = torch.zeros(size + 2, device=self.model.device)  # gradients, the loss, and who wants to stop
         for nats in self.sums(batch[rank::world]):
             loss = nats / wanted
             loss.backward()
-            flat += self._taken(loss.detach())
+            flat[:-1] += self._taken(loss.detach())
+        flat[-1] = float(stop)
         if self.shared:
             distributed.all_reduce(flat)
         self._hand_out(flat)
@@ -129,13 +112,30 @@ class Training:
         share = rate(self.done, self.recipe)
         self._update(self.muon, share * self.recipe.matrix_rate)
         self._update(self.adam, share * self.recipe.other_rate)
+        self.done += 1
+        self._follow()
+        self.tokens += sum(map(places, examples))
+        self.work += operations(self.recipe, [example.tokens.size for example in examples])
+        return flat[-2].clone(), flat[-1].clone()  # views would keep all gradients
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Bring the model's weights and the running averages up to the masters."""
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(self.masters[name])
+        kept = min(self.recipe.average, self.done / (self.done + 10))
+        for name, average in self.averages.items():
+            average.lerp_(self.masters[name], 1 - kept)
+
+    @contextmanager
+    def averaged(self) -> Iterator[GridQwen3ForCausalLM]:
+        """The model with the averages as its weights, where there are some; with its own again afterwards."""
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
+                parameter.copy_(self.averages.get(name, self.masters[name]))
+            yield self.model
+            for name, parameter in self.model.named_parameters():
                 parameter.copy_(self.masters[name])
-        self.done += 1
-        self.tokens += sum(example.tokens.size for example in batch)
-        self.work += operations(self.recipe, [example.tokens.size for example in batch])
-        return flat[-1].clone()  # a view would keep all gradients
 
     def _taken(self, loss: Tensor) -> Tensor:
         """The model's gradients as one float32 vector, the loss behind them; the model has none any more."""
@@ -161,6 +161,7 @@ class Training:
         """Write a checkpoint: masters, optimizer state, counters. The old one stays until the new one is whole."""
         directory.mkdir(parents=True, exist_ok=True)
         state: dict[str, Tensor] = {f"master.{n}": p.detach() for n, p in self.masters.items()}
+        state |= {f"average.{n}": p for n, p in self.averages.items()}
         for label, optimizer in (("muon", self.muon), ("adam", self.adam)):
             for index, entry in optimizer.state_dict()["state"].items():
                 state |= {f"{label}.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
@@ -179,6 +180,8 @@ class Training:
         with torch.no_grad():
             for name, master in self.masters.items():
                 master.copy_(state[f"master.{name}"])
+            for name, average in self.averages.items():
+                average.copy_(state[f"average.{name}"])
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(self.masters[name])
         for label, optimizer in (("muon", self.muon), ("adam", self.adam)):
@@ -198,6 +201,8 @@ class Training:
             for name, parameter in self.model.named_parameters():
                 self.masters[name].copy_(stored[name])
                 parameter.copy_(self.masters[name])
+            for name, average in self.averages.items():
+                average.copy_(self.masters[name])
 
     def _same(self, stored: dict[str, object]) -> None:
         """Raises `ValueError` where the checkpoint's recipe is another, number of steps and workers aside."""
@@ -214,36 +219,44 @@ class Training:
 def run(
     training: Training,
     rounds: Iterator[Round],
-    directory: Path,
-    held_out: Sequence[Example],
+    report: Callable[[float, dict[str, float]], None],
     every: int = 100,
     peak: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train to the recipe's last step; every `every` steps save and print a line of figures.
+    """Train to the recipe's last step, or until a worker is told to stop, and report in between.
 
-    `rounds`: the first is the one that the next step belongs to. `peak`: operations a second that the devices can do,
-    all together; 0: not known.
+    `rounds`: the first is the one that the next step belongs to. `report`: given the mean loss since the last report
+    and the speeds, every `every` steps and after the last one. `peak`: operations a second that the devices can do, all
+    together; 0: not known. `stop`: asked before each step; where any worker's is true all stop after it.
     """
-    recipe, recent, meter = training.recipe, list[Tensor](), Meter(training, peak)
-    leads = not training.shared or distributed.get_rank() == 0
-    while training.done < recipe.steps:
+    recipe, recent, meter, stopping = training.recipe, list[Tensor](), Meter(training, peak), False
+    while training.done < recipe.steps and not stopping:
         for batch in next(rounds)[training.done % ROUND :]:
-            recent.append(training.step(batch))
-            if training.done % every == 0 or training.done == recipe.steps:
-                if leads:
-                    _told(training, float(torch.stack(recent).mean()), meter, directory, held_out)
+            loss, told = training.step(batch, stop())
+            recent.append(loss)
+            stopping = bool(told)
+            if training.done % every == 0 or training.done == recipe.steps or stopping:
+                report(float(torch.stack(recent).mean()), meter.read())
                 recent.clear()
                 meter = Meter(training, peak)
-            if training.done == recipe.steps:
+            if training.done == recipe.steps or stopping:
                 break
 
 
-def _told(training: Training, loss: float, meter: Meter, directory: Path, held_out: Sequence[Example]) -> None:
-    """Save, and print a line of figures, which is also the curve's next."""
-    speeds = meter.read()
+def tell(
+    training: Training, directory: Path, held_out: Sequence[Example], loss: float, speeds: dict[str, float]
+) -> None:
+    """Save a checkpoint, and print a line of figures, which is also the next of the curve.
+
+    Held-out figures are those of the running averages, and, as `now_`, those of the weights as they are.
+    """
     training.save(directory)
-    held = held_out_figures(training.model, held_out)
-    line = {"step": training.done, "tokens": training.tokens, "loss": round(loss, 4), **speeds, **held}
+    line: dict[str, float] = {"step": training.done, "tokens": training.tokens, "loss": round(loss, 4), **speeds}
+    with training.averaged() as model:
+        line |= held_out_figures(model, held_out)
+    if training.averages:
+        line |= {f"now_{name}": value for name, value in held_out_figures(training.model, held_out).items()}
     print(json.dumps(line), flush=True)
     with (directory / "curve.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import distributed
 
+from solver.clock import now
 from solver.hardware import gpus, malloc
 from solver.pretrain import ahead, data, train
 from solver.pretrain.batches import ROUND
@@ -16,14 +20,35 @@ DRAWERS = 4  # processes that draw all batches for each GPU; one draws some 2.5 
 HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
 
 
-def work(
-    rank: int, recipe: train.Recipe, directory: Path, device: str, every: int, start_from: Path | None = None
-) -> None:
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run are given.
+
+    `directory`: train.npz, held.npz, checkpoint and curve. `device`: `cpu`, or `cuda` for a GPU a worker. `every`: steps
+    between checkpoints. `start_from`: exported weights to begin with where there is no checkpoint. `compiled`: fuse
+    operations on a CPU. `seconds`: stop, with a checkpoint, after so long; None: only at the last step.
+    """
+
+    recipe: train.Recipe
+    directory: Path
+    device: str = "cpu"
+    every: int = 100
+    start_from: Path | None = None
+    compiled: bool = False
+    seconds: float | None = None
+
+
+def work(rank: int, job: Job) -> None:
     """Join the other workers where there are any, load the last checkpoint, train to the end.
 
-    `device`: `cpu`, or `cuda` for a GPU a worker.
+    SIGTERM and SIGINT stop all workers after the step they are at, with a checkpoint. A checkpoint that cannot be
+    written ends the process with status 1 and one line; the one before stays.
     """
+    wanted, began = [False], now()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: wanted.__setitem__(0, True))
     malloc.keep()
+    recipe, device = job.recipe, job.device
     on_gpu = device == "cuda"
     if on_gpu:
         device = f"cuda:{rank}"
@@ -31,18 +56,34 @@ def work(
     if recipe.workers > 1:
         torch.set_num_threads(1)
         # The starting process's id: the same for all workers of a start, new in every start.
-        meeting = f"file://{(directory / f'meeting-{os.getppid()}').resolve()}"
+        meeting = f"file://{(job.directory / f'meeting-{os.getppid()}').resolve()}"
         distributed.init_process_group("nccl" if on_gpu else "gloo", meeting, rank=rank, world_size=recipe.workers)
-    training = train.Training(recipe, device)
-    if (directory / "checkpoint.safetensors").exists():
-        training.load(directory)
-    elif start_from is not None:
-        training.start_from(start_from)
-    held = data.load(directory / "held.npz")
+    training = train.Training(recipe, device, job.compiled)
+    if (job.directory / "checkpoint.safetensors").exists():
+        training.load(job.directory)
+    elif job.start_from is not None:
+        training.start_from(job.start_from)
     peak = recipe.workers * sum(card.card.flops for card in gpus.shown()[:1]) if on_gpu else 0.0
-    first, drawers = training.done // ROUND, DRAWERS if on_gpu else 0
-    drawn = ahead.rounds(directory / "train.npz", recipe.seed, recipe.tokens, first, drawers)
-    train.run(training, drawn, directory, train.gauge(held, HELD_OUT_SEQUENCES), every, peak)
+    drawn = ahead.rounds(job.directory / "train.npz", recipe, training.done // ROUND, DRAWERS if on_gpu else 0)
+    gauge = train.gauge(data.load(job.directory / "held.npz"), HELD_OUT_SEQUENCES)
+
+    def report(loss: float, speeds: dict[str, float]) -> None:
+        try:
+            train.tell(training, job.directory, gauge, loss, speeds)
+        except OSError as error:
+            sys.exit(
+                f"error: no checkpoint could be written at step {training.done} ({error}); expected room in "
+                f"{job.directory}; make some and give the same command again: it goes on from the last whole one"
+            )
+
+    def stop() -> bool:
+        return wanted[0] or (job.seconds is not None and now() - began >= job.seconds)
+
+    train.run(training, drawn, report if rank == 0 else _silent, job.every, peak, stop)
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
+
+
+def _silent(_loss: float, _speeds: dict[str, float]) -> None:
+    """What workers other than the first report."""
