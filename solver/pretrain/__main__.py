@@ -1,4 +1,7 @@
-"""`python -m solver.pretrain`: make the data, train, resume, export. See `--help`."""
+"""`python -m solver.pretrain`: make the data, train, resume, export. See `--help`.
+
+`python -m solver.pretrain pool`: make a pool of pairs alone, to be trained on with `--pool`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solver import heap
+from solver.tasks import BadInput
 
 if TYPE_CHECKING:
     from solver.pretrain.train import Recipe
@@ -42,6 +46,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, metavar="N", help="of the model, instead of the preset's")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
     parser.add_argument("--pairs", type=int, metavar="N", help="drawn from each generator, instead of the preset's")
+    parser.add_argument("--pool", type=Path, metavar="FILE", help="pairs to train on, instead of drawing them")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="pool to measure by, instead of drawing it")
     parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
     parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
     parser.add_argument("--decay", type=float, help="share of the steps, the last ones, in which the rates fall to 0")
@@ -75,8 +81,35 @@ def together(work: Callable[..., None], arguments: tuple[Any, ...], workers: int
             process.terminate()
 
 
+def provide(options: argparse.Namespace, seed: int) -> None:
+    """Put the pools into the directory as train.npz and held.npz: those named, or drawn ones where there are none.
+
+    Raises `BadInput`: a pool that is none, that has content of evaluation tasks, or differs from the directory's.
+    """
+    from solver.pretrain import data, sources, split
+
+    usual = PAIRS_A_TASK[options.preset]
+    trained, gauge = options.directory / "train.npz", options.directory / "held.npz"
+    if options.pool:
+        data.check(data.load(options.pool), str(options.pool))
+        data.copy(options.pool, trained)
+    if options.held_out:
+        data.load(options.held_out)
+        data.copy(options.held_out, gauge)
+    if not gauge.exists():
+        data.save(sources.collect(split.arc1_split().held_out, max(usual // 10, 4), GAUGE_SEED), gauge)
+    if not trained.exists():
+        request = sources.Request(options.pairs or usual, seed)
+        pool, _ = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))
+        data.save(pool, trained)
+
+
 def main(argv: list[str]) -> int:
-    """Train from the last checkpoint in the directory, or from scratch where there is none."""
+    """Train from the last checkpoint in the directory, or from scratch where there is none; or make a pool."""
+    if argv[:1] == ["pool"]:
+        from solver.pretrain import make_pool
+
+        return make_pool.main(argv[1:])
     options = parse(argv)
     options.directory = options.directory or Path(f"runs/pretrain-{options.preset}")
     on_gpu = options.preset == "gpu"
@@ -88,7 +121,6 @@ def main(argv: list[str]) -> int:
         os.environ.setdefault(name, value)  # the workers', too
     import torch
 
-    from solver.pretrain import data, split
     from solver.pretrain.workers import work
 
     recipe = recipe_of(options)
@@ -96,12 +128,11 @@ def main(argv: list[str]) -> int:
         found = torch.cuda.device_count()
         advice = "take fewer --workers, or --device cpu"
         sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {found} found: {advice}")
-    if not (options.directory / "train.npz").exists():
-        parts, usual = split.arc1_split(), PAIRS_A_TASK[options.preset]
-        count = options.pairs or usual
-        print(f"drawing {count} pairs from each of {len(parts.train)} generators", file=sys.stderr, flush=True)
-        data.save(data.collect(parts.held_out, max(usual // 10, 4), GAUGE_SEED), options.directory / "held.npz")
-        data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
+    try:
+        provide(options, recipe.seed)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for stale in options.directory.glob("meeting-*"):
         stale.unlink()
     arguments = (recipe, options.directory, options.device, options.every, options.start_from)
