@@ -76,6 +76,37 @@ HELD_OUT = tuple(
     """.split()
 )
 
+# The 233 ARC-AGI-2 training tasks that are in neither set of ARC-AGI-1 (by id and by whole pair), without the 12 that
+# share a grid of 5 cells and more or a whole pair with an ARC-AGI-1 or ARC-AGI-2 evaluation task up to the square's
+# symmetries and a renaming of colours (`solver.pretrain.split`).
+ARC2_CLEAN = tuple(
+    """
+    1190bc91 11dc524f 13f06aa5 1478ab18 14b8e18c 15660dd6 17829a00 17b866bd 18286ef8 182e5d0f
+    18447a8d 1a244afd 1b59e163 1b8318e3 1be83260 1d61978c 1e5d6875 1efba499 20fb2937 22208ba4
+    22425bda 22806e14 230f2e48 252143c9 25c199f5 2601afb7 278e5215 2a28add5 2b9ef948 2ccd9fef
+    2de01db2 2e65ae53 2f767503 2faf500b 305b1341 30f42897 320afe60 33067df9 332202d5 337b420f
+    342ae2ed 342dd610 34cfa167 37ce87bb 396d80d7 3ad05f52 3bd292e8 3cd86f4f 3d588dc9 3d6c6e23
+    412b6263 41ace6b5 42f14c03 42f83767 465b7d93 46c35fc7 470c91de 48634b99 494ef9d7 4a1cacc2
+    4df5b0ae 4e7e0eb9 5034a0b5 50c07299 522fdd07 52364a65 52df9849 538b439f 54dc2872 5623160b
+    5751f35e 5792cb4d 57edb29d 58c02a16 5a719d11 5ad8a7c0 5adee1b2 5b37cb25 5d588b4d 5e6bbc0b
+    5ecac7f7 60d73be6 6165ea8f 6350f1f4 652646ff 668eec9a 66ac4c3b 689c358e 68bc2e87 6a980be1
+    6bcdb01e 6ca952ad 6cbe9eb8 6d1d5c90 6ffe8f07 753ea09b 758abdf0 78e78cff 79cce52d 7acdf6d3
+    7d7772cc 7e2bad24 7e4d4f7c 7e576d6e 825aa9e9 833966f4 83b6b474 83eb0a57 84551f4c 84ba50d3
+    8618d23e 878187ab 87ab05b8 880c1354 8886d717 8a6d367c 8abad3cf 8dab14c2 8e301a54 8fff9e47
+    902510d5 9344f635 9473c6fb 95755ff2 963c33f8 97c75046 981add89 9841fdad 984d8a3e 985ae207
+    98c475bf 9968a131 996ec1f3 99caaf76 9b30e358 9b5080bb 9caf5b84 9f41bd9c 9f5f939b 9f669b64
+    9f8de559 a09f6c25 a1aa0c1e a2d730bd a416fc5b a644e277 a6953f00 a834deea aa62e3f4 aaecdb9a
+    aaef0977 abbfd121 ac6f9922 ad173014 ad38a9d0 ad3b40cf af726779 afe3afe9 b1986d4b b25e450b
+    b2bc3ffd b5bb5719 b71a7747 b7256dcd b745798f b74ca5d1 b7955b3c ba1aa698 bae5c565 bc93ec48
+    bd283c4a bd5af378 c3fa4749 c4d1a9ae c6141b15 c61be7dc c803e39c c9680e90 cc9053aa d255d7a7
+    d6542281 d6e50e54 d749d46f d753a70b d93c6891 d968ffd4 db118e2a db615bd4 db7260a4 dc46ea44
+    dce56571 df978a02 df9fd884 e048c9ed e39e9282 e3f79277 e3fe1151 e45ef808 e4888269 e4941b18
+    e729b7be e734a0e8 e84fef15 e9fc42f2 ecb67b6d edcc2ff0 f0100645 f0f8a26d f18ec8cc f1bcbc2c
+    f28a3cbb f341894c f3e14006 f8cc533f f8f52ecc fbf15a0b fc10701f fc4aaf52 fd02da9e fe45cba4
+    ff2825db
+    """.split()
+)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -96,6 +127,7 @@ SPLITS = {
     "sample": Split("arcagi_aa922be.json", "eval", SAMPLE),
     "second-sample": Split("arcagi_aa922be.json", "eval", SECOND_SAMPLE),
     "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
+    "arc2-training-clean": Split("arcagi2_f3283f7.json", "train", ARC2_CLEAN),
 }
 
 

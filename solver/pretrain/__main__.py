@@ -1,4 +1,7 @@
-"""`python -m solver pretrain`: make the data, train, resume, export. See `--help`."""
+"""`python -m solver pretrain`: make the data, train, resume, export. See `--help`.
+
+`python -m solver pretrain pool`: make a pool of pairs alone, to be trained on with `--pool`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solver.hardware import malloc
 from solver.pretrain.recipe import PRESETS, Recipe
+from solver.types import BadInput
+
+if TYPE_CHECKING:
+    from solver.pretrain.workers import Job
 
 SIZES = ("width", "layers", "heads", "inner")
 PAIRS_A_TASK = {"smoke": 4, "cpu": 200, "gpu": 1000}  # RE-ARC pairs drawn from each generator
@@ -32,6 +38,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, metavar="N", help="of the model, instead of the preset's")
     parser.add_argument("--seed", type=int, help="seed of data order and initial weights")
     parser.add_argument("--pairs", type=int, metavar="N", help="drawn from each generator, instead of the preset's")
+    parser.add_argument("--pool", type=Path, metavar="FILE", help="pairs to train on, instead of drawing them")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="pool to measure by, instead of drawing it")
     parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
     parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
     parser.add_argument("--decay", type=float, help="share of the steps, the last ones, in which the rates fall to 0")
@@ -43,34 +51,79 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--upscale", type=float, help="share of the sequences whose cells are made larger")
     parser.add_argument("--pad", type=float, help="share of the sequences whose grids are put in a larger canvas")
     parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint to go on from")
-    parser.add_argument("--no-compile", action="store_true", help="on a CPU: do not fuse operations with a C++ compiler")
+    parser.add_argument("--no-compile", action="store_true", help="on a CPU: fuse no operations")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the weights here when training ends")
     return parser.parse_args(argv)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The preset's recipe, with what the command line says instead."""
-    names = (*SIZES, "tokens", "steps", "workers", "seed", "matrix_rate", "other_rate", "decay", "average", "upscale", "pad")
+    rates = ("matrix_rate", "other_rate", "decay", "average", "upscale", "pad")
+    names = (*SIZES, *rates, "tokens", "steps", "workers", "seed")
     chosen = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
     return replace(Recipe(**PRESETS[options.preset]), **chosen)
 
 
-def together(work: Callable[..., None], arguments: tuple[Any, ...], workers: int) -> None:
-    """Run `work(rank, *arguments)` in so many processes, to their ends; none of them outlives this one's SIGTERM."""
-    from torch.multiprocessing.spawn import start_processes
+def together(job: Job) -> int:
+    """Train in so many processes as the recipe has workers, to their ends; returns the exit status.
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    started = start_processes(work, arguments, nprocs=workers, start_method="spawn", join=False)
-    try:
-        while not started.join():
-            pass
-    finally:
+    SIGTERM and SIGINT are passed on: the workers stop after the step they are at, with a checkpoint. None of them
+    outlives this process.
+    """
+    from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+
+    from solver.pretrain.workers import apart
+
+    told: list[int] = []
+    started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method="spawn", join=False)
+
+    def pass_on(number: int, _frame: Any) -> None:
+        told.append(number)
         for process in started.processes:
             process.terminate()
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    try:
+        while not started.join(1.0):
+            pass
+    except ProcessExitedException as error:
+        return 128 + told[0] if told else int(error.exit_code) or 1
+    finally:
+        for process in started.processes:
+            process.kill()
+    return 128 + told[0] if told else 0
+
+
+def provide(options: argparse.Namespace, seed: int) -> None:
+    """Put the pools into the directory as train.npz and held.npz: those named, or drawn ones where there are none.
+
+    Raises `BadInput`: a pool that is none, that has content of evaluation tasks, or differs from the directory's.
+    """
+    from solver.pretrain import data, sources, split
+
+    usual = PAIRS_A_TASK[options.preset]
+    trained, gauge = options.directory / "train.npz", options.directory / "held.npz"
+    if options.pool:
+        data.check(data.load(options.pool), str(options.pool))
+        data.copy(options.pool, trained)
+    if options.held_out:
+        data.load(options.held_out)
+        data.copy(options.held_out, gauge)
+    if not gauge.exists():
+        data.save(sources.collect(split.arc1_split().held_out, max(usual // 10, 4), GAUGE_SEED), gauge)
+    if not trained.exists():
+        request = sources.Request(options.pairs or usual, seed)
+        pool, _ = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))
+        data.save(pool, trained)
+
 
 def main(argv: list[str]) -> int:
-    """Train from the last checkpoint in the directory, or from scratch where there is none."""
+    """Train from the last checkpoint in the directory, or from scratch where there is none; or make a pool."""
+    if argv[:1] == ["pool"]:
+        from solver.pretrain import make_pool
+
+        return make_pool.main(argv[1:])
     options = parse(argv)
     options.directory = options.directory or Path(f"runs/pretrain-{options.preset}")
     on_gpu = options.preset == "gpu"
@@ -82,29 +135,27 @@ def main(argv: list[str]) -> int:
         os.environ.setdefault(name, value)  # the workers', too
     import torch
 
-    from solver.pretrain import data, split
-    from solver.pretrain.workers import work
+    from solver.pretrain.row_model import can_compile
+    from solver.pretrain.workers import Job
 
     recipe = recipe_of(options)
     if options.device == "cuda" and torch.cuda.device_count() < recipe.workers:
         found = torch.cuda.device_count()
         advice = "take fewer --workers, or --device cpu"
         sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {found} found: {advice}")
-    if not (options.directory / "train.npz").exists():
-        parts, usual = split.arc1_split(), PAIRS_A_TASK[options.preset]
-        count = options.pairs or usual
-        print(f"drawing {count} pairs from each of {len(parts.train)} generators", file=sys.stderr, flush=True)
-        data.save(data.collect(parts.held_out, max(usual // 10, 4), GAUGE_SEED), options.directory / "held.npz")
-        data.save(data.collect(parts.train, count, recipe.seed), options.directory / "train.npz")
+    try:
+        provide(options, recipe.seed)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for stale in options.directory.glob("meeting-*"):
         stale.unlink()
-    arguments = (recipe, options.directory, options.device, options.every, options.start_from)
-    if recipe.workers == 1:
-        work(0, *arguments)
-    else:
-        together(work, arguments, recipe.workers)
-    if options.export:
+    compiled = options.device == "cpu" and not options.no_compile and can_compile()
+    seconds = None if options.minutes is None else 60.0 * options.minutes
+    job = Job(recipe, options.directory, options.device, options.every, options.start_from, compiled, seconds)
+    status = together(job)
+    if status == 0 and options.export:
         from solver.pretrain.export import export
 
         print(f"wrote {export(options.directory, options.export, recipe)}")
-    return 0
+    return status

@@ -7,14 +7,19 @@ import json
 from pathlib import Path
 
 from solver.model.checkpoint import MANIFEST
-from solver.pretrain.train import Recipe, Training
+from solver.pretrain.recipe import Recipe
+from solver.pretrain.train import Training
 
 
 def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
-    """Write the last checkpoint's weights as bfloat16 into `directory`, with the sha256 of each file; returns it."""
+    """Write the last checkpoint's weights as bfloat16 into `directory`, with the sha256 of each file; returns it.
+
+    Where the recipe keeps running averages these are what is written.
+    """
     training = Training(recipe)
     training.load(checkpoint)
-    training.model.save_pretrained(directory, safe_serialization=True)
+    with training.averaged() as model:
+        model.save_pretrained(directory, safe_serialization=True)
     write_manifest(directory)
     return directory
 

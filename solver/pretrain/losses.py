@@ -38,7 +38,7 @@ def by_rows(model: GridQwen3ForCausalLM, length: int, compiled: bool) -> Sums:
     return sums
 
 
-def by_parts(model: GridQwen3ForCausalLM, backend: str) -> Sums:
+def by_parts(model: GridQwen3ForCausalLM, backend: str = "inductor") -> Sums:
     """The model's sums over padded parts, compiled by this backend of torch.compile."""
     packed_attention.use(model)
     summed = torch.compile(model.summed_loss, dynamic=True, fullgraph=True, backend=backend)

@@ -41,8 +41,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.tokens % (self.row * self.workers) or self.row % CHUNK:
             raise ValueError(
-                f"{self.tokens} tokens a step in rows of {self.row} for {self.workers} workers; expected the same number "
-                f"of whole rows for each worker, their length a multiple of {CHUNK}"
+                f"{self.tokens} tokens a step in rows of {self.row} for {self.workers} workers; "
+                f"expected as many whole rows for each worker, their length a multiple of {CHUNK}"
             )
 
 

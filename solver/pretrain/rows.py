@@ -1,7 +1,7 @@
 """Sequences in rows of one fixed length, so that every step's matrix products have the shapes of the step before.
 
-A product of a shape that is new costs a CPU about four times as much as one it has seen: oneDNN writes its code for each
-shape. Knows nothing of models or optimizers. Law: every sequence stays whole, within one row.
+A product of a new shape costs a CPU about four times as much as one of a shape seen before: oneDNN writes code for
+each. Knows nothing of models or optimizers. Law: every sequence stays whole, within one row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Chunk:
     """Queries `first` to `end` of a row, and the keys from `start` on that they may see.
 
     `start`: a multiple of `CHUNK`, at or before the first place of the sequence that query `first` belongs to.
-    `hidden`: bool [end − first, end − start], true where a query must not see a key: a later one, or another sequence's.
+    `hidden`: bool [end − first, end − start], true where a query must not see a key: a later one, or one of another
+    sequence.
     """
 
     start: int

@@ -11,10 +11,11 @@ import zlib
 from itertools import islice
 from pathlib import Path
 
-from solver.pretrain.data import collect, load, re_arc_pairs, text
+from solver.pretrain.data import load
+from solver.pretrain.sources import collect, re_arc_pairs
 from solver.pretrain.split import arc1_split
 from solver.tokens.grid import pair_length
-from solver.types import Pair
+from solver.types import Pair, key
 
 TASKS = 50
 PAIRS = 4  # three demonstrations and the test pair
@@ -23,9 +24,13 @@ SEED = 20_411  # another than any pool was made with
 DRAWS = 400  # pairs drawn from a generator to find four that are small enough
 
 
-def fresh(task_id: str, seen: set[str]) -> list[Pair]:
+def fresh(task_id: str, seen: set[tuple[object, object]]) -> list[Pair]:
     """`PAIRS` small pairs of a generator that are not among `seen`; fewer where it makes no more."""
-    small = (p for p in re_arc_pairs(task_id, DRAWS, SEED) if pair_length(p) <= LONGEST and text(p) not in seen)
+    small = (
+        p
+        for p in re_arc_pairs(task_id, DRAWS, SEED)
+        if pair_length(p) <= LONGEST and (key(p.input), key(p.output)) not in seen
+    )
     return list(islice(small, PAIRS))
 
 
@@ -34,7 +39,7 @@ def main(argv: list[str]) -> int:
     folder, kept = Path(argv[0]), Path("runs/pretrain-cpu/train.npz")
     ids = arc1_split().train
     pool = load(kept) if kept.exists() else collect(ids, 200, 0)
-    seen = {text(p) for pairs in pool.pairs for p in pairs}
+    seen: set[tuple[object, object]] = {(key(p.input), key(p.output)) for pairs in pool.pairs for p in pairs}
     chosen: dict[str, list[Pair]] = {}
     for task_id in sorted(ids, key=lambda i: (zlib.crc32(f"sample {i}".encode()), i)):
         pairs = fresh(task_id, seen)

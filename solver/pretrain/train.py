@@ -25,9 +25,9 @@ from solver.model.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM,
 from solver.pretrain import losses
 from solver.pretrain.ahead import Round
 from solver.pretrain.batches import ROUND
+from solver.pretrain.data import Pool
 from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
-from solver.pretrain.data import Pool
 from solver.tokens import grid
 from solver.tokens.grid import pair_length
 from solver.types import Example, seed_for
@@ -71,15 +71,16 @@ def operations(recipe: Recipe, lengths: Sequence[int]) -> float:
 class Training:
     """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory.
 
-    `masters`: the weights in float32, which the optimizers move; `model` has them in bfloat16. `averages`: their running
-    averages, where the recipe keeps some. `compiled`: torch.compile's part on a CPU (`row_model`).
+    `masters`: the weights in float32, which the optimizers move; `model` has them in bfloat16. `averages`: their
+    running averages, where the recipe keeps some. `compiled`: torch.compile's part on a CPU (`row_model`).
     """
 
     def __init__(self, recipe: Recipe, device: str = "cpu", compiled: bool = False):
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
         self.work = 0.0  # operations of all steps since it was made
         self.model = build(recipe).to(device, torch.bfloat16)
-        self.sums = losses.by_rows(self.model, recipe.row, compiled) if device == "cpu" else losses.by_parts(self.model, "inductor")
+        on_cpu = device == "cpu"
+        self.sums = losses.by_rows(self.model, recipe.row, compiled) if on_cpu else losses.by_parts(self.model)
         source = dict(build(recipe).named_parameters())
         self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
         self.averages = {n: p.detach().clone() for n, p in self.masters.items()} if recipe.average else {}

@@ -15,6 +15,8 @@ from solver.clock import now
 from solver.hardware import gpus, malloc
 from solver.pretrain import ahead, data, train
 from solver.pretrain.batches import ROUND
+from solver.pretrain.recipe import Recipe
+from solver.runtime.worker import die_with
 
 DRAWERS = 4  # processes that draw all batches for each GPU; one draws some 2.5 million tokens a second
 HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
@@ -24,18 +26,24 @@ HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the w
 class Job:
     """What all workers of a run are given.
 
-    `directory`: train.npz, held.npz, checkpoint and curve. `device`: `cpu`, or `cuda` for a GPU a worker. `every`: steps
-    between checkpoints. `start_from`: exported weights to begin with where there is no checkpoint. `compiled`: fuse
-    operations on a CPU. `seconds`: stop, with a checkpoint, after so long; None: only at the last step.
+    `directory`: train.npz, held.npz, checkpoint and curve. `device`: `cpu`, or `cuda` for a GPU a worker. `every`:
+    steps between checkpoints. `start_from`: exported weights to begin with where there is no checkpoint. `compiled`:
+    fuse operations on a CPU. `seconds`: stop, with a checkpoint, after so long; None: only at the last step.
     """
 
-    recipe: train.Recipe
+    recipe: Recipe
     directory: Path
     device: str = "cpu"
     every: int = 100
     start_from: Path | None = None
     compiled: bool = False
     seconds: float | None = None
+
+
+def apart(rank: int, job: Job, parent: int) -> None:
+    """`work` in a process of its own, which ends with the process `parent`."""
+    die_with(parent)
+    work(rank, job)
 
 
 def work(rank: int, job: Job) -> None:

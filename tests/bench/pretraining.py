@@ -25,7 +25,8 @@ PAIRS_A_TASK = 20
 
 def data(directory: Path) -> None:
     """The pool both draw from, as `solver.pretrain` makes it, only smaller."""
-    from solver.pretrain.data import collect, save
+    from solver.pretrain.data import save
+    from solver.pretrain.sources import collect
     from solver.pretrain.split import arc1_split
 
     parts = arc1_split()
