@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.engine
 def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_format(tmp_path):
     """The model is random, so that it says no program: what holds is that it was asked, heard and counted."""
-    command = [sys.executable, "-m", "tests.tiny_writer", str(tmp_path / "model")]
+    command = [sys.executable, "-m", "tests.support.tiny_writer", str(tmp_path / "model")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])

@@ -66,7 +66,7 @@ def test_no_wheelhouse_and_two_of_them_are_said_in_one_line(root):
         notebook.begin(root, {})
     for listed in root.glob("input/**/requirements.txt"):
         listed.unlink()
-    with pytest.raises(notebook.Stop, match=r"none came, exactly one was expected; attach what python -m solver\."):
+    with pytest.raises(notebook.Stop, match=r"none came, exactly one was expected; attach what python -m solver wheel"):
         notebook.begin(root, {})
 
 

@@ -297,7 +297,7 @@ def on_a(monkeypatch, tmp_path):
         monkeypatch.setattr(worker, "this_card", lambda: CARDS[card])
         monkeypatch.setattr(worker.os, "environ", {})
         installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
-        monkeypatch.setattr(worker.base_model, "importlib", SimpleNamespace(util=installed))
+        monkeypatch.setattr(worker.backends, "importlib", SimpleNamespace(util=installed))
         imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(worker.os.environ))))
         monkeypatch.setattr(worker, "importlib", imported)
         monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", parts.sampler)

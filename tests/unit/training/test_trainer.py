@@ -667,9 +667,9 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
     alone, trainer = exact(recipe, tmp_path / "alone"), exact(replace(recipe, side_by_side=3), tmp_path / "together")
     expected = [alone.train(x.name, x.examples, x.seed, FakeStop()) for x in together("abc")]
     if even:  # as on a GPU
-        pack = module.packed.pack
-        monkeypatch.setattr(module.packed, "pack", lambda groups, even: pack(groups, True))
-        monkeypatch.setattr(module.packed.Attend, "apply", module.packed.padded)
+        pack = module.packed_attention.pack
+        monkeypatch.setattr(module.packed_attention, "pack", lambda groups, even: pack(groups, True))
+        monkeypatch.setattr(module.packed_attention.Attend, "apply", module.packed_attention.padded)
     for made, wanted in zip(trainer.train_together(together("abc"), FakeStop()), expected, strict=True):
         assert made.losses == pytest.approx(wanted.losses, rel=1e-5)
         assert apart(matrices(made), matrices(wanted)) < CLOSE
