@@ -24,9 +24,9 @@ from solver.analysis.diagnose import Measures, Overlap, measure
 from solver.analysis.history import History
 from solver.analysis.scoring import Paired, Scores, compare, score, solved, table
 from solver.analysis.solutions import SHOWN, Solutions
-from solver.analysis.tables import Section, print_sections
 from solver.data.tasks import describe, load_split, read_json, select
 from solver.runtime import record, submission_file
+from solver.runtime.tables import Section, print_sections
 from solver.types import BadInput
 
 ENGINE = ("said_tokens", "seconds", "prompt_tokens", "cached_tokens", "adapters", "adapter_seconds")  # of `Counters`

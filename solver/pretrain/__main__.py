@@ -107,6 +107,8 @@ def provide(options: argparse.Namespace, seed: int) -> None:
     if options.pool:
         data.check(data.load(options.pool), str(options.pool))
         data.copy(options.pool, trained)
+    elif trained.exists():
+        data.check(data.load(trained), str(trained))
     if options.held_out:
         data.load(options.held_out)
         data.copy(options.held_out, gauge)

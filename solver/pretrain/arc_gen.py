@@ -88,7 +88,9 @@ def _grid(text: object, where: str) -> Grid:
         raise BadInput(f"{where}: {str(text)[:40]!r} is no grid; {EXPECTED}; mend it")
     grid = np.array([[int(cell) for cell in row] for row in rows], np.uint8)
     if not sound(grid):
-        raise BadInput(f"{where}: {len(rows)} x {len(rows[0])} cells came; expected sides of 1 to 30; mend it")
+        raise BadInput(
+            f"{where}: {len(rows)} x {len(rows[0])} cells came, sides of 1 to 30 were expected; {EXPECTED}; mend it"
+        )
     return grid
 
 

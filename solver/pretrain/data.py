@@ -87,7 +87,7 @@ def load(path: Path) -> Pool:
         raise BadInput(
             f"{path} cannot be read ({error.strerror or error}); expected a pool; check path, or {ADVICE}"
         ) from None
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path} is no pool ({reason}); expected an .npz file of plain arrays; {ADVICE}") from None
     try:

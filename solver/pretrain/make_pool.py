@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
         for name, least in (("pairs", 1), ("composed", 0)):
             if getattr(options, name) < least:
                 raise BadInput(f"--{name} {getattr(options, name)}: expected at least {least}; raise it")
-        from solver.analysis.tables import print_sections
         from solver.pretrain import data, sources
+        from solver.runtime.tables import print_sections
 
         request = sources.Request(options.pairs, options.seed, options.arc_gen, tuple(options.tasks), options.composed)
         pool, report = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from solver.analysis.tables import Section
 from solver.data.tasks import Fault, load_challenges, parse_grid, read_json
 from solver.pretrain import compose, split
 from solver.pretrain.arc_gen import ArcGen, open_arc_gen
 from solver.pretrain.content import Index
 from solver.pretrain.data import COMPOSED, Pool, sound
+from solver.runtime.tables import Section
 from solver.types import BadInput, Pair, Task, seed_for
 
 TRIES = 20  # draws a generator gets for one pair before the pair is given up

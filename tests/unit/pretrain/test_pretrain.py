@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count, islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from transformers import AutoModelForCausalLM
 
 from solver.model import checkpoint, grid_qwen3
 from solver.pretrain import __main__ as pretrain
-from solver.pretrain import ahead, batches, curve, data, losses, split, train, workers
+from solver.pretrain import ahead, batches, curve, data, losses, train
 from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
@@ -37,43 +36,6 @@ from tests.support.fakes import MIRROR, STACK, pairs_of, random_task
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = Recipe(width=32, layers=1, heads=1, head_size=32, inner=32, steps=4, tokens=256, warmup=2, workers=1)
-LEAKED = "40853293"  # ARC-AGI-1 training; its pairs are those of the evaluation task 070dd51e
-
-
-def cells(raw: list[list[int]]) -> tuple[int, int, bytes]:
-    """A grid by content, written otherwise than `split` writes it."""
-    return key(np.array(raw, dtype=np.uint8))
-
-
-def contents(task: Mapping[str, Any]) -> set[tuple[int, int, bytes]]:
-    return {cells(pair[side]) for part in ("train", "test") for pair in task[part] for side in ("input", "output")}
-
-
-def whole_pairs(task: Mapping[str, Any]) -> set[tuple[tuple[int, int, bytes], tuple[int, int, bytes]]]:
-    return {(cells(pair["input"]), cells(pair["output"])) for part in ("train", "test") for pair in task[part]}
-
-
-def spelled(pool: Pool) -> list[tuple[str, int, list[tuple[Any, Any]]]]:
-    """A pool as plain values."""
-    return [
-        (name, own, [(key(p.input), key(p.output)) for p in pairs])
-        for name, own, pairs in zip(pool.ids, pool.originals, pool.pairs, strict=True)
-    ]
-
-
-@pytest.fixture(scope="module")
-def training() -> dict[str, split.RawTask]:
-    return split.raw("arcagi_aa922be.json")["train"]
-
-
-@pytest.fixture(scope="module")
-def evaluation() -> list[split.RawTask]:
-    return split.evaluation_tasks()
-
-
-@pytest.fixture(scope="module")
-def parts(training: dict[str, split.RawTask], evaluation: list[split.RawTask]) -> split.Split:
-    return split.make_split(training, evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -89,106 +51,6 @@ def large_pool() -> Pool:
     sides = (3, 5, 7, 10, 13, 16, 20, 22, 26)
     tasks = [random_task([(s, s) for s in sides for _ in range(3)], seed) for seed in range(3)]
     return Pool(("a", "b", "c"), tuple(t.demonstrations for t in tasks), (0, 0, 0))
-
-
-def test_no_task_trained_on_or_held_out_shares_a_grid_or_a_pair_with_an_evaluation_task(
-    parts: split.Split, training: dict[str, split.RawTask], evaluation: list[split.RawTask]
-) -> None:
-    grids = set().union(*map(contents, evaluation))
-    pairs = set().union(*map(whole_pairs, evaluation))
-    assert not any(contents(training[i]) & grids for i in parts.train)
-    assert not any(whole_pairs(training[i]) & pairs for i in parts.held_out)
-    assert all(whole_pairs(training[i]) & pairs for i in parts.leaked)
-
-
-def test_the_parts_are_disjoint_sorted_and_all_of_the_training_tasks(
-    parts: split.Split, training: dict[str, split.RawTask]
-) -> None:
-    together = [*parts.train, *parts.held_out, *parts.leaked]
-    assert sorted(together) == sorted(training)
-    assert len(set(together)) == len(together) == 400
-    assert all(list(part) == sorted(part) for part in (parts.train, parts.held_out, parts.leaked))
-
-
-def test_a_hundred_tasks_are_held_out_and_one_known_leak_is_used_for_nothing(parts: split.Split) -> None:
-    assert len(parts.held_out) == 100
-    assert LEAKED in parts.leaked
-
-
-def test_the_split_does_not_depend_on_the_order_of_the_tasks(
-    parts: split.Split, training: dict[str, split.RawTask], evaluation: list[split.RawTask]
-) -> None:
-    assert split.make_split(dict(reversed(training.items())), reversed(evaluation)) == parts
-
-
-def test_a_task_that_shares_a_single_grid_is_held_out_and_one_that_shares_a_pair_is_leaked() -> None:
-    def task(first: int, second: int) -> split.RawTask:
-        return {"train": [{"input": [[first]], "output": [[second]]}], "test": []}
-
-    found = split.make_split(
-        {"clean": task(1, 2), "touching": task(3, 4), "leaked": task(5, 6)}, [task(5, 6), task(4, 9)]
-    )
-    assert found.leaked == ("leaked",)
-    assert "touching" in found.held_out
-
-
-def test_both_evaluation_sets_are_kept_out_of_training(evaluation: list[split.RawTask]) -> None:
-    assert len(evaluation) == 400 + 120
-
-
-def test_a_pool_comes_back_from_its_file_as_it_was(pool: Pool, tmp_path: Path) -> None:
-    data.save(pool, tmp_path / "made" / "pool.npz")
-    back = data.load(tmp_path / "made" / "pool.npz")
-    assert spelled(back) == spelled(pool)
-    assert back.pairs[0][0].input.dtype == np.uint8
-
-
-def test_the_same_pool_is_the_same_file(pool: Pool, tmp_path: Path) -> None:
-    first, second = (data.save(pool, tmp_path / name) for name in ("one.npz", "two.npz"))
-    assert first == second
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def collected(parts: split.Split) -> Pool:
-    """A pool of two tasks, generated."""
-    pytest.importorskip("reasoning_gym", reason="RE-ARC's generators come with reasoning-gym, which is not installed")
-    return data.collect(parts.train[:2], 3, seed=5)
-
-
-def test_a_collected_pool_holds_generated_pairs_and_all_of_the_tasks_own(
-    collected: Pool, parts: split.Split, training: dict[str, split.RawTask]
-) -> None:
-    assert collected.ids == parts.train[:2]
-    for name, own, pairs in zip(collected.ids, collected.originals, collected.pairs, strict=True):
-        assert own == len(training[name]["train"]) + len(training[name]["test"])
-        assert len(pairs) == 3 + own
-        assert {(key(p.input), key(p.output)) for p in pairs[-own:]} == whole_pairs(training[name])
-    for pair in (p for pairs in collected.pairs for p in pairs):
-        for grid in (pair.input, pair.output):
-            assert grid.dtype == np.uint8
-            assert 1 <= min(grid.shape) <= max(grid.shape) <= 30
-            assert int(grid.max()) <= 9
-
-
-def test_no_collected_pair_stands_in_an_evaluation_task(collected: Pool, evaluation: list[split.RawTask]) -> None:
-    forbidden = set().union(*map(whole_pairs, evaluation))
-    assert not any((key(p.input), key(p.output)) in forbidden for pairs in collected.pairs for p in pairs)
-
-
-def test_a_pair_of_an_evaluation_task_is_left_out_even_of_a_leaked_tasks_own(parts: split.Split) -> None:
-    pytest.importorskip("reasoning_gym", reason="RE-ARC's generators come with reasoning-gym, which is not installed")
-    raw = split.raw("arcagi_aa922be.json")["train"][LEAKED]
-    made = data.collect([LEAKED], 1, seed=0)
-    assert made.originals[0] < len(raw["train"]) + len(raw["test"])
-
-
-def test_a_tasks_generated_pairs_depend_on_seed_and_task_alone(collected: Pool) -> None:
-    again, other = (list(data.re_arc_pairs(collected.ids[1], 3, seed)) for seed in (5, 6))
-    assert [(key(p.input), key(p.output)) for p in again] == [
-        (key(p.input), key(p.output)) for p in collected.pairs[1][:3]
-    ]
-    assert [(key(p.input), key(p.output)) for p in other] != [(key(p.input), key(p.output)) for p in again]
 
 
 def listed(made: list[list[Example]]) -> list[list[tuple[list[int], list[bool]]]]:
@@ -469,23 +331,6 @@ def test_the_same_seed_builds_the_same_model_and_another_seed_another() -> None:
     first, again, other = (dict(train.build(replace(TINY, seed=s)).named_parameters()) for s in (0, 0, 1))
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
-
-
-def test_the_held_out_pairs_are_the_same_whatever_is_trained_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: Pool
-) -> None:
-    asked = list[tuple[int, int, int]]()
-
-    def collect(ids: Sequence[str], count: int, seed: int) -> Pool:
-        asked.append((len(ids), count, seed))
-        return pool
-
-    monkeypatch.setattr(data, "collect", collect)
-    monkeypatch.setattr(workers, "work", lambda *_: None)
-    for name, more in (("a", []), ("b", ["--seed", "7", "--pairs", "9"])):
-        argv = ["--preset", "smoke", "--workers", "1", "--directory", str(tmp_path / name), *more]
-        assert pretrain.main(argv) == 0
-    assert asked == [(100, 4, 1), (299, 4, 0), (100, 4, 1), (299, 9, 7)]
 
 
 def test_a_model_of_another_size_is_asked_for_on_the_command_line() -> None:
