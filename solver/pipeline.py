@@ -17,7 +17,7 @@ from solver.config.settings import Config, SearchSettings
 from solver.data import views as task_views
 from solver.inference import rescoring, threshold_search
 from solver.interfaces import Format, GroupTrainer, Sampler, Scorer, Trainer
-from solver.tokens.grid import GRID, fit, longest_reply
+from solver.tokens.grid import fit, longest_reply
 from solver.training.examples import build, fallback, in_turns, joint
 from solver.training.neighbours import Near, Nearest
 from solver.types import (
@@ -39,7 +39,6 @@ from solver.types import (
 )
 from solver.voting import rules
 
-NO_ADAPTERS: Mapping[str, Adapter] = {}
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
 NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
 GREEDY = SearchSettings()  # how quick answers are asked for
@@ -51,7 +50,7 @@ class Work:
 
     task: Task
     seed: int
-    format: Format = GRID
+    format: Format
     start: Adapter | None = None
     near: tuple[Near, ...] = ()
     outright: bool = False  # the adapter is another task's, as it is
@@ -74,8 +73,8 @@ def solve(
     config: Config,
     train_seconds: Mapping[str, float],
     stop: Deadline,
-    shared: Mapping[str, Adapter] = NO_ADAPTERS,
-    format: Format = GRID,
+    shared: Mapping[str, Adapter],
+    format: Format,
     hurried: bool = False,
     near: Nearest | None = None,
 ) -> list[TaskResult]:
@@ -112,9 +111,7 @@ def round_seed(seed: int, task_id: str, number: int) -> int:
     return seed if number <= ADAPTER else seed_for(seed, task_id, f"round {number}")
 
 
-def share(
-    tasks: Sequence[Task], trainer: Trainer, config: Config, stop: Deadline, format: Format = GRID
-) -> TrainReport:
+def share(tasks: Sequence[Task], trainer: Trainer, config: Config, stop: Deadline, format: Format) -> TrainReport:
     """One adapter for these tasks, trained on the examples of all of them (arXiv 2411.07279's shared adapter)."""
     ids = " ".join(task.id for task in tasks)
     name = f"shared-{seed_for(config.seed, ids, 'shared adapter'):08x}"
@@ -361,7 +358,7 @@ def reread(work: Sequence[Work], scorer: Scorer, config: Config, stop: Deadline)
         for item, test in asked
     ]
     worth = rules.VOTE_WORTH.get(config.rule, 0.0)
-    scored = rescoring.rescore(questions, scorer, stop, config.engine.context - 1, worth, format=work[0].format)
+    scored = rescoring.rescore(questions, scorer, stop, config.engine.context - 1, work[0].format, worth)
     for (item, test), result in zip(asked, scored, strict=True):
         item.candidates[test] = list(result.candidates)
         if result.cut:

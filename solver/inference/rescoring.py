@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 from solver.data.views import apply
 from solver.interfaces import Format, Reading, Scorer, Stop
-from solver.tokens.grid import GRID
 from solver.types import ATTEMPTS, Adapter, Candidate, Grid, Prompt, key
 
 FIRST = 2  # views under which every candidate is read before any is given up
@@ -48,9 +47,9 @@ def rescore(
     scorer: Scorer,
     stop: Stop,
     context: int,
+    format: Format,
     worth: float = 0.0,
     winners: int = ATTEMPTS,
-    format: Format = GRID,
 ) -> list[Rescored]:
     """Re-read each question's candidates, those of all questions together, round after round.
 
@@ -78,7 +77,7 @@ class Answer:
 class Contest:
     """The distinct candidates of one test input, who of them is to be read next, and who is beaten."""
 
-    def __init__(self, question: Question, context: int, worth: float, winners: int, format: Format = GRID):
+    def __init__(self, question: Question, context: int, worth: float, winners: int, format: Format):
         self.question, self.worth, self.winners, self.format = question, worth, winners, format
         votes = Counter(key(c.grid) for c in question.candidates)
         grids = {key(c.grid): c.grid for c in question.candidates}

@@ -62,8 +62,8 @@ def candidates(
     sampler: Sampler,
     stop: Stop,
     p_min: float,
-    nodes: int = NODES,
-    format: Format = GRID,
+    nodes: int,
+    format: Format,
 ) -> list[Answers]:
     """For each request, in order: every grid whose probability under its view is at least p_min.
 

@@ -18,7 +18,7 @@ from solver.data import views
 from solver.pretrain.data import COMPOSED, Pool
 from solver.pretrain.recipe import Recipe
 from solver.pretrain.rows import Row, fill, places
-from solver.tokens.grid import pair_length
+from solver.tokens.grid import GRID, pair_length
 from solver.training.examples import to_example
 from solver.types import MAX_SIDE, BadInput, Example, Pair, View, seed_for
 
@@ -64,7 +64,7 @@ def sequence(pool: Pool, rng: np.random.Generator, most: int, augmentation: Augm
         task = draw_task(pool, rng)
         chosen = _choose(pool, task, cap, rng, _change(augmentation, rng))
         if len(chosen) >= 2:
-            return to_example(_augment(chosen, rng))
+            return to_example(_augment(chosen, rng), GRID)
     raise BadInput(f"no two pairs of one task with together {cap} tokens came in {TRIES} draws; expected shorter grids")
 
 

@@ -152,7 +152,7 @@ class GridFormat:
 GRID = GridFormat()
 
 
-def fit(demonstrations: Sequence[Pair], test: Grid, room: int, format: Format = GRID) -> tuple[tuple[Pair, ...], int]:
+def fit(demonstrations: Sequence[Pair], test: Grid, room: int, format: Format) -> tuple[tuple[Pair, ...], int]:
     """The demonstrations that leave prompt and reply within `room` tokens, and how many were dropped, longest first.
 
     The room kept for the reply is that of the longest demonstration output or of the test input, whichever is larger;

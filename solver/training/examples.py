@@ -15,7 +15,7 @@ from solver.config.settings import DataRecipe, TrainRecipe
 from solver.data import transforms, views
 from solver.data.views import DIHEDRALS, IDENTITY
 from solver.interfaces import Format
-from solver.tokens.grid import GRID, pair_length
+from solver.tokens.grid import pair_length
 from solver.types import Example, Grid, Pair, Task, View, seed_for
 
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
@@ -23,7 +23,7 @@ LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of it
 
 
 def build(
-    task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format = GRID, left_out: int | None = None
+    task: Task, recipe: TrainRecipe, seed: int, room: int, format: Format, left_out: int | None = None
 ) -> list[Example]:
     """At most `recipe.examples` examples, each of at most `room` tokens, in the order they should be trained on.
 
@@ -43,7 +43,7 @@ def build(
     return list(distinct.values())
 
 
-def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format = GRID) -> list[Example]:
+def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format) -> list[Example]:
     """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
     return in_turns(build(task, recipe, seed, room, format) for task in tasks)
 
@@ -53,18 +53,7 @@ def in_turns(several: Iterable[Sequence[Example]]) -> list[Example]:
     return [example for one_each in zip_longest(*several) for example in one_each if example is not None]
 
 
-def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
-    """`build` with the default data recipe and a cap.
-
-    Each demonstration in turn is the one left out and asked for last; the others come before it in random order; the
-    whole is seen through a random dihedral and colour permutation. The loss is on every output after the first. A task
-    with a single demonstration is trained on that pair alone, end to end, as is any pair whose context does not fit.
-    """
-    data = DataRecipe()
-    return list(_drawn(task, data, data.form, cap, seed, room, GRID))
-
-
-def plain(task: Task, room: int, format: Format = GRID) -> dict[int, Example]:
+def plain(task: Task, room: int, format: Format) -> dict[int, Example]:
     """Each demonstration asked for last after the others, once, as they are: what tasks are compared by.
 
     By the demonstration's number; those that don't fit `room` tokens have none.
@@ -74,7 +63,7 @@ def plain(task: Task, room: int, format: Format = GRID) -> dict[int, Example]:
     return {n: example for n in every for example in _drawn(task, data, data.form, 1, 0, room, format, n)}
 
 
-def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format = GRID) -> str | None:
+def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format) -> str | None:
     """What this task's examples are made of instead of what the recipe says, and why; None where nothing differs."""
     count, form = len(task.demonstrations), recipe.data.form
     if count == 1 and form != "end-to-end":
@@ -121,7 +110,7 @@ def _drawn(
         view = _view(data, int(turns[turn]), rng)
         shown = [task.demonstrations[i] for i in _order(form, data, count, left_out, rng)]
         if pairs := _fitting(_seen(shown, view, data, rng), room, format):
-            yield to_example(pairs, data.loss, format)
+            yield to_example(pairs, format, data.loss)
 
 
 def _view(data: DataRecipe, dihedral: int, rng: np.random.Generator) -> View:
@@ -174,7 +163,7 @@ def _fitting(pairs: Sequence[Pair], room: int, format: Format) -> list[Pair]:
     return [*context, asked]
 
 
-def to_example(pairs: Sequence[Pair], loss: str = "after-first", format: Format = GRID) -> Example:
+def to_example(pairs: Sequence[Pair], format: Format, loss: str = "after-first") -> Example:
     """Pairs in one sequence; the loss is on the outputs `config.LOSSES` names, and always on an only one."""
     tokens, owner = format.encode_pairs(pairs)
     last = len(pairs) - 1

@@ -63,7 +63,7 @@ def plain(plan) -> None:
         for number in (BASE, ADAPTER):
             for group in groups:
                 seconds = dict.fromkeys((task.id for task in group), LIMIT)
-                for result in solve(group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT)):
+                for result in solve(group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT), {}, GRID):
                     ledger.add(result.task_id, number, result.candidates)
     file = submission_file.AnswerFile(plan.output, plan.task_set.tests)
     file.start(placeholders | {task.id: ledger.standing(task.id).attempts for task in tasks})

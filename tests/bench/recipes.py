@@ -28,6 +28,7 @@ from solver.config.settings import Config, TrainRecipe
 from solver.data import tasks
 from solver.data import views as task_views
 from solver.model import checkpoint
+from solver.tokens.grid import GRID
 from solver.training.examples import build, to_example
 from solver.types import BadInput, Example, Grid, Pair, Task
 
@@ -73,7 +74,7 @@ def questions(task: Task, outputs: Sequence[Grid], views: int, seed: int) -> lis
     for view in task_views.views(task, views, seed, "views 3"):
         seen = task_views.apply_task(view, task)
         for test, output in zip(seen.tests, outputs, strict=True):
-            made.append(to_example([*seen.demonstrations, Pair(test, task_views.apply(view, output))], "test"))
+            made.append(to_example([*seen.demonstrations, Pair(test, task_views.apply(view, output))], GRID, "test"))
     return [example for example in made if example.tokens.size <= CONTEXT]
 
 
@@ -96,7 +97,7 @@ def read(
     with tempfile.TemporaryDirectory() as folder:
         for number, recipe in enumerate(recipes):
             trainer = LoraTrainer(weights, recipe, Path(folder), CONTEXT)
-            examples = build(task, recipe, seed, CONTEXT)
+            examples = build(task, recipe, seed, CONTEXT, GRID)
             started = now()
             report = trainer.train(task.id, examples, seed, Deadline.after(seconds))
             spent = now() - started

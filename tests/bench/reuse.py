@@ -27,6 +27,7 @@ from solver.clock import Deadline, now
 from solver.config.settings import LIKENESSES, Config
 from solver.data import tasks
 from solver.model import checkpoint
+from solver.tokens.grid import GRID
 from solver.training import neighbours
 from solver.training.examples import build, plain
 from solver.types import Adapter, BadInput, Task
@@ -63,10 +64,10 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     known = neighbours.load(library, checkpoint.check(weights, "grid").sha256)
     with tempfile.TemporaryDirectory() as folder:
         trainer = LoraTrainer(weights, replace(config.train, steps=steps), Path(folder), CONTEXT)
-        vector = neighbours.together(trainer.vectors(list(plain(task, CONTEXT).values()), kind), kind)
+        vector = neighbours.together(trainer.vectors(list(plain(task, CONTEXT, GRID).values()), kind), kind)
         others = known.nearest(task, vector, kind, len(known.tasks))
         near = next(other for other in others if other.adapter is not None)
-        examples = build(task, config.train, config.seed, CONTEXT)
+        examples = build(task, config.train, config.seed, CONTEXT, GRID)
         ways: dict[str, tuple[Adapter | None, int]] = {
             "none": (None, 0), "outright": (near.adapter, 0), "own": (None, steps),
             "warm": (near.adapter, steps), "warm/3": (near.adapter, steps // THIRD),

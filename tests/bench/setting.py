@@ -19,9 +19,9 @@ from solver.data import tasks
 from solver.data import views as task_views
 from solver.model import checkpoint
 from solver.tokens import grid
-from solver.training.examples import leave_one_out
 from solver.types import Adapter, Prompt, Task
 from tests.bench.elsewhere import Elsewhere
+from tests.support.fakes import leave_one_out
 
 FAR = 24 * 3600.0  # seconds: no deadline
 ROOM = 4096  # tokens of the engine's context

@@ -12,7 +12,6 @@ from solver.clock import Deadline
 from solver.config.settings import TrainRecipe
 from solver.inference.threshold_search import Found
 from solver.model import checkpoint
-from solver.training.examples import leave_one_out
 from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, Prompt, Reply
 from solver.voting.rules import RULES
@@ -20,7 +19,7 @@ from tests.bench import __main__ as bench
 from tests.bench import baselines, gauges, growth, ratios, setting
 from tests.bench.__main__ import parse
 from tests.bench.elsewhere import Elsewhere
-from tests.support.fakes import MIRROR, SINGLE, STACK
+from tests.support.fakes import MIRROR, SINGLE, STACK, leave_one_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 P_MIN = 0.01

@@ -8,6 +8,7 @@ import pytest
 
 from solver.config.settings import TrainRecipe
 from solver.data import tasks, views
+from solver.tokens.grid import GRID
 from solver.training.examples import to_example
 from solver.types import BadInput, Pair, Task
 from tests.bench import recipes
@@ -43,7 +44,7 @@ def test_a_question_shows_the_demonstrations_and_asks_for_the_right_output_under
     view = views.views(task, 3, 0, "views 3")[2]
     seen = views.apply_task(view, task)
     answer = Pair(seen.tests[0], views.apply(view, right[task.id][0]))
-    wanted = to_example([*seen.demonstrations, answer], "test")
+    wanted = to_example([*seen.demonstrations, answer], GRID, "test")
     assert len(made) == 3 * len(task.tests)
     assert (made[2 * len(task.tests)].tokens == wanted.tokens).all()
     assert (made[2 * len(task.tests)].loss == wanted.loss).all()

@@ -13,10 +13,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from solver.config.settings import TrainRecipe
 from solver.data import views
 from solver.interfaces import Format, Stop
 from solver.tokens.grid import END, GRID, IN, OUT, OUTPUT, ROLE_SPAN, ROW_SPAN, SPECIALS, decode, encode
 from solver.tokens.rows import Lines
+from solver.training.examples import build
 from solver.types import COLOURS, MAX_SIDE, Adapter, Example, Grid, Pair, Prompt, Reply, Task, TrainReport
 
 CERTAIN = -0.01  # nats: log-probability of every token of a fake reply
@@ -27,6 +29,11 @@ Rule = Callable[[Grid], Grid]
 
 def grid(cells: list[list[int]]) -> Grid:
     return np.array(cells, dtype=np.uint8)
+
+
+def leave_one_out(task: Task, cap: int, seed: int, room: int) -> list[Example]:
+    """The first examples of a task by the default recipe, as this project's own tokens."""
+    return build(task, TrainRecipe(examples=cap), seed, room, GRID)
 
 
 def mirror(cells: Grid) -> Grid:

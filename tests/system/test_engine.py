@@ -14,8 +14,8 @@ from solver.inference import threshold_search
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.tokens import grid
-from solver.training.examples import leave_one_out
 from solver.types import Prompt
+from tests.support.fakes import leave_one_out
 
 pytestmark = pytest.mark.engine
 SETTINGS = settings.EngineSettings(context=2048, cache_bytes=256 << 20, adapters=4, sequences=64)

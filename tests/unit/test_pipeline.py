@@ -35,7 +35,7 @@ def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, n
     trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler(format=format)
     allowed = {task.id: seconds for task in tasks}
     stop = Deadline.after(seconds, clock)
-    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, stop, format=format)
+    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, stop, {}, format)
     assert [result.task_id for result in results] == [task.id for task in tasks]
     assert all(result.round == number for result in results)
     return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
@@ -176,7 +176,9 @@ def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
             return super().train(name, examples, seed, stop)
 
     stop = Deadline.after(10, FakeClock())
-    pipeline.solve([MIRROR, STACK], ADAPTER, Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop)
+    pipeline.solve(
+        [MIRROR, STACK], ADAPTER, Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop, {}, GRID
+    )
     assert seen == {"mirror": 4, "stack": 10}
 
 
@@ -286,7 +288,7 @@ def asked(seed):
 def test_in_a_hurry_the_views_of_every_test_come_in_quarters_and_the_answers_are_the_same():
     sampler, seconds = FakeSampler(), dict.fromkeys(RULES, 1e6)
     stop = Deadline.after(1e6, FakeClock())
-    results = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, hurried=True)
+    results = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, {}, GRID, hurried=True)
     tests = sum(len(task.tests) for task in TASKS)
     assert [len(batch) for batch in sampler.batches] == [2 * tests] * 4
     usual = solve(sampler=FakeSampler())
@@ -476,7 +478,9 @@ def test_views_that_a_search_had_no_time_for_are_told():
 def test_a_search_in_a_hurry_asks_for_a_quarter_of_the_views_at_a_time():
     seconds, sampler = {task.id: 10.0 for task in TASKS}, Reader()
     config = replace(CONFIG, search=replace(SEARCH, views=0))
-    hurried = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, config, seconds, Deadline.after(60), hurried=True)
+    hurried = pipeline.solve(
+        TASKS, ADAPTER, FakeTrainer(), sampler, config, seconds, Deadline.after(60), {}, GRID, hurried=True
+    )
     assert len(sampler.batches) == 4
     for task, result in zip(TASKS, hurried, strict=True):
         assert [len(found) for found in result.candidates] == [8] * len(task.tests)
@@ -505,7 +509,7 @@ def taught(trainer, side_by_side):
     config = replace(CONFIG, train=replace(CONFIG.train, side_by_side=side_by_side))
     seconds = {task.id: 10.0 for task in (MIRROR, STACK, SINGLE)}
     tasks = [MIRROR, STACK, SINGLE]
-    return pipeline.solve(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60))
+    return pipeline.solve(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60), {}, GRID)
 
 
 def test_as_many_adapters_as_the_recipe_says_are_trained_side_by_side_on_their_common_seconds():
@@ -543,12 +547,12 @@ def test_memory_that_runs_out_side_by_side_is_passed_on():
 
 def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():
     trainer, config = FakeTrainer(), replace(CONFIG, train=replace(CONFIG.train, shared_steps=5))
-    made = pipeline.share(TASKS, trainer, config, Deadline.after(1e6, FakeClock()))
+    made = pipeline.share(TASKS, trainer, config, Deadline.after(1e6, FakeClock()), GRID)
     [(name, examples, _)] = trainer.calls
     assert made.adapter is not None
     assert made.adapter.name == name
     assert trainer.limits == [5 * len(TASKS)]
-    firsts = [build(task, config.train, config.seed, config.engine.context)[0] for task in TASKS]
+    firsts = [build(task, config.train, config.seed, config.engine.context, GRID)[0] for task in TASKS]
     assert [e.tokens.tolist() for e in examples[:3]] == [e.tokens.tolist() for e in firsts]
 
 
@@ -557,7 +561,7 @@ def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
     trainer, sampler = FakeTrainer(), FakeSampler()
     config = replace(CONFIG, train=replace(CONFIG.train, scope=scope))
     allowed, stop = {task.id: 1e6 for task in TASKS}, Deadline.after(1e6, FakeClock())
-    return trainer, sampler, pipeline.solve(TASKS, number, trainer, sampler, config, allowed, stop, shared)
+    return trainer, sampler, pipeline.solve(TASKS, number, trainer, sampler, config, allowed, stop, shared, GRID)
 
 
 OURS = Adapter("ours", Path("nowhere"))
@@ -568,7 +572,7 @@ def test_without_sharing_each_task_is_trained_on_its_own_examples_from_the_base_
     assert [name for name, *_ in trainer.calls] == [task.id for task in TASKS]
     assert trainer.starts == [None] * len(TASKS)
     for task, (_, examples, seed) in zip(TASKS, trainer.calls, strict=True):
-        own = build(task, CONFIG.train, seed, CONFIG.engine.context)
+        own = build(task, CONFIG.train, seed, CONFIG.engine.context, GRID)
         assert [e.tokens.tolist() for e in examples] == [e.tokens.tolist() for e in own]
     assert {(prompt.task_id, adapter.name) for prompt, adapter in sampler.batches[0]} == {(t.id, t.id) for t in TASKS}
 

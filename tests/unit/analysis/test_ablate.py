@@ -19,6 +19,7 @@ from solver.model.checkpoint import SHIPPED, check
 from solver.pretrain.train import Recipe
 from solver.runtime import record, submission_file, worker_process
 from solver.runtime.plan import Plan, fingerprint
+from solver.tokens.grid import GRID
 from solver.training import neighbours
 from solver.training.examples import build
 from solver.types import Candidate, Grid, Task, View
@@ -60,7 +61,7 @@ def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, p
     full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data
     assert replace(other, train=replace(other.train, data=full.train.data)) == full
-    before, after = (build(STACK, config.train, 0, 1024) for config in (full, other))
+    before, after = (build(STACK, config.train, 0, 1024, GRID) for config in (full, other))
     assert [(e.tokens.tolist(), e.loss.tolist()) for e in before] != [
         (e.tokens.tolist(), e.loss.tolist()) for e in after
     ]

@@ -18,7 +18,7 @@ from solver.data import views as task_views
 from solver.inference import rescoring
 from solver.inference.rescoring import Question, rescore
 from solver.interfaces import Reading, Scorer, Stop
-from solver.tokens.grid import END, OUTPUT, encode, encode_prompt, encoded_length
+from solver.tokens.grid import END, GRID, OUTPUT, encode, encode_prompt, encoded_length
 from solver.types import Adapter, Candidate, Grid, Prompt, View, key, same, seed_for
 from solver.voting import rules
 from tests.support.fakes import MIRROR, FakeStop, any_grid
@@ -98,7 +98,7 @@ def test_a_fake_scorer_is_a_scorer() -> None:
 @given(candidates=st.lists(candidates_of, min_size=1, max_size=3), views=views_of, spread=st.sampled_from([3.0, 40.0]))
 def test_the_two_best_and_their_values_are_those_of_reading_everything(rule, candidates, views, spread) -> None:
     scorer, questions = FakeScorer(spread), [question(them, views) for them in candidates]
-    scored = rescore(questions, scorer, FakeStop(), ROOM, rules.VOTE_WORTH[rule])
+    scored = rescore(questions, scorer, FakeStop(), ROOM, GRID, rules.VOTE_WORTH[rule])
     for asked, result in zip(questions, scored, strict=True):
         assert not result.cut
         assert [(key(c.grid), c.view, c.logprob) for c in result.candidates] == [
@@ -111,7 +111,7 @@ def test_the_two_best_and_their_values_are_those_of_reading_everything(rule, can
 @given(candidates=candidates_of, views=views_of)
 def test_every_score_is_the_one_of_its_grid_under_its_view(candidates, views) -> None:
     scorer, asked = FakeScorer(), question(candidates, views)
-    [result] = rescore([asked], scorer, FakeStop(), ROOM)
+    [result] = rescore([asked], scorer, FakeStop(), ROOM, GRID)
     for given_scores, expected in zip(result.candidates, in_full(asked, scorer), strict=True):
         assert given_scores.scores == expected.scores[: len(given_scores.scores)]
 
@@ -123,14 +123,14 @@ def test_what_is_beaten_is_not_read_to_the_end() -> None:
 
     wide = [Candidate(np.array([[1, cell]], np.uint8), View(), -1.0) for cell in range(5)]
     scorer = Clear()
-    [result] = rescore([question([*two(), *wide])], scorer, FakeStop(), ROOM)
+    [result] = rescore([question([*two(), *wide])], scorer, FakeStop(), ROOM, GRID)
     assert [len(c.scores) for c in result.candidates] == [8, 8, 2, 2, 2, 2, 2]
     assert result.readings == sum(map(len, scorer.batches)) == 26
 
 
 def test_a_single_answer_needs_no_reading_and_no_candidates_need_none() -> None:
     scorer = FakeScorer()
-    results = rescore([question(two()[:1] * 3), question([])], scorer, FakeStop(), ROOM)
+    results = rescore([question(two()[:1] * 3), question([])], scorer, FakeStop(), ROOM, GRID)
     assert scorer.batches == []
     assert [c.scores for c in results[0].candidates] == [()] * 3
     assert results[1].candidates == ()
@@ -139,7 +139,9 @@ def test_a_single_answer_needs_no_reading_and_no_candidates_need_none() -> None:
 def test_the_questions_of_many_tasks_share_a_batch_each_with_its_adapter() -> None:
     scorer = FakeScorer()
     other = Adapter("other", Path("other"))
-    rescore([question(two()), question(two(), adapter=other), question(two(), adapter=None)], scorer, FakeStop(), ROOM)
+    rescore(
+        [question(two()), question(two(), adapter=other), question(two(), adapter=None)], scorer, FakeStop(), ROOM, GRID
+    )
     assert Counter(a.name if a else "" for _, _, a in scorer.batches[0]) == {"mirror": 4, "other": 4, "": 4}
     assert len(scorer.batches) == 2
 
@@ -147,16 +149,18 @@ def test_the_questions_of_many_tasks_share_a_batch_each_with_its_adapter() -> No
 def test_a_view_in_which_some_candidate_does_not_fit_is_left_out_for_all() -> None:
     asked = question([*two(), Candidate(np.zeros((9, 9), np.uint8), View(), -1.0)])
     short = replace(asked.prompts[0], tokens=asked.prompts[0].tokens[-20:])
-    [result] = rescore([replace(asked, prompts=(short, *asked.prompts))], FakeScorer(), FakeStop(), 20 + 9 * 10 + 1)
+    [result] = rescore(
+        [replace(asked, prompts=(short, *asked.prompts))], FakeScorer(), FakeStop(), 20 + 9 * 10 + 1, GRID
+    )
     assert [len(c.scores) for c in result.candidates] == [1, 1, 1]
-    [nothing] = rescore([asked], FakeScorer(), FakeStop(), 20)
+    [nothing] = rescore([asked], FakeScorer(), FakeStop(), 20, GRID)
     assert [c.scores for c in nothing.candidates] == [(), (), ()]
 
 
 @given(candidates=candidates_of, answered=st.integers(0, 60))
 def test_where_the_seconds_end_all_that_could_win_keep_equally_many_views(candidates, answered) -> None:
     scorer, asked = FakeScorer(spread=3.0), question(candidates)
-    [result] = rescore([asked], scorer, FakeStop(left=answered, cost=1.0), ROOM)
+    [result] = rescore([asked], scorer, FakeStop(left=answered, cost=1.0), ROOM, GRID)
     most = max((len(c.scores) for c in result.candidates), default=0)
     assert result.readings <= max(answered, 0)
     full = {key(c.grid): c.scores for c in in_full(asked, scorer)}
@@ -204,7 +208,7 @@ def test_an_answer_that_was_alone_in_its_round_is_not_last_for_never_having_been
 @pytest.mark.parametrize("rule", RULES)
 @given(data=st.data(), candidates=candidates_of)
 def test_rescored_candidates_rank_alike_in_any_order(rule, data, candidates) -> None:
-    [result] = rescore([question(candidates)], FakeScorer(), FakeStop(), ROOM, rules.VOTE_WORTH[rule])
+    [result] = rescore([question(candidates)], FakeScorer(), FakeStop(), ROOM, GRID, rules.VOTE_WORTH[rule])
     shuffled = data.draw(st.permutations(result.candidates))
     first, second = (
         [(key(r.grid), r.votes, r.score) for r in rules.rank(them, rule)] for them in (result.candidates, shuffled)
@@ -213,7 +217,7 @@ def test_rescored_candidates_rank_alike_in_any_order(rule, data, candidates) -> 
 
 
 def test_saved_candidates_replay_with_their_scores() -> None:
-    [result] = rescore([question(two())], FakeScorer(), FakeStop(), ROOM)
+    [result] = rescore([question(two())], FakeScorer(), FakeStop(), ROOM, GRID)
     back = [codec.candidate_from_json(codec.candidate_to_json(c)) for c in result.candidates]
     assert [c.scores for c in back] == [c.scores for c in result.candidates]
     assert [key(r.grid) for r in rules.rank(back, "product_of_experts")] == [

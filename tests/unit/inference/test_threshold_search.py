@@ -330,7 +330,7 @@ def test_candidates_come_back_in_the_frame_of_the_task() -> None:
     tokens = tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
     toy = Hesitant()
     [answers] = threshold_search.candidates(
-        [(Prompt("mirror", 0, view, tokens, len(wanted)), None)], toy, FakeStop(), 0.1
+        [(Prompt("mirror", 0, view, tokens, len(wanted)), None)], toy, FakeStop(), 0.1, 99, grid.GRID
     )
     assert [c.logprob for c in answers.candidates] == pytest.approx([math.log(0.6), math.log(0.4)])
     assert answers.candidates[0].grid.tolist() == mirror(MIRROR.tests[0]).tolist()

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from solver.model import grid_qwen3
 from solver.model.grid_qwen3 import HEAD, NEVER, GridQwen3Config, GridQwen3ForCausalLM, spread_logits, token_loss
 from solver.tokens import grid
+from solver.tokens.grid import GRID
 from solver.training.examples import to_example
 from solver.types import Task
 from tests.support.fakes import MIRROR, STACK, random_task
@@ -44,7 +45,7 @@ def batch(*sequences: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def sequence(task: Task = MIRROR) -> tuple[Tensor, Tensor]:
-    example = to_example(list(task.demonstrations))
+    example = to_example(list(task.demonstrations), GRID)
     return torch.from_numpy(example.tokens).long(), torch.from_numpy(example.loss)
 
 

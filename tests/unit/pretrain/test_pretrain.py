@@ -30,7 +30,7 @@ from solver.pretrain.data import Pool
 from solver.pretrain.export import export
 from solver.pretrain.train import Recipe, Training, rate
 from solver.tokens.grid import PAD, SPECIALS, VOCABULARY, encode_pairs, encoded_length
-from solver.types import Example, Pair, key
+from solver.types import Example, Pair
 from tests.support.fakes import MIRROR, STACK, pairs_of, random_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,15 +15,15 @@ import pytest
 from fakes import any_grid, grid, pairs_of, random_task
 from hypothesis import given
 from hypothesis import strategies as st
+from solver.core import Grid, Pair, View, key
+from solver.sets import ARC2_CLEAN
+from solver.tasks import BadInput
 
 from solver import augment
-from solver.core import Grid, Pair, View, key
 from solver.pretrain import __main__ as pretrain
 from solver.pretrain import arc_gen, batches, compose, content, data, make_pool, sources, split, workers
 from solver.pretrain.batches import Augmentation, one_round
 from solver.pretrain.data import Pool
-from solver.sets import ARC2_CLEAN
-from solver.tasks import BadInput
 
 LEAKED = "40853293"  # ARC-AGI-1 training; its pairs are those of the evaluation task 070dd51e
 REFUSED = (  # ARC-AGI-1 training: each shares a grid of 16 cells and more with an evaluation task, turned or recoloured

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from solver.tokens.grid import (
     END,
+    GRID,
     IN,
     INPUT,
     NOTHING_WRITTEN,
@@ -172,8 +173,8 @@ def test_everything_is_kept_where_it_fits_exactly_and_the_longest_goes_where_one
     one = random_task([(2, 2), (5, 4), (3, 3)])
     test = one.tests[0]
     whole = sum(map(pair_length, one.demonstrations)) + encoded_length(test) + 2 + 5 * 5 + 1
-    assert fit(one.demonstrations, test, whole) == (one.demonstrations, 0)
-    assert fit(one.demonstrations, test, whole - 1) == ((one.demonstrations[0], one.demonstrations[2]), 1)
+    assert fit(one.demonstrations, test, whole, GRID) == (one.demonstrations, 0)
+    assert fit(one.demonstrations, test, whole - 1, GRID) == ((one.demonstrations[0], one.demonstrations[2]), 1)
 
 
 @given(shapes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=6), room=st.integers(0, 1200))
@@ -181,7 +182,7 @@ def test_what_is_kept_fits_in_its_order_and_what_is_dropped_is_no_shorter(
     shapes: list[tuple[int, int]], room: int
 ) -> None:
     one = random_task(shapes)
-    kept, dropped = fit(one.demonstrations, one.tests[0], room)
+    kept, dropped = fit(one.demonstrations, one.tests[0], room, GRID)
     places = [one.demonstrations.index(p) for p in kept]
     gone = [p for p in one.demonstrations if p not in kept]
     assert places == sorted(places)

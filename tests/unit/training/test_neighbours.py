@@ -273,6 +273,8 @@ def solve(near: NearSettings, similarity: float = 0.9, adapter: Adapter | None =
         config,
         {"mirror": 10.0},
         Deadline.after(100.0, FakeClock()),
+        {},
+        GRID,
         near=lambda task: found,
     )
     return results[0], trainer, sampler
@@ -284,20 +286,20 @@ def texts(examples) -> list[bytes]:
 
 def test_examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own():
     _, trainer, _ = solve(NearSettings("folder", count=2))
-    own = texts(build(MIRROR, CONFIG.train, 0, 1024))
-    theirs = texts(joint([STACK, A], CONFIG.train, 0, 1024))
+    own = texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
+    theirs = texts(joint([STACK, A], CONFIG.train, 0, 1024, GRID))
     assert texts(trainer.calls[0][1]) == [own[0], theirs[0], own[1], theirs[1], own[2], theirs[2]]
 
 
 @pytest.mark.parametrize(("count", "others"), [(1, [STACK]), (2, [STACK, A])])
 def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, others):
     _, trainer, _ = solve(NearSettings("folder", count=count, share=1.0))
-    assert texts(trainer.calls[0][1]) == texts(joint(others, CONFIG.train, 0, 1024))[:6]
+    assert texts(trainer.calls[0][1]) == texts(joint(others, CONFIG.train, 0, 1024, GRID))[:6]
 
 
 def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
     config = replace(CONFIG, near=NearSettings("folder", count=1, by="gradients", share=1.0))
-    item = pipeline.Work(MIRROR, 0, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
+    item = pipeline.Work(MIRROR, 0, GRID, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
     theirs = [build(task, CONFIG.train, 0, 1024, GRID, n) for task, n in ((STACK, 1), (A, 0))]
     made = texts(pipeline.lesson(item, ADAPTER, config).examples)
     assert made == texts(x for pair in zip(*theirs, strict=True) for x in pair)[:6]
@@ -310,7 +312,7 @@ def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
 def test_the_notes_name_those_learnt_from_and_how_alike_they_are(left_outs, expected):
     found = tuple(Near(t, s, None, n) for t, s, n in zip((STACK, A), (0.9, 0.45), left_outs, strict=True))
     config = replace(CONFIG, near=NearSettings("folder", count=2))
-    work = [pipeline.Work(MIRROR, 0)]
+    work = [pipeline.Work(MIRROR, 0, GRID)]
     pipeline.consult(work, lambda task: found, config, Deadline.after(9.0, FakeClock()))
     assert work[0].notes == [f"nearest, with likeness: {expected}"]
 
@@ -339,9 +341,9 @@ def test_where_one_of_both_has_no_example_there_are_as_many_of_the_other(share):
 def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_so(share):
     large = random_task([(30, 30), (30, 30)], 0, "large")
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1, share=share))
-    work, stop = [pipeline.Work(MIRROR, 0, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
+    work, stop = [pipeline.Work(MIRROR, 0, GRID, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
     pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0}, stop)
-    assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024))
+    assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
     assert work[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
 
 
@@ -381,7 +383,7 @@ def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, exp
     near = worker.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
     assert [other.name for other in near(MIRROR)] == expected
     assert near(MIRROR) is near(MIRROR)  # further rounds ask again
-    assert asked == [(texts(plain(MIRROR, 1024).values()), by)]
+    assert asked == [(texts(plain(MIRROR, 1024, GRID).values()), by)]
     assert worker.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
 
 
@@ -393,7 +395,7 @@ def test_a_task_that_cannot_be_compared_learns_from_itself_and_says_so(seconds, 
         return {"stack": (Near(A, 0.9),)}[task.id]
 
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1))
-    work = [pipeline.Work(task, 0) for task in (MIRROR, STACK)]
+    work = [pipeline.Work(task, 0, GRID) for task in (MIRROR, STACK)]
     pipeline.consult(work, near, config, Deadline.after(seconds, FakeClock()))
     pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0, "stack": 9.0}, Deadline.after(100.0, FakeClock()))
     assert work[0].near == ()
@@ -407,7 +409,7 @@ def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
         raise torch.cuda.OutOfMemoryError("no room")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        pipeline.consult([pipeline.Work(MIRROR, 0)], near, CONFIG, Deadline.after(9.0, FakeClock()))
+        pipeline.consult([pipeline.Work(MIRROR, 0, GRID)], near, CONFIG, Deadline.after(9.0, FakeClock()))
 
 
 def test_a_neighbour_without_an_adapter_changes_no_start_and_is_named_where_its_would_have_been_used():
@@ -446,7 +448,7 @@ def test_a_variant_that_learns_from_others_changes_nothing_else_and_needs_a_libr
 
 
 def shown(task: Task) -> list[Example]:
-    return list(plain(task, 1024).values())
+    return list(plain(task, 1024, GRID).values())
 
 
 @pytest.fixture(scope="module")

@@ -28,10 +28,9 @@ from solver.tokens import grid
 from solver.training import trainer as module
 from solver.training.adapters import saved_name
 from solver.training.backends import Setup, setup
-from solver.training.examples import leave_one_out
 from solver.training.trainer import LoraTrainer, Pace, batches
 from solver.types import Adapter, BadInput, Example, Lesson, Task, TrainReport, seed_for
-from tests.support.fakes import MIRROR, STACK, FakeClock, FakeStop, random_task
+from tests.support.fakes import MIRROR, STACK, FakeClock, FakeStop, leave_one_out, random_task
 from tests.support.tiny import tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
