@@ -1,4 +1,4 @@
-"""README can't drift from the program: its two commands, and every flag there is."""
+"""The pages can't drift from the program: commands and flags parse, files and names exist, pages stay short."""
 
 from __future__ import annotations
 
@@ -6,14 +6,27 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from solver import cli
+from solver.__main__ import COMMANDS
+from solver.config.presets import PRESETS
+from solver.data.splits import SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+SETTINGS = ROOT / "solver" / "config" / "settings.md"
+PACKAGES = sorted(path.parent for path in (ROOT / "solver").glob("*/__init__.py"))
+READMES = sorted([README, ROOT / "weights" / "README.md", *(ROOT / "solver").rglob("README.md")])
+PAGES = [*READMES, SETTINGS, ROOT / "notebooks" / "results.md"]
+LONGEST, LONGEST_OF_PACKAGES = 180, 60  # lines
+WITHOUT_HELP = ("samples", "curve")  # commands that take a path alone, no flags
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def quick_start() -> str:
@@ -27,8 +40,36 @@ def blocks(section: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
+def spans(text: str) -> list[str]:
+    """What stands in backticks outside of fenced blocks, on one line each, with blanks as single ones."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands(page: Path) -> list[str]:
+    """Every command on a page, in backticks or on a line of a fenced block, without the comment after it."""
+    text = page.read_text()
+    lines = [
+        line.split("  #")[0].strip() for _, block in blocks(text) for line in block.replace("\\\n", "").split("\n")
+    ]
+    return [said for said in [*spans(text), *lines] if re.search(r"\bpython[\d.]* (-m solver|submission\.py)\b", said)]
+
+
+def flags_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+
+
 def flags() -> list[str]:
     return [flag for action in cli.parser()._actions for flag in action.option_strings if flag.startswith("--")]
+
+
+@cache
+def help_of(command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "solver", command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_quick_start_holds_exactly_two_blocks_and_both_are_bash():
@@ -51,13 +92,30 @@ def test_each_block_makes_its_own_virtual_environment_and_is_valid_bash(number):
 
 
 @pytest.mark.parametrize("flag", flags())
-def test_every_flag_is_in_the_readme(flag):
-    assert re.search(rf"(?<![\w-]){flag}(?![\w-])", README.read_text())
+def test_every_flag_is_on_the_page_of_settings(flag):
+    assert flag in flags_in(SETTINGS.read_text())
 
 
-@pytest.mark.parametrize("flag", sorted(set(re.findall(r"submission\.py[^\n`|]*", README.read_text()))))
-def test_the_readme_calls_the_program_with_flags_that_exist(flag):
-    assert set(re.findall(r"(?<!\S)--[a-z-]+", flag)) <= set(flags())
+def test_every_command_on_a_page_is_known_and_so_are_its_flags():
+    said = [(page, line) for page in PAGES for line in commands(page)]
+    assert len(said) >= 20
+    wrong = []
+    for page, line in said:
+        [(entry, rest)] = re.findall(r"python[\d.]* (-m solver|submission\.py)\b(.*)", line)
+        name = "run" if entry == "submission.py" else next(iter(rest.split()), "--help")
+        if name in ("COMMAND", "--help"):
+            continue
+        known = flags_in(help_of(name)) if name in COMMANDS and name not in WITHOUT_HELP else set()
+        if name not in COMMANDS or not flags_in(rest) <= known:
+            wrong.append(f"{page.relative_to(ROOT)}: {line}")
+    assert wrong == []
+
+
+@every_page
+def test_every_split_and_preset_in_a_command_exists(page):
+    said = " ".join(commands(page))
+    assert set(re.findall(r"--split ([\w-]+)", said)) <= set(SPLITS)
+    assert set(re.findall(r"submission\.py.*?--preset ([\w-]+)", said)) <= set(PRESETS)
 
 
 def test_continuous_integration_runs_the_second_block_of_the_readme(tmp_path):
@@ -75,10 +133,26 @@ def test_continuous_integration_runs_the_second_block_of_the_readme(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-def test_every_file_readme_names_is_there():
-    """Paths in backticks, up to the first space: a page must not point to what was never written."""
-    text = README.read_text()
+@every_page
+def test_every_file_a_page_names_is_there(page):
+    """Paths in backticks; one at an earlier commit, as the page says, need not be there any more."""
+    text = re.sub(r"`[^`]+` at commits?\b", "", page.read_text())
     folders = "solver|weights|tests|notebooks"
-    named = set(re.findall(rf"`((?:{folders})/[\w./-]+|[\w-]+\.txt|LICENSE)`", text))
-    assert len(named) >= 5
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    named = {span for span in spans(text) if re.fullmatch(rf"(?:{folders})/[\w./-]*|[\w-]+\.(?:py|txt)|LICENSE", span)}
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    absent = {
+        name for name in named if not (ROOT / name).exists() and not (page.parent / name).exists() and name not in tests
+    }
+    assert sorted(absent) == []
+
+
+@every_page
+def test_every_link_on_a_page_leads_to_a_file(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_readme_is_short(page):
+    if page.is_relative_to(ROOT / "solver") or page == README:
+        assert len(page.read_text().splitlines()) <= (LONGEST if page == README else LONGEST_OF_PACKAGES)
