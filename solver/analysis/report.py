@@ -233,9 +233,15 @@ def _data(
     return {
         "curves": list(_curves(run, known)),
         "judged": bool(known),
+        "strokes": [stroke(n) for n in range(len(run.rounds))],
         "reliability": [[b.vote, b.right] for b in diagnose.reliability([o for task in found.values() for o in task])],
         "tasks": {i: _task(story, run.rule, known.get(i), statuses[i]) for i, story in run.stories.items()},
     }
+
+
+def stroke(n: int) -> str:
+    """How the n-th line of a chart, from 0, is dashed (SVG's `stroke-dasharray`), each in a way of its own."""
+    return ("none", "7 4", "2 3")[n] if n < 3 else "10 3" + " 2 3" * (n - 2)
 
 
 def _curves(run: History, known: Solved) -> Iterable[dict[str, Any]]:

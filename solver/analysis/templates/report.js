@@ -6,6 +6,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const DARK_INK = new Set([3, 4, 5, 6, 7, 8]); // colours on which black digits read better than white ones
   const TURNS = ["as given", "turned left", "turned 180°", "turned right"];
+  const COLOURS = 6; // of lines in a chart: .s0 to .s5 of the style; each line has a stroke of its own as well
   const ORDER = ["solved", "agreed", "near miss", "split vote", "failed", "placeholder"];
   let digits = false, open = null;
   try { digits = localStorage.getItem("arc-digits") === "1"; } catch { /* no storage for pages from disk: not kept */ }
@@ -91,13 +92,14 @@
   function draw(node, series, options) {
     const width = node.clientWidth || 600;
     if (!options.x.ticks) Object.assign(options.x, { type: Chartist.FixedScaleAxis, ticks: ticks(options.x.low, options.x.high, width) });
-    const made = new Chartist.LineChart(node, { series: series.map(([name, points]) => ({ className: name, data: points })) }, {
+    const made = new Chartist.LineChart(node, { series: series.map(([className, data]) => ({ className, data })) }, {
       axisX: { showGrid: false, ...options.x },
       axisY: { type: Chartist.AutoScaleAxis, scaleMinSpace: 34, offset: 48, ...options.y },
       chartPadding: { top: 12, right: 24, bottom: 0, left: 0 },
       lineSmooth: options.stepped ? Chartist.Interpolation.step({ postpone: true }) : Chartist.Interpolation.none(),
       showPoint: false, ...options.more,
     });
+    made.on("draw", ({ type, index, element }) => { if (type === "line" && series[index][2]) element.attr({ "stroke-dasharray": series[index][2] }); });
     made.on("created", () => {
       const svg = node.querySelector("svg");
       svg.setAttribute("role", "img");
@@ -105,10 +107,11 @@
     });
     return made;
   }
+  const line = (n, points) => [`s${n % COLOURS}`, xy(points), data.strokes[n]];
   function legend(node, names) {
     names.forEach((name, n) => {
-      const key = shape("svg", { class: `key s${n % 4}`, viewBox: "0 0 28 8", "aria-hidden": "true" });
-      key.append(shape("path", { d: "M0 4h28" }));
+      const key = shape("svg", { class: `key s${n % COLOURS}`, viewBox: "0 0 42 8", "aria-hidden": "true" });
+      key.append(shape("path", { d: "M0 4h42", "stroke-dasharray": data.strokes[n] }));
       node.append(make("span", {}, key, name));
     });
   }
@@ -130,7 +133,7 @@
     const [unit, word] = end > 7200 ? [3600, "hours"] : end > 300 ? [60, "minutes"] : [1, "seconds"];
     $("score-axis").textContent = `${word} since the start`;
     const said = curves.map((c) => `${c.name}: ${share(c.points.at(-1)[1])}`).join(", ");
-    draw($("score-chart"), curves.map((c, n) => [`s${n % 4}`, xy(c.points.map(([at, worth]) => [at / unit, worth]))]), {
+    draw($("score-chart"), curves.map((c, n) => line(n, c.points.map(([at, worth]) => [at / unit, worth]))), {
       name: `Line chart over time, at the end ${said}`, stepped: true,
       x: { low: 0, high: Math.max(1, end / unit) }, y: { low: 0, high, labelInterpolationFnc: share },
     });
@@ -215,7 +218,7 @@
     const paint = () => {
       if (!trained.length) return;
       legend(key, trained.map((turn) => turn.name));
-      const lines = trained.map((turn, n) => [`s${n % 4}`, xy(turn.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null))]);
+      const lines = trained.map((turn, n) => line(n, turn.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null)));
       const ends = trained.map((turn) => `${turn.name} from ${turn.losses[0]} to ${turn.losses.at(-1)} in ${count(turn.losses.length, "step")}`);
       draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 0, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
     };

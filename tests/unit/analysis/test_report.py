@@ -16,6 +16,7 @@ import pytest
 
 from solver.analysis import diagnose, history, report
 from solver.data import tasks
+from solver.runtime import record
 from solver.runtime.record import Recorder, to_line
 from tests.support import browser, runs
 
@@ -158,6 +159,11 @@ def test_the_curves_end_at_the_score_of_their_round(run: Path) -> None:
     assert [curve["round"] for curve in curves] == list(runs.ROUNDS)
     assert all(a[0] <= b[0] for curve in curves for a, b in pairwise(curve["points"]))
     assert f"Score (pass@2) {100 * curves[-1]['points'][-1][1]:.1f} %" in told(page(run))
+
+
+def test_every_line_of_a_chart_has_a_stroke_of_its_own(run: Path) -> None:
+    assert data_of(page(run))["strokes"] == [report.stroke(n) for n in range(len(runs.ROUNDS))]
+    assert len({report.stroke(n) for n in range(40)}) == 40
 
 
 # ---- bad input, unfinished and torn runs -----------------------------------------------------------------------------
@@ -327,6 +333,23 @@ def test_the_page_opens_from_disk_with_the_network_off(opened: Opened) -> None:
     assert driver.execute_script("return document.documentElement.dataset.ready") is not None
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert driver.execute_script("return document.querySelectorAll('#score-chart .ct-line').length") == 3
+
+
+@pytest.mark.browser
+def test_no_two_lines_and_no_two_keys_of_a_chart_look_alike(run: Path, opened: Opened, tmp_path: Path) -> None:
+    """Rounds 4 to 8 are made of round 3, so that there are more lines than colours."""
+    many = copy(run, tmp_path / "x.run")
+    lines = [m for m in record.read(run).messages if m["kind"] != "end"]
+    more = [m | {"round": n} for n in range(4, 9) for m in lines if m.get("round") == 3 and m["kind"] == "result"]
+    (many / "record.jsonl").write_text("".join(map(to_line, [*lines, *more])))
+    driver = opened(many)
+    looks = (
+        "return [...document.querySelectorAll(arguments[0])].map(getComputedStyle)"
+        ".map((style) => style.stroke + ' ' + style.strokeDasharray)"
+    )
+    drawn = driver.execute_script(looks, "#score-chart .ct-line")
+    assert len(drawn) == len(set(drawn)) == 7
+    assert driver.execute_script(looks, "#score-legend .key path") == drawn
 
 
 @pytest.mark.browser
