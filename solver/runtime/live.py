@@ -40,39 +40,40 @@ class About:
 
 @dataclass(frozen=True)
 class Answer:
-    """One task in one round.
+    """One task in one round: `text` says what it came to, such as `votes 5 of 8`, in `seconds` of work.
 
-    `votes`: (for the first attempt, in all), one entry a test input. `seconds`: of work. `loss`: nats a token in the
-    last of the training `steps`. `right`: whether all its outputs are solved now, None where solutions are unknown.
-    `split`: whether its vote is, so that another round is due. `whole`: whether each of its test inputs has an answer,
-    with or without a vote. `programs`: answers of programs to a test input, in their round.
+    `loss`: nats a token in the last of the training `steps`. `right`: whether all its outputs are solved now, None
+    where solutions are unknown. `split`: whether its vote is, so that another round is due. `whole`: whether each of
+    its test inputs has an answer.
     """
 
     task_id: str
     round: int
-    votes: tuple[tuple[int, int], ...]
+    text: str
     seconds: float
     steps: int = 0
     loss: float | None = None
     right: bool | None = None
     split: bool = False
     whole: bool = False
-    programs: int = 0
 
 
 def answered(message: Mapping[str, Any], standing: Standing, split: bool, right: bool | None) -> Answer:
     """The answer that a worker's result, as JSON values, led to."""
+    text = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
+    if by_programs(message["round"]):
+        count = max(map(len, message["candidates"]), default=0)
+        text = f"{count} {'answer' if count == 1 else 'answers'} of programs" if count else "no program"
     return Answer(
         task_id=message["task_id"],
         round=message["round"],
-        votes=standing.votes,
+        text=text,
         seconds=sum(message["seconds"].values()),
         steps=message["steps"],
         loss=message["losses"][-1] if message["losses"] else None,
         right=right,
         split=split,
         whole=standing.whole,
-        programs=max(map(len, message["candidates"]), default=0) if by_programs(message["round"]) else 0,
     )
 
 
@@ -95,60 +96,44 @@ class Worker:
     loss: float | None = None
 
 
-@dataclass(frozen=True)
-class Row:
-    """How far a round is: tasks `done` of those `due`; of a further round as far as votes are split by now."""
-
-    name: str
-    done: int
-    due: int
-
-
 class Live:
-    """The state of the view of `total` tasks. `expected`: gives the seconds to the expected end of the run.
-
-    `changes`: so often something other than the time was new.
-    """
+    """The state of the view of `total` tasks. `expected`: gives the seconds to the expected end of the run."""
 
     def __init__(self, about: About, total: int, expected: Callable[[], float]):
         self.about, self.total, self.expected = about, total, expected
-        self.changes, self.warned = 0, 0
         self.solved: int | None = None
         self.latest: deque[Answer] = deque(maxlen=LATEST)
         self.warnings: deque[str] = deque(maxlen=WARNINGS)
+        self.warned = 0
         self.workers: tuple[Worker, ...] = ()
-        self._began: dict[str, tuple[Worker, float]] = {}
+        self._began: dict[str, tuple[object, float]] = {}  # by worker: what it does, since when
         self._done, self._answered, self._split = set(about.done), set(about.answered), set(about.split)
 
     def answer(self, answer: Answer) -> None:
         """A task has been through a round."""
-        self.changes += 1
         self.latest.append(answer)
         self._done.add((answer.task_id, answer.round))
-        if answer.whole or all(total for _, total in answer.votes):
+        if answer.whole:
             self._answered.add(answer.task_id)
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
 
     def shared(self, task_ids: Sequence[str]) -> None:
         """Tasks have got an adapter that they share."""
-        self.changes += 1
         self._done |= {(task_id, SHARED) for task_id in task_ids}
 
     def warn(self, text: str) -> None:
         """Something went wrong."""
-        self.changes += 1
         self.warnings.append(text)
         self.warned += 1
 
-    def watch(self, workers: Sequence[Worker]) -> None:
-        """Take in what every worker does now."""
-        now = self.about.deadline.read()
+    def watch(self, workers: Sequence[Worker]) -> bool:
+        """Take in what every worker does now; whether anything of it is new."""
+        before, self.workers = self.workers, tuple(workers)
         for worker in workers:
-            known = self._began.get(worker.name)
-            if known is None or _occupation(known[0]) != _occupation(worker):
-                self._began[worker.name] = worker, now
-        self.changes += self.workers != tuple(workers)
-        self.workers = tuple(workers)
+            doing = worker.state, worker.round, worker.task_ids
+            if self._began.get(worker.name, ("", 0.0))[0] != doing:
+                self._began[worker.name] = doing, self.about.deadline.read()
+        return before != self.workers
 
     def since(self, worker: Worker) -> float:
         """Seconds for which the worker has done what it does."""
@@ -160,27 +145,27 @@ class Live:
         return len(self._answered)
 
     @property
-    def remaining(self) -> float:
-        """Seconds to the limit."""
-        return self.about.deadline.remaining()
+    def rounds(self) -> list[tuple[str, int, int]]:
+        """(Name, tasks done, tasks due) of the rounds every task gets, and of the further one begun last or due first.
 
-    @property
-    def rounds(self) -> list[Row]:
-        """The rounds that every task gets, and the further one that was begun last, or is due as the first."""
-        fixed = [number for number in self.about.rounds if number <= ADAPTER]
+        A further one is due to the tasks whose votes are split by now.
+        """
+        numbers = [number for number in self.about.rounds if number <= ADAPTER]
         further = [number for number in self.about.rounds if number > ADAPTER]
         begun = [number for number in further if any(of == number for _, of in self._done)]
-        latest = [row for row in map(self._row, begun[-1:] or further[:1]) if row.due]
-        return [*map(self._row, fixed), *latest]
+        rows = []
+        for number in (*numbers, *(begun[-1:] or further[:1])):
+            done = {task_id for task_id, of in self._done if of == number}
+            due = done | {i for i in self._split if (i, number - 1) in self._done}
+            if number <= ADAPTER or due:
+                rows.append((round_name(number), len(done), self.total if number <= ADAPTER else len(due)))
+        return rows
 
-    def _row(self, number: int) -> Row:
-        done = {task_id for task_id, of in self._done if of == number}
-        waiting = {i for i in self._split - done if (i, number - 1) in self._done}
-        return Row(round_name(number), len(done), self.total if number <= ADAPTER else len(done | waiting))
 
-
-def _occupation(worker: Worker) -> tuple[object, ...]:
-    return worker.state, worker.round, worker.task_ids
+def printable(text: str, encoding: str | None) -> str:
+    """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
+    line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
+    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 def span(seconds: float) -> str:
@@ -189,14 +174,3 @@ def span(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def programs_found(count: int) -> str:
-    """What a search for programs came to: 'no program', '1 answer of programs', '3 answers of programs'."""
-    return f"{count} {'answer' if count == 1 else 'answers'} of programs" if count else "no program"
-
-
-def printable(text: str, encoding: str | None) -> str:
-    """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
-    line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
-    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")

@@ -26,12 +26,13 @@ from solver.hardware import devices, preflight, weight_staging
 from solver.hardware.devices import Device
 from solver.interfaces import Format
 from solver.runtime import record, submission_file
-from solver.runtime.live import About, Worker, answered, programs_found
+from solver.runtime.live import About, Worker, answered
 from solver.runtime.plan import Plan, fingerprint, program
 from solver.runtime.pool import SEARCH, WRITE, Duty, Hooks, Pool, Seat
-from solver.runtime.progress import Outcome, Progress, summary
+from solver.runtime.progress import Progress
 from solver.runtime.record import Recorder
 from solver.runtime.scheduler import Job, Scheduler
+from solver.runtime.summary import Outcome, summary
 from solver.runtime.worker import adapters_from_json
 from solver.tokens import registry
 from solver.tokens.grid import encoded_length
@@ -310,19 +311,14 @@ class Run:
             self._warn(f"warning: {self.plan.output} could not be replaced: {error}")
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
-        task_id = message["task_id"]
-        votes = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
-        if by_programs(number):
-            votes = programs_found(max(map(len, message["candidates"]), default=0))
-        steps = f"{message['steps']} steps, " if message["steps"] else ""
-        name = f"round {number}" if number != INDUCTION else round_name(number)
-        info = f"{name}, {steps}{votes}, {sum(message['seconds'].values()):.1f} s"
-        notes = "; ".join(message["notes"])
-        first = len(self.ledger.rounds(task_id)) == 1
-        text = f"{info}; {notes}" if notes else info
+        task_id, split = message["task_id"], standing.need > self.plan.config.settled
         solved = self._count(task_id, standing)
-        split = standing.need > self.plan.config.settled
-        self.progress.task(task_id, text, solved, first, answered(message, standing, split, self.right.get(task_id)))
+        answer = answered(message, standing, split, self.right.get(task_id))
+        steps = f"{answer.steps} steps, " if answer.steps else ""
+        name = f"round {number}" if number != INDUCTION else round_name(number)
+        info = f"{name}, {steps}{answer.text}, {answer.seconds:.1f} s"
+        text = "; ".join([info, *message["notes"]])
+        self.progress.task(task_id, text, solved, len(self.ledger.rounds(task_id)) == 1, answer)
 
     def _lost(self, task_id: str, why: str) -> None:
         self.reasons[task_id] = why

@@ -2,31 +2,30 @@
 
 Knows nothing of what a run is beyond `live`. Laws: it fits the terminal, however small, and follows it when its size
 changes; nothing is told by colour alone; texts are shown as they are, never read as markup.
+By hand, as rich does not: sharing few lines out, and when to draw (rich's own thread could not tell what broke).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.live import Live as Refreshed
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from solver.runtime.live import Answer, Live, Row, Worker, printable, programs_found, span
+from solver.runtime.live import Answer, Live, Worker, printable, span
 from solver.types import by_programs, round_name
 
 ENCODING = "utf-8"  # of the terminals it is shown on
-PAUSE = 0.2  # seconds between two pictures at least; one takes about 5 ms
+PAUSE, SECOND = 0.2, 1.0  # seconds between two pictures at least, and at most; one takes about 5 ms
 ROOMY = 18  # lines from which sections have titles
-WIDE = 64  # columns from which rows tell everything
-WIDEST = 100  # columns from which workers' steps and losses are told
+WIDE = 64  # columns from which workers have bars
 BAR = 8  # columns of a worker's bar
-LONG = 600.0  # seconds of a turn from which it is told in minutes
 WARNED = 3  # warnings in sight where there is room, else the latest
 FEWEST = 3  # lines kept for answers before workers get more than one line
 SIGNS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}  # whether a task is solved
@@ -41,180 +40,100 @@ class Screen:
     """Shows a `Live` on a terminal from its making until `close`. Raises `OSError` where that can't be written to."""
 
     def __init__(self, live: Live, stream: TextIO) -> None:
-        self._live, self._drawn = live, live.about.deadline.read()
-        console = Console(file=stream, highlight=False)
-        self._shown = Refreshed(
-            Frame(live), console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        self._read, self._console = live.about.deadline.read, Console(file=stream, highlight=False)
+        self._shown = RichLive(
+            get_renderable=lambda: picture(live, *self._console.size),
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._told = self._telling()
+        self._drawn, self._size, self._new = self._read(), self._console.size, False
         self._shown.start(refresh=True)
 
-    def draw(self) -> None:
-        """Bring the picture up to date, if there is anything new to show, and not too often."""
-        now, telling = self._live.about.deadline.read(), self._telling()
-        if now - self._drawn >= PAUSE and telling != self._told:
-            self._drawn, self._told = now, telling
+    def draw(self, new: bool = True) -> None:
+        """Bring the picture up to date, not too often; where nothing is `new` and the size the same, once a second."""
+        now, size = self._read(), self._console.size
+        self._new |= new or size != self._size
+        if now - self._drawn >= (PAUSE if self._new else SECOND):
+            self._drawn, self._size, self._new = now, size, False
             self._shown.refresh()
-
-    def _telling(self) -> tuple[object, ...]:
-        """What pictures differ in: what has happened, the second, the terminal's size."""
-        return self._live.changes, int(self._live.about.deadline.read()), self._shown.console.size
 
     def close(self) -> None:
         """Give the terminal back as it was before."""
         self._shown.stop()
 
 
-class Frame:
-    """One picture of the state, in the lines and columns there are."""
-
-    def __init__(self, live: Live) -> None:
-        self._live = live
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield picture(self._live, options.max_width, options.height or console.height)
-
-
-@dataclass(frozen=True)
-class Room:
-    """How the lines of a terminal are shared out: whether sections have titles, and rows of each section at most."""
-
-    titled: bool
-    warnings: int
-    workers: int
-    answers: int
-
-
-def shared_out(live: Live, height: int) -> Room:
-    """Header and rounds get what they need, then warnings and workers, both leaving a few lines; answers the rest."""
-    titled = height >= ROOMY
-    left = height - len(live.rounds) - 3 - (3 if titled else 0)  # header, clock and tally; the titles there always are
-    warnings = min(len(live.warnings), WARNED if titled else 1, max(1, left - FEWEST))
-    left -= warnings + (titled and warnings > 0)
-    workers = min(len(live.workers), max(2, left - FEWEST))  # one, and how many more there are
-    return Room(titled, warnings, workers, max(0, left - workers))
-
-
 def picture(live: Live, width: int, height: int) -> Group:
-    """All sections, one below the other."""
-    wide, room = width >= WIDE, shared_out(live, height)
-    latest = list(live.latest)[: -room.answers - 1 : -1]
-    sections: list[tuple[str, Sequence[RenderableType]]] = [
-        ("Rounds", [_rounds(live.rounds, wide), _tally(live)]),
-        ("Workers", _workers(live, room.workers, width)),
-        (f"Warnings: {live.warned}", [_line(f"! {text}", "yellow") for text in list(live.warnings)[-room.warnings :]]),
-        ("Latest answers", [_answers(latest, wide)]),
-    ]
-    parts: list[RenderableType] = [_header(live), _clock(live, wide)]
-    for title, rows in sections:
-        parts += [_title(title), *rows] if room.titled and rows else rows
+    """All sections, one below the other.
+
+    Header and rounds get what they need, then warnings and workers, both leaving a few lines; answers the rest. Where
+    there are not enough lines for all workers, their last one says how many more there are.
+    """
+    titled = height >= ROOMY
+    room = height - len(live.rounds) - 3 - (3 if titled else 0)  # header, time and tally; the titles there always are
+    warned = min(len(live.warnings), WARNED if titled else 1, max(1, room - FEWEST))
+    room -= warned + (titled and warned > 0)
+    lines = min(len(live.workers), max(2, room - FEWEST))
+    workers = live.workers[: lines if lines == len(live.workers) else lines - 1]
+    hidden, solved = len(live.workers) - len(workers), "" if live.solved is None else f", {live.solved} solved so far"
+    about, weights = live.about, live.about.weights and f"weights {live.about.weights}"
+    seed = None if about.seed is None else f"seed {about.seed}"
+    header = " · ".join(filter(None, (about.name, f"{live.total} tasks", seed, weights)))
+    rounds = ((name, _bar(done, due), f"{done} of {due}") for name, done, due in live.rounds)
+    sections: dict[str, list[RenderableType]] = {
+        "Rounds": [_table(rounds, 1), _text(f"{live.answered} of {live.total} tasks answered{solved}", "bold")],
+        "Workers": [_table((_worker(worker, live.since(worker), width) for worker in workers), 1)] if workers else [],
+        f"Warnings: {live.warned}": [_text(f"! {text}", "yellow") for text in [*live.warnings][-warned:]],
+        "Latest answers": [_table(map(_answer, islice(reversed(live.latest), max(0, room - lines))), 2)],
+    }
+    sections["Workers"] += [_text(f"{hidden} workers more", "dim")] if hidden else []
+    parts = [_text(header, "bold"), _time(live)]
+    for title, rows in sections.items():
+        parts += [*([Rule(_text(title, "dim"), align="left", style="dim")] if titled and rows else []), *rows]
     return Group(*parts)
 
 
-def _header(live: Live) -> Text:
-    about = live.about
-    told = [f"{live.total} tasks", *([f"seed {about.seed}"] if about.seed is not None else [])]
-    told += [f"weights {printable(about.weights, ENCODING)}"] if about.weights else []
-    name = [(printable(about.name, ENCODING), "bold"), (" · ", "dim")] if about.name else []
-    return _line(Text.assemble(*name, " · ".join(told)))
-
-
-def _clock(live: Live, wide: bool) -> RenderableType:
+def _time(live: Live) -> RenderableType:
     """The seconds used and left, and what is expected of them."""
-    if live.about.limit == float("inf"):
-        return _line("no time limit", "dim")
-    used, limit = live.about.limit - live.remaining, live.about.limit
-    if not wide:
-        return _line(f"{span(live.remaining)} left, done in {span(live.expected())}")
-    row = _grid(None, 1, None)
-    soon = f"{span(live.remaining)} left, done in about {span(live.expected())}"
-    row.add_row(f"{span(used)} of {span(limit)}", _bar(used, limit, finished="yellow"), soon)
-    return row
+    limit, left = live.about.limit, live.about.deadline.remaining()
+    if limit == float("inf"):
+        return _text("no time limit", "dim")
+    soon = f"{span(left)} left, done in {span(live.expected())}, of {span(limit)}"
+    return _table([(_bar(limit - left, limit, finished="yellow"), soon)], 0)
 
 
-def _rounds(rounds: Sequence[Row], wide: bool) -> Table:
-    table = _grid(None, 1, None)
-    for row in rounds:
-        table.add_row(row.name if wide else _short(row.name), _bar(row.done, row.due), f"{row.done} of {row.due}")
-    return table
-
-
-def _tally(live: Live) -> Text:
-    solved = "" if live.solved is None else f", {live.solved} solved so far"
-    return _line(f"{live.answered} of {live.total} tasks answered{solved}", "bold")
-
-
-def _workers(live: Live, lines: int, width: int) -> list[RenderableType]:
-    """A row a worker; where there are not enough lines for all, the last says how many more there are."""
-    shown = live.workers if len(live.workers) <= lines else live.workers[: lines - 1]
-    table = _grid(None, None, 1, None, None, None)
-    for worker in shown:
-        table.add_row(*_worker(worker, live.since(worker), width))
-    hidden = len(live.workers) - len(shown)
-    return [*([table] if shown else []), *([_line(f"{hidden} workers more", "dim")] if hidden else [])]
-
-
-def _worker(worker: Worker, used: float, width: int) -> tuple[RenderableType, ...]:
-    """Its turn's round, how many of its adapters are trained, its tasks, and how much of its seconds is used."""
-    name = Text(worker.name, "cyan")
+def _worker(worker: Worker, used: float, width: int) -> Sequence[RenderableType]:
+    """Its turn's round, how many of its adapters are trained ('adapter 2/4'), its tasks, and the seconds used."""
+    name = _text(worker.name, "cyan")
     if not worker.task_ids:
-        return name, Text(worker.state, "dim"), "", "", "", span(used) if worker.busy else ""
-    bar = _bar(used, worker.seconds, width=BAR, finished="yellow") if width >= WIDE else ""
-    loss = f"{worker.steps} steps, loss {worker.loss:.2f}" if worker.loss is not None and width >= WIDEST else ""
-    tasks, spent = Text(printable(" ".join(worker.task_ids), ENCODING)), _of(used, worker.seconds)
-    return name, _turn(worker, width), tasks, Text(loss, "dim"), bar, spent
-
-
-def _turn(worker: Worker, width: int) -> str:
-    """'adapter 2/4 trained'."""
+        return name, _text(worker.state, "dim"), *([""] * (width >= WIDE)), span(used) if worker.busy else ""
     many = f" {worker.trained}/{len(worker.task_ids)}" if worker.trained else ""
-    return f"{_short(round_name(worker.round))}{many}{' trained' if many and width >= WIDEST else ''}"
+    last = "" if worker.loss is None else f", {worker.steps} steps, loss {worker.loss:.2f}"
+    doing = f"{round_name(worker.round)}{many} {' '.join(worker.task_ids)}{last}"
+    bars = [_bar(used, worker.seconds, BAR, "yellow")] if width >= WIDE else []
+    return name, doing, *bars, f"{span(used)} of {span(worker.seconds)}"
 
 
-def _of(used: float, seconds: float) -> str:
-    """'17 of 41 s', '12 of 60 min'."""
-    if seconds < LONG:
-        return f"{used:.0f} of {seconds:.0f} s"
-    return f"{used / 60:.0f} of {seconds / 60:.0f} min"
+def _answer(answer: Answer) -> Sequence[RenderableType]:
+    """Whether it is right, what it came to, and how."""
+    how = "" if by_programs(answer.round) else f", {round_name(answer.round)}"
+    how += f", {answer.steps} steps" if answer.steps else ""
+    how += f", loss {answer.loss:.2f}" if answer.loss is not None else ""
+    return _text(*SIGNS[answer.right]), answer.task_id, f"{answer.text}{how}", f"{answer.seconds:.1f} s"
 
 
-def _short(name: str) -> str:
-    """A round's name where there is little room."""
-    return name.removesuffix(" model").replace("further adapter", "further").replace("shared adapter", "shared")
-
-
-def _answers(answers: Iterable[Answer], wide: bool) -> Table:
-    """The latest first."""
-    table = _grid(None, None, None, 1, None) if wide else _grid(None, None, 1)
-    for answer in answers:
-        sign, style = SIGNS[answer.right]
-        row = [Text(sign, style), Text(printable(answer.task_id, ENCODING))]
-        if wide:
-            loss = f", loss {answer.loss:.2f}" if answer.loss is not None else ""
-            steps = f", {answer.steps} steps{loss}" if answer.steps else ""
-            row += [Text(_said(answer)), Text(f"{round_name(answer.round)}{steps}", "dim")]
-            table.add_row(*row, f"{answer.seconds:.1f} s")
-        else:
-            table.add_row(*row, Text(_said(answer)))
-    return table
-
-
-def _said(answer: Answer) -> str:
-    """'votes 5 of 8 and 8 of 8', '2 answers of programs'."""
-    if by_programs(answer.round):
-        return programs_found(answer.programs)
-    return "votes " + " and ".join(f"{first} of {total}" for first, total in answer.votes)
-
-
-def _grid(*columns: int | None) -> Table:
-    """A table without lines, each row one line of the terminal, the last column to the right.
-
-    A column's number is its share of the width that the others leave.
-    """
+def _table(rows: Iterable[Sequence[RenderableType]], flexible: int) -> Table:
+    """A table without lines, each row one line of the terminal; the flexible column takes what the others leave."""
     table = Table.grid(padding=(0, 1), expand=True)
-    for n, ratio in enumerate(columns, 1):
-        right = n == len(columns) and not ratio
-        table.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    for row in rows:
+        while len(table.columns) < len(row):
+            at = len(table.columns)
+            last = at > flexible and at == len(row) - 1
+            ratio = 1 if at == flexible else None
+            table.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis", justify="right" if last else "left")
+        table.add_row(*(_text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 
@@ -223,11 +142,5 @@ def _bar(done: float, total: float, width: int | None = None, finished: str = "g
     return ProgressBar(most, min(done, total), width=width, complete_style="cyan", finished_style=finished)
 
 
-def _line(text: str | Text, style: str = "") -> Text:
-    line = Text(printable(text, ENCODING), style) if isinstance(text, str) else text
-    line.no_wrap, line.overflow = True, "ellipsis"
-    return line
-
-
-def _title(text: str) -> Rule:
-    return Rule(Text(text, "dim"), align="left", style="dim")
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text, ENCODING), style, no_wrap=True, overflow="ellipsis")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from solver.clock import Deadline
-from solver.runtime.live import LATEST, WARNINGS, About, Answer, Live, Row, Worker, programs_found, span
-from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
+from solver.runtime.live import LATEST, WARNINGS, About, Answer, Live, Worker, answered, span
+from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, Standing
 from tests.support.fakes import FakeClock
 
 IDS = tuple("abcdefgh")
@@ -16,65 +16,65 @@ FIRST, SECOND = ADAPTER + 1, ADAPTER + 2
 
 
 def answer(task_id: str, number: int, split: bool = False) -> Answer:
-    return Answer(task_id, number, ((5, 8),), 2.0, split=split)
+    return Answer(task_id, number, "votes 5 of 8", 2.0, split=split, whole=True)
 
 
-def made(clock: FakeClock | None = None, **about: object) -> Live:
+def run_of(clock: FakeClock | None = None, **about: object) -> Live:
     told = About(rounds=(BASE, ADAPTER, FIRST, SECOND), deadline=Deadline.after(600.0, clock or FakeClock()))
     return Live(replace(told, **about), len(IDS), lambda: 60.0)  # type: ignore[arg-type]
 
 
 def test_each_round_says_how_many_of_its_tasks_are_done() -> None:
-    live = made()
+    live = run_of()
     for task_id in IDS[:5]:
         live.answer(answer(task_id, BASE))
-    assert live.rounds == [Row("base model", 5, 8), Row("adapter", 0, 8)]  # no further one is due
+    assert live.rounds == [("base model", 5, 8), ("adapter", 0, 8)]  # no further one is due
     assert live.answered == 5
 
 
 def test_a_further_round_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an_adapter() -> None:
-    live = made()
+    live = run_of()
     for task_id in IDS:
         live.answer(answer(task_id, BASE, split=True))
     for task_id in IDS[:6]:
         live.answer(answer(task_id, ADAPTER, split=task_id in "abc"))
-    assert live.rounds[-1] == Row("further adapter 1", 0, 3)
+    assert live.rounds[-1] == ("further adapter 1", 0, 3)
     live.answer(answer("a", FIRST))  # agreed now, but it was due
-    assert live.rounds[-1] == Row("further adapter 1", 1, 3)
+    assert live.rounds[-1] == ("further adapter 1", 1, 3)
 
 
 def test_of_the_further_rounds_the_one_begun_last_is_told() -> None:
-    live = made()
+    live = run_of()
     for number in (ADAPTER, FIRST, SECOND):
         live.answer(answer("a", number, split=True))
-    assert [row.name for row in live.rounds] == ["base model", "adapter", "further adapter 2"]
+    assert [name for name, *_ in live.rounds] == ["base model", "adapter", "further adapter 2"]
 
 
 def test_a_task_is_answered_once_each_of_its_test_inputs_has_a_candidate() -> None:
-    live = made()
-    live.answer(Answer("a", BASE, ((5, 8), (0, 0)), 2.0))
-    assert (live.answered, live.rounds[0].done) == (0, 1)
-    live.answer(Answer("a", ADAPTER, ((5, 8), (1, 8)), 2.0))
+    live = run_of()
+    live.answer(Answer("a", BASE, "votes 5 of 8 and 0 of 0", 2.0))
+    assert (live.answered, live.rounds[0][1]) == (0, 1)
+    live.answer(Answer("a", ADAPTER, "votes 5 of 8 and 1 of 8", 2.0, whole=True))
     assert live.answered == 1
 
 
 def test_a_task_that_comes_twice_in_a_round_counts_once() -> None:
-    live = made()
+    live = run_of()
     live.answer(answer("a", BASE))
     live.answer(answer("a", BASE))
-    assert (live.answered, live.rounds[0].done) == (1, 1)
+    assert (live.answered, live.rounds[0][1]) == (1, 1)
 
 
 def test_what_an_earlier_process_had_done_is_counted() -> None:
-    live = made(
+    live = run_of(
         done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset({"b"}), answered=frozenset("ab")
     )
-    assert [(row.done, row.due) for row in live.rounds] == [(2, 8), (1, 8), (0, 1)]
+    assert [tuple(row[1:]) for row in live.rounds] == [(2, 8), (1, 8), (0, 1)]
     assert live.answered == 2
 
 
 def test_however_long_the_run_a_bounded_amount_is_kept_and_the_rest_is_counted() -> None:
-    live = made()
+    live = run_of()
     for n in range(500):
         live.answer(answer(str(n), BASE))
         live.warn(f"warning {n}")
@@ -84,7 +84,7 @@ def test_however_long_the_run_a_bounded_amount_is_kept_and_the_rest_is_counted()
 
 def test_a_worker_s_seconds_count_from_the_last_time_it_took_up_something_else() -> None:
     clock = FakeClock()
-    live, turn = made(clock), Worker("cpu 0", "working", round=ADAPTER, task_ids=("a", "b"), seconds=40.0)
+    live, turn = run_of(clock), Worker("cpu 0", "working", round=ADAPTER, task_ids=("a", "b"), seconds=40.0)
     live.watch([Worker("cpu 0", "starting")])
     clock.advance(30)
     live.watch([turn])
@@ -95,16 +95,11 @@ def test_a_worker_s_seconds_count_from_the_last_time_it_took_up_something_else()
     assert live.since(live.workers[0]) == 0
 
 
-def test_only_what_is_new_counts_as_a_change() -> None:
-    live, waiting = made(), [Worker("cpu 0", "waiting")]
-    live.watch(waiting)
-    before = live.changes
-    live.watch(list(waiting))
-    assert live.changes == before
-    live.warn("careful")
-    live.answer(answer("a", BASE))
-    live.watch([])
-    assert live.changes == before + 3
+def test_workers_that_do_what_they_did_are_nothing_new() -> None:
+    live, waiting = run_of(), [Worker("cpu 0", "waiting")]
+    assert live.watch(waiting)
+    assert not live.watch(list(waiting))
+    assert live.watch([])
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0 s"), (61, "1 min 01 s"), (11_220, "3 h 07 min")])
@@ -113,23 +108,34 @@ def test_seconds_read_like_a_clock(seconds: float, text: str) -> None:
 
 
 def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() -> None:
-    live = made(rounds=(BASE, SHARED, ADAPTER))
+    live = run_of(rounds=(BASE, SHARED, ADAPTER))
     live.shared(IDS[:3])
-    assert live.rounds[1] == Row("shared adapter", 3, 8)
+    assert live.rounds[1] == ("shared adapter", 3, 8)
     assert live.answered == 0
 
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
 def test_programs_are_a_round_of_their_own_and_their_answers_count(number: int, name: str) -> None:
-    live = made(rounds=(number, BASE, ADAPTER))
-    live.answer(Answer("a", number, ((0, 0),), 1.0, whole=True, programs=2))
-    live.answer(Answer("b", number, ((0, 0),), 3.0))
-    assert live.rounds[0] == Row(name, 2, 8)
+    live = run_of(rounds=(number, BASE, ADAPTER))
+    live.answer(Answer("a", number, "2 answers of programs", 1.0, whole=True))
+    live.answer(Answer("b", number, "no program", 3.0))
+    assert live.rounds[0] == (name, 2, 8)
     assert live.answered == 1
+
+
+RESULT = {"task_id": "a", "seconds": {"train": 1.5, "sample": 0.5}, "steps": 20, "losses": [0.9, 0.4]}
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "no program"), (1, "1 answer of programs"), (3, "3 answers of programs")]
 )
 def test_what_a_search_found_is_told_in_words(count: int, text: str) -> None:
-    assert programs_found(count) == text
+    result = RESULT | {"round": PROGRAMS, "candidates": [[], [None] * count], "steps": 0, "losses": []}
+    standing = Standing((), (0,), ((0, 0),), (count,))
+    assert answered(result, standing, True, None) == Answer("a", PROGRAMS, text, 2.0, split=True, whole=count > 0)
+
+
+def test_what_the_model_answered_is_told_by_its_votes() -> None:
+    standing = Standing((), (2, 0), ((5, 8), (0, 0)))
+    told = answered(RESULT | {"round": ADAPTER, "candidates": []}, standing, False, True)
+    assert told == Answer("a", ADAPTER, "votes 5 of 8 and 0 of 0", 2.0, 20, 0.4, right=True)

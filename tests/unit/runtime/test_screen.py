@@ -29,7 +29,7 @@ from solver.clock import Deadline
 from solver.runtime import submission_file
 from solver.runtime.live import About, Answer, Live, Worker
 from solver.runtime.progress import Progress
-from solver.runtime.screen import PAUSE, Frame, Screen
+from solver.runtime.screen import PAUSE, Screen, picture
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS
 from tests.support import fake_worker
 from tests.support.fakes import FakeClock
@@ -40,7 +40,7 @@ KILLED = "cpu 1: the worker died (SIGKILL), in the turn of 00576224, 007bbfb7"
 LONG = "cpu 1: RuntimeError: something [red]long[/red] " + "that does not end and " * 9
 
 
-def made(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
+def run_of(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
     """A run in its middle: all quick answers, nine adapters, one worker busy and one that starts again."""
     clock = FakeClock()
     deadline = Deadline.after(limit, clock)
@@ -48,10 +48,12 @@ def made(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
     live = Live(about, 20, lambda: 331.0)
     clock.advance(31)
     for n, task_id in enumerate(IDS):
-        live.answer(Answer(task_id, BASE, ((n % 8 + 1, 8),), 0.8, right=n % 7 == 0, split=n % 3 == 0))
+        how = {"right": n % 7 == 0, "split": n % 3 == 0, "whole": True}
+        live.answer(Answer(task_id, BASE, f"votes {n % 8 + 1} of 8", 0.8, **how))
     for n, task_id in enumerate(IDS[:9]):
-        votes = ((n + 4, 16),) if n % 4 else ((5, 16), (16, 16))
-        live.answer(Answer(task_id, ADAPTER, votes, 20 + n, 24 + n, 0.31 + n / 100, n % 7 == 0, n % 3 == 0))
+        how = {"right": n % 7 == 0, "split": n % 3 == 0, "whole": True}
+        votes = f"votes {n + 4} of 16" if n % 4 else "votes 5 of 16 and 16 of 16"
+        live.answer(Answer(task_id, ADAPTER, votes, 20 + n, 24 + n, 0.31 + n / 100, **how))
     live.solved = 3
     busy = [Worker(f"cpu {n}", "working", True, ADAPTER, tuple(IDS[9:13]), 41, 2, 28, 0.284) for n in range(workers)]
     live.watch([*busy[:-1], Worker(f"cpu {workers - 1}", "starting")])
@@ -61,77 +63,77 @@ def made(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
     return live
 
 
-def picture(live: Live, width: int, height: int) -> str:
+def drawn_at(live: Live, width: int, height: int) -> str:
     console = Console(file=io.StringIO(), record=True, width=width, height=height, force_terminal=True)
-    console.print(Whole(Frame(live)), end="")
+    console.print(Whole(picture(live, width, height)), end="")
     return console.export_text()
 
 
 def test_a_usual_terminal_shows_it_all() -> None:
     """At 80 by 24; bars are lines here, their colours show how far they are and the numbers beside them say it."""
-    drawn = re.sub("[━╸╺]+", lambda bar: "━" * 3, picture(made(), 80, 24))
+    drawn = re.sub("[━╸╺]+", lambda bar: "━" * 3, drawn_at(run_of(), 80, 24))
     assert [re.sub("  +", "  ", line.rstrip()) for line in drawn.splitlines()] == [
         "dry-run · 20 tasks · seed 0 · weights grid-1m 5c30a54d8d18",
-        "48 s of 10 min 00 s ━━━ 9 min 12 s left, done in about 5 min 31 s",
+        "━━━ 9 min 12 s left, done in 5 min 31 s, of 10 min 00 s",
         "Rounds " + "─" * 73,
         "base model  ━━━ 20 of 20",
         "adapter  ━━━  9 of 20",
         "further adapter 1 ━━━  0 of 3",
         "20 of 20 tasks answered, 3 solved so far",
         "Workers " + "─" * 72,
-        "cpu 0 adapter 2/4 8ff34739 2e2ac0ea cc623a9b 6a99b44c  ━━━ 17 of 41 s",
+        "cpu 0 adapter 2/4 8ff34739 2e2ac0ea cc623a9b 6a99b44c, 28… ━━━ 17 s of 41 s",
         "cpu 1 starting  17 s",
         "Warnings: 2 " + "─" * 68,
         "! cpu 1: the worker died (SIGKILL), in the turn of 00576224, 007bbfb7",
         "! cpu 1: RuntimeError: something [red]long[/red] that does not end and that doe…",
         "Latest answers " + "─" * 65,
-        "✗ f1bbcd88 votes 5 of 16 and 16 of 16 adapter, 32 steps, loss 0.39  28.0 s",
-        "✓ 538453d7 votes 11 of 16  adapter, 31 steps, loss 0.38  27.0 s",
-        "✗ b54cda26 votes 10 of 16  adapter, 30 steps, loss 0.37  26.0 s",
-        "✗ 17156075 votes 9 of 16  adapter, 29 steps, loss 0.36  25.0 s",
-        "✗ 78dde6c4 votes 5 of 16 and 16 of 16 adapter, 28 steps, loss 0.35  24.0 s",
-        "✗ daa66d13 votes 7 of 16  adapter, 27 steps, loss 0.34  23.0 s",
-        "✗ 3c6ef362 votes 6 of 16  adapter, 26 steps, loss 0.33  22.0 s",
-        "✗ 9e3779b1 votes 5 of 16  adapter, 25 steps, loss 0.32  21.0 s",
-        "✓ 00000000 votes 5 of 16 and 16 of 16 adapter, 24 steps, loss 0.31  20.0 s",
-        "✗ be1e0823 votes 4 of 8  base model  0.8 s",
+        "✗ f1bbcd88 votes 5 of 16 and 16 of 16, adapter, 32 steps, loss 0.39  28.0 s",
+        "✓ 538453d7 votes 11 of 16, adapter, 31 steps, loss 0.38  27.0 s",
+        "✗ b54cda26 votes 10 of 16, adapter, 30 steps, loss 0.37  26.0 s",
+        "✗ 17156075 votes 9 of 16, adapter, 29 steps, loss 0.36  25.0 s",
+        "✗ 78dde6c4 votes 5 of 16 and 16 of 16, adapter, 28 steps, loss 0.35  24.0 s",
+        "✗ daa66d13 votes 7 of 16, adapter, 27 steps, loss 0.34  23.0 s",
+        "✗ 3c6ef362 votes 6 of 16, adapter, 26 steps, loss 0.33  22.0 s",
+        "✗ 9e3779b1 votes 5 of 16, adapter, 25 steps, loss 0.32  21.0 s",
+        "✓ 00000000 votes 5 of 16 and 16 of 16, adapter, 24 steps, loss 0.31  20.0 s",
+        "✗ be1e0823 votes 4 of 8, base model  0.8 s",
     ]
 
 
 def test_a_small_terminal_shows_what_matters_most() -> None:
-    drawn = re.sub("[━╸╺]+", "━━━", picture(made(), 40, 12))
+    drawn = re.sub("[━╸╺]+", "━━━", drawn_at(run_of(), 40, 12))
     assert [re.sub("  +", "  ", line.rstrip()) for line in drawn.splitlines()] == [
         "dry-run · 20 tasks · seed 0 · weights g…",
-        "9 min 12 s left, done in 5 min 31 s",
-        "base  ━━━ 20 of 20",
+        " 9 min 12 s left, done in 5 min 31 s, o…",
+        "base model  ━━━ 20 of 20",
         "adapter  ━━━  9 of 20",
-        "further 1 ━━━  0 of 3",
+        "further adapter 1 ━━━  0 of 3",
         "20 of 20 tasks answered, 3 solved so far",
-        "cpu 0 adapter 2/4 8ff34739…  17 of 41 s",
+        "cpu 0 adapter 2/4 8ff34739… 17 s of 41 s",
         "cpu 1 starting  17 s",
         "! cpu 1: RuntimeError: something [red]l…",
-        "✗ f1bbcd88 votes 5 of 16 and 16 of 16",
-        "✓ 538453d7 votes 11 of 16",
-        "✗ b54cda26 votes 10 of 16",
+        "✗ f1bbcd88 votes 5 of 16 and 16 … 28.0 s",
+        "✓ 538453d7 votes 11 of 16, adapt… 27.0 s",
+        "✗ b54cda26 votes 10 of 16, adapt… 26.0 s",
     ]
 
 
 @pytest.mark.parametrize("height", [1, 5, 12, 18, 60])
 @pytest.mark.parametrize("width", [1, 20, 40, 64, 120])
 def test_the_picture_fits_any_terminal(width: int, height: int) -> None:
-    live = made(workers=7, warnings=5)
+    live = run_of(workers=7, warnings=5)
     live.warn("wide 文字 and 🎉 " * 40)
-    lines = picture(live, width, height).split("\n")
+    lines = drawn_at(live, width, height).split("\n")
     assert len(lines) == height
     assert all(cell_len(line) == width for line in lines)
 
 
 @pytest.mark.parametrize("height", [10, 17, 18, 60])
 def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(height: int) -> None:
-    live = made(workers=40, warnings=1)
+    live = run_of(workers=40, warnings=1)
     for n in range(300):
-        live.answer(Answer(f"{n:08}", BASE, ((1, 8),), 1.0))
-    drawn = picture(live, 80, height)
+        live.answer(Answer(f"{n:08}", BASE, "votes 1 of 8", 1.0))
+    drawn = drawn_at(live, 80, height)
     assert f"! {KILLED}" in drawn
     assert "00000299 votes 1 of 8" in drawn
     hidden = re.search(r"(\d+) workers more", drawn)
@@ -141,35 +143,34 @@ def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(hei
 def test_texts_that_would_spoil_the_screen_are_shown_escaped() -> None:
     odd = "two\nlines, \x1b[2J and \udcff"
     live = Live(About(odd, odd, 0), 1, lambda: 5.0)
-    live.answer(Answer(odd, BASE, ((1, 8),), 1.0))
+    live.answer(Answer(odd, BASE, "votes 1 of 8", 1.0))
     live.watch([Worker("cpu", "working", True, BASE, (odd,), 5.0)])
     live.warn(odd)
-    lines = picture(live, 120, 30).split("\n")
+    lines = drawn_at(live, 120, 30).split("\n")
     assert len(lines) == 30
     assert sum("two lines, \\x1b[2J and \\xdcff" in line for line in lines) == 4
 
 
 def test_a_wide_terminal_tells_the_steps_and_loss_of_a_turn_s_last_adapter() -> None:
-    row = next(line for line in picture(made(), 120, 24).splitlines() if line.startswith("cpu 0"))
-    assert "adapter 2/4 trained 8ff34739 2e2ac0ea cc623a9b 6a99b44c" in row
-    assert "28 steps, loss 0.28" in row
+    row = next(line for line in drawn_at(run_of(), 120, 24).splitlines() if line.startswith("cpu 0"))
+    assert "adapter 2/4 8ff34739 2e2ac0ea cc623a9b 6a99b44c, 28 steps, loss 0.28 " in row
 
 
-def test_long_turns_are_told_in_minutes_and_no_time_limit_is_said() -> None:
-    live = made(limit=float("inf"))
+def test_long_turns_are_told_in_hours_and_no_time_limit_is_said() -> None:
+    live = run_of(limit=float("inf"))
     live.watch([Worker("gpu 0", "working", True, ADAPTER, ("a",), 3600.0)])
-    drawn = picture(live, 80, 24)
-    assert "0 of 60 min" in drawn
+    drawn = drawn_at(live, 80, 24)
+    assert "0 s of 1 h 00 min" in drawn
     assert "no time limit" in drawn
 
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
 def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: int, name: str) -> None:
     live = Live(About(rounds=(number, BASE, ADAPTER)), 3, lambda: 5.0)
-    live.answer(Answer("a", number, ((0, 0),), 1.5, whole=True, programs=2))
+    live.answer(Answer("a", number, "2 answers of programs", 1.5, whole=True))
     live.watch([Worker("programs 0", "working", True, number, ("b",), 3.0), Worker("programs 1", "done", False)])
     for width in (80, 40):
-        drawn = picture(live, width, 24)
+        drawn = drawn_at(live, width, 24)
         assert re.search(rf"{name} +.* 1 of 3", drawn)
         assert "2 answers of programs" in drawn
         assert re.search(rf"programs 0 {name} b", drawn)
@@ -178,8 +179,8 @@ def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: in
 
 def test_without_solutions_nothing_is_said_of_them() -> None:
     live = Live(About(), 3, lambda: 5.0)
-    live.answer(Answer("a", BASE, ((1, 8),), 1.0))
-    drawn = picture(live, 80, 24)
+    live.answer(Answer("a", BASE, "votes 1 of 8", 1.0, whole=True))
+    drawn = drawn_at(live, 80, 24)
     assert "1 of 3 tasks answered " in drawn
     assert "solved" not in drawn
     assert "· a" in drawn
@@ -222,21 +223,21 @@ def test_where_nothing_is_new_a_second_costs_one_picture_and_a_rush_of_events_a_
     before = stream.getvalue().count("tasks answered")
     for _ in range(80):
         clock.advance(0.25)
-        screen.draw()
+        screen.draw(new=False)
     assert stream.getvalue().count("tasks answered") - before == 20
     before = stream.getvalue().count("tasks answered")
     for n in range(1000):
         clock.advance(0.001)
-        live.answer(Answer(str(n), BASE, ((1, 8),), 1.0))
+        live.answer(Answer(str(n), BASE, "votes 1 of 8", 1.0))
         screen.draw()
     assert stream.getvalue().count("tasks answered") - before <= 1 / PAUSE
     screen.close()
 
 
 def test_a_picture_is_quickly_drawn() -> None:
-    live, started = made(workers=4), time.process_time()
+    live, started = run_of(workers=4), time.process_time()
     for _ in range(10):
-        picture(live, 120, 40)
+        drawn_at(live, 120, 40)
     assert (time.process_time() - started) / 10 < 0.1  # about 10 ms; the bound minds slower machines
 
 
@@ -348,7 +349,7 @@ class Session:
     def fitting(self, drawn: str) -> bool:
         """Whether a picture was drawn for the size there is: its first or second line goes up to the last column."""
         first, second = drawn.splitlines()[:2]
-        return bool(re.search(r"done in about .* s$", second)) if self.columns > 66 else first.endswith("…")
+        return bool(re.search(r"done in .* s$", second)) if self.columns > 66 else first.endswith("…")
 
     def pictures(self, seconds: float = 30.0) -> Iterator[str]:
         """The screen after each thing that was written to it, to the end of the run."""
@@ -382,7 +383,9 @@ class Session:
 
 def whole(drawn: str) -> bool:
     """Whether a picture is of the middle of the run: all quick answers are there, the first adapters are trained."""
-    return bool(re.search(r"(?s)base[^\n]* 6 of 6\s.*cpu \d adapter [^\n]*task[^\n]* of \d+ s.*votes 9 of 10", drawn))
+    return bool(
+        re.search(r"(?s)base[^\n]* 6 of 6\s.*cpu \d adapter [^\n]*task[^\n]* of \d[^\n]* s\s.*votes 9 of 10", drawn)
+    )
 
 
 @pytest.mark.parametrize(("size", "then"), [((80, 24), (50, 14)), ((40, 12), (90, 30))])
