@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.programs.primitives.regions import commonest, counts, of_any_diagonal, of_colour_diagonal, rarest
-from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
+from solver.programs.primitives.regions import (
+    by_frequency,
+    commonest,
+    counts,
+    of_any_diagonal,
+    of_colour_diagonal,
+    rarest,
+)
+from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, in_directions, register
 from solver.types import COLOURS, Grid
 
 
@@ -81,25 +88,20 @@ def plain_commonest(grid: Grid) -> Grid:
 @register(UNARY)
 def one_region_colour(grid: Grid) -> Grid | None:
     """A single cell of the colour that forms the most regions."""
-    found = [region.colour for region in of_colour_diagonal(grid)]
-    return np.full((1, 1), np.bincount(found).argmax(), np.uint8) if found else None
-
-
-def _order(grid: Grid) -> list[int]:
-    of = counts(grid)
-    return sorted((c for c in range(1, COLOURS) if of[c]), key=lambda c: (-of[c], c))
+    colours = [region.colour for region in of_colour_diagonal(grid)]
+    return np.full((1, 1), np.bincount(colours).argmax(), np.uint8) if colours else None
 
 
 @register(UNARY)
 def colours_down(grid: Grid) -> Grid | None:
     """A column of the colours but the background, the most frequent first."""
-    return np.array(_order(grid), np.uint8).reshape(-1, 1) if grid.any() else None
+    return np.array(by_frequency(grid), np.uint8).reshape(-1, 1) if grid.any() else None
 
 
 @register(UNARY)
 def histogram(grid: Grid) -> Grid | None:
     """A column for each colour but the background, as high as it has cells, the most frequent first."""
-    order, of = _order(grid), counts(grid)
+    order, of = by_frequency(grid), counts(grid)
     if not order or of[order[0]] > 30:
         return None
     chart = np.zeros((of[order[0]], len(order)), np.uint8)
@@ -108,14 +110,11 @@ def histogram(grid: Grid) -> Grid | None:
     return chart
 
 
-def _bar(cells: int, colour: int) -> Grid | None:
-    return np.full((1, cells), colour, np.uint8) if 0 < cells <= 30 else None
-
-
 @register(UNARY)
 def count_cells(grid: Grid) -> Grid | None:
     """A row of as many cells as the grid has cells but background, in the most frequent of their colours."""
-    return _bar(int((grid != 0).sum()), commonest(grid))
+    cells = int((grid != 0).sum())
+    return np.full((1, cells), commonest(grid), np.uint8) if 0 < cells <= 30 else None
 
 
 @register(UNARY)
@@ -131,13 +130,10 @@ def uniform_rows(grid: Grid) -> Grid:
     return np.where((grid == grid[:, :1]).all(1, keepdims=True), grid, 0)
 
 
-@register(UNARY)
-def column_colours_down(grid: Grid) -> Grid:
-    """Every column in the colour of its top cell."""
+@in_directions(
+    UNARY,
+    column_colours_down=(0, "Every column in the colour of its top cell."),
+    row_colours_across=(4, "Every row in the colour of its leftmost cell."),
+)
+def _first_row_down(grid: Grid) -> Grid:
     return np.broadcast_to(grid[:1], grid.shape)
-
-
-@register(UNARY)
-def row_colours_across(grid: Grid) -> Grid:
-    """Every row in the colour of its leftmost cell."""
-    return np.broadcast_to(grid[:, :1], grid.shape)

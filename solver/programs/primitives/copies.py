@@ -15,7 +15,7 @@ from solver.programs.primitives import regions
 from solver.programs.primitives.regions import Labels, Region
 from solver.programs.primitives.registry import UNARY, register
 from solver.programs.primitives.shapes import place
-from solver.types import Grid
+from solver.types import Grid, key
 
 THINGS = 24  # things in a grid beyond which none is a copy
 MODELS = 4  # things of several colours that may be a model, the largest first
@@ -29,7 +29,7 @@ Places = NDArray[np.int64]
 def _laid(part: Grid) -> list[Grid]:
     """The eight ways to lay it, each different one once, as it is first."""
     every = [np.rot90(p, k) for p in (part, part[:, ::-1]) for k in range(4)]
-    return list({(p.shape, p.tobytes()): p for p in every}.values())
+    return list({key(p): p for p in every}.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ def _fitting(
 @regions.remembered
 def _completed(grid: Grid) -> tuple[Grid, Grid] | None:
     """The grid with copies completed, and the models they are copies of alone; None where there are none."""
-    found = regions.of_any_diagonal(grid)
-    models = [r for r in found if len(np.unique(r.cells[r.mask])) > 1 and LEAST <= r.size <= CELLS]
-    if not models or not 2 <= len(found) <= THINGS:
+    all_things = regions.of_any_diagonal(grid)
+    models = [r for r in all_things if len(np.unique(r.cells[r.mask])) > 1 and LEAST <= r.size <= CELLS]
+    if not models or not 2 <= len(all_things) <= THINGS:
         return None
     _, labels = regions.label(grid != 0, diagonal=True)
     firsts = np.argwhere(labels > 0)[np.unique(labels[labels > 0], return_index=True)[1]]
@@ -82,22 +82,22 @@ def _completed(grid: Grid) -> tuple[Grid, Grid] | None:
                 best[number] = copy
     if not best:
         return None
-    made = grid.copy()
+    completed = grid.copy()
     for copy in best.values():
         inside = ((copy.places >= 0) & (copy.places < np.array(grid.shape))).all(1)
-        made[copy.places[inside, 0], copy.places[inside, 1]] = copy.colours[inside]
-    return made, place(np.zeros_like(grid), (copy.model for copy in best.values()))
+        completed[copy.places[inside, 0], copy.places[inside, 1]] = copy.colours[inside]
+    return completed, place(np.zeros_like(grid), (copy.model for copy in best.values()))
 
 
 @register(UNARY)
 def copies_completed(grid: Grid) -> Grid | None:
     """Things that are part of a larger one of several colours, turned or mirrored, made the whole of it."""
-    found = _completed(grid)
-    return found[0] if found else None
+    both = _completed(grid)
+    return both[0] if both else None
 
 
 @register(UNARY)
 def copies_without_model(grid: Grid) -> Grid | None:
     """Things that are part of a larger one of several colours made the whole of it, and that one taken away."""
-    found = _completed(grid)
-    return np.where(found[1] != 0, 0, found[0]) if found else None
+    both = _completed(grid)
+    return np.where(both[1] != 0, 0, both[0]) if both else None

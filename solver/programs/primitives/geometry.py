@@ -7,75 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.programs.primitives.regions import box, commonest, counts, rarest
-from solver.programs.primitives.registry import UNARY, register
+from solver.programs.primitives.regions import Mask, box, commonest, counts, rarest, ring
+from solver.programs.primitives.registry import UNARY, define, in_directions, register
 from solver.types import Grid
 
-
-@register(UNARY, 0.8)
-def rotate_90(grid: Grid) -> Grid:
-    """A quarter turn against the clock."""
-    return np.rot90(grid)
-
-
-@register(UNARY, 0.8)
-def rotate_180(grid: Grid) -> Grid:
-    """Half a turn."""
-    return np.rot90(grid, 2)
+define(UNARY, "rotate_90", "A quarter turn against the clock.", lambda grid: np.rot90(grid), 0.8)
+define(UNARY, "rotate_180", "Half a turn.", lambda grid: np.rot90(grid, 2), 0.8)
+define(UNARY, "rotate_270", "A quarter turn with the clock.", lambda grid: np.rot90(grid, 3), 0.8)
+define(UNARY, "flip_left_right", "The mirror image, left and right exchanged.", lambda grid: grid[:, ::-1], 0.8)
+define(UNARY, "flip_up_down", "The mirror image, top and bottom exchanged.", lambda grid: grid[::-1], 0.8)
+define(UNARY, "transpose", "Rows become columns.", lambda grid: grid.T, 0.8)
+define(UNARY, "transpose_other", "Mirrored along the other diagonal.", lambda grid: grid[::-1, ::-1].T)
 
 
-@register(UNARY, 0.8)
-def rotate_270(grid: Grid) -> Grid:
-    """A quarter turn with the clock."""
-    return np.rot90(grid, 3)
-
-
-@register(UNARY, 0.8)
-def flip_left_right(grid: Grid) -> Grid:
-    """The mirror image, left and right exchanged."""
-    return grid[:, ::-1]
-
-
-@register(UNARY, 0.8)
-def flip_up_down(grid: Grid) -> Grid:
-    """The mirror image, top and bottom exchanged."""
-    return grid[::-1]
-
-
-@register(UNARY, 0.8)
-def transpose(grid: Grid) -> Grid:
-    """Rows become columns."""
-    return grid.T
-
-
-@register(UNARY)
-def transpose_other(grid: Grid) -> Grid:
-    """Mirrored along the other diagonal."""
-    return grid[::-1, ::-1].T
-
-
-@register(UNARY)
-def mirror_right(grid: Grid) -> Grid:
-    """The grid, to its right its mirror image."""
+@in_directions(
+    UNARY,
+    mirror_right=(0, "The grid, to its right its mirror image."),
+    mirror_left=(2, "The grid, to its left its mirror image."),
+    mirror_down=(1, "The grid, below it its mirror image."),
+    mirror_up=(3, "The grid, above it its mirror image."),
+)
+def _mirrored(grid: Grid) -> Grid:
     return np.hstack([grid, grid[:, ::-1]])
-
-
-@register(UNARY)
-def mirror_left(grid: Grid) -> Grid:
-    """The grid, to its left its mirror image."""
-    return np.hstack([grid[:, ::-1], grid])
-
-
-@register(UNARY)
-def mirror_down(grid: Grid) -> Grid:
-    """The grid, below it its mirror image."""
-    return np.vstack([grid, grid[::-1]])
-
-
-@register(UNARY)
-def mirror_up(grid: Grid) -> Grid:
-    """The grid, above it its mirror image."""
-    return np.vstack([grid[::-1], grid])
 
 
 @register(UNARY)
@@ -116,31 +69,30 @@ def fractal_of_commonest(grid: Grid) -> Grid:
     return np.kron((grid == counts(grid).argmax()).astype(np.uint8), grid)
 
 
-@register(UNARY)
-def trim(grid: Grid) -> Grid:
-    """Without the outermost cells on all four sides."""
-    return grid[1:-1, 1:-1]
+define(UNARY, "trim", "Without the outermost cells on all four sides.", lambda grid: grid[1:-1, 1:-1])
+
+
+def _cropped(grid: Grid, mask: Mask) -> Grid | None:
+    around = box(mask)
+    return grid[around] if around else None
 
 
 @register(UNARY)
 def crop(grid: Grid) -> Grid | None:
     """The smallest box around everything that is not background."""
-    found = box(grid != 0)
-    return grid[found] if found else None
+    return _cropped(grid, grid != 0)
 
 
 @register(UNARY)
 def crop_rarest(grid: Grid) -> Grid | None:
     """The smallest box around the least frequent colour."""
-    found = box(grid == rarest(grid))
-    return grid[found] if found else None
+    return _cropped(grid, np.asarray(grid == rarest(grid)))
 
 
 @register(UNARY)
 def crop_commonest(grid: Grid) -> Grid | None:
     """The smallest box around the most frequent colour but the background."""
-    found = box(grid == commonest(grid))
-    return grid[found] if found else None
+    return _cropped(grid, np.asarray(grid == commonest(grid)))
 
 
 @register(UNARY)
@@ -167,52 +119,26 @@ def smallest_tile(grid: Grid) -> Grid | None:
     return grid[:height, :width]
 
 
-@register(UNARY)
-def roll_right(grid: Grid) -> Grid:
-    """Moved one cell to the right, around the edge."""
+@in_directions(
+    UNARY,
+    roll_right=(0, "Moved one cell to the right, around the edge."),
+    roll_left=(2, "Moved one cell to the left, around the edge."),
+    roll_down=(1, "Moved one cell down, around the edge."),
+    roll_up=(3, "Moved one cell up, around the edge."),
+)
+def _rolled(grid: Grid) -> Grid:
     return np.roll(grid, 1, 1)
 
 
-@register(UNARY)
-def roll_left(grid: Grid) -> Grid:
-    """Moved one cell to the left, around the edge."""
-    return np.roll(grid, -1, 1)
-
-
-@register(UNARY)
-def roll_down(grid: Grid) -> Grid:
-    """Moved one cell down, around the edge."""
-    return np.roll(grid, 1, 0)
-
-
-@register(UNARY)
-def roll_up(grid: Grid) -> Grid:
-    """Moved one cell up, around the edge."""
-    return np.roll(grid, -1, 0)
-
-
-@register(UNARY)
-def shift_right(grid: Grid) -> Grid:
-    """Moved one cell to the right; background comes in."""
+@in_directions(
+    UNARY,
+    shift_right=(0, "Moved one cell to the right; background comes in."),
+    shift_down=(1, "Moved one cell down; background comes in."),
+    shift_left=(2, "Moved one cell to the left; background comes in."),
+    shift_up=(3, "Moved one cell up; background comes in."),
+)
+def _shifted(grid: Grid) -> Grid:
     return np.pad(grid, ((0, 0), (1, 0)))[:, :-1]
-
-
-@register(UNARY)
-def shift_down(grid: Grid) -> Grid:
-    """Moved one cell down; background comes in."""
-    return np.pad(grid, ((1, 0), (0, 0)))[:-1]
-
-
-@register(UNARY)
-def shift_left(grid: Grid) -> Grid:
-    """Moved one cell to the left; background comes in."""
-    return np.pad(grid, ((0, 0), (0, 1)))[:, 1:]
-
-
-@register(UNARY)
-def shift_up(grid: Grid) -> Grid:
-    """Moved one cell up; background comes in."""
-    return np.pad(grid, ((0, 1), (0, 0)))[1:]
 
 
 @register(UNARY)
@@ -226,8 +152,5 @@ def pad_with_edge(grid: Grid) -> Grid:
 @register(UNARY)
 def reverse_rings(grid: Grid) -> Grid:
     """The colours of concentric rings in reverse order, each ring's colour taken at its top left cell."""
-    rows, columns = grid.shape
-    rings = (min(rows, columns) + 1) // 2
-    i, j = np.indices(grid.shape)
-    ring = np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j))
-    return np.asarray(grid[rings - 1 - ring, rings - 1 - ring], np.uint8)
+    inwards = (min(grid.shape) - 1) // 2 - ring(*grid.shape)
+    return np.asarray(grid[inwards, inwards], np.uint8)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.registry import JOINS, Parts, register
+from solver.programs.primitives.registry import JOINS, Join, Parts, define, register
 from solver.types import Grid, key
 
 Score = Callable[[Grid], float]
@@ -44,21 +44,20 @@ SCORES: dict[str, Score] = {
 }
 
 
-def _chooser(name: str, score: Score, most: bool) -> Callable[[Parts], Grid | None]:
+def _chooser(score: Score, sign: int) -> Join:
     def choose(parts: Parts) -> Grid | None:
-        values = [score(p) if most else -score(p) for p in parts]
+        values = [sign * score(p) for p in parts]
         best = max(values)
         return parts[values.index(best)] if len(parts) > 1 and min(values) < best else None
 
-    choose.__name__ = f"{'most' if most else 'least'}_{name}"
-    choose.__doc__ = f"The part with the {'highest' if most else 'lowest'} score for {name.replace('_', ' ')}."
     return choose
 
 
 for _name in ("cells", "area", "colours", "other_colours"):
-    register(JOINS)(_chooser(_name, SCORES[_name], most=True))
+    _doc = f"The part with the highest score for {_name.replace('_', ' ')}."
+    define(JOINS, f"most_{_name}", _doc, _chooser(SCORES[_name], 1))
 for _name in ("density", "asymmetry"):
-    register(JOINS)(_chooser(_name, SCORES[_name], most=False))
+    define(JOINS, f"least_{_name}", f"The part with the lowest score for {_name}.", _chooser(SCORES[_name], -1))
 
 
 @register(JOINS)
@@ -82,10 +81,10 @@ def overlay(parts: Parts) -> Grid | None:
     """Parts of one shape on top of each other, the first on top."""
     if not _same_shapes(parts):
         return None
-    made = parts[-1]
+    pile = parts[-1]
     for part in parts[-2::-1]:
-        made = np.where(part != 0, part, made)
-    return made
+        pile = np.where(part != 0, part, pile)
+    return pile
 
 
 @register(JOINS)
@@ -118,21 +117,20 @@ def by_majority(parts: Parts) -> Grid | None:
     if not _same_shapes(parts):
         return None
     stack = np.array(parts)
-    return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0).astype(np.uint8), np.uint8)
-
-
-def _stamped(where: Grid, colours_: Grid) -> Grid | None:
-    if where.shape[0] % colours_.shape[0] or where.shape[1] % colours_.shape[1]:
-        return None
-    by = where.shape[0] // colours_.shape[0], where.shape[1] // colours_.shape[1]
-    return np.where(where != 0, np.kron(colours_, np.ones(by, np.uint8)), 0)
+    return np.asarray(np.array([(stack == c).sum(0) for c in range(10)]).argmax(0), np.uint8)
 
 
 @register(JOINS)
 def larger_in_colours_of_smaller(parts: Parts) -> Grid | None:
     """The largest part, its cells in the colours the smallest with any, scaled up to its shape, has there."""
     some = sorted((p for p in parts if p.any()), key=lambda p: p.size)
-    return _stamped(some[-1], some[0]) if 2 <= len(some) <= 4 and some[0].size < some[-1].size else None
+    if not 2 <= len(some) <= 4 or some[0].size == some[-1].size:
+        return None
+    colours, shape = some[0], some[-1]
+    down, right = shape.shape[0] / colours.shape[0], shape.shape[1] / colours.shape[1]
+    if down % 1 or right % 1:
+        return None
+    return np.where(shape != 0, np.kron(colours, np.ones((int(down), int(right)), np.uint8)), 0)
 
 
 @register(JOINS)

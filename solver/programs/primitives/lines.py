@@ -6,72 +6,39 @@ grid, working, and turning it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
 from solver.programs.primitives import regions
 from solver.programs.primitives.regions import Region
-from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, register
-from solver.programs.primitives.shapes import place
+from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, in_directions, register
+from solver.programs.primitives.shapes import place, slid
 from solver.types import Grid
 
 
-def _turned(work: Callable[[Grid], Grid], grid: Grid, turns: int) -> Grid:
-    return np.rot90(work(np.ascontiguousarray(np.rot90(grid, turns))), -turns)
-
-
+@in_directions(
+    UNARY,
+    rays_right=(0, "Every cell drawn out to the right until something is in the way."),
+    rays_left=(2, "Every cell drawn out to the left until something is in the way."),
+    rays_down=(1, "Every cell drawn out downwards until something is in the way."),
+    rays_up=(3, "Every cell drawn out upwards until something is in the way."),
+)
 def last_seen(grid: Grid) -> Grid:
     """For every cell the nearest colour at or to the left of it, 0 where there is none."""
     index = np.where(grid != 0, np.arange(grid.shape[1]), 0)
     return np.take_along_axis(grid, np.maximum.accumulate(index, 1), 1)
 
 
-def _slide(grid: Grid) -> Grid:
-    order = np.argsort(grid != 0, axis=1, kind="stable")
-    return np.take_along_axis(grid, order, 1)
-
-
-@register(UNARY)
-def rays_right(grid: Grid) -> Grid:
-    """Every cell drawn out to the right until something is in the way."""
-    return last_seen(grid)
-
-
-@register(UNARY)
-def rays_left(grid: Grid) -> Grid:
-    """Every cell drawn out to the left until something is in the way."""
-    return _turned(last_seen, grid, 2)
-
-
-@register(UNARY)
-def rays_down(grid: Grid) -> Grid:
-    """Every cell drawn out downwards until something is in the way."""
-    return _turned(last_seen, grid, 1)
-
-
-@register(UNARY)
-def rays_up(grid: Grid) -> Grid:
-    """Every cell drawn out upwards until something is in the way."""
-    return _turned(last_seen, grid, 3)
-
-
+@in_directions(
+    UNARY,
+    lines_across=(0, "Each row is filled with its only colour."),
+    lines_down=(4, "Each column is filled with its only colour."),
+)
 def _lines_across(grid: Grid) -> Grid:
     low = np.where(grid == 0, 10, grid).min(1, keepdims=True)
     high = grid.max(1, keepdims=True)
     return np.where((grid == 0) & (low == high), high, grid)
-
-
-@register(UNARY)
-def lines_across(grid: Grid) -> Grid:
-    """Each row is filled with its only colour."""
-    return _lines_across(grid)
-
-
-@register(UNARY)
-def lines_down(grid: Grid) -> Grid:
-    """Each column is filled with its only colour."""
-    return _lines_across(grid.T).T
 
 
 @register(UNARY)
@@ -81,53 +48,33 @@ def lines_both(grid: Grid) -> Grid:
     return np.where(across != 0, across, _lines_across(grid.T).T)
 
 
-def _diagonal_rays(grid: Grid, down: int, right: int) -> Grid:
-    made, moving = grid.copy(), grid.copy()
+@in_directions(
+    UNARY,
+    rays_down_right=(0, "Every cell drawn out down and to the right until something is in the way."),
+    rays_down_left=(1, "Every cell drawn out down and to the left until something is in the way."),
+    rays_up_right=(3, "Every cell drawn out up and to the right until something is in the way."),
+    rays_up_left=(2, "Every cell drawn out up and to the left until something is in the way."),
+)
+def _diagonal_rays(grid: Grid) -> Grid:
+    drawn, moving = grid.copy(), grid.copy()
     for _ in range(max(grid.shape)):
         moved = np.zeros_like(moving)
-        rows, columns = grid.shape
-        moved[max(down, 0) : rows + min(down, 0), max(right, 0) : columns + min(right, 0)] = moving[
-            max(-down, 0) : rows + min(-down, 0), max(-right, 0) : columns + min(-right, 0)
-        ]
-        moving = np.where(made == 0, moved, 0)
+        moved[1:, 1:] = moving[:-1, :-1]
+        moving = np.where(drawn == 0, moved, 0)
         if not moving.any():
             break
-        made = np.where(moving != 0, moving, made)
-    return made
-
-
-@register(UNARY)
-def rays_down_right(grid: Grid) -> Grid:
-    """Every cell drawn out down and to the right until something is in the way."""
-    return _diagonal_rays(grid, 1, 1)
-
-
-@register(UNARY)
-def rays_down_left(grid: Grid) -> Grid:
-    """Every cell drawn out down and to the left until something is in the way."""
-    return _diagonal_rays(grid, 1, -1)
-
-
-@register(UNARY)
-def rays_up_right(grid: Grid) -> Grid:
-    """Every cell drawn out up and to the right until something is in the way."""
-    return _diagonal_rays(grid, -1, 1)
-
-
-@register(UNARY)
-def rays_up_left(grid: Grid) -> Grid:
-    """Every cell drawn out up and to the left until something is in the way."""
-    return _diagonal_rays(grid, -1, -1)
+        drawn = np.where(moving != 0, moving, drawn)
+    return drawn
 
 
 @register(UNARY)
 def diagonals(grid: Grid) -> Grid:
     """Every cell drawn out along both diagonals."""
-    made = grid
-    for down, right in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-        drawn = _diagonal_rays(grid, down, right)
-        made = np.where(made != 0, made, drawn)
-    return made
+    drawn = grid
+    for turns in (0, 1, 3, 2):
+        rays = np.rot90(_diagonal_rays(np.rot90(grid, turns)), -turns)
+        drawn = np.where(drawn != 0, drawn, rays)
+    return drawn
 
 
 def _between(grid: Grid) -> Grid:
@@ -151,12 +98,12 @@ def connect_both(grid: Grid) -> Grid:
 def seen_diagonally(grid: Grid, down: int, right: int) -> Grid:
     """For every cell the first colour along a diagonal, the cell itself left out; 0 where there is none."""
     rows, columns = grid.shape
-    made, far = np.zeros_like(grid), max(rows, columns)
+    seen, far = np.zeros_like(grid), max(rows, columns)
     wide = np.pad(grid, far)
     for step in range(1, far):
         i, j = far + down * step, far + right * step
-        made = np.where(made == 0, wide[i : i + rows, j : j + columns], made)
-    return made
+        seen = np.where(seen == 0, wide[i : i + rows, j : j + columns], seen)
+    return seen
 
 
 def between_diagonally(grid: Grid) -> Grid:
@@ -173,16 +120,13 @@ def connect_diagonally(grid: Grid) -> Grid:
     return np.where(grid == 0, between_diagonally(grid), grid)
 
 
-@register(OUTPUT_COLOURED)
-def connect_across_with(grid: Grid, colour: int) -> Grid:
-    """Background between two cells of a colour in a row in the colour given."""
+@in_directions(
+    OUTPUT_COLOURED,
+    connect_across_with=(0, "Background between two cells of a colour in a row in the colour given."),
+    connect_down_with=(4, "Background between two cells of a colour in a column in the colour given."),
+)
+def _connected(grid: Grid, colour: int) -> Grid:
     return np.where(_between(grid) != 0, colour, grid)
-
-
-@register(OUTPUT_COLOURED)
-def connect_down_with(grid: Grid, colour: int) -> Grid:
-    """Background between two cells of a colour in a column in the colour given."""
-    return np.where(_between(grid.T).T != 0, colour, grid)
 
 
 @register(OUTPUT_COLOURED)
@@ -198,80 +142,47 @@ def fill_empty_lines(grid: Grid, colour: int) -> Grid:
     return np.where(empty, colour, grid)
 
 
-@register(UNARY)
-def fall_right(grid: Grid) -> Grid:
-    """All cells fall to the right, each for itself."""
-    return _slide(grid)
+@in_directions(
+    UNARY,
+    fall_right=(0, "All cells fall to the right, each for itself."),
+    fall_left=(2, "All cells fall to the left, each for itself."),
+    fall_down=(1, "All cells fall down, each for itself."),
+    fall_up=(3, "All cells fall up, each for itself."),
+)
+def _slide(grid: Grid) -> Grid:
+    order = np.argsort(grid != 0, axis=1, kind="stable")
+    return np.take_along_axis(grid, order, 1)
 
 
-@register(UNARY)
-def fall_left(grid: Grid) -> Grid:
-    """All cells fall to the left, each for itself."""
-    return _turned(_slide, grid, 2)
+def _drop(grid: Grid, falling: Sequence[Region]) -> Grid:
+    dropped = np.zeros_like(grid)
+    for region in sorted(falling, key=lambda r: -r.box[0].stop):
+        dropped = place(dropped, [slid(dropped, region, (1, 0))])
+    return dropped
 
 
-@register(UNARY)
-def fall_down(grid: Grid) -> Grid:
-    """All cells fall down, each for itself."""
-    return _turned(_slide, grid, 1)
-
-
-@register(UNARY)
-def fall_up(grid: Grid) -> Grid:
-    """All cells fall up, each for itself."""
-    return _turned(_slide, grid, 3)
-
-
-def _drop(grid: Grid, found: tuple[Region, ...]) -> Grid:
-    made = np.zeros_like(grid)
-    for r in sorted(found, key=lambda r: -(r.top + r.mask.shape[0])):
-        rows, columns = r.mask.shape
-        top = r.top
-        while top + rows < len(grid) and not made[top + 1 : top + 1 + rows, r.left : r.left + columns][r.mask].any():
-            top += 1
-        made = place(made, [Region(top, r.left, r.mask, r.cells, r.colour)])
-    return made
-
-
+@in_directions(
+    UNARY,
+    drop_up=(2, "Regions of any colours fall up as they are."),
+    drop_left=(1, "Regions of any colours fall to the left as they are."),
+)
 def _drop_things(grid: Grid) -> Grid:
     return _drop(grid, regions.of_any_diagonal(grid))
 
 
+@in_directions(
+    UNARY,
+    drop_colours_down=(0, "Regions of one colour fall down as they are."),
+    drop_colours_right=(3, "Regions of one colour fall to the right as they are."),
+)
 def _drop_regions(grid: Grid) -> Grid:
     return _drop(grid, regions.of_colour_diagonal(grid))
 
 
-@register(UNARY)
-def drop_up(grid: Grid) -> Grid:
-    """Regions of any colours fall up as they are."""
-    return _turned(_drop_things, grid, 2)
-
-
-@register(UNARY)
-def drop_left(grid: Grid) -> Grid:
-    """Regions of any colours fall to the left as they are."""
-    return _turned(_drop_things, grid, 1)
-
-
-@register(UNARY)
-def drop_colours_down(grid: Grid) -> Grid:
-    """Regions of one colour fall down as they are."""
-    return _drop_regions(grid)
-
-
-@register(UNARY)
-def drop_colours_right(grid: Grid) -> Grid:
-    """Regions of one colour fall to the right as they are."""
-    return _turned(_drop_regions, grid, 3)
-
-
-@register(UNARY)
-def sort_rows(grid: Grid) -> Grid:
-    """Rows ordered by their cells that are not background, fewest at the top."""
+@in_directions(
+    UNARY,
+    sort_rows=(0, "Rows ordered by their cells that are not background, fewest at the top."),
+    sort_columns=(1, "Columns ordered by their cells that are not background, most at the left."),
+)
+def _sorted(grid: Grid) -> Grid:
     return grid[np.argsort((grid != 0).sum(1), kind="stable")]
-
-
-@register(UNARY)
-def sort_columns(grid: Grid) -> Grid:
-    """Columns ordered by their cells that are not background, most at the left."""
-    return grid[:, np.argsort(-(grid != 0).sum(0), kind="stable")]

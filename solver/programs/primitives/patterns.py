@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from solver.data.views import DIHEDRALS, dihedral
 from solver.programs.primitives.regions import Mask, box, of_colour_diagonal
-from solver.programs.primitives.registry import INPUT_COLOURED, UNARY, register
+from solver.programs.primitives.registry import INPUT_COLOURED, UNARY, in_directions, register
 from solver.types import Grid
 
 SLACK = 8  # cells an axis of symmetry may lie off the middle
@@ -20,32 +21,28 @@ def _under(grid: Grid, other: Grid) -> Grid:
     return np.where(grid != 0, grid, other)
 
 
-@register(UNARY)
-def with_mirror_left_right(grid: Grid) -> Grid:
-    """Background taken from the mirror image, left and right exchanged."""
+@in_directions(
+    UNARY,
+    with_mirror_left_right=(0, "Background taken from the mirror image, left and right exchanged."),
+    with_mirror_up_down=(4, "Background taken from the mirror image, top and bottom exchanged."),
+)
+def _with_mirror(grid: Grid) -> Grid:
     return _under(grid, grid[:, ::-1])
-
-
-@register(UNARY)
-def with_mirror_up_down(grid: Grid) -> Grid:
-    """Background taken from the mirror image, top and bottom exchanged."""
-    return _under(grid, grid[::-1])
 
 
 @register(UNARY)
 def all_symmetries_in_place(grid: Grid) -> Grid | None:
     """What is there made symmetric in all eight ways within the square around it."""
-    found = box(grid != 0)
-    if found is None:
+    around = box(grid != 0)
+    if around is None:
         return None
-    part = grid[found]
+    part = grid[around]
     if part.shape[0] != part.shape[1]:
         return None
-    made = grid.copy()
-    for turned in (part, part.T):
-        for turns in range(4):
-            made[found] = _under(made[found], np.rot90(turned, turns))
-    return made
+    completed = grid.copy()
+    for element in range(DIHEDRALS):
+        completed[around] = _under(completed[around], dihedral(part, element))
+    return completed
 
 
 @register(UNARY)
@@ -58,12 +55,12 @@ def mirrors_around_symmetric(grid: Grid) -> Grid | None:
     r = max(both, key=lambda r: r.size)
     down, across = 2 * r.top + r.mask.shape[0] - 1, 2 * r.left + r.mask.shape[1] - 1
     i, j = np.nonzero(grid)
-    made = grid.copy()
+    mirrored = grid.copy()
     for rows, columns in ((down - i, j), (i, across - j), (down - i, across - j)):
         inside = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
-        free = made[rows[inside], columns[inside]] == 0
-        made[rows[inside][free], columns[inside][free]] = grid[i[inside][free], j[inside][free]]
-    return made
+        free = mirrored[rows[inside], columns[inside]] == 0
+        mirrored[rows[inside][free], columns[inside][free]] = grid[i[inside][free], j[inside][free]]
+    return mirrored
 
 
 def _reflections(grid: Grid, unknown: Mask) -> Iterator[tuple[Grid, Mask]]:
@@ -93,16 +90,16 @@ def _reflections(grid: Grid, unknown: Mask) -> Iterator[tuple[Grid, Mask]]:
 
 def symmetric(grid: Grid, unknown: Mask) -> Grid | None:
     """The unknown cells filled from mirror images, as far as they go; None where none agrees."""
-    made, unknown = grid.copy(), unknown.copy()
+    filled, unknown = grid.copy(), unknown.copy()
     for _ in range(3):
         progress = False
-        for image, known in list(_reflections(made, unknown)):
+        for image, known in list(_reflections(filled, unknown)):
             use = unknown & known
-            made[use], progress = image[use], progress or bool(use.any())
+            filled[use], progress = image[use], progress or bool(use.any())
             unknown &= ~use
         if not progress or not unknown.any():
             break
-    return None if unknown.all() or (made == grid).all() else made
+    return None if unknown.all() or (filled == grid).all() else filled
 
 
 def _agree(grid: Grid, known: Mask, down: int, right: int) -> Grid | None:
@@ -157,38 +154,35 @@ def complete_tiles_of_background(grid: Grid) -> Grid | None:
     return periodic(grid, grid != 0) if (grid == 0).any() and grid.any() else None
 
 
-@register(UNARY)
-def repeat_down_pattern(grid: Grid) -> Grid | None:
-    """Empty rows at the bottom continue the rows above, which repeat as often as they do already or are copied."""
+def _used_rows(grid: Grid) -> int:
+    """The rows above the empty ones at the bottom; 0 where there is none, of either."""
     rows = np.flatnonzero((grid != 0).any(1))
-    if not len(rows) or rows[-1] == len(grid) - 1:
+    return int(rows[-1]) + 1 if len(rows) and rows[-1] < len(grid) - 1 else 0
+
+
+@in_directions(
+    UNARY,
+    repeat_down_pattern=(
+        0,
+        "Empty rows at the bottom continue the rows above, which repeat as often as they do already or are copied.",
+    ),
+    repeat_right_pattern=(4, "Empty columns at the right continue the columns before them."),
+)
+def _repeated(grid: Grid) -> Grid | None:
+    used = _used_rows(grid)
+    if not used:
         return None
-    used = rows[-1] + 1
     period = next(p for p in range(1, used + 1) if (grid[p:used] == grid[: used - p]).all())
     return np.asarray(grid[np.arange(len(grid)) % period])
 
 
-@register(UNARY)
-def repeat_right_pattern(grid: Grid) -> Grid | None:
-    """Empty columns at the right continue the columns before them."""
-    made = repeat_down_pattern(grid.T)
-    return None if made is None else np.asarray(made.T)
-
-
-@register(UNARY)
-def alternate_rows(grid: Grid) -> Grid:
-    """Every second row of the grid, the others background."""
-    made = grid.copy()
-    made[1::2] = 0
-    return made
-
-
-@register(UNARY)
-def alternate_columns(grid: Grid) -> Grid:
-    """Every second column of the grid, the others background."""
-    made = grid.copy()
-    made[:, 1::2] = 0
-    return made
+@in_directions(
+    UNARY,
+    alternate_rows=(0, "Every second row of the grid, the others background."),
+    alternate_columns=(4, "Every second column of the grid, the others background."),
+)
+def _alternate(grid: Grid) -> Grid:
+    return np.where(np.arange(len(grid))[:, None] % 2, 0, grid)
 
 
 @register(UNARY)
@@ -205,9 +199,36 @@ def diagonal_tiles(grid: Grid) -> Grid | None:
     return None
 
 
+@register(UNARY)
+def continue_pattern(grid: Grid) -> Grid | None:
+    """Empty rows at the bottom continue the rows above, which repeat every few rows, moved sideways each time."""
+    used = _used_rows(grid)
+    for down in range(1, used // 2 + 1):
+        for right in sorted(range(-down - 1, down + 2), key=abs):
+            continued = _moved_on(grid, down, right)
+            if (continued[:used] == grid[:used]).all():
+                return continued
+    return None
+
+
+def _moved_on(grid: Grid, down: int, right: int) -> Grid:
+    moved = grid.copy()
+    for row in range(down, len(grid)):
+        moved[row] = np.roll(moved[row - down], right)
+        outside = slice(right) if right >= 0 else slice(right, None)
+        moved[row, outside] = grid[row, outside]
+    return moved
+
+
+@in_directions(
+    UNARY,
+    continue_rows=(0, "Every row goes on to the right as it began, with the shortest period."),
+    continue_columns=(4, "Every column goes on downwards as it began, with the shortest period."),
+    continue_columns_up=(3, "Every column goes on upwards as it began at the bottom, with the shortest period."),
+)
 def _continued(grid: Grid) -> Grid:
-    made = grid.copy()
-    for line in made:
+    continued = grid.copy()
+    for line in continued:
         known = np.flatnonzero(line)
         if len(known) < 2 or known[-1] == len(line) - 1:
             continue
@@ -215,56 +236,20 @@ def _continued(grid: Grid) -> Grid:
         period = next((p for p in range(1, len(begun)) if begun[p:] == begun[:-p]), 0)
         if period:
             line[:] = line[np.arange(len(line)) % period]
-    return made
+    return continued
 
 
-@register(UNARY)
-def continue_pattern(grid: Grid) -> Grid | None:
-    """Empty rows at the bottom continue the rows above, which repeat every few rows, moved sideways each time."""
-    rows = np.flatnonzero((grid != 0).any(1))
-    if not len(rows) or rows[-1] == len(grid) - 1:
-        return None
-    used = int(rows[-1]) + 1
-    for down in range(1, used // 2 + 1):
-        for right in sorted(range(-down - 1, down + 2), key=abs):
-            made = _moved_on(grid, down, right)
-            if (made[:used] == grid[:used]).all():
-                return made
-    return None
-
-
-def _moved_on(grid: Grid, down: int, right: int) -> Grid:
-    made = grid.copy()
-    for row in range(down, len(grid)):
-        made[row] = np.roll(made[row - down], right)
-        if right > 0:
-            made[row, :right] = grid[row, :right]
-        if right < 0:
-            made[row, right:] = grid[row, right:]
-    return made
-
-
-@register(UNARY)
-def continue_rows(grid: Grid) -> Grid:
-    """Every row goes on to the right as it began, with the shortest period."""
-    return _continued(grid)
-
-
-@register(UNARY)
-def continue_columns(grid: Grid) -> Grid:
-    """Every column goes on downwards as it began, with the shortest period."""
-    return _continued(grid.T).T
-
-
-@register(UNARY)
-def continue_columns_up(grid: Grid) -> Grid:
-    """Every column goes on upwards as it began at the bottom, with the shortest period."""
-    return _continued(grid[::-1].T).T[::-1]
-
-
+@in_directions(
+    UNARY,
+    fill_rows_periodically=(0, "Background in each row filled by repeating the shortest tile without background."),
+    fill_columns_periodically=(
+        4,
+        "Background in each column filled by repeating the shortest tile without background.",
+    ),
+)
 def _filled_lines(grid: Grid) -> Grid:
-    made = grid.copy()
-    for line in made:
+    filled = grid.copy()
+    for line in filled:
         known = np.flatnonzero(line)
         for period in range(1, len(line) // 2 + 1) if 1 < len(known) < len(line) else ():
             tile = np.zeros(period, np.uint8)
@@ -272,16 +257,4 @@ def _filled_lines(grid: Grid) -> Grid:
             if tile.all() and (tile[known % period] == line[known]).all():
                 line[:] = tile[np.arange(len(line)) % period]
                 break
-    return made
-
-
-@register(UNARY)
-def fill_rows_periodically(grid: Grid) -> Grid:
-    """Background in each row filled by repeating the shortest tile without background."""
-    return _filled_lines(grid)
-
-
-@register(UNARY)
-def fill_columns_periodically(grid: Grid) -> Grid:
-    """Background in each column filled by repeating the shortest tile without background."""
-    return _filled_lines(grid.T).T
+    return filled

@@ -5,12 +5,12 @@ Knows nothing of tasks. Law: as in `registry`; colour 0 is the background; parts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.regions import Region
+from solver.programs.primitives.regions import Box, Region
 from solver.programs.primitives.registry import SPLITS, UNARY, Parts, register
 from solver.types import Grid
 
@@ -56,68 +56,63 @@ def _runs(wanted: np.ndarray) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def lattice(grid: Grid) -> tuple[list[slice], list[slice]] | None:
-    """Rows and columns between full lines of one colour, the same for all lines; None where there are none."""
-    best: tuple[list[slice], list[slice]] | None = None
+def lattice(grid: Grid) -> list[list[Box]]:
+    """The boxes between full rows and columns of one colour, the same for all of them, by rows; [] without any."""
+    rows: list[slice] = []
+    columns: list[slice] = []
     for colour in np.flatnonzero(regions.counts(grid)):
-        rows, columns = _runs(~(grid == colour).all(1)), _runs(~(grid == colour).all(0))
-        number = len(rows) * len(columns)
-        if number > 1 and (best is None or number > len(best[0]) * len(best[1])) and (colour or number == 2):
-            best = rows, columns
-    return best
+        across, down = _runs(~(grid == colour).all(1)), _runs(~(grid == colour).all(0))
+        number = len(across) * len(down)
+        if number > max(1, len(rows) * len(columns)) and (colour or number == 2):
+            rows, columns = across, down
+    return [[(r, c) for c in columns] for r in rows]
+
+
+def _on_lattice(grid: Grid, cell: Callable[[Grid], int]) -> Grid | None:
+    """A grid of one cell for each box of the lattice."""
+    boxes = lattice(grid)
+    return np.array([[cell(grid[box]) for box in line] for line in boxes], np.uint8) if boxes else None
 
 
 @regions.remembered
 def rectangles(grid: Grid) -> tuple[Region, ...]:
     """The rectangles between full rows and columns of one colour as regions; () where there are none."""
-    found = lattice(grid)
-    if found is None:
-        return ()
-    made = []
-    for r in found[0]:
-        for c in found[1]:
-            part = grid[r, c]
-            made.append(Region(r.start, c.start, np.ones(part.shape, bool), part, regions.commonest(part)))
-    return tuple(made)
+    return tuple(_rectangle(grid, box) for line in lattice(grid) for box in line)
+
+
+def _rectangle(grid: Grid, box: Box) -> Region:
+    part = grid[box]
+    return Region(box[0].start, box[1].start, np.ones(part.shape, bool), part, regions.commonest(part))
 
 
 @register(UNARY)
 def colours_of_lattice(grid: Grid) -> Grid | None:
     """One cell for each rectangle between full lines, in its most frequent colour but the background."""
-    found = lattice(grid)
-    if found is None:
-        return None
-    return np.array([[regions.commonest(grid[r, c]) for c in found[1]] for r in found[0]], np.uint8)
+    return _on_lattice(grid, regions.commonest)
 
 
 @register(UNARY)
 def counts_of_lattice(grid: Grid) -> Grid | None:
     """One cell for each rectangle between full lines: the number of its cells that are not background, at most 9."""
-    found = lattice(grid)
-    if found is None:
-        return None
-    return np.array([[min((grid[r, c] != 0).sum(), 9) for c in found[1]] for r in found[0]], np.uint8)
+    return _on_lattice(grid, lambda part: min(int((part != 0).sum()), 9))
 
 
 @register(UNARY)
 def lattice_overlaid(grid: Grid) -> Grid | None:
     """Every rectangle between full lines with what is in all of them of its shape, laid over each other."""
-    found = rectangles(grid)
-    shapes = {r.cells.shape for r in found}
-    if len(found) < 2 or len(shapes) != 1:
+    boxes = [box for line in lattice(grid) for box in line]
+    if not boxes or len({grid[box].shape for box in boxes}) > 1:
         return None
-    made, total = grid.copy(), np.max([r.cells for r in found], axis=0)
-    for r in found:
-        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
-        part[part == 0] = total[part == 0]
-    return made
+    overlaid, total = grid.copy(), np.max([grid[box] for box in boxes], axis=0)
+    for box in boxes:
+        overlaid[box] = np.where(grid[box] == 0, total, grid[box])
+    return overlaid
 
 
 @register(SPLITS)
 def cells_of_lattice(grid: Grid) -> Parts | None:
     """The rectangles between full rows and columns of one colour."""
-    found = lattice(grid)
-    return _some([grid[r, c] for r in found[0] for c in found[1]]) if found else None
+    return _some([grid[box] for line in lattice(grid) for box in line])
 
 
 @register(SPLITS)
@@ -160,6 +155,5 @@ def squares_in_line(grid: Grid) -> Parts | None:
 @register(SPLITS)
 def blocks_3x3(grid: Grid) -> Parts | None:
     """Squares of 3 × 3 cells."""
-    if grid.shape[0] % 3 or grid.shape[1] % 3:
-        return None
-    return _equal(grid, grid.shape[0] // 3, grid.shape[1] // 3)
+    rows, columns = grid.shape
+    return None if rows % 3 or columns % 3 else _equal(grid, rows // 3, columns // 3)

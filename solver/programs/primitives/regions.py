@@ -22,6 +22,7 @@ cv2.setNumThreads(1)  # one process, one core
 P = ParamSpec("P")
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice]  # rows, columns
 Labels = NDArray[np.int32]
 KEPT = 20_000  # results remembered of each function of a grid
 
@@ -52,6 +53,12 @@ class Region:
     mask: Mask
     cells: Grid
     colour: int
+
+    @property
+    def box(self) -> Box:
+        """Its bounding box in the grid."""
+        rows, columns = self.mask.shape
+        return slice(self.top, self.top + rows), slice(self.left, self.left + columns)
 
     @property
     def alone(self) -> Grid:
@@ -94,11 +101,11 @@ def cut(grid: Grid, labels: Labels, count: int) -> tuple[Region, ...]:
     lefts, rights = np.minimum.reduceat(across, starts), np.maximum.reduceat(across, starts) + 1
     present = numbers.astype(np.int64) * COLOURS + grid[down, across]
     colours = np.bincount(present, minlength=(count + 1) * COLOURS).reshape(-1, COLOURS).argmax(1)
-    found = []
+    cut_out = []
     for k in np.lexsort((lefts, tops)):
         box = slice(tops[k], bottoms[k]), slice(lefts[k], rights[k])
-        found.append(Region(int(tops[k]), int(lefts[k]), labels[box] == k + 1, grid[box], int(colours[k + 1])))
-    return tuple(found)
+        cut_out.append(Region(int(tops[k]), int(lefts[k]), labels[box] == k + 1, grid[box], int(colours[k + 1])))
+    return tuple(cut_out)
 
 
 @remembered
@@ -141,10 +148,16 @@ def of_background(grid: Grid) -> tuple[Region, ...]:
 @remembered
 def enclosed(grid: Grid) -> Mask:
     """Background cells from which no path by sides through the background leads to the edge."""
-    count, labels = label(grid == 0, diagonal=False)
-    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return inner(grid == 0, diagonal=False)
+
+
+def inner(mask: Mask, diagonal: bool) -> Mask:
+    """The cells of the mask's connected regions that do not reach the edge."""
+    count, labels = label(mask, diagonal)
     inside = np.ones(count + 1, bool)
-    inside[edge] = inside[0] = False
+    inside[0] = False
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        inside[edge] = False
     return inside[labels]
 
 
@@ -173,7 +186,19 @@ def rarest(grid: Grid) -> int:
     return int(present[of[present].argmin()]) if len(present) else 0
 
 
-def box(mask: Mask) -> tuple[slice, slice] | None:
+def ring(rows: int, columns: int) -> NDArray[np.int64]:
+    """For every cell of a grid of this shape how far it is from the nearest edge, 0 at the edge."""
+    i, j = np.indices((rows, columns))
+    return np.asarray(np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j)))
+
+
+def by_frequency(grid: Grid) -> list[int]:
+    """The colours there are but the background, the most frequent first, the lowest first of equals."""
+    of = counts(grid)
+    return sorted((c for c in range(1, COLOURS) if of[c]), key=lambda c: (-of[c], c))
+
+
+def box(mask: Mask) -> Box | None:
     """The rows and columns of the smallest box around the mask; None where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from solver.data.views import dihedral, undo_dihedral
 from solver.types import MAX_SIDE, Grid
 
 F = TypeVar("F")
+G = TypeVar("G")
 
 Parts: TypeAlias = tuple[Grid, ...]
 """Pieces of a grid, in reading order; at least one."""
@@ -49,6 +51,34 @@ def register(table: dict[str, Primitive[F]], cost: float = 1.0) -> Callable[[F],
         return function
 
     return add
+
+
+def define(table: dict[str, Primitive[F]], name: str, doc: str, function: F, cost: float = 1.0) -> None:
+    """Put a function made elsewhere, which is not used otherwise, into the table: `doc` says what it gives."""
+    function.__doc__ = doc
+    table[name] = Primitive(name, function, cost)
+
+
+def in_directions(table: dict[str, Primitive[F]], **ways: tuple[int, str]) -> Callable[[G], G]:
+    """Register the decorated function once for each way of seeing a grid, as name=(dihedral, what it gives).
+
+    It works on the grid as `views.dihedral` shows it, and what it returns is turned back.
+    """
+
+    def add(function: G) -> G:
+        for name, (element, doc) in ways.items():
+            define(table, name, doc, _seen(function, element))
+        return function
+
+    return add
+
+
+def _seen(function: Any, element: int) -> Any:
+    def run(grid: Grid, *colour: int) -> Grid | None:
+        result = function(dihedral(grid, element), *colour)
+        return None if result is None else undo_dihedral(result, element)
+
+    return run
 
 
 def checked(grid: Grid | None) -> Grid | None:

@@ -5,7 +5,8 @@ Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -30,19 +31,25 @@ def shrunk(mask: Mask, kernel: np.ndarray) -> Mask:
     return cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
 
 
-def place(canvas: Grid, found: Iterable[Region]) -> Grid:
+def place(canvas: Grid, things: Iterable[Region]) -> Grid:
     """The canvas with the regions painted at their places."""
-    made = canvas.copy()
-    for region in found:
-        rows, columns = region.mask.shape
-        part = made[region.top : region.top + rows, region.left : region.left + columns]
-        part[region.mask] = region.cells[region.mask]
-    return made
+    painted = canvas.copy()
+    for region in things:
+        painted[region.box][region.mask] = region.cells[region.mask]
+    return painted
 
 
-def only(grid: Grid, found: Sequence[Region], keep: Callable[[Region], bool]) -> Grid:
+def only(grid: Grid, things: Iterable[Region], keep: Callable[[Region], bool]) -> Grid:
     """Those of the regions for which `keep` says so, on background."""
-    return place(np.zeros_like(grid), (r for r in found if keep(r)))
+    return place(np.zeros_like(grid), filter(keep, things))
+
+
+def recoloured(canvas: Grid, things: Iterable[Region], colour: Callable[[Region], int]) -> Grid:
+    """The canvas with the regions painted at their places, each in one colour."""
+    painted = canvas.copy()
+    for region in things:
+        painted[region.box][region.mask] = colour(region)
+    return painted
 
 
 @register(OUTPUT_COLOURED)
@@ -61,11 +68,11 @@ def fill_outside(grid: Grid, colour: int) -> Grid:
 def fill_enclosed_as_around(grid: Grid) -> Grid:
     """Enclosed background in the most frequent colour around it."""
     count, labels = regions.label(regions.enclosed(grid), diagonal=False)
-    made = grid.copy()
+    filled = grid.copy()
     for number in range(1, count + 1):
         inside = labels == number
-        made[inside] = np.bincount(grid[grown(inside, SQUARE) & ~inside]).argmax()
-    return made
+        filled[inside] = np.bincount(grid[grown(inside, SQUARE) & ~inside]).argmax()
+    return filled
 
 
 @register(UNARY)
@@ -77,23 +84,22 @@ def enclosed_only(grid: Grid) -> Grid:
 @register(OUTPUT_COLOURED)
 def fill_boxes_with(grid: Grid, colour: int) -> Grid:
     """The background within each region's bounding box in this colour."""
-    made = grid.copy()
+    filled = grid.copy()
     for region in regions.of_any_diagonal(grid):
-        rows, columns = region.mask.shape
-        part = made[region.top : region.top + rows, region.left : region.left + columns]
+        part = filled[region.box]
         part[part == 0] = colour
-    return made
+    return filled
 
 
 @register(OUTPUT_COLOURED)
 def fill_box_of_all(grid: Grid, colour: int) -> Grid | None:
     """The background within the box around everything in this colour."""
-    found = regions.box(grid != 0)
-    if found is None:
+    around = regions.box(grid != 0)
+    if around is None:
         return None
-    made = grid.copy()
-    made[found][made[found] == 0] = colour
-    return made
+    filled = grid.copy()
+    filled[around][filled[around] == 0] = colour
+    return filled
 
 
 @register(OUTPUT_COLOURED)
@@ -105,9 +111,9 @@ def outline(grid: Grid, colour: int) -> Grid:
 @register(OUTPUT_COLOURED)
 def paint_edge(grid: Grid, colour: int) -> Grid:
     """The outermost cells in this colour."""
-    made = np.full_like(grid, colour)
-    made[1:-1, 1:-1] = grid[1:-1, 1:-1]
-    return made
+    framed = np.full_like(grid, colour)
+    framed[1:-1, 1:-1] = grid[1:-1, 1:-1]
+    return framed
 
 
 @register(OUTPUT_COLOURED)
@@ -137,11 +143,7 @@ def hollow(grid: Grid) -> Grid:
 @register(UNARY)
 def fill_each_as_commonest(grid: Grid) -> Grid:
     """Every region of any colours in its own most frequent colour."""
-    made = grid.copy()
-    for r in regions.of_any_diagonal(grid):
-        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
-        part[r.mask] = r.colour
-    return made
+    return recoloured(grid, regions.of_any_diagonal(grid), lambda r: r.colour)
 
 
 @register(UNARY)
@@ -150,34 +152,34 @@ def remove_single(grid: Grid) -> Grid:
     return only(grid, regions.of_colour_diagonal(grid), lambda r: r.size > 1)
 
 
+def _sizes(grid: Grid) -> list[int]:
+    return [region.size for region in regions.of_colour(grid)]
+
+
 @register(UNARY)
 def largest_only(grid: Grid) -> Grid | None:
     """The largest region of one colour alone."""
-    found = regions.of_colour(grid)
-    largest = max((r.size for r in found), default=0)
-    return only(grid, found, lambda r: r.size == largest) if found else None
+    largest = max(_sizes(grid), default=0)
+    return only(grid, regions.of_colour(grid), lambda r: r.size == largest) if largest else None
 
 
 @register(UNARY)
 def largest_removed(grid: Grid) -> Grid | None:
     """Without the largest region of one colour."""
-    found = regions.of_colour(grid)
-    largest = max((r.size for r in found), default=0)
-    return only(grid, found, lambda r: r.size < largest) if found else None
+    largest = max(_sizes(grid), default=0)
+    return only(grid, regions.of_colour(grid), lambda r: r.size < largest) if largest else None
 
 
 @register(UNARY)
 def smallest_only(grid: Grid) -> Grid | None:
     """The smallest region of one colour alone."""
-    found = regions.of_colour(grid)
-    smallest = min((r.size for r in found), default=0)
-    return only(grid, found, lambda r: r.size == smallest) if found else None
+    smallest = min(_sizes(grid), default=0)
+    return only(grid, regions.of_colour(grid), lambda r: r.size == smallest) if smallest else None
 
 
 def _at_edge(region: Region, grid: Grid) -> bool:
-    rows, columns = region.mask.shape
-    bottom, right = region.top + rows, region.left + columns
-    return region.top == 0 or region.left == 0 or bottom == grid.shape[0] or right == grid.shape[1]
+    rows, columns = region.box
+    return 0 in (rows.start, columns.start) or rows.stop == grid.shape[0] or columns.stop == grid.shape[1]
 
 
 @register(UNARY)
@@ -190,70 +192,67 @@ def at_edge_removed(grid: Grid) -> Grid:
 def denoise(grid: Grid) -> Grid:
     """Every cell in the most frequent colour of the nine around it, if that colour has at least five of them."""
     padded = np.pad(grid, 1, mode="edge")
-    planes = [cv2.blur((padded == c).astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE) for c in range(10)]
-    votes = np.stack(planes)[:, 1:-1, 1:-1]
+    shares = [cv2.blur((padded == c).astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE) for c in range(10)]
+    votes = np.stack(shares)[:, 1:-1, 1:-1]
     return np.where(votes.max(0) > 0.5, votes.argmax(0), grid)
 
 
 @register(UNARY)
 def solid_only(grid: Grid) -> Grid:
     """Without whatever no square of 2 × 2 cells of one colour covers."""
-    made = np.zeros_like(grid)
-    square = np.ones((2, 2), np.uint8)
+    solid = np.zeros_like(grid)
     for colour in np.flatnonzero(regions.counts(grid)[1:]) + 1:
-        mask = (grid == colour).astype(np.uint8)
-        kept = cv2.erode(mask, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        made[cv2.dilate(kept, square, anchor=(1, 1)) > 0] = colour
-    return made
+        solid[in_squares(grid == colour, 2)] = colour
+    return solid
+
+
+def in_squares(mask: Mask, side: int) -> Mask:
+    """The cells of the mask that lie in squares of so many cells a side that are all in it."""
+    square = np.ones((side, side), np.uint8)
+    corners = cv2.erode(mask.astype(np.uint8), square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.dilate(corners, square, anchor=(side - 1, side - 1)) > 0
 
 
 @register(UNARY)
 def noise_as_around(grid: Grid) -> Grid:
     """Regions of one or two cells, background too, in the most frequent colour around them."""
     count, labels = regions.colour_labels(grid, diagonal=False, background=True)
-    made = grid.copy()
+    cleaned = grid.copy()
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     for number in np.flatnonzero((sizes > 0) & (sizes <= 2)):
         inside = labels == number
         around = grown(inside, SQUARE) & ~inside
         if number and around.any():
-            made[inside] = np.bincount(grid[around]).argmax()
-    return made
+            cleaned[inside] = np.bincount(grid[around]).argmax()
+    return cleaned
 
 
 @register(UNARY)
 def number_of_cells_as_colour(grid: Grid) -> Grid:
     """Every region in the colour whose number is the count of its cells, at most nine."""
-    made = np.zeros_like(grid)
-    for r in regions.of_colour_diagonal(grid):
-        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
-        part[r.mask] = min(r.size, 9)
-    return made
+    return recoloured(np.zeros_like(grid), regions.of_colour_diagonal(grid), lambda r: min(r.size, 9))
 
 
 def _each(grid: Grid, change: Callable[[Grid], Grid]) -> Grid | None:
     """Every region of any colours changed within its box."""
-    found = regions.of_any_diagonal(grid)
-    if not found:
-        return None
-    made = np.zeros_like(grid)
-    for r in found:
-        part = made[r.top : r.top + r.mask.shape[0], r.left : r.left + r.mask.shape[1]]
-        own = change(r.alone)
-        part[own != 0] = own[own != 0]
-    return made
+    things = regions.of_any_diagonal(grid)
+    changed = np.zeros_like(grid)
+    for region in things:
+        own = change(region.alone)
+        changed[region.box][own != 0] = own[own != 0]
+    return changed if things else None
 
 
 @register(UNARY)
 def each_flipped_left_right(grid: Grid) -> Grid | None:
     """Every region of any colours exchanged left and right in its place."""
-    return _each(grid, lambda p: p[:, ::-1])
+    return _each(grid, lambda part: part[:, ::-1])
 
 
 @register(UNARY)
 def each_flipped_up_down(grid: Grid) -> Grid | None:
     """Every region of any colours exchanged top and bottom in its place."""
-    return _each(grid, lambda p: p[::-1])
+    return _each(grid, lambda part: part[::-1])  # not by turning the grid: where boxes overlap, their order matters
 
 
 @register(UNARY)
@@ -270,52 +269,48 @@ def each_inside_out(grid: Grid) -> Grid | None:
     return _each(grid, exchanged)
 
 
+def slid(ground: Grid, region: Region, step: tuple[int, int]) -> Region:
+    """The region moved on, by (rows, columns) at a time, until the edge or something on the ground is in its way."""
+    down, right = step
+    while True:
+        there = replace(region, top=region.top + down, left=region.left + right)
+        rows, columns = there.box
+        outside = min(there.top, there.left) < 0 or rows.stop > ground.shape[0] or columns.stop > ground.shape[1]
+        if outside or not (down or right) or ground[there.box][there.mask].any():
+            return region
+        region = there
+
+
 @register(INPUT_COLOURED)
 def pull_to(grid: Grid, colour: int) -> Grid | None:
     """Regions of any other colours moved straight towards the cells of this colour until they touch."""
     target = grid == colour
     goal = regions.box(target)
-    if goal is None:
+    things = regions.of_any_diagonal(np.where(target, 0, grid))
+    if goal is None or len(things) > MANY:
         return None
-    made = np.where(target, grid, 0)
-    rest = np.where(target, 0, grid)
-    found = regions.of_any_diagonal(rest)
-    if len(found) > MANY:
-        return None
-    top, bottom, left, right = goal[0].start, goal[0].stop, goal[1].start, goal[1].stop
 
-    def away(r: Region) -> int:
-        gap: int = max(top - r.top - r.mask.shape[0], r.top - bottom, left - r.left - r.mask.shape[1], r.left - right)
-        return gap
+    def gaps(region: Region) -> list[tuple[int, int]]:
+        """Cells between the region and the goal, in rows and in columns: (before it, behind it); negative: none."""
+        return [(aim.start - own.stop, own.start - aim.stop) for aim, own in zip(goal, region.box, strict=True)]
 
-    for r in sorted(found, key=away):
-        rows, columns = r.mask.shape
-        down = 1 if r.top + rows <= top else -1 if r.top >= bottom else 0
-        across = 1 if r.left + columns <= left else -1 if r.left >= right else 0
-        if down and across:
-            down, across = 0, 0
-        i, j = r.top, r.left
-        for _ in range(max(grid.shape) if down or across else 0):
-            a, b = i + down, j + across
-            if a < 0 or b < 0 or a + rows > grid.shape[0] or b + columns > grid.shape[1]:
-                break
-            if made[a : a + rows, b : b + columns][r.mask].any():
-                break
-            i, j = a, b
-        made = place(made, [Region(i, j, r.mask, r.cells, r.colour)])
-    return made
+    pulled = np.where(target, grid, 0)
+    for region in sorted(things, key=lambda r: max(map(max, gaps(r)))):
+        down, right = (1 if before >= 0 else -1 if behind >= 0 else 0 for before, behind in gaps(region))
+        pulled = place(pulled, [region if down and right else slid(pulled, region, (down, right))])
+    return pulled
 
 
 def _flood(grid: Grid, seeds: Mask) -> Grid:
     """Regions of background and seeds together in the most frequent colour of their seeds, where they have any."""
     count, labels = regions.label((grid == 0) | seeds, diagonal=False)
-    made = grid.copy()
+    flooded = grid.copy()
     for number in range(1, count + 1):
         own = labels == number
-        found = grid[own & seeds]
-        if len(found):
-            made[own] = np.bincount(found).argmax()
-    return made
+        colours = grid[own & seeds]
+        if len(colours):
+            flooded[own] = np.bincount(colours).argmax()
+    return flooded
 
 
 @register(INPUT_COLOURED)

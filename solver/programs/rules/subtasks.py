@@ -111,8 +111,7 @@ def _lattice(task: Task) -> Lens | None:
     """A task of one cell for each rectangle between full lines; None where a rectangle has two colours."""
 
     def boxes(grid: Grid) -> list[list[Box]] | None:
-        found = pieces.lattice(grid)
-        return [[(r, c) for c in found[1]] for r in found[0]] if found else None
+        return pieces.lattice(grid) or None
 
     def opened(grid: Grid, places: Sequence[Sequence[Box]], small: Grid) -> Grid:
         flat = [b for line in places for b in line]

@@ -144,7 +144,7 @@ def test_what_has_a_direction_is_the_same_in_every_other(names):
     random = np.random.default_rng(0)
     shown = [(random.integers(0, 4, (r, c)) * (random.random((r, c)) < 0.5)).astype(np.uint8) for r, c in SHAPES]
     first, *others = [
-        UNARY[name].run if name in UNARY else partial(COLOURED[name].run, colour=3) for name in names.split()
+        UNARY[name].run if name in UNARY else lambda g, run=COLOURED[name].run: run(g, 3) for name in names.split()
     ]
 
     def seen(view: View) -> list[tuple[int, int, bytes] | None]:
