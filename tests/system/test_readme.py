@@ -156,3 +156,25 @@ def test_every_link_on_a_page_leads_to_a_file(page):
 def test_a_readme_is_short(page):
     if page.is_relative_to(ROOT / "solver") or page == README:
         assert len(page.read_text().splitlines()) <= (LONGEST if page == README else LONGEST_OF_PACKAGES)
+
+
+@pytest.mark.parametrize("package", [path for path in PACKAGES if (path / "README.md").exists()], ids=lambda p: p.name)
+def test_a_package_s_page_names_its_files_and_the_tests_of_those_that_have_none_of_their_own(package):
+    """A file has `tests/unit/PACKAGE/test_FILE.py`, or the item of the page that names it names another test, too."""
+    text = (package / "README.md").read_text()
+    items = re.split(r"^- |\n\n", text, flags=re.MULTILINE)
+    own = {path.name.removeprefix("test_") for path in (ROOT / "tests" / "unit" / package.name).glob("test_*.py")}
+    for path in sorted(package.glob("*.py")):
+        if path.name != "__init__.py":
+            naming = [item for item in items if f"`{path.name}`" in item]
+            assert naming, f"{path.name} is not named"
+            tested = path.name in own or any("`test_" in item or "/test_" in item for item in naming)
+            assert tested or "cover all files" in text, f"which test covers {path.name}?"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "solver").rglob("README.md")), ids=lambda p: p.parent.name)
+def test_names_on_a_package_s_page_are_in_the_code(page):
+    """Names of functions, settings and choices in backticks, so that none is left behind where it is renamed."""
+    code = "\n".join(path.read_text() for path in [*(ROOT / "solver").rglob("*.py"), ROOT / "submission.py"])
+    names = {said[1] for span in spans(page.read_text()) if (said := re.fullmatch(r"([A-Za-z_]\w*)(\(.*\))?", span))}
+    assert sorted(names - set(re.findall(r"\w+", code)) - {"NAME"}) == []
