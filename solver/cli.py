@@ -36,7 +36,7 @@ from solver.model import checkpoint
 from solver.model.architecture import DESCRIBED, described, read
 from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
-from solver.runtime.plan import Plan, fingerprint
+from solver.runtime.plan import RunPlan, fingerprint
 from solver.tokens import registry
 from solver.training import backends, neighbours
 from solver.types import BadInput, Grid
@@ -158,7 +158,7 @@ def _with_a_code_model(options: argparse.Namespace) -> None:
         require(f"--{name.replace('_', '-')}", given, not lone, "to come with --code-model")
 
 
-def prepare(options: argparse.Namespace) -> Plan:
+def prepare(options: argparse.Namespace) -> RunPlan:
     """Read and check all the flags point to. Raises `BadInput`."""
     if options.resume is not None:
         return _resumed(options)
@@ -172,7 +172,7 @@ def prepare(options: argparse.Namespace) -> Plan:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
     weights = checkpoint.check(options.weights, options.format)
     config = inducing(suited(configure(options), weights))
-    return Plan(
+    return RunPlan(
         task_set=task_set,
         checkpoint=weights,
         config=config,
@@ -187,7 +187,7 @@ def _of_split(name: str) -> Callable[[], Mapping[str, tuple[Grid, ...]]]:
     return lambda: tasks.load_solutions(name)
 
 
-def _resumed(options: argparse.Namespace) -> Plan:
+def _resumed(options: argparse.Namespace) -> RunPlan:
     """The plan of a run directory: its tasks, weights and settings. Raises `BadInput` where anything of it changed."""
     directory = options.resume
     kept = record.read(directory)
@@ -204,7 +204,7 @@ def _resumed(options: argparse.Namespace) -> Plan:
     solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
     weights = checkpoint.check(Path(header["weights"]["path"]), config.format)
     config = inducing(suited(config, weights))
-    plan = Plan(
+    plan = RunPlan(
         task_set=task_set,
         checkpoint=weights,
         config=config,

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.types import Adapter, Example, Grid, Lesson, Pair, Prompt, Reply, TrainReport
+from solver.types import Adapter, Example, Grid, Pair, Prompt, Reply, TrainJob, TrainReport
 
 
 class Stop(Protocol):
@@ -105,7 +105,7 @@ class Trainer(Protocol):
 class GroupTrainer(Protocol):
     """A trainer of several adapters at once, each as if it were trained alone."""
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
         """`Trainer.train` for each lesson, in order; they share the seconds."""
         ...
 
@@ -122,7 +122,7 @@ class Sampler(Protocol):
         ...
 
 
-Hear: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
+OnTokens: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
 """Told what the reply to a request (by number, as they were handed in) has said since; says whether it should go on,
 and what else is asked, numbered on."""
 
@@ -131,12 +131,12 @@ and what else is asked, numbered on."""
 class Streamer(Protocol):
     """A sampler that can be listened to, and asked for more, while it speaks."""
 
-    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
-        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came."""
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, on_tokens: OnTokens) -> None:
+        """Complete requests greedily, and those `on_tokens` adds, piece by piece, until all ended or `stop` came."""
         ...
 
 
-Reading: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
+ScoringRequest: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
 """What a scorer is asked: a prompt's tokens, the tokens of a reply to it, and the adapter to read it with."""
 
 
@@ -144,6 +144,6 @@ Reading: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
 class Scorer(Protocol):
     """Says how likely given replies are."""
 
-    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+    def score(self, requests: Sequence[ScoringRequest], stop: Stop) -> list[float | None]:
         """Nats of each whole reply given its prompt, in order; None where `stop` came first."""
         ...

@@ -197,7 +197,7 @@ class TrainReport:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainJob:
     """What one adapter is to be trained on, under which name and seed, and from which adapter, if from one."""
 
     name: str
@@ -236,20 +236,22 @@ class Standing:
 
     `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: views behind the
     vote's first answer to each test, and how many there were. `from_programs`: attempts that programs alone gave.
-    `doubts`: the share of each test's need that programs leave, 0 to 1; (): they had no say.
+    `residual_needs`: the share of each test's need that programs leave, 0 to 1; (): they had no say.
     """
 
     attempts: tuple[Attempts, ...]
     from_model: tuple[int, ...]
     votes: tuple[tuple[int, int], ...]
     from_programs: tuple[int, ...] = ()
-    doubts: tuple[float, ...] = ()
+    residual_needs: tuple[float, ...] = ()
 
     @property
     def need(self) -> float:
         """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
         split = [1.0 - first / total if total else 1.0 for first, total in self.votes]
-        return max(need * doubt for need, doubt in zip(split, self.doubts or (1.0,) * len(split), strict=True))
+        return max(
+            need * residual for need, residual in zip(split, self.residual_needs or (1.0,) * len(split), strict=True)
+        )
 
     @property
     def whole(self) -> bool:

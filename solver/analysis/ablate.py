@@ -37,7 +37,7 @@ from solver.config.settings import (
 )
 from solver.data import tasks
 from solver.runtime import record
-from solver.runtime.plan import Plan, fingerprint, program
+from solver.runtime.plan import RunPlan, fingerprint, program
 from solver.runtime.run import Run
 from solver.types import ADAPTER, BadInput
 from solver.voting import candidates
@@ -145,7 +145,7 @@ PAPER = (
 """arXiv 2411.07279, sections 3 and 4, and the product of experts of arXiv 2505.07859, over candidates of its kind."""
 
 
-def gather(options: argparse.Namespace) -> tuple[Plan, dict[str, list[str]]]:
+def gather(options: argparse.Namespace) -> tuple[RunPlan, dict[str, list[str]]]:
     """The plan all variants share, over the tasks of all sources, and each source's ids. Raises `BadInput`."""
     resume = None if options.resume is None else str(options.resume)
     require("--resume", resume, resume is None, "to be left out: variants begun before are gone on with by themselves")
@@ -186,7 +186,7 @@ def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.N
 # ---- a run -----------------------------------------------------------------------------------------------------------
 
 
-def taken_up(plan: Plan) -> Plan:
+def taken_up(plan: RunPlan) -> RunPlan:
     """The plan, to be gone on with where its directory holds the same run, under the same limit, begun before."""
     try:
         kept = record.read(record.directory_of(plan.output))
@@ -197,13 +197,13 @@ def taken_up(plan: Plan) -> Plan:
     return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
 
 
-def finished(plan: Plan) -> bool:
+def finished(plan: RunPlan) -> bool:
     """Whether a plan that was taken up has nothing left to do."""
     ends = plan.resumed.of_kind("end") if plan.resumed else []
     return bool(ends) and ends[-1]["status"] == 0 and plan.output.exists()
 
 
-def run(plan: Plan) -> int:
+def run(plan: RunPlan) -> int:
     """Run a variant to its end, or not at all if it has been; its exit status."""
     plan, name = taken_up(plan), plan.output.stem
     if finished(plan):
@@ -216,13 +216,13 @@ def run(plan: Plan) -> int:
     ).execute()
 
 
-def left(plan: Plan) -> float:
+def left(plan: RunPlan) -> float:
     """Seconds of its limit that earlier starts of a variant did not use, as far as its record goes."""
     spent = 60 * minutes(plan) if plan.resumed else 0.0
     return max(LEAST, plan.config.time_limit - spent)
 
 
-def read(plan: Plan) -> Answered:
+def read(plan: RunPlan) -> Answered:
     """What a variant's run left. Raises `BadInput` where its record is missing."""
     recorded = record.read(record.directory_of(plan.output))
     spent = {(m["task_id"], m["round"]): math.fsum(m["seconds"].values()) for m in recorded.of_kind("result")}
@@ -253,7 +253,7 @@ def trained(recorded: record.Recorded, scope: str) -> dict[str, int]:
     return steps
 
 
-def minutes(plan: Plan) -> float:
+def minutes(plan: RunPlan) -> float:
     """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
     return history.load(record.directory_of(plan.output)).seconds / 60
 
@@ -263,7 +263,7 @@ def programs(recorded: record.Recorded) -> list[str]:
     return sorted({str(header.get("code", "unknown")) for header in recorded.of_kind("run")})
 
 
-def strangers(plans: Iterable[Plan]) -> str:
+def strangers(plans: Iterable[RunPlan]) -> str:
     """Which variants were run by another program than this one, as a sentence; none: nothing."""
     by = {plan.output.stem: programs(record.read(record.directory_of(plan.output))) for plan in plans}
     others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
@@ -279,12 +279,12 @@ def parts(name: str) -> tuple[str, str]:
     return kind, source or FULL
 
 
-def voted(saved: Answered, plan: Plan, name: str, right: Right) -> Answered:
+def voted(saved: Answered, plan: RunPlan, name: str, right: Right) -> Answered:
     """A run's candidates under another rule, by one mind alone, or by one that knows what is right."""
     kind, _ = parts(name)
     if kind == ORACLE:
         return replace(oracle(saved, right), name=name)
-    kept = replay.heard(saved.candidates, ALONE.get(kind, candidates.BOTH))
+    kept = replay.from_source(saved.candidates, ALONE.get(kind, candidates.BOTH))
     attempts = replay.revote(kept, plan.task_set, REPLAYS.get(kind, plan.config.rule))
     entries = {
         task_id: [{"attempt_1": first.tolist(), "attempt_2": second.tolist()} for first, second in pairs]
@@ -296,14 +296,14 @@ def voted(saved: Answered, plan: Plan, name: str, right: Right) -> Answered:
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
-def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, Plan], dict[str, list[str]]]:
+def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan], dict[str, list[str]]]:
     """The variants, every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
     names = list(dict.fromkeys(options.variants or PAPER))
     for name in names:
         _refuse_unknown(name)
     shared, sources = gather(options)
     plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
-    for name, why in beyond(plans).items():
+    for name, why in untrainable(plans).items():
         if options.variants:
             raise BadInput(why)
         print(f"== {name}: left out: {why}")
@@ -317,14 +317,14 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, Plan], d
     return names, plans, sources
 
 
-def _variant(shared: Plan, name: str, output: Path) -> Plan:
+def _variant(shared: RunPlan, name: str, output: Path) -> RunPlan:
     """The plan of a run of its own; one that learns from no other tasks is the same with a library and without."""
     config = VARIANTS[name](shared.config)
     config = config if config.near.asked else replace(config, near=NearSettings())
     return replace(shared, config=suited(config, shared.checkpoint), output=output.with_name(f"{name}.json"))
 
 
-def beyond(plans: Mapping[str, Plan]) -> dict[str, str]:
+def untrainable(plans: Mapping[str, RunPlan]) -> dict[str, str]:
     """The variants that this machine cannot train as they say, and why."""
     found, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
     for name, plan in plans.items():
@@ -343,7 +343,7 @@ def _refuse_unknown(name: str) -> None:
     require("--variants", name, known, f"a run: {', '.join(VARIANTS)}; or {votes}")
 
 
-def _refuse_two_programs(plan: Plan) -> None:
+def _refuse_two_programs(plan: RunPlan) -> None:
     """Raise `BadInput` where a variant was interrupted that another program had begun."""
     taken = taken_up(plan)
     if taken.resumed is None or finished(taken) or programs(taken.resumed) == [program()]:
@@ -354,7 +354,7 @@ def _refuse_two_programs(plan: Plan) -> None:
     )
 
 
-def _refuse_vote(name: str, plans: Mapping[str, Plan]) -> None:
+def _refuse_vote(name: str, plans: Mapping[str, RunPlan]) -> None:
     """Raise `BadInput` where a vote has no candidates to be over, or not what its rule goes by."""
     kind, source = parts(name)
     require("--variants", name, source in plans, f"{source} to be among them: it is a vote over that run")

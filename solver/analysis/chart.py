@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from solver.analysis.compare import Row
+from solver.analysis.compare import ComparisonRow
 
 TEMPLATES = Path(__file__).with_name("templates")
 LETTER = 7.2  # pixels a letter of a name takes at most
@@ -34,7 +34,7 @@ class Bar:
     high: float
 
 
-def svg(rows: Sequence[Row]) -> str:
+def svg(rows: Sequence[ComparisonRow]) -> str:
     """pass@2 of the rows, one under the other, in their order; the scale ends behind the longest interval."""
     end = STEP * math.ceil(max(max(row.scores.high, STEP) for row in rows) / STEP - 1e-9)
     each = SCALE / end

@@ -38,7 +38,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One variant's result: which outputs were solved, in order; how many were found; seconds a task.
 
     `adapters`: tasks that had an adapter. `steps`: the median of those adapters' training steps. `shares`: of each
@@ -108,11 +108,11 @@ def oracle(full: Answered, right: Right) -> Answered:
     return replace(full, name=ORACLE, submission=chosen)
 
 
-def row(answered: Answered, right: Right) -> Row:
+def row(answered: Answered, right: Right) -> ComparisonRow:
     """What a variant's answers to these tasks are worth."""
     steps = [answered.steps[task_id] for task_id in right if task_id in answered.steps]
     solved = [scoring.solved_outputs(answered.submission, {task_id: right[task_id]}) for task_id in right]
-    return Row(
+    return ComparisonRow(
         name=answered.name,
         scores=scoring.score(answered.submission, right),
         solved=scoring.solved_outputs(answered.submission, right),
@@ -124,7 +124,7 @@ def row(answered: Answered, right: Right) -> Row:
     )
 
 
-def table(rows: Sequence[Row], reference: str) -> str:
+def table(rows: Sequence[ComparisonRow], reference: str) -> str:
     """The rows as Markdown, each compared with the one of that name.
 
     Per output: how many were gained and lost, and McNemar's exact p. Per task: points of pass@2 gained, and p by
@@ -154,7 +154,7 @@ def table(rows: Sequence[Row], reference: str) -> str:
     return "\n".join(lines)
 
 
-def against(base: Row, one: Row) -> list[str]:
+def against(base: ComparisonRow, one: ComparisonRow) -> list[str]:
     """A row's cells beside another's: outputs gained and lost, their p, points of pass@2 gained with their own p."""
     points = f"{100 * (one.scores.score - base.scores.score):+.1f} (p = {sign_flip(base.shares, one.shares):.3f})"
     return [difference(base.solved, one.solved), f"{mcnemar(base.solved, one.solved):.3f}", points.replace("-", "−")]

@@ -18,7 +18,7 @@ from solver.runtime import record
 from solver.runtime.record import Recorded
 from solver.types import ATTEMPTS, Attempts, BadInput, Candidate, Grid, Task
 from solver.voting import rules
-from solver.voting.candidates import MODEL_ALONE, heard, ordered, sources_of
+from solver.voting.candidates import MODEL_ALONE, from_source, ordered, sources_of
 from solver.voting.rules import Ranked
 
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
@@ -94,11 +94,11 @@ class Story:
 
     def voted(self, test: int, rule: str) -> list[Ranked]:
         """The same of the model's vote alone, best first."""
-        return ordered(heard(self.rounds(test), MODEL_ALONE), rule)
+        return ordered(from_source(self.rounds(test), MODEL_ALONE), rule)
 
     def alone(self, test: int, rule: str, whose: str) -> list[Grid]:
-        """What the attempts would be if one mind (of `candidates.MINDS`) had been heard alone, without placeholders."""
-        return [a.grid for a in ordered(heard(self.rounds(test), whose), rule)[:ATTEMPTS]]
+        """What the attempts would be if one source (of `candidates.SOURCES`) had been alone, without placeholders."""
+        return [a.grid for a in ordered(from_source(self.rounds(test), whose), rule)[:ATTEMPTS]]
 
     def after(self, test: int, rule: str, number: int) -> list[Grid]:
         """What the attempts would be after the rounds up to this one, whenever they came, without placeholders."""
@@ -106,7 +106,7 @@ class Story:
         return [a.grid for a in ordered(rounds, rule)[:ATTEMPTS]]
 
     def sources(self, test: int, rule: str) -> tuple[str, ...]:
-        """Which mind gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""
+        """Which source gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""
         two = self.answers[test] if test < len(self.answers) else None
         return () if two is None else sources_of(two, self.rounds(test), rule)
 

@@ -96,7 +96,7 @@ def _solve(options: argparse.Namespace) -> int:
     start = now()
     failed: list[str] = []
 
-    def hear(line: batch.Line) -> None:
+    def tell(line: batch.Line) -> None:
         print(f"{line.task} {line.seconds:6.1f} s  {line.programs[0][:90] if line.programs else '–'}", flush=True)
 
     def lost(task_id: str, error: Exception) -> None:
@@ -104,7 +104,7 @@ def _solve(options: argparse.Namespace) -> int:
         print(f"error: the search for {task_id} failed ({type(error).__name__}: {error})", file=sys.stderr)
 
     known = batch.ended(options.shorter, settings) if options.shorter else {}
-    lines = batch.run(seen, settings, options.workers, options.output, hear, known, lost)
+    lines = batch.run(seen, settings, options.workers, options.output, tell, known, lost)
     outputs = {name: [views.apply(view, g) for g in grids] for name, grids in _outputs(options).items()}
     lines = batch.scored(lines, outputs)
     if options.output:

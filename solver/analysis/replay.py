@@ -36,9 +36,11 @@ def candidates_of(recorded: record.Recorded) -> Candidates:
     return found
 
 
-def heard(candidates: Candidates, whose: str) -> Candidates:
-    """The candidates of those minds alone, of `candidates.MINDS`."""
-    return {i: tuple(pooled_candidates.heard(rounds, whose) for rounds in tests) for i, tests in candidates.items()}
+def from_source(candidates: Candidates, whose: str) -> Candidates:
+    """The candidates of those minds alone, of `candidates.SOURCES`."""
+    return {
+        i: tuple(pooled_candidates.from_source(rounds, whose) for rounds in tests) for i, tests in candidates.items()
+    }
 
 
 def unread(candidates: Candidates) -> bool:
@@ -67,7 +69,7 @@ def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candida
     if rule not in rules.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    candidates = heard(candidates_of(record.read(directory)), whose)
+    candidates = from_source(candidates_of(record.read(directory)), whose)
     if rule in rules.VOTE_WORTH and unread(candidates):
         others = ", ".join(rules.PLAIN)
         raise BadInput(
@@ -84,7 +86,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
     parser.add_argument("--rule", default=rules.DEFAULT, metavar="NAME", help=f"one of {', '.join(rules.RULES)}")
     parser.add_argument(
-        "--minds", default=pooled_candidates.BOTH, choices=pooled_candidates.MINDS, help="whose candidates count"
+        "--minds", default=pooled_candidates.BOTH, choices=pooled_candidates.SOURCES, help="whose candidates count"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
     return parser.parse_args(argv)

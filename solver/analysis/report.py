@@ -28,7 +28,7 @@ from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE
 from solver.voting.rules import Ranked
 
 TOP = 8  # distinct answers shown for each test input; how many more there were is said
-MINDS = {BOTH: "model and programs", MODEL_ALONE: "model", PROGRAMS_ALONE: "programs", "": "placeholder"}
+SOURCES = {BOTH: "model and programs", MODEL_ALONE: "model", PROGRAMS_ALONE: "programs", "": "placeholder"}
 SETTLED = 0.5  # share of the votes from which a task without a solution counts as agreed on
 POINTS = 400  # of a line over time: more would not be seen
 TEMPLATES = Path(__file__).with_name("templates")
@@ -302,18 +302,18 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
         "input": _digits(story.task.tests[test]) if story.task and test < len(story.task.tests) else None,
         "right": None if known is None else _digits(known),
         "attempts": _attempts(story.answers[test] if test < len(story.answers) else None),
-        "minds": _minds(story, test, rule),
+        "minds": _sources(story, test, rule),
         "votes": sum(answer.votes for answer in ranked),
         "distinct": len(ranked),
         "top": list(_candidates(story, test, ranked[:TOP], known)),
     }
 
 
-def _minds(story: Story, test: int, rule: str) -> list[str]:
+def _sources(story: Story, test: int, rule: str) -> list[str]:
     """Whose each attempt is, in words."""
     if not any(map(by_programs, story.rounds(test))):
         return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
-    return [MINDS[source] for source in story.sources(test, rule)]
+    return [SOURCES[source] for source in story.sources(test, rule)]
 
 
 def _attempts(pair: Attempts | None) -> list[str] | None:

@@ -194,7 +194,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _find(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequence[Grid]]]:
+def _task_at(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequence[Grid]]]:
     """The tasks asked for, in that order, and their test outputs if they were asked for. Raises `BadInput`."""
     if given.answers and given.challenges:
         raise BadInput("--answers came with --challenges: a challenges file has none; pass --split instead")
@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) 
     """The command line. Exit status 0: shown; 2: no such task, or a file that cannot be read or written."""
     given = _arguments(argv)
     try:
-        tasks, answers = _find(given)
+        tasks, answers = _task_at(given)
         picture = layout((task, answers.get(task.id, ())) for task in tasks)
         if given.svg:
             given.svg.write_text(svg(picture, given.digits), encoding="utf-8")

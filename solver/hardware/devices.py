@@ -107,7 +107,7 @@ def _processes(count: int, cores: int) -> tuple[Device, ...]:
     )
 
 
-def beside(workers: int, cores: int, memory: float = math.inf) -> tuple[Device, ...]:
+def cpu_search_devices(workers: int, cores: int, memory: float = math.inf) -> tuple[Device, ...]:
     """Places to search for programs beside so many GPU workers: a core each, of those the workers leave.
 
     Each worker keeps a core for itself; `memory`: bytes free, which must suffice for all of them.

@@ -37,7 +37,7 @@ SMALLEST_STEP = 1024  # a context is shortened to a multiple of this
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How a model is trained and sampled on a card.
 
     `layout`: `resident` or `rounds`. `peak`: bytes at the worst moment. `cache_bytes`, `sequences`, `context`, `dtype`:
@@ -122,7 +122,7 @@ def gib(size: float) -> str:
     return f"{size / GIB:.1f}" if size >= 0.05 * GIB else f"{size / GIB:.2f}"
 
 
-def plan(model: Model, card: Card, config: Config) -> Plan:
+def plan(model: Model, card: Card, config: Config) -> MemoryPlan:
     """The layout that fits with the least taken away; `BadInput`: none does, and what would.
 
     In this order are tried: a cache of many prompts before one of fewer; both sides resident before rounds; the
@@ -155,19 +155,21 @@ def steps(config: Config, context: int) -> list[int]:
 
 def _bare(
     model: Model, card: Card, config: Config, context: int, layout: str, tokens: int, checkpointing: bool
-) -> Plan:
+) -> MemoryPlan:
     """The plan with these choices and the smallest cache worth starting."""
     train, engine = config.train, config.engine
     bits = min(model.bits, train.bits)
     trained = 1 if train.steps else 0
-    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(train.beyond))
+    numbers = (
+        model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(train.embedding_targets))
+    )
     least, size = min(engine.sequences, PROMPTS[-1]), max(tokens, context)
     work = trainer_work(model, size, train.rank, checkpointing)
-    work += beyond_work(model, size, train.rank, EMBED in train.beyond, HEAD in train.beyond)
+    work += beyond_work(model, size, train.rank, EMBED in train.embedding_targets, HEAD in train.embedding_targets)
     parts = Parts(
         context=CUDA_CONTEXT,
         engine_weights=model.weight_bytes(model.bits),
-        engine_adapters=engine.adapters * model.adapter(engine.rank, len(train.beyond)) * HALF,
+        engine_adapters=engine.adapters * model.adapter(engine.rank, len(train.embedding_targets)) * HALF,
         engine_graphs=GRAPHS,
         cache=least * context * model.cache_bytes,
         trainer_weights=trained * model.weight_bytes(bits),
@@ -176,7 +178,7 @@ def _bare(
         trainer_work=trained * work,
         engine_work=engine_work(model, context, _logits(config, least)),
     )
-    return Plan(model, card, layout, parts, context, tokens, least, bits, checkpointing)
+    return MemoryPlan(model, card, layout, parts, context, tokens, least, bits, checkpointing)
 
 
 def _logits(config: Config, sequences: int) -> int:
@@ -184,7 +186,7 @@ def _logits(config: Config, sequences: int) -> int:
     return max(sequences, LONGEST_ANSWER) if config.search.views else sequences
 
 
-def _with_cache(bare: Plan, config: Config, prompts: int) -> Plan | None:
+def _with_cache(bare: MemoryPlan, config: Config, prompts: int) -> MemoryPlan | None:
     """The plan with all the cache there is room and use for; None where that is not enough for so many prompts.
 
     Sequences are as many as the cache holds at half the context each: more would be started and put off again.
@@ -205,7 +207,7 @@ def _with_cache(bare: Plan, config: Config, prompts: int) -> Plan | None:
     return replace(widest, parts=replace(widest.parts, cache=cache), sequences=fitting)
 
 
-def _shrunk(made: Plan, config: Config) -> tuple[str, ...]:
+def _shrunk(made: MemoryPlan, config: Config) -> tuple[str, ...]:
     """What the card made smaller than the settings asked for."""
     asked = (
         ("context", config.engine.context, made.context),
@@ -215,7 +217,7 @@ def _shrunk(made: Plan, config: Config) -> tuple[str, ...]:
     return tuple(f"{name} {came:,} instead of {wanted:,}" for name, wanted, came in asked if came < wanted)
 
 
-def _refusal(least: Plan) -> str:
+def _refusal(least: MemoryPlan) -> str:
     """One line: what the least takes, what there is, and what to do."""
     what = max(("training", least.training), ("sampling", least.sampling), key=lambda side: side[1])
     advice = "a card with more memory" if least.trainer_bits == 4 else "train.bits 4, or a card with more memory"
@@ -225,7 +227,7 @@ def _refusal(least: Plan) -> str:
     )
 
 
-def lines(made: Plan) -> Iterator[str]:
+def lines(made: MemoryPlan) -> Iterator[str]:
     """The plan in full, a line a part, for people."""
     p, bits = made.parts, {16: made.card.dtype, 4: "4-bit"}
     yield f"{made.model.name} on {made.card.name}: {made.layout}, {gib(made.peak)} of {gib(made.card.usable)} GiB"
@@ -249,7 +251,7 @@ def lines(made: Plan) -> Iterator[str]:
     yield from (f"  shrunk: {note}" for note in made.notes)
 
 
-def _how(made: Plan) -> str:
+def _how(made: MemoryPlan) -> str:
     return "activations computed again" if made.checkpointing else "activations kept"
 
 

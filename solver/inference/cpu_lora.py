@@ -139,7 +139,7 @@ def _add(
         rows, place = x[block.rows].to(lora_a_stacked[0].dtype), y[block.rows]
         start = 0
         for a, b, size in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
-            down, up = (a[block.one, 0], b[block.one, 0]) if block.one is not None else _side_by_side(a, b)
+            down, up = (a[block.one, 0], b[block.one, 0]) if block.one is not None else _stacked(a, b)
             between = torch.mm(rows, down.t())
             if block.one is None:
                 between.masked_fill_(others(block.slots, a.shape[0], a.shape[2]), 0)
@@ -153,7 +153,7 @@ def _add(
             start += size
 
 
-def _side_by_side(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _stacked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """All adapters' A, [adapters × rank, in], and B, [size, adapters × rank]."""
     return a.flatten(0, 2), _wide(b[:, 0])
 

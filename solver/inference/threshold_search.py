@@ -28,7 +28,7 @@ ROUNDING = 1e-9  # nats: a reply whose probability is p_min but for the rounding
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found for one prompt.
 
     `replies`: likeliest first. `asked`: requests it cost. `cut`: branches not followed to their end, because of the
@@ -50,11 +50,11 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ViewCandidates:
     """The candidates one prompt gave, in the task's own frame and likeliest first, and how they were found."""
 
     candidates: tuple[Candidate, ...]
-    found: Found
+    found: SearchResult
 
 
 def candidates(
@@ -64,19 +64,19 @@ def candidates(
     p_min: float,
     nodes: int,
     format: Format,
-) -> list[Answers]:
+) -> list[ViewCandidates]:
     """For each request, in order: every grid whose probability under its view is at least p_min.
 
     Where there is none, the greedy reply stands for its view, so that a model that is sure of nothing still answers.
     """
     everything = search(requests, sampler, stop, p_min, nodes, format.written, format.end, greedy=True)
     return [
-        Answers(tuple(_decoded(prompt, found, format)), found)
+        ViewCandidates(tuple(_decoded(prompt, found, format)), found)
         for (prompt, _), found in zip(requests, everything, strict=True)
     ]
 
 
-def _decoded(prompt: Prompt, found: Found, format: Format) -> Iterator[Candidate]:
+def _decoded(prompt: Prompt, found: SearchResult, format: Format) -> Iterator[Candidate]:
     for reply in found.replies or ([found.greedy] if found.greedy else []):
         grid = format.decode(reply.tokens)
         if grid is not None:
@@ -92,7 +92,7 @@ def search(
     grammar: Grammar = GRID.written,
     end: int = GRID.end,
     greedy: bool = False,
-) -> list[Found]:
+) -> list[SearchResult]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
 
     `nodes`: requests to the sampler that one prompt may cost; of branches that appear together the likeliest are
@@ -121,22 +121,22 @@ def _in_waves(frontier: Sequence[Branch], sampler: Sampler, stop: Stop) -> None:
 
 
 def _listen(roots: Sequence[Branch], sampler: Streamer, stop: Stop) -> None:
-    """Follow every branch from the moment it leaves another; `speaking` holds them by the number of their request."""
-    speaking: list[Branch | None] = []
+    """Follow every branch from the moment it leaves another; `running` holds them by the number of their request."""
+    running: list[Branch | None] = []
 
     def follow(branches: Sequence[Branch]) -> list[tuple[Prompt, Adapter | None]]:
         affordable = _affordable(branches)
-        speaking.extend(affordable)
+        running.extend(affordable)
         return [branch.request() for branch in affordable]
 
-    def hear(number: int, piece: Reply) -> tuple[bool, list[tuple[Prompt, Adapter | None]]]:
-        branch = speaking[number]
+    def on_tokens(number: int, piece: Reply) -> tuple[bool, list[tuple[Prompt, Adapter | None]]]:
+        branch = running[number]
         assert branch is not None, "a reply went on after its end"
-        new, speaking[number] = branch.hear(piece)
-        return speaking[number] is not None, follow(new)
+        new, running[number] = branch.extend(piece)
+        return running[number] is not None, follow(new)
 
-    sampler.stream(follow(roots), stop, hear)
-    for branch in speaking:
+    sampler.stream(follow(roots), stop, on_tokens)
+    for branch in running:
         if branch is not None:
             branch.conclude(finished=False)
 
@@ -165,7 +165,7 @@ class Tree:
         self.asked += 1
         return True
 
-    def hear_greedy(self, piece: Reply) -> None:
+    def extend_greedy(self, piece: Reply) -> None:
         """The greedy reply went on, or began."""
         so_far = self.greedy or Reply((), (), False)
         self.greedy = Reply(so_far.tokens + piece.tokens, so_far.logprobs + piece.logprobs, piece.finished)
@@ -175,11 +175,11 @@ class Tree:
         self.cut += 1
         self.missed += math.exp(total)
 
-    def found(self) -> Found:
+    def found(self) -> SearchResult:
         """The result, likeliest replies first, equally likely ones in the order of their tokens."""
         ordered = sorted(self.replies, key=lambda r: (-r.logprob, r.tokens))
         greedy = self.greedy if self.greedy and self.greedy.finished else None
-        return Found(tuple(ordered), self.asked, self.cut, self.missed, greedy)
+        return SearchResult(tuple(ordered), self.asked, self.cut, self.missed, greedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,15 +224,15 @@ class Branch:
         if reply is None:
             self.conclude(finished=False)
             return []
-        new, unfinished = self.hear(reply)
+        new, unfinished = self.extend(reply)
         if unfinished:
             unfinished.conclude(finished=False)
         return new
 
-    def hear(self, piece: Reply) -> tuple[list[Branch], Branch | None]:
+    def extend(self, piece: Reply) -> tuple[list[Branch], Branch | None]:
         """What was said next: the new branches that leave it, and the branch itself where it goes on."""
         if self.is_greedy:
-            self.tree.hear_greedy(piece)
+            self.tree.extend_greedy(piece)
         new, at = list[Branch](), self
         for token, nats, others in zip(piece.tokens, piece.logprobs, self._alternatives(piece), strict=True):
             branches = (at.then(*other) for other in others)

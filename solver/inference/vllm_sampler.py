@@ -17,7 +17,7 @@ from solver.clock import now
 from solver.config.settings import MOST_ALTERNATIVES, TARGETS, EngineSettings
 from solver.hardware.engine_environment import prepare
 from solver.inference.counters import Counters
-from solver.interfaces import Hear, Reading, Stop
+from solver.interfaces import OnTokens, ScoringRequest, Stop
 from solver.model.output_heads import Heads, by_head, head_of
 from solver.types import Adapter, Prompt, Reply
 
@@ -37,8 +37,8 @@ class VllmSampler:
     """The engine. Building it loads the weights; building a second one in the same process is refused by vLLM.
 
     `heads`: whether adapters will be output heads. One of them serves at a time, so the requests of each are answered
-    one group after another. `beyond`: what LoRAs will be put on beside the projections, of `EMBEDDINGS`; where the head
-    is among them, `score` is of no use (`config`).
+    one group after another. `embedding_targets`: what LoRAs are put on beside the projections, of `EMBEDDINGS`; where
+    the head is among them, `score` is of no use (`config`).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class VllmSampler:
         end: int,
         seed: int = 0,
         heads: bool = False,
-        beyond: Sequence[str] = (),
+        embedding_targets: Sequence[str] = (),
     ):
         prepare(settings.threads)
         import torch
@@ -70,7 +70,7 @@ class VllmSampler:
             self.notes = (cpu_lora.install(vllm.__version__),)
             priorities = cpu_norm.install(vllm.__version__)
         grid_qwen3.register()
-        ModelRegistry.register_model("GridQwen3ForCausalLM", "solver.model.grid_qwen3_vllm:GridQwen3ForCausalLM")
+        ModelRegistry.register_model("GridQwen3ForCausalLM", "solver.model.grid_qwen3_vllm:VllmGridQwen3")
         self.llm: Any = LLM(
             model=str(weights),
             skip_tokenizer_init=True,
@@ -89,13 +89,13 @@ class VllmSampler:
             max_cpu_loras=2 * settings.adapters,
             max_lora_rank=settings.rank,
             max_logprobs=MOST_ALTERNATIVES + 1,
-            lora_target_modules=[*TARGETS, *beyond],
+            lora_target_modules=[*TARGETS, *embedding_targets],
             seed=seed,
             disable_log_stats=True,
         )
         self.heads = Heads(self.llm)
-        self.asleep = False
-        self.before_waking: Callable[[], None] = lambda: None  # what must happen to make room
+        self.offloaded = False
+        self.before_reload: Callable[[], None] = lambda: None  # what must happen to make room
         self.end, self.next_id = end, 1
         self.vocabulary = int(self.llm.llm_engine.model_config.get_vocab_size())
         self.ids: dict[str, int] = {}
@@ -107,78 +107,78 @@ class VllmSampler:
         return self._group_by_group(self._sample, requests, stop)
 
     def _group_by_group(
-        self, ask: Callable[[Sequence[Any], Stop], list[T | None]], requests: Sequence[Any], stop: Stop
+        self, call: Callable[[Sequence[Any], Stop], list[T | None]], requests: Sequence[Any], stop: Stop
     ) -> list[T | None]:
-        """What `ask` makes of requests, whose last part is their adapter, in order; a head's are asked together.
+        """What `call` makes of requests, whose last part is their adapter, in order; a head's are asked together.
 
         Where the seconds run out, the groups that come last go without.
         """
         found: list[T | None] = [None] * len(requests)
         for head, places in by_head([request[-1] for request in requests]).items():
-            self._put_on(head)
-            for place, made in zip(places, ask([requests[p] for p in places], stop), strict=True):
+            self._activate(head)
+            for place, made in zip(places, call([requests[p] for p in places], stop), strict=True):
                 found[place] = made
         return found
 
-    def _put_on(self, head: Adapter | None) -> None:
+    def _activate(self, head: Adapter | None) -> None:
         """Have a head serve what is asked next; nothing may be under way."""
-        self.wake()
-        self.heads.put_on(head)
+        self.reload()
+        self.heads.activate(head)
 
     def _sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
         """`sample` under the head that is on."""
         engine = self.llm.llm_engine
         replies: dict[str, Reply] = {}
         names = [self._add(prompt, adapter, watched=prompt.floor > -math.inf) for prompt, adapter in requests]
-        said = {name: Growing(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
+        said = {name: PartialCompletion(prompt) for name, (prompt, _) in zip(names, requests, strict=True)}
         try:
             while said and stop.remaining() > 0:
                 for output in self._step():
-                    growing = said[output.request_id]
-                    growing.take(output.outputs[0])
-                    if output.finished or growing.hopeless:
-                        replies[output.request_id] = growing.reply(output.outputs[0].finish_reason == "stop")
+                    completion = said[output.request_id]
+                    completion.take(output.outputs[0])
+                    if output.finished or completion.hopeless:
+                        replies[output.request_id] = completion.reply(output.outputs[0].finish_reason == "stop")
                         del said[output.request_id]
-                    if not output.finished and growing.hopeless:
+                    if not output.finished and completion.hopeless:
                         engine.abort_request([output.request_id])
         finally:
             engine.abort_request(sorted(said))
         return [replies.get(name) for name in names]
 
-    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
-        """Complete requests greedily, and those that `hear` adds, piece by piece, until all ended or `stop` came.
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, on_tokens: OnTokens) -> None:
+        """Complete requests greedily, and those that `on_tokens` adds, piece by piece, until all ended or `stop` came.
 
-        What `hear` no longer wants is withdrawn at once; what it adds joins the engine's next step, or waits for its
-        head where another is on.
+        What `on_tokens` no longer wants is withdrawn at once; what it adds joins the engine's next step, or waits for
+        its head where another is on.
         """
-        engine, speaking = self.llm.llm_engine, dict[str, tuple[int, Growing]]()
+        engine, running = self.llm.llm_engine, dict[str, tuple[int, PartialCompletion]]()
         waiting, count = queued(requests, 0), len(requests)
         try:
-            while (speaking or waiting) and stop.remaining() > 0:
-                waiting = self._begin(waiting, speaking)
+            while (running or waiting) and stop.remaining() > 0:
+                waiting = self._begin(waiting, running)
                 for output in self._step():
-                    number, growing = speaking[output.request_id]
-                    growing.take(output.outputs[0])
-                    goes_on, added = hear(number, growing.piece(output.outputs[0].finish_reason == "stop"))
+                    number, completion = running[output.request_id]
+                    completion.take(output.outputs[0])
+                    goes_on, added = on_tokens(number, completion.piece(output.outputs[0].finish_reason == "stop"))
                     waiting += queued(added, count)
                     count += len(added)
                     if output.finished or not goes_on:
-                        del speaking[output.request_id]
+                        del running[output.request_id]
                     if not output.finished and not goes_on:
                         engine.abort_request([output.request_id])
         finally:
-            engine.abort_request(sorted(speaking))
+            engine.abort_request(sorted(running))
 
-    def _begin(self, waiting: Sequence[Waiting], speaking: dict[str, tuple[int, Growing]]) -> list[Waiting]:
+    def _begin(self, waiting: Sequence[Waiting], running: dict[str, tuple[int, PartialCompletion]]) -> list[Waiting]:
         """Ask what waits for the head that is on, which changes once nobody speaks; what has to wait on."""
-        if waiting and not speaking:
-            self._put_on(waiting[0][-1])
+        if waiting and not running:
+            self._activate(waiting[0][-1])
         for number, prompt, adapter, head in waiting:
             if head == self.heads.on:
-                speaking[self._add(prompt, adapter, watched=True)] = number, Growing(prompt)
+                running[self._add(prompt, adapter, watched=True)] = number, PartialCompletion(prompt)
         return [one for one in waiting if one[-1] != self.heads.on]
 
-    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+    def score(self, requests: Sequence[ScoringRequest], stop: Stop) -> list[float | None]:
         """Nats of each whole reply given its prompt, in order; None where `stop` came first.
 
         Each distinct prompt is computed once, or not at all where it still is in the cache; then the replies to it are
@@ -186,16 +186,16 @@ class VllmSampler:
         """
         return self._group_by_group(self._score, requests, stop)
 
-    def _score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+    def _score(self, requests: Sequence[ScoringRequest], stop: Stop) -> list[float | None]:
         """`score` under the head that is on."""
         engine = self.llm.llm_engine
         by_prompt: dict[tuple[tuple[int, ...], Adapter | None], list[int]] = {}
         for at, (tokens, _, adapter) in enumerate(requests):
             by_prompt.setdefault((tokens, adapter), []).append(at)
         asked: dict[str, int | None] = {}
-        for (tokens, adapter), readings in by_prompt.items():
-            asked[self._submit(tokens, self._reading(score=False), adapter)[0]] = None
-            asked |= {self._submit_reading(requests[at]): at for at in readings}
+        for (tokens, adapter), places in by_prompt.items():
+            asked[self._submit(tokens, self._scoring_settings(score=False), adapter)[0]] = None
+            asked |= {self._submit_scoring(requests[at]): at for at in places}
         nats: list[float | None] = [None] * len(requests)
         try:
             while asked and stop.remaining() > 0:
@@ -203,24 +203,24 @@ class VllmSampler:
                     place = asked.pop(output.request_id)
                     if place is None:
                         continue
-                    nats[place] = read_nats(output, requests[place])
+                    nats[place] = scored_nats(output, requests[place])
                     if nats[place] is None:  # part of the reply was found in the cache, not computed: again, in full
-                        asked[self._submit_reading(requests[place], whole=True)] = place
+                        asked[self._submit_scoring(requests[place], whole=True)] = place
         finally:
             engine.abort_request(sorted(asked))
         return nats
 
-    def _submit_reading(self, reading: Reading, whole: bool = False) -> str:
+    def _submit_scoring(self, request: ScoringRequest, whole: bool = False) -> str:
         """Ask for a reply's log-probabilities; with `whole`, the prompt is computed again rather than looked up."""
-        prompt, reply, adapter = reading
+        prompt, reply, adapter = request
         self.counters.recomputed += whole
-        name, inside = self._submit(prompt + reply, self._reading(score=True, whole=whole), adapter)
+        name, inside = self._submit(prompt + reply, self._scoring_settings(score=True, whole=whole), adapter)
         if not whole and not hide_tail(self.llm.llm_engine, inside, len(prompt) - 1):
             self.llm.llm_engine.abort_request([name])
-            return self._submit_reading(reading, whole=True)
+            return self._submit_scoring(request, whole=True)
         return name
 
-    def _reading(self, score: bool, whole: bool = False) -> Any:
+    def _scoring_settings(self, score: bool, whole: bool = False) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -255,7 +255,7 @@ class VllmSampler:
 
     def _submit(self, tokens: Sequence[int], settings: Any, adapter: Adapter | None) -> tuple[str, str]:
         """Hand a request to the engine; the name its outputs bear, and the one the engine gave it inside."""
-        self.wake()
+        self.reload()
         self.asked += 1
         name = str(self.asked)
         lora = self._lora(adapter) if adapter and not head_of(adapter) else None
@@ -285,28 +285,28 @@ class VllmSampler:
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """Free the memory and the files of adapters that will not be asked for again."""
-        self.wake()
+        self.reload()
         for adapter in adapters:
             shutil.rmtree(adapter.path, ignore_errors=True)
             number = self.ids.get(adapter.name)
             if number is not None and number in self.llm.llm_engine.list_loras():
                 self.llm.llm_engine.remove_lora(number)
 
-    def rest(self) -> None:
+    def offload(self) -> None:
         """Give the card up until something is asked: weights to the machine's memory, the cache's contents away.
 
         Level 1 of vLLM's two: on level 2 it forgets the weights, and its LoRA matrices with them.
         """
-        if not self.asleep:
+        if not self.offloaded:
             self.llm.sleep(level=1)
-            self.asleep = True
+            self.offloaded = True
 
-    def wake(self) -> None:
+    def reload(self) -> None:
         """Take the card again, where it was given up."""
-        if self.asleep:
-            self.before_waking()
+        if self.offloaded:
+            self.before_reload()
             self.llm.wake_up()
-            self.asleep = False
+            self.offloaded = False
 
 
 Waiting: TypeAlias = tuple[int, Prompt, Adapter | None, Adapter | None]
@@ -318,7 +318,7 @@ def queued(requests: Sequence[tuple[Prompt, Adapter | None]], first: int) -> lis
     return [(number, *request, head_of(request[1])) for number, request in enumerate(requests, first)]
 
 
-class Growing:
+class PartialCompletion:
     """A reply while the engine says it: takes the pieces as they come and knows when it has become useless."""
 
     def __init__(self, prompt: Prompt):
@@ -372,12 +372,12 @@ def hide_tail(engine: Any, request: str, visible: int) -> bool:
     return True
 
 
-def read_nats(output: Any, reading: Reading) -> float | None:
+def scored_nats(output: Any, request: ScoringRequest) -> float | None:
     """The reply's log-probability from the engine's output for prompt and reply; None where part was not computed.
 
     The engine returns an entry for every token, but those it found in its cache hold nothing.
     """
-    prompt, reply, _ = reading
+    prompt, reply, _ = request
     found = output.prompt_logprobs
     starts = found.start_indices[len(found.start_indices) - len(reply) :]
     computed = output.num_cached_tokens < len(prompt) and tuple(found.token_ids[i] for i in starts) == reply

@@ -40,7 +40,7 @@ STALE = ("PYTHONPATH", "PYTHONHOME", "MPLBACKEND")  # the notebook's own, wrong 
 FRAME = '<div><iframe style="width:100%;height:80vh;border:0" srcdoc="{page}"></iframe></div>'
 
 
-class Stop(RuntimeError):
+class NotebookError(RuntimeError):
     """Ends the notebook, in one line: what came, what was expected, what to do."""
 
 
@@ -74,7 +74,7 @@ class Session:
 
     @property
     def output(self) -> Path:
-        """The file that `solve` answers into."""
+        """The file that `run_submission` answers into."""
         return self.submission if self.rerun else self.working / "rehearsal.json"
 
     @property
@@ -96,19 +96,19 @@ def _one(folders: Iterable[Path], what: str, todo: str) -> Path:
     different = sorted(set(folders))
     if len(different) != 1:
         came = ", ".join(map(str, different)) or "none"
-        raise Stop(f"{what}: {came} came, exactly one was expected; {todo}")
+        raise NotebookError(f"{what}: {came} came, exactly one was expected; {todo}")
     return different[0]
 
 
 def tests(root: Path) -> Path:
-    """The competition's test file. Raises `Stop` where none is attached.
+    """The competition's test file. Raises `NotebookError` where none is attached.
 
     Data sets may carry copies of it: one in the competitions' own folder is believed first, then one that has the
     sample submission beside it.
     """
     candidates = found(root, TEST)
     if not candidates:
-        raise Stop(f"no {TEST} below {root}/input: expected the competition's data; attach the competition")
+        raise NotebookError(f"no {TEST} below {root}/input: expected the competition's data; attach the competition")
     own = [path for path in candidates if "competitions" in path.relative_to(root).parts]
     return next(iter(own or [p for p in candidates if (p.parent / SAMPLE).exists()] or candidates))
 
@@ -130,7 +130,7 @@ def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
 
 
 def wheelhouse(root: Path) -> Path:
-    """The folder of wheels with their pins. Raises `Stop` unless exactly one is attached."""
+    """The folder of wheels with their pins. Raises `NotebookError` unless exactly one is attached."""
     folders = {path.parent for path in found(root, "*.whl")}
     return _one(
         (folder for folder in folders if (folder / "requirements.txt").exists()),
@@ -140,7 +140,7 @@ def wheelhouse(root: Path) -> Path:
 
 
 def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
-    """Attached weights beside the shipped ones, None where there are none. Raises `Stop` where there are several.
+    """Attached weights beside the shipped ones, if there are any. Raises `NotebookError` where there are several.
 
     A code model that `flags` name is none.
     """
@@ -151,7 +151,7 @@ def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None
 
 
 def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
-    """Find everything, say what was found, and write a valid submission of placeholders. Raises `Stop`.
+    """Find everything, say what was found, and write a valid submission of placeholders. Raises `NotebookError`.
 
     `root`: /kaggle, or a tree like it.
     """
@@ -186,7 +186,7 @@ def _placeholders(session: Session) -> None:
 
 
 def install(session: Session) -> None:
-    """A virtual environment of the attached wheels alone, outside of the working folder. Raises `Stop`."""
+    """A virtual environment of the attached wheels alone, outside of the working folder. Raises `NotebookError`."""
     for command in (
         [sys.executable, "-m", "venv", "--without-pip", str(session.place)],
         [
@@ -196,7 +196,9 @@ def install(session: Session) -> None:
         ],
     ):
         if _stream(command, {"PIP_CONFIG_FILE": os.devnull}):
-            raise Stop(f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above")
+            raise NotebookError(
+                f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above"
+            )
     print(f"installed in {spent(session):.0f} s")
 
 
@@ -227,7 +229,7 @@ def _rehearsed(session: Session) -> list[str]:
     return [*REHEARSAL, "--split", "dry-run"]
 
 
-def solve(session: Session, *flags: str) -> int:
+def run_submission(session: Session, *flags: str) -> int:
     """Run `submission.py` as a process of its own; its exit status. One that a signal ended is resumed, once."""
     whole = command(session, *flags)
     print(" ".join(whole))
@@ -283,21 +285,25 @@ def answered(run: Path) -> int:
 
 
 def validate(session: Session, status: int) -> None:
-    """Check the submission file and the working folder. Raises `Stop` where a rerun would come to nothing.
+    """Check the submission file and the working folder. Raises `NotebookError` where a rerun would come to nothing.
 
     That is an invalid file, or, in a rehearsal, a run that broke or a model that answered nothing: a rerun's answers
     so far are worth more than its exit status.
     """
     check = [str(session.python), "-m", "solver", "validate", str(session.submission)]
     if _stream([*check, "--challenges", str(session.test)], {"PYTHONPATH": str(session.code)}):
-        raise Stop(f"{session.submission} is not a valid submission: expected every task of {session.test}; see above")
+        raise NotebookError(
+            f"{session.submission} is not a valid submission: expected every task of {session.test}; see above"
+        )
     files, size = usage(session.working)
     print(f"{session.working}: {files} of {MOST_FILES} files, {size / 1e9:.3f} of {MOST_BYTES / 1e9:.0f} GB")
     if files > MOST_FILES or size > MOST_BYTES:
         print(f"warning: Kaggle keeps {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB: take the rest out")
     if not session.rerun and (status or not answered(session.run)):
         log = session.run / "worker.log"
-        raise Stop(f"the rehearsal failed: exit status {status}, {answered(session.run)} tasks answered; see {log}")
+        raise NotebookError(
+            f"the rehearsal failed: exit status {status}, {answered(session.run)} tasks answered; see {log}"
+        )
 
 
 def summary(session: Session) -> None:

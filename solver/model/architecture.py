@@ -88,14 +88,15 @@ class Model:
         rest = self.parameters - self.projections
         return HALF * rest + int(self.projections * (FOUR_BIT_BYTES if bits == 4 else HALF))
 
-    def adapter(self, rank: int, beyond: int = 0) -> int:
-        """Weights of a LoRA of this rank on all seven projections, and on so many of embedding and head (`beyond`):
-        rank × (inputs + outputs) each.
+    def adapter(self, rank: int, embedding_targets: int = 0) -> int:
+        """Weights of a LoRA of this rank: rank × (inputs + outputs) for each matrix it is on.
+
+        These are all seven projections, and of embedding and head as many as `embedding_targets` says.
         """
         queries, keys = self.heads * self.head_dim, self.key_heads * self.head_dim
         attention = 2 * (self.hidden + queries) + 2 * (self.hidden + keys)
         layer = attention + 3 * (self.hidden + self.intermediate)
-        return rank * (self.layers * layer + beyond * (self.vocabulary + self.hidden))
+        return rank * (self.layers * layer + embedding_targets * (self.vocabulary + self.hidden))
 
 
 QWEN3_4B = Model("qwen3-4b", "qwen3", 36, 2560, 32, 8, 128, 9728, 151936, tied=True)

@@ -40,7 +40,7 @@ class AngleRotary(nn.Module):
         return turned.view_as(states)
 
 
-class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
+class VllmGridQwen3(Qwen3ForCausalLM):  # type: ignore[misc]
     """Qwen3 whose embedding is composed on loading, whose rotary angles come from token ids, with the factored head."""
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = ""):

@@ -58,7 +58,7 @@ class Heads:
         self.on: Adapter | None = None
         self.own: Tensor | None = None
 
-    def put_on(self, head: Adapter | None) -> None:
+    def activate(self, head: Adapter | None) -> None:
         """Have a head serve what is asked from now on. The engine has to be awake, and nothing under way in it."""
         if head is None and self.on is None:
             return
@@ -68,7 +68,7 @@ class Heads:
             [self.own] = self.llm.apply_model(taken)
         weight = self.own if head is None else load_file(head.path / ADAPTER_FILE)[WEIGHT]
         self.on = head  # also where laying it fails, so that it is taken off again
-        self.llm.apply_model(partial(lay, weight=weight))
+        self.llm.apply_model(partial(load_into, weight=weight))
 
 
 def taken(model: Any) -> Tensor:
@@ -77,7 +77,7 @@ def taken(model: Any) -> Tensor:
     return copy
 
 
-def lay(model: Any, weight: Tensor) -> None:
+def load_into(model: Any, weight: Tensor) -> None:
     """Copy a head over an engine's, whose rows may be more: it pads a vocabulary.
 
     On a CPU vLLM's own layer multiplies with a copy in another layout, which it makes where it has loaded weights.

@@ -34,7 +34,7 @@ class ArcGen(Protocol):
         """At most `count` pairs of a task, none where it is not there; and whether its generator was cut off."""
         ...
 
-    def beyond(self, ids: Collection[str]) -> int:
+    def foreign_pairs(self, ids: Collection[str]) -> int:
         """How many stored pairs are of other tasks than these."""
         ...
 
@@ -57,7 +57,7 @@ class Stored:
     def pairs(self, task_id: str, count: int, seed: int) -> tuple[list[Pair], bool]:  # noqa: ARG002  they are stored
         return list(self.content.get(task_id, ()))[:count], False
 
-    def beyond(self, ids: Collection[str]) -> int:
+    def foreign_pairs(self, ids: Collection[str]) -> int:
         return sum(len(pairs) for task_id, pairs in self.content.items() if task_id not in ids)
 
 
@@ -117,5 +117,5 @@ class Checkout:
         grids = [(np.array(p[0], np.uint8), np.array(p[1], np.uint8)) for p in raw]
         return [Pair(i, o) for i, o in grids if sound(i) and sound(o)], run.returncode != 0
 
-    def beyond(self, ids: Collection[str]) -> int:  # noqa: ARG002  a checkout makes what it is asked for
+    def foreign_pairs(self, ids: Collection[str]) -> int:  # noqa: ARG002  a checkout makes what it is asked for
         return 0

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from solver.model.grid_qwen3 import GridQwen3ForCausalLM
 from solver.pretrain.row_model import RowModel
-from solver.pretrain.rows import Row, lay
+from solver.pretrain.rows import Row, to_tensors
 from solver.tokens.grid import PAD
 from solver.training import packed_attention
 from solver.types import Example
@@ -33,7 +33,7 @@ def by_rows(model: GridQwen3ForCausalLM, length: int, compiled: bool) -> Sums:
 
     def sums(rows: Sequence[Row]) -> Iterator[Tensor]:
         for start in range(0, len(rows), ROWS):
-            yield by_row.loss(lay(rows[start : start + ROWS], length))
+            yield by_row.loss(to_tensors(rows[start : start + ROWS], length))
 
     return sums
 

@@ -77,7 +77,7 @@ def fill(examples: Sequence[Example], count: int, length: int) -> list[Row]:
     return rows
 
 
-def lay(rows: Sequence[Row], length: int) -> Rows:
+def to_tensors(rows: Sequence[Row], length: int) -> Rows:
     """The rows as tensors; each has at most `length` places, `length` a multiple of `CHUNK`."""
     shape = (len(rows), length)
     tokens, positions, starts = (np.zeros(shape, np.int64) for _ in range(3))

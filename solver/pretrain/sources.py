@@ -195,7 +195,7 @@ def arc2_offers(ids: Sequence[str], arc_gen: ArcGen | None, request: Request, re
     """ARC-AGI-2 training tasks: their ARC-GEN pairs, where there are any, and their own."""
     training = split.raw(split.ARC2)["train"]
     if arc_gen:
-        report.row(ARC_GEN).left_out += arc_gen.beyond(ids)
+        report.row(ARC_GEN).left_out += arc_gen.foreign_pairs(ids)
     for task_id in ids:
         generated, cut_off = arc_gen.pairs(task_id, request.pairs, request.seed) if arc_gen else ([], False)
         if cut_off:

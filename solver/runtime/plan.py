@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A run, checked: what to answer, with which weights and settings, and where to write.
 
     `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
@@ -45,7 +45,7 @@ def program(folder: Path = HERE) -> str:
     return found.hexdigest()[:12]
 
 
-def fingerprint(plan: Plan) -> str:
+def fingerprint(plan: RunPlan) -> str:
     """A short hash of everything the answers depend on, time and the program aside."""
     ids = " ".join(plan.task_set.tests)
     whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"

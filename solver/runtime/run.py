@@ -27,12 +27,12 @@ from solver.hardware.devices import Device
 from solver.interfaces import Format
 from solver.runtime import record, submission_file
 from solver.runtime.live import About, Worker, answered
-from solver.runtime.plan import Plan, fingerprint, program
-from solver.runtime.pool import SEARCH, WRITE, Duty, Hooks, Pool, Seat
+from solver.runtime.plan import RunPlan, fingerprint, program
+from solver.runtime.pool import SEARCH, WRITE, Hooks, Phase, WorkerPool, WorkerSlot
 from solver.runtime.progress import Progress
 from solver.runtime.record import Recorder
-from solver.runtime.scheduler import Job, Scheduler
-from solver.runtime.summary import Outcome, summary
+from solver.runtime.scheduler import Scheduler, TaskSize
+from solver.runtime.summary import AnswerOrigin, summary
 from solver.runtime.worker import adapters_from_json
 from solver.tokens import registry
 from solver.tokens.grid import encoded_length
@@ -47,7 +47,7 @@ INTERRUPTED = 130  # exit status by the shell's convention
 class Run:
     """A checked plan on its way to its file."""
 
-    def __init__(self, plan: Plan, deadline: Deadline, scored: Scored):
+    def __init__(self, plan: RunPlan, deadline: Deadline, scored: Scored):
         """`scored`: what the answers are worth, in words; asked once they are written, where there are solutions."""
         self.scored = scored
         self.plan, self.deadline, self.limit = plan, deadline, plan.config.time_limit
@@ -64,9 +64,9 @@ class Run:
         self.right: dict[str, bool] = {}
         self.status = 0
         self.scheduler: Scheduler | None = None
-        self.induction: Duty | None = None
-        self.programs: Duty | None = None
-        self.beside: tuple[Device, ...] = ()
+        self.induction: Phase | None = None
+        self.programs: Phase | None = None
+        self.cpu_search_devices: tuple[Device, ...] = ()
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
@@ -178,18 +178,18 @@ class Run:
         remaining = self.deadline.remaining()
         if self.scheduler is None:
             return remaining
-        before = (self.induction, self.programs if not self.beside else None)  # the model waits for them
-        first = sum(duty.scheduler.expected(duty.remaining) for duty in before if duty is not None)
+        before = (self.induction, self.programs if not self.cpu_search_devices else None)  # the model waits for them
+        first = sum(phase.scheduler.expected(phase.remaining) for phase in before if phase is not None)
         return min(remaining, first + self.scheduler.expected(remaining))
 
     def _serve(self, log: TextIO, done: set[tuple[str, int]]) -> None:
         plan, config = self.plan, self.plan.config
         format = registry.load(config.format, plan.checkpoint.path)
-        jobs = [Job(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
+        jobs = [TaskSize(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
         used = plan.devices[: max(1, len(jobs))]
         rounds = stages(config, len(jobs), len(used))
         self.scheduler = Scheduler(
-            jobs, rounds, config.group, config.reserve, devices=len(used), settled=config.settled
+            jobs, rounds, config.group, config.reserve, devices=len(used), disagreement_threshold=config.settled
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
         hooks = Hooks(
@@ -199,7 +199,7 @@ class Run:
         with self._weights() as weights:
             self._plan_induction(jobs, used, done)
             self._plan_programs(jobs, used, done)
-            pool = Pool(plan.task_set.tasks, weights, config, used, hooks, log, keep, self.beside)
+            pool = WorkerPool(plan.task_set.tasks, weights, config, used, hooks, log, keep, self.cpu_search_devices)
             for message in self.shared:
                 pool.share(message)
             pool.run(self.scheduler, self.deadline, self.programs, self.induction)
@@ -208,7 +208,7 @@ class Run:
         if self.programs is not None and (left := len(self.programs.scheduler.pending)):
             self._note(f"programs: {left} tasks were not searched in the time there was for it")
 
-    def _plan_induction(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
+    def _plan_induction(self, jobs: Sequence[TaskSize], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
         """Until when the code model, if there is one, has the devices before anything else."""
         asked = self.plan.config.induction
         if not jobs:
@@ -221,7 +221,7 @@ class Run:
         seconds = self._part(asked.share)
         if scheduler.pending and seconds < least:
             return self._note(f"no induction: its share of the time is {seconds:.0f} s, and {least:.0f} are the least")
-        self.induction = Duty(scheduler, self.deadline, WRITE, seconds)
+        self.induction = Phase(scheduler, self.deadline, WRITE, seconds)
         if scheduler.pending:
             self._note(f"{asked.line()}, before the model, {seconds:.0f} s at most")
 
@@ -229,19 +229,19 @@ class Run:
         """Seconds that are this share of those there are for work."""
         return share * max(0.0, self.deadline.remaining() - self.plan.config.reserve)
 
-    def _plan_programs(self, jobs: Sequence[Job], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
+    def _plan_programs(self, jobs: Sequence[TaskSize], used: Sequence[Device], done: set[tuple[str, int]]) -> None:
         """Who searches for programs, and until when: cores beside GPUs to the end, or the model's own before it."""
         config = self.plan.config
         if not config.programs.seconds or not jobs:
             return
         gpu = any(device.gpu for device in used)
-        self.beside = places_beside(len(used), len(jobs)) if gpu else ()
-        if gpu and not self.beside:
+        self.cpu_search_devices = search_devices(len(used), len(jobs)) if gpu else ()
+        if gpu and not self.cpu_search_devices:
             return self._note("no programs: the GPU workers leave no core, or too little memory, to search for them")
-        reserve, places = (config.reserve, len(self.beside)) if gpu else (0.0, len(used))
+        reserve, places = (config.reserve, len(self.cpu_search_devices)) if gpu else (0.0, len(used))
         scheduler = Scheduler(jobs, [programs_stage(config)], 1, reserve, devices=places)
         scheduler.resume(done, {})
-        self.programs = Duty(scheduler, self.deadline, SEARCH, math.inf if gpu else self._part(PROGRAMS_SHARE))
+        self.programs = Phase(scheduler, self.deadline, SEARCH, math.inf if gpu else self._part(PROGRAMS_SHARE))
         if scheduler.pending:
             where = (
                 f"beside the GPUs, {places} at a time"
@@ -326,8 +326,8 @@ class Run:
         what = "the programs' answers stay" if programs else "placeholders stay"
         self.progress.task(task_id, f"{what}: {why}", new=not self.ledger.rounds(task_id))
 
-    def _watch(self, seats: Sequence[Seat]) -> None:
-        self.progress.watch([_worker(seat) for seat in seats])
+    def _watch(self, slots: Sequence[WorkerSlot]) -> None:
+        self.progress.watch([_worker(slot) for slot in slots])
 
     def _failure(self, number: int, task_ids: Sequence[str], why: str) -> None:
         self._write({"kind": "failure", "round": number, "task_ids": list(task_ids), "why": why})
@@ -360,7 +360,7 @@ class Run:
         self.right[task_id] = all(solves(pair, grid) for pair, grid in pairs)
         return sum(self.right.values())
 
-    def _outcomes(self) -> list[Outcome]:
+    def _outcomes(self) -> list[AnswerOrigin]:
         """Where every answer came from; a placeholder with its reason."""
         known = {task.id: self.ledger.standing(task.id) for task in self.plan.task_set.tasks}
         outcomes = []
@@ -369,7 +369,7 @@ class Run:
             standing = known.get(task_id, Standing((), (0,) * tests, (), (0,) * tests))
             given = zip(standing.from_model, standing.from_programs, strict=True)
             outcomes += [
-                Outcome(task_id, n, model, "" if model or programs else reason, programs)
+                AnswerOrigin(task_id, n, model, "" if model or programs else reason, programs)
                 for n, (model, programs) in enumerate(given)
             ]
         return outcomes
@@ -393,38 +393,38 @@ class Run:
         return 1 if faults else 0
 
 
-def check_gpus(plan: Plan) -> tuple[preflight.Finding, ...]:
+def check_gpus(plan: RunPlan) -> tuple[preflight.Finding, ...]:
     """What the machine says of a plan's GPUs, before any of them is used."""
     numbers = list(dict.fromkeys(d.environment["CUDA_VISIBLE_DEVICES"] for d in plan.devices if d.gpu))
     return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
 
 
-def places_beside(workers: int, tasks: int) -> tuple[Device, ...]:
+def search_devices(workers: int, tasks: int) -> tuple[Device, ...]:
     """Where to search for programs beside so many GPU workers on this machine, at most one place a task."""
-    return devices.beside(workers, devices.cores_here(), devices.free_memory())[:tasks]
+    return devices.cpu_search_devices(workers, devices.cores_here(), devices.free_memory())[:tasks]
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _worker(seat: Seat) -> Worker:
-    """A seat as the live view shows it."""
-    name, grant = seat.device.name, seat.grant
-    if not seat.duties:
+def _worker(slot: WorkerSlot) -> Worker:
+    """A slot as the live view shows it."""
+    name, time_slice = slot.device.name, slot.time_slice
+    if not slot.phases:
         return Worker(name, "done", busy=False)
-    if seat.child is None:
-        return Worker(name, "given up" if seat.given_up else "to be started", busy=not seat.given_up)
-    if grant is None:
-        return Worker(name, "waiting" if seat.ready else "starting", busy=not seat.ready)
-    last: Mapping[str, Any] = seat.trained[-1] if seat.trained else {"steps": 0, "loss": None}
+    if slot.child is None:
+        return Worker(name, "given up" if slot.given_up else "to be started", busy=not slot.given_up)
+    if time_slice is None:
+        return Worker(name, "waiting" if slot.ready else "starting", busy=not slot.ready)
+    last: Mapping[str, Any] = slot.trained[-1] if slot.trained else {"steps": 0, "loss": None}
     return Worker(
         name=name,
         state="working",
-        round=grant.stage.number,
-        task_ids=grant.task_ids,
-        seconds=grant.seconds,
-        trained=len(seat.trained),
+        round=time_slice.stage.number,
+        task_ids=time_slice.task_ids,
+        seconds=time_slice.seconds,
+        trained=len(slot.trained),
         steps=last["steps"],
         loss=last["loss"],
     )

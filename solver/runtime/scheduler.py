@@ -47,7 +47,7 @@ SCARCE = 1.5  # times what is predicted for it: a turn with less is in a hurry
 
 
 @dataclass(frozen=True)
-class Job:
+class TaskSize:
     """A task as the scheduler sees it. `tokens`: prompt + reply tokens of its longest prompt, at least 1."""
 
     task_id: str
@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Grant:
+class TimeSlice:
     """A turn on a device: these tasks, sampled together, may use `seconds`, of which each may train its own part.
 
     `ends`: the seconds that will be left when it ends. `hurried`: they may not be enough, so the most important comes
@@ -93,25 +93,24 @@ class Scheduler:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[TaskSize],
         stages: Sequence[Stage],
         group: int,
         reserve: float,
         devices: int = 1,
-        settled: float = 0.0,
+        disagreement_threshold: float = 0.0,
     ) -> None:
         """Plan for `jobs`, at most `group` tasks a turn, `stages` in order, further ones last.
 
-        `reserve`: seconds kept for the end. `settled`: a task whose need (0: all views agree, 1: there is no answer)
-        is not above this gets no further turn. ValueError: a task listed twice or without tokens, or a setting out of
-        its range.
+        `reserve`: seconds kept for the end. `disagreement_threshold`: a task whose need (0: all agree, 1: no answer) is
+        not above it gets no further turn. ValueError: a task twice or without tokens, or a setting out of its range.
         """
-        _check(jobs, stages, group, reserve, devices, settled)
+        _check(jobs, stages, group, reserve, devices, disagreement_threshold)
         self.devices = devices
-        self._group, self._reserve, self._settled = group, reserve, settled
+        self._group, self._reserve, self._disagreement_threshold = group, reserve, disagreement_threshold
         self._tokens = {job.task_id: job.tokens for job in jobs}
         self._stages = tuple(s for s in stages if not s.further)
-        self._further = tuple(s for s in stages if s.further)
+        self._later = tuple(s for s in stages if s.further)
         whole = self._grouped(self._by_size(self._tokens), self._sizes(len(self._tokens))[::-1])
         parts = self._parts(self._by_size(self._tokens), devices)
         self._queue = {stage.number: list(parts if stage.whole else whole) for stage in self._stages}
@@ -122,12 +121,12 @@ class Scheduler:
         self._retired: list[str] = []
         self._measured: dict[Cost, deque[tuple[int, float]]] = {s.prior: deque(maxlen=WINDOW) for s in stages}
         self._costs = {stage.prior: stage.prior for stage in stages}
-        self._out: dict[str, Grant] = {}
+        self._out: dict[str, TimeSlice] = {}
         self._retrying: set[str] = set()  # devices whose running turn is a retry
 
     def resume(self, done: Iterable[tuple[str, int]], need: Mapping[str, float]) -> None:
         """Leave out the (task, round) pairs an earlier process finished; KeyError: an unknown task."""
-        places = {stage.number: at for at, stage in enumerate((*self._stages, *self._further))}
+        places = {stage.number: at for at, stage in enumerate((*self._stages, *self._later))}
         finished = {pair for pair in done if pair[1] in places}
         for number, groups in self._queue.items():
             left = [tuple(i for i in ids if (i, number) not in finished) for ids in groups]
@@ -164,15 +163,13 @@ class Scheduler:
 
     def expected(self, remaining: float) -> float:
         """Seconds from now to the expected end of the run: further turns included, never past the limit."""
-        needy = [i for i in self._tokens if self._need[i] > self._settled and i not in self._retired]
-        later = [
-            (s, i) for at, s in enumerate(self._further, len(self._stages)) for i in needy if self._reached[i] < at
-        ]
+        needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self._retired]
+        later = [(s, i) for at, s in enumerate(self._later, len(self._stages)) for i in needy if self._reached[i] < at]
         work = self.predicted() + math.fsum(self._predict(stage, task_id) for stage, task_id in later)
-        running = math.fsum(max(0.0, remaining - grant.ends) for grant in self._out.values())
+        running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
         return max(0.0, min(remaining - self._reserve, (work + running) / max(1, self.devices)))
 
-    def next(self, device: str, remaining: float) -> Grant | None:
+    def next(self, device: str, remaining: float) -> TimeSlice | None:
         """The device's next turn, or None where there is nothing for it now.
 
         `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its turn is still out.
@@ -186,17 +183,17 @@ class Scheduler:
         stage, task_ids, share, retry = chosen
         if retry:
             self._retrying.add(device)
-        place = (*self._stages, *self._further).index(stage)
+        place = (*self._stages, *self._later).index(stage)
         self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
         seconds = min(self._to_the_end(share, usable), stage.most * len(task_ids))
         parts = self._train_seconds(stage, task_ids, seconds)
         hurried = seconds < SCARCE * self._cost(stage, task_ids)
-        self._out[device] = Grant(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
+        self._out[device] = TimeSlice(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
         return self._out[device]
 
     def returned(
         self,
-        grant: Grant,
+        time_slice: TimeSlice,
         measured: Mapping[str, float],
         ok: bool,
         need: Mapping[str, float] | None = None,
@@ -209,20 +206,22 @@ class Scheduler:
         not count as a failure. `need`: by task, 0 where all views agree to 1 where there is no answer. ValueError:
         another turn than the device's own, a task that was not in it, or seconds that are negative or not finite.
         """
-        if grant is not self._out.get(grant.device):
-            raise ValueError(f"the turn of {', '.join(grant.task_ids)} is not the one that is out on {grant.device}")
-        _check_measured(grant, measured)
-        del self._out[grant.device]
-        retry = grant.device in self._retrying
-        self._retrying.discard(grant.device)
+        if time_slice is not self._out.get(time_slice.device):
+            raise ValueError(
+                f"the turn of {', '.join(time_slice.task_ids)} is not the one that is out on {time_slice.device}"
+            )
+        _check_measured(time_slice, measured)
+        del self._out[time_slice.device]
+        retry = time_slice.device in self._retrying
+        self._retrying.discard(time_slice.device)
         self._need.update(need or {})
-        unanswered = [i for i in grant.task_ids if i not in measured]
+        unanswered = [i for i in time_slice.task_ids if i not in measured]
         if ok:
-            self._learn(grant, measured)
-        elif grant.stage.whole and not excused:
+            self._learn(time_slice, measured)
+        elif time_slice.stage.whole and not excused:
             pass  # later stages do without it
         elif excused or not retry:
-            self._take_back(grant, unanswered, excused and not retry)
+            self._take_back(time_slice, unanswered, excused and not retry)
         else:
             self._retire(unanswered)
 
@@ -233,7 +232,7 @@ class Scheduler:
                 if not usable >= stage.minimum or self._held_up(stage):
                     return None
                 return self._from_queue(stage, usable, remaining)
-        for stage in self._further:
+        for stage in self._later:
             if self._again[stage.number] and usable >= stage.minimum:
                 task_ids, _, retry = self._take(stage, True, usable)
                 return stage, task_ids, self._stretched(stage, task_ids, usable), retry
@@ -281,15 +280,15 @@ class Scheduler:
     def _waiting(self) -> list[tuple[Stage, str]]:
         """The tasks of all pending turns that every task gets, with their stages."""
         waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
-        return waiting + [(s, i) for s in (*self._stages, *self._further) for i in self._again[s.number]]
+        return waiting + [(s, i) for s in (*self._stages, *self._later) for i in self._again[s.number]]
 
     def _held_up(self, stage: Stage) -> bool:
         """Whether a turn is out that must end before this stage begins."""
-        return any(grant.stage.whole and grant.stage is not stage for grant in self._out.values())
+        return any(time_slice.stage.whole and time_slice.stage is not stage for time_slice in self._out.values())
 
     def _free(self, remaining: float) -> float:
         """Device seconds that are left, less what running turns may still use."""
-        running = math.fsum(max(0.0, remaining - grant.ends) for grant in self._out.values())
+        running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
         return max(0.0, (remaining - self._reserve) * self.devices - running) if remaining < math.inf else math.inf
 
     def _take(self, stage: Stage, small_end: bool, usable: float) -> tuple[tuple[str, ...], int, bool]:
@@ -302,7 +301,7 @@ class Scheduler:
 
     def _next_further(self) -> Stage | None:
         """The stage of the next further turn."""
-        for at, stage in enumerate(self._further, len(self._stages)):
+        for at, stage in enumerate(self._later, len(self._stages)):
             if stage.number not in self._planned:
                 if self._out or any(self._again.values()):
                     return None  # a vote may still change
@@ -316,7 +315,8 @@ class Scheduler:
         """The tasks due for the stage at this place whose votes are split, the most split first."""
         due = [i for i, reached in self._reached.items() if reached == at - 1 and i not in self._retired]
         return sorted(
-            (i for i in due if self._need[i] > self._settled), key=lambda i: (-self._need[i], self._tokens[i], i)
+            (i for i in due if self._need[i] > self._disagreement_threshold),
+            key=lambda i: (-self._need[i], self._tokens[i], i),
         )
 
     def _seconds(self, stage: Stage, usable: float, share: float, turns: int) -> float:
@@ -329,7 +329,7 @@ class Scheduler:
         left = [i for i in self._tokens if i not in self._retired]
         others = [
             max(stage.minimum, stage.enough * self._predict(stage, i))
-            for at, stage in enumerate((*self._stages, *self._further))
+            for at, stage in enumerate((*self._stages, *self._later))
             for i in left
             if self._reached[i] < at
         ]
@@ -344,9 +344,9 @@ class Scheduler:
         total = self._cost(stage, task_ids)
         return {i: seconds * stage.train_share * self._predict(stage, i) / total for i in task_ids}
 
-    def _take_back(self, grant: Grant, task_ids: list[str], whole: bool) -> None:
+    def _take_back(self, time_slice: TimeSlice, task_ids: list[str], whole: bool) -> None:
         """Put tasks of a failed turn back: as the group they were, or to be tried one at a time."""
-        number = grant.stage.number
+        number = time_slice.stage.number
         if whole and number in self._queue and task_ids:
             self._queue[number].append(tuple(task_ids))
         else:
@@ -385,17 +385,22 @@ class Scheduler:
         tokens = self._tokens[task_id]
         return max(self._costs[stage.prior].seconds(tokens), LEAST_COST * stage.prior.seconds(tokens))
 
-    def _learn(self, grant: Grant, measured: Mapping[str, float]) -> None:
-        prior = grant.stage.prior
-        cut = math.fsum(measured.values()) >= USED_UP * grant.seconds
+    def _learn(self, time_slice: TimeSlice, measured: Mapping[str, float]) -> None:
+        prior = time_slice.stage.prior
+        cut = math.fsum(measured.values()) >= USED_UP * time_slice.seconds
         for task_id, seconds in measured.items():
-            known = max(seconds, self._predict(grant.stage, task_id)) if cut else seconds
+            known = max(seconds, self._predict(time_slice.stage, task_id)) if cut else seconds
             self._measured[prior].append((self._tokens[task_id], known))
         self._costs[prior] = fit(self._measured[prior], prior, tuple(self._tokens.values()))
 
 
 def _check(
-    jobs: Sequence[Job], stages: Sequence[Stage], group: int, reserve: float, devices: int, settled: float
+    jobs: Sequence[TaskSize],
+    stages: Sequence[Stage],
+    group: int,
+    reserve: float,
+    devices: int,
+    disagreement_threshold: float,
 ) -> None:
     """ValueError, naming the setting, what came and what was expected."""
     ids, numbers = [job.task_id for job in jobs], [stage.number for stage in stages]
@@ -407,7 +412,9 @@ def _check(
     _refuse(f"group is {group}: expected at least 1 task", group < 1)
     _refuse(f"devices is {devices}: expected at least 1", devices < 1)
     _refuse(f"reserve is {reserve}: expected at least 0 seconds", not 0 <= reserve < math.inf)
-    _refuse(f"settled is {settled}: expected 0 to 1", not 0 <= settled <= 1)
+    _refuse(
+        f"disagreement_threshold is {disagreement_threshold}: expected 0 to 1", not 0 <= disagreement_threshold <= 1
+    )
     for stage in stages:
         _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
         _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
@@ -431,9 +438,11 @@ def _refuse(message: str, is_wrong: bool) -> None:
         raise ValueError(message)
 
 
-def _check_measured(grant: Grant, measured: Mapping[str, float]) -> None:
+def _check_measured(time_slice: TimeSlice, measured: Mapping[str, float]) -> None:
     for task_id, seconds in measured.items():
-        if task_id not in grant.task_ids:
-            raise ValueError(f"seconds came for {task_id}, which was not in the turn of {', '.join(grant.task_ids)}")
+        if task_id not in time_slice.task_ids:
+            raise ValueError(
+                f"seconds came for {task_id}, which was not in the turn of {', '.join(time_slice.task_ids)}"
+            )
         if not 0 <= seconds < math.inf:
             raise ValueError(f"{task_id} used {seconds} seconds: expected a finite number, at least 0")

@@ -12,7 +12,7 @@ NAMED = 5  # task ids a reason names before it says how many more there are
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AnswerOrigin:
     """One answer (test input `test` of a task) and where it came from.
 
     `from_model`: how many of its two attempts the model gave, 0 to 2; `from_programs`: how many programs alone did.
@@ -31,7 +31,7 @@ class Outcome:
         return self.from_model + self.from_programs
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: Sequence[AnswerOrigin]) -> str:
     """How many answers the model gave, how many are placeholders, and why: a line a reason, the commonest first."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for outcome in outcomes:

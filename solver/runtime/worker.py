@@ -32,8 +32,8 @@ from solver.model import architecture
 from solver.model.checkpoint import ADAPTER_FILE, check, sha256
 from solver.training import backends, neighbours
 from solver.training.neighbours import Near, Nearest
-from solver.training.time_sharing import InTurns
-from solver.types import SHARED, Adapter, Example, Lesson, Task, TaskResult, TrainReport, out_of_memory
+from solver.training.time_sharing import TimeSharedTrainer
+from solver.types import SHARED, Adapter, Example, Task, TaskResult, TrainJob, TrainReport, out_of_memory
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -53,7 +53,7 @@ def result_to_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
-class Telling:
+class ReportingTrainer:
     """A trainer that reports each adapter as soon as it is trained, while the turn goes on."""
 
     def __init__(self, trainer: Trainer, report: Callable[..., None]):
@@ -69,23 +69,23 @@ class Telling:
         steps: int | None = None,
     ) -> TrainReport:
         """As the trainer does."""
-        return self._told(name, self._trainer.train(name, examples, seed, stop, start_from, steps))
+        return self._reported(name, self._trainer.train(name, examples, seed, stop, start_from, steps))
 
-    def _told(self, name: str, made: TrainReport) -> TrainReport:
+    def _reported(self, name: str, made: TrainReport) -> TrainReport:
         loss = round(made.losses[-1], 4) if made.losses else None
         self._report(kind="trained", adapter=name, steps=made.steps, loss=loss)
         return made
 
 
-class TellingGroup(Telling):
+class ReportingGroupTrainer(ReportingTrainer):
     """The same for a trainer of several adapters at once."""
 
     _trainer: Any
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
         """As the trainer does."""
-        made = self._trainer.train_together(lessons, stop)
-        return [self._told(lesson.name, report) for lesson, report in zip(lessons, made, strict=True)]
+        made = self._trainer.train_together(jobs, stop)
+        return [self._reported(job.name, report) for job, report in zip(jobs, made, strict=True)]
 
 
 def finder(trainer: Any, config: settings.Config, weights: Path, format: Format) -> Nearest | None:
@@ -129,7 +129,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
 
     report = reporter(reports)
 
-    from solver.pipeline import share, solve
+    from solver.pipeline import solve_batch, train_shared_adapter
     from solver.tokens.registry import load
 
     started = now()
@@ -140,7 +140,7 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
     except Exception as error:  # said before this process ends, so that a lighter one can be tried
         return failed(report, error, out_of_memory(error))
     report(kind="ready", seconds=round(now() - started, 1), notes=[*sampler.notes, *trainer.notes])
-    telling = (TellingGroup if isinstance(trainer, GroupTrainer) else Telling)(trainer, report)
+    reporting = (ReportingGroupTrainer if isinstance(trainer, GroupTrainer) else ReportingTrainer)(trainer, report)
     for line in orders:
         order = json.loads(line)
         tasks = [task_from_json(t) for t in order["tasks"]]
@@ -148,12 +148,14 @@ def serve(orders: TextIO, reports: TextIO, weights: Path, config: settings.Confi
         try:
             if order["round"] == SHARED:
                 before = now()
-                made = kept(share(tasks, telling, config, stop, format), Path(order["keep"]))
+                made = kept(train_shared_adapter(tasks, reporting, config, stop, format), Path(order["keep"]))
                 report(kind="shared", seconds=round(now() - before, 3), **made)
             else:
                 shared, number, seconds = adapters_from_json(order["shared"]), order["round"], order["train_seconds"]
                 hurried = order["hurried"]
-                results = solve(tasks, number, telling, sampler, config, seconds, stop, shared, format, hurried, near)
+                results = solve_batch(
+                    tasks, number, reporting, sampler, config, seconds, stop, shared, format, hurried, near
+                )
                 counters = getattr(sampler, "counters", None)  # of the whole turn, whose tasks shared the engine
                 engine = counters.take() if counters else {}
                 for result in results:
@@ -228,7 +230,7 @@ def build(weights: Path, config: settings.Config, scratch: Path) -> tuple[Any, A
     from solver.tokens.registry import load
 
     end, train = load(config.format, weights).end, config.train
-    sampler = VllmSampler(weights, config.engine, end, config.seed, train.head, train.beyond)
+    sampler = VllmSampler(weights, config.engine, end, config.seed, train.head, train.embedding_targets)
     from solver.training.trainer import LoraTrainer
 
     return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
@@ -273,14 +275,14 @@ def build_on_gpu(weights: Path, config: settings.Config, scratch: Path) -> tuple
     planned = made.settings(config)
     how = backends.setup(weights, config.train, made.context, True, made.card.dtype, made.checkpointing)
     end, train = load(config.format, weights).end, config.train
-    sampler = VllmSampler(weights, planned.engine, end, config.seed, train.head, train.beyond)
+    sampler = VllmSampler(weights, planned.engine, end, config.seed, train.head, train.embedding_targets)
     sampler.notes = (made.line, *sampler.notes)
     if planned.engine.sleeps:
-        sampler.rest()
+        sampler.offload()
     from solver.training.trainer import LoraTrainer
 
     trainer = LoraTrainer(weights, planned.train, scratch, made.context, how)
-    return (InTurns(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
+    return (TimeSharedTrainer(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
 
 
 def this_card() -> gpus.Card:

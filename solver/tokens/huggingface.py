@@ -48,14 +48,14 @@ class Words:
         """Tokens in the vocabulary, added ones included."""
         return int(self.library.get_vocab_size(with_added_tokens=True))
 
-    def find(self, *spellings: str) -> int | None:
+    def first_id(self, *spellings: str) -> int | None:
         """The id of the first of these tokens that there is."""
         found = (self.library.token_to_id(spelling) for spelling in spellings)
         return next((int(token) for token in found if token is not None), None)
 
     def one(self, what: str) -> int:
         """The id of a sign of `SPELLINGS`. Raises `BadInput` where no single token is that sign."""
-        token = self.find(*SPELLINGS[what])
+        token = self.first_id(*SPELLINGS[what])
         if token is None:
             raise BadInput(
                 f"{self.directory / FILE}: no single token for {what!r}: expected one; give another --format"
@@ -66,7 +66,7 @@ class Words:
         """The id of `bos` or `eos` by tokenizer_config.json or config.json; None where they name none."""
         named = self.settings.get(f"{which}_token")
         named = named.get("content") if isinstance(named, dict) else named
-        token = self.find(named) if isinstance(named, str) else None
+        token = self.first_id(named) if isinstance(named, str) else None
         listed = self.config.get(f"{which}_token_id")
         listed = listed[0] if isinstance(listed, list) and listed else listed
         return token if token is not None else listed if isinstance(listed, int) else None
@@ -115,8 +115,8 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 def architects(words: Words) -> Lines:
     """ARChitects' format in the ids of a checkpoint's tokenizer. Raises `BadInput` for a token that is missing."""
-    ask, answer = (words.one("I"),), (words.one("O"),)
-    return _lines(words, ARCHITECTS, (*words.bos(), *ask), answer, words.eos(), ask, closed=True)
+    question, answer = (words.one("I"),), (words.one("O"),)
+    return _lines(words, ARCHITECTS, (*words.bos(), *question), answer, words.eos(), question, closed=True)
 
 
 def text(words: Words) -> Lines:

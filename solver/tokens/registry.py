@@ -36,7 +36,9 @@ def recognise(directory: Path) -> str:
             f"{config.get('vocab_size')!r}) is of no format that does without: put it there, or give --format"
         )
     words = huggingface.read(directory)
-    small = words.size < FEW and all(words.find(*spellings) is not None for spellings in huggingface.SPELLINGS.values())
+    small = words.size < FEW and all(
+        words.first_id(*spellings) is not None for spellings in huggingface.SPELLINGS.values()
+    )
     return huggingface.ARCHITECTS if small else huggingface.TEXT
 
 
@@ -77,7 +79,7 @@ def _nvarc(directory: Path) -> Format:
     """NVARC's format, which needs no tokenizer; one that lies there must number the cells alike."""
     if (directory / huggingface.FILE).is_file():
         words = huggingface.read(directory)
-        found = tuple(words.find(*huggingface.SPELLINGS[sign]) for sign in [*huggingface.DIGITS, "newline"])
+        found = tuple(words.first_id(*huggingface.SPELLINGS[sign]) for sign in [*huggingface.DIGITS, "newline"])
         if found != (*NVARC.cells, NVARC.newline):
             raise BadInput(
                 f"{directory / huggingface.FILE}: digits and newline are {found}: expected 0 to 10 in the nvarc-16 "

@@ -81,7 +81,7 @@ def require_targets(weights: Path, recipe: TrainRecipe) -> None:
         f"the seven projections alone, as embedding and head of {weights.name} are put together from parts, on which "
         "there is no LoRA; or train.head (the variant head of ablate) for a head of each task's own"
     )
-    require("LoRA targets", recipe.targets, not (recipe.beyond and registry.is_own(weights)), expected)
+    require("LoRA targets", recipe.targets, not (recipe.embedding_targets and registry.is_own(weights)), expected)
 
 
 def setup(
@@ -98,8 +98,11 @@ def setup(
     library, why = choose(architecture, cuda, installed, any((weights / name).is_file() for name in TOKENIZERS))
     if recipe.head:
         library, why = PEFT, "a head alone is trained, no LoRA"
-    elif recipe.beyond:
-        library, why = PEFT, f"unsloth trains {' and '.join(recipe.beyond)} whole, which the engine refuses to serve"
+    elif recipe.embedding_targets:
+        library, why = (
+            PEFT,
+            f"unsloth trains {' and '.join(recipe.embedding_targets)} whole, which the engine refuses to serve",
+        )
     stored = config.get("quantization_config") or {}
     return Setup(
         library=library,

@@ -185,7 +185,7 @@ def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe,
     rank = library.lora["rank"]
     expected = f"at most the engine's, {most}; or near.outright {NEVER:g} (never)"
     require(f"LoRA rank of {near.library}", rank, near.outright >= NEVER or rank <= most, expected)
-    foreign = set(library.lora["targets"]) - {*TARGETS, *recipe.beyond}
+    foreign = set(library.lora["targets"]) - {*TARGETS, *recipe.embedding_targets}
     expected = f"none that this run's LoRA is not on: {', '.join(sorted(foreign))}; or near.outright {NEVER:g} (never)"
     require(f"LoRA targets of {near.library}", library.lora["targets"], near.outright >= NEVER or not foreign, expected)
     compared, warm = near.asked and near.by == "gradients", near.warm < NEVER

@@ -95,7 +95,7 @@ def spans(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple((end - size, end) for size, end in zip(sizes, ends, strict=True))
 
 
-class Attend(torch.autograd.Function):
+class PackedAttention(torch.autograd.Function):
     """Causal attention within each sequence by matrix products; queries, keys, values [T, heads, size], as is what
     comes out. Scores are those of `functional.scaled_dot_product_attention`; products are summed in float32.
     """
@@ -173,7 +173,7 @@ def _put(into: Tensor, run: tuple[int, int, int], rows: Tensor) -> None:
 
 
 def padded(queries: Tensor, keys: Tensor, values: Tensor, runs: Runs, scale: float) -> Tensor:
-    """`Attend` through torch's fused kernels: all sequences in one call, padded at their ends to the longest."""
+    """`PackedAttention` through torch's fused kernels: all sequences in one call, padded to the longest."""
     lengths = [length for _, count, length in runs for _ in range(count)]
     longest = max(lengths)
     places = torch.cat([torch.arange(length) + n * longest for n, length in enumerate(lengths)]).to(queries.device)
@@ -200,7 +200,7 @@ def attention(
         said = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
         return said.transpose(1, 2), None
     query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-    attend: Any = padded if query.is_cuda else Attend.apply
+    attend: Any = padded if query.is_cuda else PackedAttention.apply
     return attend(query, key, value, runs, scaling)[None], None
 
 

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.interfaces import Stop, Trainer
-from solver.types import Adapter, Example, Lesson, TrainReport
+from solver.types import Adapter, Example, TrainJob, TrainReport
 
 
-class Resting(Protocol):
+class Offloadable(Protocol):
     """What can give the card up and take it again; either may be said twice."""
 
-    def rest(self) -> None:
+    def offload(self) -> None:
         """Give the card up."""
         ...
 
-    def wake(self) -> None:
+    def reload(self) -> None:
         """Take the card."""
         ...
 
 
-class RestingTrainer(Trainer, Resting, Protocol):
+class OffloadableTrainer(Trainer, Offloadable, Protocol):
     """A trainer that can rest."""
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
         """An adapter for each lesson, side by side."""
         ...
 
@@ -44,19 +44,19 @@ class RestingTrainer(Trainer, Resting, Protocol):
         ...
 
 
-class RestingSampler(Resting, Protocol):
-    """An engine that can rest, and wakes by itself when it is asked; `before_waking` makes room for it."""
+class OffloadableSampler(Offloadable, Protocol):
+    """An engine that can rest, and wakes by itself when it is asked; `before_reload` makes room for it."""
 
-    before_waking: Callable[[], None]
+    before_reload: Callable[[], None]
 
 
-class InTurns:
+class TimeSharedTrainer:
     """The trainer as the algorithm sees it. The engine is resting already when this is built."""
 
-    def __init__(self, trainer: RestingTrainer, sampler: RestingSampler):
+    def __init__(self, trainer: OffloadableTrainer, sampler: OffloadableSampler):
         self.trainer, self.sampler = trainer, sampler
         self.notes = trainer.notes
-        sampler.before_waking = trainer.rest
+        sampler.before_reload = trainer.offload
 
     def train(
         self,
@@ -71,10 +71,10 @@ class InTurns:
         self._take_the_card()
         return self.trainer.train(name, examples, seed, stop, start_from, steps)
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop) -> list[TrainReport]:
+    def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
         """The trainer's own, with the engine at rest."""
         self._take_the_card()
-        return self.trainer.train_together(lessons, stop)
+        return self.trainer.train_together(jobs, stop)
 
     def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
         """The trainer's own, with the engine at rest."""
@@ -82,5 +82,5 @@ class InTurns:
         return self.trainer.vectors(examples, kind)
 
     def _take_the_card(self) -> None:
-        self.sampler.rest()
-        self.trainer.wake()
+        self.sampler.offload()
+        self.trainer.reload()

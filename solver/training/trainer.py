@@ -38,7 +38,7 @@ from solver.training.backends import (
     unsloth_lora,
     unsloth_model,
 )
-from solver.types import Adapter, Example, Lesson, TrainReport, seed_for
+from solver.types import Adapter, Example, TrainJob, TrainReport, seed_for
 
 PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
 FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients overflow, which costs a step
@@ -159,24 +159,24 @@ class LoraTrainer:
         The start is the base weights, or `start_from`, which stays as it is on disk and must be of this recipe's
         shape; ValueError: it is not.
         """
-        return self.train_together([Lesson(name, examples, seed, start_from)], stop, steps)[0]
+        return self.train_together([TrainJob(name, examples, seed, start_from)], stop, steps)[0]
 
-    def train_together(self, lessons: Sequence[Lesson], stop: Stop, steps: int | None = None) -> list[TrainReport]:
+    def train_together(self, jobs: Sequence[TrainJob], stop: Stop, steps: int | None = None) -> list[TrainReport]:
         """`train` for several adapters, which share the seconds: as many in one batch as the trainer has room for."""
         recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
         room, reports = len(self.adapters.masters), list[TrainReport]()
-        while left := lessons[len(reports) :]:
+        while left := jobs[len(reports) :]:
             reports += self._train(left[:room], recipe, Share(stop, room / len(left)) if room < len(left) else stop)
         return reports
 
-    def _train(self, lessons: Sequence[Lesson], recipe: TrainRecipe, stop: Stop) -> list[TrainReport]:
+    def _train(self, jobs: Sequence[TrainJob], recipe: TrainRecipe, stop: Stop) -> list[TrainReport]:
         """`train` for as many adapters as fit one batch; those without examples have no part in it."""
-        present = [lesson for lesson in lessons if lesson.examples]
+        present = [job for job in jobs if job.examples]
         self._begin()
-        for place, lesson in enumerate(present):
-            self.adapters.draw(place, seed_for(lesson.seed, lesson.name, "adapter"))
-            if lesson.start_from is not None:
-                self._load(place, lesson.start_from)
+        for place, job in enumerate(present):
+            self.adapters.draw(place, seed_for(job.seed, job.name, "adapter"))
+            if job.start_from is not None:
+                self._load(place, job.start_from)
         streams = [
             batches(x.examples, recipe.tokens, seed_for(x.seed, x.name, "batches"), padded=not self.packed)
             for x in present
@@ -187,7 +187,7 @@ class LoraTrainer:
         made = iter(
             self._report(x.name, place, [row[place] for row in losses], recipe.steps) for place, x in enumerate(present)
         )
-        return [next(made) if x.examples else TrainReport(None, 0, recipe.steps) for x in lessons]
+        return [next(made) if x.examples else TrainReport(None, 0, recipe.steps) for x in jobs]
 
     def _begin(self) -> None:
         """Forget what was trained before."""
@@ -305,11 +305,11 @@ class LoraTrainer:
         inner: Tensor = self.model.base_model.model.model(input_ids=tokens).last_hidden_state
         return inner
 
-    def rest(self) -> None:
+    def offload(self) -> None:
         """Leave the card to the engine: the weights wait in the machine's memory."""
         self._move("cpu")
 
-    def wake(self) -> None:
+    def reload(self) -> None:
         """Take the card again."""
         self._move(self.device)
 

@@ -21,11 +21,11 @@ Rounds: TypeAlias = Mapping[int, Sequence[Candidate]]
 
 
 BOTH, MODEL_ALONE, PROGRAMS_ALONE = "both", "model", "programs"
-MINDS = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
+SOURCES = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
 
 
-def heard(rounds: Rounds, whose: str = BOTH) -> Rounds:
-    """The rounds of those minds alone, of `MINDS`."""
+def from_source(rounds: Rounds, whose: str = BOTH) -> Rounds:
+    """The rounds of those minds alone, of `SOURCES`."""
     return {n: them for n, them in rounds.items() if whose == BOTH or by_programs(n) == (whose == PROGRAMS_ALONE)}
 
 
@@ -69,7 +69,7 @@ def _grids(answers: Sequence[Ranked]) -> list[Grid]:
 
 
 def sources_of(two: Attempts, rounds: Rounds, rule: str) -> tuple[str, str]:
-    """Which mind gave each attempt, of `MINDS`; "" for a placeholder."""
+    """Which mind gave each attempt, of `SOURCES`; "" for a placeholder."""
     votes = {key(answer.grid): answer.votes for answer in ordered(rounds, rule)}
     programs = {key(candidate.grid) for candidate in _computed(rounds)}
     first, second = (_source(votes.get(key(grid)), key(grid) in programs) for grid in two)
@@ -83,9 +83,9 @@ def _source(votes: int | None, program: bool) -> str:
     return (BOTH if votes else PROGRAMS_ALONE) if program else MODEL_ALONE
 
 
-def doubt(rounds: Rounds, rule: str) -> float:
-    """The share of a test's need for more work that programs leave (`ensemble.doubt`)."""
-    return ensemble.doubt(ensemble.ranked(_computed(rounds)), _grids(ranked(rounds, rule)))
+def residual_need(rounds: Rounds, rule: str) -> float:
+    """The share of a test's need for more work that programs leave (`ensemble.residual_need`)."""
+    return ensemble.residual_need(ensemble.ranked(_computed(rounds)), _grids(ranked(rounds, rule)))
 
 
 class Ledger:
@@ -115,7 +115,7 @@ class Ledger:
             from_model=tuple(sum(source in (MODEL_ALONE, BOTH) for source in two) for two in sources),
             votes=tuple(rules.agreement(ranked(rounds, self._rule), _voters(rounds)) for rounds in tests),
             from_programs=tuple(two.count(PROGRAMS_ALONE) for two in sources),
-            doubts=tuple(doubt(rounds, self._rule) for rounds in tests),
+            residual_needs=tuple(residual_need(rounds, self._rule) for rounds in tests),
         )
 
     def rounds(self, task_id: str) -> tuple[int, ...]:

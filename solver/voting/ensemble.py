@@ -61,7 +61,7 @@ def order(
     return list(found.values())
 
 
-def doubt(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:
+def residual_need(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:
     """The share of the need for more work that is left once programs had their say."""
     if not programs or programs[0].program is None or not trusted(programs[0].program):
         return 1.0

@@ -37,7 +37,7 @@ _Key: TypeAlias = tuple[int, int, bytes]
 
 
 @dataclass(frozen=True, eq=False)
-class _Answer:
+class _Tallied:
     """One distinct grid with the log-probabilities (nats, ascending) of the candidates behind it."""
 
     grid: Grid
@@ -63,14 +63,14 @@ class _Answer:
         return math.fsum(self.logprobs) / self.votes if self.logprobs else -math.inf
 
     @property
-    def read(self) -> int:
+    def views_scored(self) -> int:
         """Scoring views it was read under in the round that read it most."""
         return max(map(len, self.scores), default=0)
 
     @property
-    def reread(self) -> float:
+    def mean_score(self) -> float:
         """Mean nats under those, and under all of other rounds that read it as often; -inf where under none."""
-        full = sorted(nats for scores in self.scores if len(scores) == self.read for nats in scores)
+        full = sorted(nats for scores in self.scores if len(scores) == self.views_scored for nats in scores)
         return math.fsum(full) / len(full) if full else -math.inf
 
     @property
@@ -116,11 +116,11 @@ def hierarchical(candidates: Sequence[Candidate]) -> list[Ranked]:
     support = Counter(key(grid) for chosen in choices.values() for grid in chosen)
     place = {key(grid): at for at, grid in enumerate(choices.get(IDENTITY, []))}
 
-    def order(answer: _Answer) -> tuple[int, int, int, float, _Key]:
+    def order(answer: _Tallied) -> tuple[int, int, int, float, _Key]:
         at = place.get(answer.key, TOP_PER_TRANSFORMATION)
         return -support[answer.key], at, -answer.votes, -answer.mean, answer.key
 
-    answers = {key(grid): _Answer(grid) for chosen in choices.values() for grid in chosen}
+    answers = {key(grid): _Tallied(grid) for chosen in choices.values() for grid in chosen}
     answers |= {answer.key: answer for answer in _tally(candidates)}
     return [Ranked(a.grid, a.votes, float(support[a.key])) for a in sorted(answers.values(), key=order)]
 
@@ -149,14 +149,14 @@ def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]
     none of them has more votes, else after them. Ties: by votes, then by mean nats.
     """
     answers = _tally(candidates)
-    most = max((a.votes for a in answers if a.read), default=0)
+    most = max((a.votes for a in answers if a.views_scored), default=0)
 
-    def order(answer: _Answer) -> tuple[bool, int, float, int, float, _Key]:
-        alone = not answer.read and answer.votes >= most
-        return not alone, -answer.read, -value(answer), -answer.votes, -answer.mean, answer.key
+    def order(answer: _Tallied) -> tuple[bool, int, float, int, float, _Key]:
+        alone = not answer.views_scored and answer.votes >= most
+        return not alone, -answer.views_scored, -value(answer), -answer.votes, -answer.mean, answer.key
 
-    def value(answer: _Answer) -> float:
-        return worth * answer.votes + answer.reread
+    def value(answer: _Tallied) -> float:
+        return worth * answer.votes + answer.mean_score
 
     return [Ranked(a.grid, a.votes, value(a)) for a in sorted(answers, key=order)]
 
@@ -220,13 +220,13 @@ def agreement(ranked: Sequence[Ranked], found: Iterable[tuple[int, Candidate]]) 
     return sum(views.values()), len(views)
 
 
-def _tally(candidates: Iterable[Candidate]) -> list[_Answer]:
+def _tally(candidates: Iterable[Candidate]) -> list[_Tallied]:
     """The distinct grids, in no promised order, with what stands behind each."""
     behind: defaultdict[_Key, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         behind[key(candidate.grid)].append(candidate)
     return [
-        _Answer(
+        _Tallied(
             them[0].grid,
             tuple(sorted(c.logprob for c in them)),
             any(is_identity(c.view) for c in them),

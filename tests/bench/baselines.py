@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from solver.clock import Deadline
 from solver.config.settings import TrainRecipe
 from solver.inference.threshold_search import ROUNDING
-from solver.interfaces import Grammar, Reading
+from solver.interfaces import Grammar, ScoringRequest
 from solver.model import grid_qwen3
 from solver.tokens import grid
 from solver.training.trainer import Pace, lora_settings
@@ -188,7 +188,7 @@ def generated(peft: Peft, requests: Sequence[tuple[Prompt, Adapter | None]]) -> 
 
 
 @torch.no_grad()
-def read_one_by_one(peft: Peft, readings: Sequence[Reading]) -> list[float]:
+def read_one_by_one(peft: Peft, readings: Sequence[ScoringRequest]) -> list[float]:
     """One forward a pair: the nats of each reply, the prompt computed again every time."""
     nats = []
     for tokens, reply, adapter in readings:

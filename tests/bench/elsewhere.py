@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-from solver.interfaces import Reading
+from solver.interfaces import ScoringRequest
 from solver.model import checkpoint
 from solver.types import Adapter, Prompt
 
@@ -39,7 +39,7 @@ class Elsewhere:
         """(c)."""
         return self._ask(_generated, requests)
 
-    def read(self, readings: Sequence[Reading]) -> Any:
+    def read(self, readings: Sequence[ScoringRequest]) -> Any:
         """One forward a pair."""
         return self._ask(_read, readings)
 
@@ -90,7 +90,7 @@ def _generated(requests: Requests) -> Any:
     return baselines.generated(_peft, requests)
 
 
-def _read(readings: Sequence[Reading]) -> Any:
+def _read(readings: Sequence[ScoringRequest]) -> Any:
     from tests.bench import baselines
 
     return baselines.read_one_by_one(_peft, readings)

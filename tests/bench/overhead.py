@@ -1,7 +1,7 @@
 """`python -m tests.bench.overhead`: what scheduler, pool, record, clock and resumability cost against the plain loop.
 
 The same tasks, examples, steps and views twice, on one worker without a time limit that presses: once through
-`submission.py`'s whole machinery, once as a loop in one process over `pipeline.solve` that writes the file at its end.
+`submission.py`'s whole machinery, once as a loop in one process over `pipeline.solve_batch` that writes the file last.
 Both files must be equal, byte for byte. Prints the wall seconds of each pair of runs and the overhead's share.
 """
 
@@ -45,7 +45,7 @@ def plain(plan) -> None:
     """One process, one loop: every group of tasks, one after another; the vote and the file come at the end."""
     os.environ.update(plan.devices[0].environment)  # before torch is imported
     from solver.clock import Deadline
-    from solver.pipeline import solve
+    from solver.pipeline import solve_batch
     from solver.runtime import submission_file
     from solver.runtime.run import size_of
     from solver.runtime.worker import build
@@ -63,7 +63,9 @@ def plain(plan) -> None:
         for number in (BASE, ADAPTER):
             for group in groups:
                 seconds = dict.fromkeys((task.id for task in group), LIMIT)
-                for result in solve(group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT), {}, GRID):
+                for result in solve_batch(
+                    group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT), {}, GRID
+                ):
                     ledger.add(result.task_id, number, result.candidates)
     file = submission_file.AnswerFile(plan.output, plan.task_set.tests)
     file.start(placeholders | {task.id: ledger.standing(task.id).attempts for task in tasks})

@@ -192,17 +192,17 @@ def trained(bench: Bench, recipe: Any, grouped: Sequence[Sequence[Any]], batch: 
 def side_by_side(bench: Bench) -> list[Row]:
     """The adapters of all tasks in one batch against one after another, on our trainer."""
     from solver.training.trainer import LoraTrainer
-    from solver.types import Lesson
+    from solver.types import TrainJob
 
     count = bench.options.tasks
     trainers = [
         LoraTrainer(checkpoint.SHIPPED, replace(bench.recipe, side_by_side=n), bench.directory, 4096)
         for n in (1, count)
     ]
-    lessons = [Lesson(f"side-{task.id}", bench.examples(task), 0) for task in bench.tasks[:count]]
+    jobs = [TrainJob(f"side-{task.id}", bench.examples(task), 0) for task in bench.tasks[:count]]
 
     def run(which: int) -> list[tuple[float, ...]]:
-        return [report.losses for report in trainers[which].train_together(lessons, Deadline.after(FAR))]
+        return [report.losses for report in trainers[which].train_together(jobs, Deadline.after(FAR))]
 
     usual, ours, one_by_one, together = bench.paired(lambda: run(0), lambda: run(1))
     gaps = [abs(a - b) for x, y in zip(one_by_one, together, strict=True) for a, b in zip(x, y, strict=True)]

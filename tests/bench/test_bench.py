@@ -10,7 +10,7 @@ import torch
 
 from solver.clock import Deadline
 from solver.config.settings import TrainRecipe
-from solver.inference.threshold_search import Found
+from solver.inference.threshold_search import SearchResult
 from solver.model import checkpoint
 from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, Prompt, Reply
@@ -63,7 +63,7 @@ def test_generation_in_batches_of_one_length_gives_each_prompt_its_own_reply(pef
 
 def test_only_replies_clearly_on_one_side_of_p_min_count_as_different():
     edge = math.log(0.1)
-    found = Found((Reply((1,), (-1.0,), True), Reply((2,), (edge - 1e-6,), True)), 1)
+    found = SearchResult((Reply((1,), (-1.0,), True), Reply((2,), (edge - 1e-6,), True)), 1)
     assert ratios.compare([found], [{(1,): -1.25}], 0.1) == (0, 0.25)
     assert ratios.compare([found], [{(3,): -1.0}], 0.1) == (2, 0)
 

@@ -217,8 +217,8 @@ def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, asked: Prom
 
     [reply] = sampler.sample([(asked, adapter)], Deadline.after(60))
     if name.endswith(memory_plan.ROUNDS):
-        sampler.rest()
-        trainer.wake()
+        sampler.offload()
+        trainer.reload()
     trainer._load(adapter)
     ids = torch.tensor([[*asked.tokens, *reply.tokens]], device=trainer.device)
     with torch.no_grad():

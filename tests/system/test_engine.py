@@ -173,8 +173,8 @@ def heads(tmp_path_factory, small_tasks):
 
     recipe = replace(RECIPE, head=True, steps=48, rate=1e-2)
     trainer = LoraTrainer(checkpoint.SHIPPED, recipe, tmp_path_factory.mktemp("heads"), SETTINGS.context)
-    lessons = [(f"head-{task.id}", leave_one_out(task, 8, 0, 1024)) for task in small_tasks[:2]]
-    return [trainer.train(name, examples, 0, soon()).adapter for name, examples in lessons]
+    jobs = [(f"head-{task.id}", leave_one_out(task, 8, 0, 1024)) for task in small_tasks[:2]]
+    return [trainer.train(name, examples, 0, soon()).adapter for name, examples in jobs]
 
 
 def with_head(adapter):

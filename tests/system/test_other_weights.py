@@ -133,7 +133,7 @@ from solver.types import Example, Prompt, View
 from solver.inference.vllm_sampler import VllmSampler
 weights, end = Path(sys.argv[1]), int(sys.argv[2])
 settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=4, sequences=32, dtype="float32")
-sampler = VllmSampler(weights, settings, end, beyond=EMBEDDINGS)
+sampler = VllmSampler(weights, settings, end, embedding_targets=EMBEDDINGS)
 import peft
 from transformers import AutoModelForCausalLM
 from solver.training.trainer import LoraTrainer

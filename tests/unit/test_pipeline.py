@@ -35,7 +35,7 @@ def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, n
     trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler(format=format)
     allowed = {task.id: seconds for task in tasks}
     stop = Deadline.after(seconds, clock)
-    results = pipeline.solve(tasks, number, trainer, sampler, config, allowed, stop, {}, format)
+    results = pipeline.solve_batch(tasks, number, trainer, sampler, config, allowed, stop, {}, format)
     assert [result.task_id for result in results] == [task.id for task in tasks]
     assert all(result.round == number for result in results)
     return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
@@ -176,7 +176,7 @@ def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
             return super().train(name, examples, seed, stop)
 
     stop = Deadline.after(10, FakeClock())
-    pipeline.solve(
+    pipeline.solve_batch(
         [MIRROR, STACK], ADAPTER, Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop, {}, GRID
     )
     assert seen == {"mirror": 4, "stack": 10}
@@ -288,7 +288,9 @@ def asked(seed):
 def test_in_a_hurry_the_views_of_every_test_come_in_quarters_and_the_answers_are_the_same():
     sampler, seconds = FakeSampler(), dict.fromkeys(RULES, 1e6)
     stop = Deadline.after(1e6, FakeClock())
-    results = pipeline.solve(TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, {}, GRID, hurried=True)
+    results = pipeline.solve_batch(
+        TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, {}, GRID, hurried=True
+    )
     tests = sum(len(task.tests) for task in TASKS)
     assert [len(batch) for batch in sampler.batches] == [2 * tests] * 4
     usual = solve(sampler=FakeSampler())
@@ -478,7 +480,7 @@ def test_views_that_a_search_had_no_time_for_are_told():
 def test_a_search_in_a_hurry_asks_for_a_quarter_of_the_views_at_a_time():
     seconds, sampler = {task.id: 10.0 for task in TASKS}, Reader()
     config = replace(CONFIG, search=replace(SEARCH, views=0))
-    hurried = pipeline.solve(
+    hurried = pipeline.solve_batch(
         TASKS, ADAPTER, FakeTrainer(), sampler, config, seconds, Deadline.after(60), {}, GRID, hurried=True
     )
     assert len(sampler.batches) == 4
@@ -498,18 +500,18 @@ class GroupTeacher(FakeTrainer):
     error: Exception | None = None
     groups: list[tuple[list[str], float]] = field(default_factory=list)
 
-    def train_together(self, lessons, stop):
-        self.groups.append(([lesson.name for lesson in lessons], stop.remaining()))
+    def train_together(self, jobs, stop):
+        self.groups.append(([job.name for job in jobs], stop.remaining()))
         if self.error:
             raise self.error
-        return [self.train(lesson.name, lesson.examples, lesson.seed, stop) for lesson in lessons]
+        return [self.train(job.name, job.examples, job.seed, stop) for job in jobs]
 
 
 def taught(trainer, side_by_side):
     config = replace(CONFIG, train=replace(CONFIG.train, side_by_side=side_by_side))
     seconds = {task.id: 10.0 for task in (MIRROR, STACK, SINGLE)}
     tasks = [MIRROR, STACK, SINGLE]
-    return pipeline.solve(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60), {}, GRID)
+    return pipeline.solve_batch(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60), {}, GRID)
 
 
 def test_as_many_adapters_as_the_recipe_says_are_trained_side_by_side_on_their_common_seconds():
@@ -547,7 +549,7 @@ def test_memory_that_runs_out_side_by_side_is_passed_on():
 
 def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():
     trainer, config = FakeTrainer(), replace(CONFIG, train=replace(CONFIG.train, shared_steps=5))
-    made = pipeline.share(TASKS, trainer, config, Deadline.after(1e6, FakeClock()), GRID)
+    made = pipeline.train_shared_adapter(TASKS, trainer, config, Deadline.after(1e6, FakeClock()), GRID)
     [(name, examples, _)] = trainer.calls
     assert made.adapter is not None
     assert made.adapter.name == name
@@ -561,7 +563,7 @@ def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
     trainer, sampler = FakeTrainer(), FakeSampler()
     config = replace(CONFIG, train=replace(CONFIG.train, scope=scope))
     allowed, stop = {task.id: 1e6 for task in TASKS}, Deadline.after(1e6, FakeClock())
-    return trainer, sampler, pipeline.solve(TASKS, number, trainer, sampler, config, allowed, stop, shared, GRID)
+    return trainer, sampler, pipeline.solve_batch(TASKS, number, trainer, sampler, config, allowed, stop, shared, GRID)
 
 
 OURS = Adapter("ours", Path("nowhere"))
@@ -652,7 +654,7 @@ def test_the_search_and_the_reading_speak_the_models_format_too(format):
 
 def test_an_adapter_shared_by_tasks_is_trained_in_the_models_format(format):
     trainer = FakeTrainer()
-    pipeline.share(TASKS, trainer, CONFIG, Deadline.after(1e6, FakeClock()), format)
+    pipeline.train_shared_adapter(TASKS, trainer, CONFIG, Deadline.after(1e6, FakeClock()), format)
     [(_, examples, _)] = trainer.calls
     assert examples
     for example in examples:

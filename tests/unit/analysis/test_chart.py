@@ -8,16 +8,16 @@ from xml.etree import ElementTree
 import pytest
 
 from solver.analysis import chart
-from solver.analysis.compare import Row
+from solver.analysis.compare import ComparisonRow
 from solver.analysis.scoring import Scores, wilson
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def row(name: str, solved: int, of: int = 10) -> Row:
+def row(name: str, solved: int, of: int = 10) -> ComparisonRow:
     """A variant over tasks of one output each."""
     scores = Scores(of, of, solved, solved, solved / of, 0.0, *wilson(solved / of, of))
-    return Row(name, scores, (True,) * solved + (False,) * (of - solved), solved, 1.0)
+    return ComparisonRow(name, scores, (True,) * solved + (False,) * (of - solved), solved, 1.0)
 
 
 def bars(picture: str) -> list[tuple[str, float, float, float, str]]:

@@ -98,8 +98,8 @@ def test_the_table_compares_each_variant_with_the_one_that_is_named():
     scores = Scores(2, 2, 1, 1, 0.5, 0.5, 0.1, 0.9)
     worse = Scores(2, 2, 0, 1, 0.25, 0.25, 0.1, 0.9)
     rows = [
-        compare.Row("full", scores, (True, False), 2, 3.0, 2, 13.5, (Fraction(1), Fraction(0))),
-        compare.Row("no-ttt", worse, (False, True), 1, 0.25, shares=(Fraction(0), Fraction(1, 2))),
+        compare.ComparisonRow("full", scores, (True, False), 2, 3.0, 2, 13.5, (Fraction(1), Fraction(0))),
+        compare.ComparisonRow("no-ttt", worse, (False, True), 1, 0.25, shares=(Fraction(0), Fraction(1, 2))),
     ]
     assert table(rows, "full").splitlines() == [
         "| variant | outputs solved | pass@2 | 95 % interval | pass@1 | oracle | s a task | adapters | steps "

@@ -16,7 +16,7 @@ from solver.data.tasks import TaskSet
 from solver.runtime import record, submission_file
 from solver.runtime.record import CHALLENGES, Recorder
 from solver.types import Candidate, Grid, Program, Task, View
-from solver.voting.candidates import MINDS, Ledger
+from solver.voting.candidates import SOURCES, Ledger
 from solver.voting.rules import RULES
 from tests.support.fakes import MIRROR, STACK
 
@@ -121,7 +121,7 @@ def test_one_mind_alone_can_be_heard(tmp_path):
     rounds = [("mirror", 0, [[program]]), ("mirror", 3, [[candidate(one), candidate(one, 1), candidate(two, 2)]])]
     directory = run_directory(tmp_path / "run", [MIRROR], rounds)
     written = {}
-    for whose in MINDS:
+    for whose in SOURCES:
         assert replay.main([str(directory), "--rule", "flat", "--minds", whose]) == 0
         name = "flat.json" if whose == "both" else f"flat-{whose}.json"
         written[whose] = list(json.loads((directory / name).read_text())["mirror"][0].values())

@@ -327,8 +327,8 @@ def test_four_bits_are_refused_where_the_machine_cannot_hold_them(cuda, installe
 
 
 def test_targets_beyond_the_layers_are_told_apart_and_the_embedding_alone_can_be_re_read():
-    assert TrainRecipe().beyond == ()
-    assert TrainRecipe(targets=("lm_head", "q_proj", "embed_tokens")).beyond == ("embed_tokens", "lm_head")
+    assert TrainRecipe().embedding_targets == ()
+    assert TrainRecipe(targets=("lm_head", "q_proj", "embed_tokens")).embedding_targets == ("embed_tokens", "lm_head")
     recipe = TrainRecipe(targets=("embed_tokens",))
     assert Config(train=recipe, search=SearchSettings(views=4), rule="product_of_experts").train == recipe
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from solver.hardware.devices import CARD_SHARE, SEARCH, beside, free_memory, gpus, listed
+from solver.hardware.devices import CARD_SHARE, SEARCH, cpu_search_devices, free_memory, gpus, listed
 from solver.types import BadInput
 
 
@@ -103,6 +103,6 @@ def test_gpus_are_counted_by_what_the_driver_shows(tmp_path):
     ],
 )
 def test_programs_get_the_cores_that_gpu_workers_leave_as_far_as_there_is_memory(workers, cores, memory, places):
-    found = beside(workers, cores, memory * SEARCH)
+    found = cpu_search_devices(workers, cores, memory * SEARCH)
     assert [device.name for device in found] == [f"programs {n}" for n in range(places)]
     assert all(not device.gpu and device.environment["CUDA_VISIBLE_DEVICES"] == "" for device in found)

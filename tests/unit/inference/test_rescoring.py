@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from solver.data import codec
 from solver.data import views as task_views
 from solver.inference import rescoring
-from solver.inference.rescoring import Question, rescore
-from solver.interfaces import Reading, Scorer, Stop
+from solver.inference.rescoring import CandidatesToScore, rescore
+from solver.interfaces import Scorer, ScoringRequest, Stop
 from solver.tokens.grid import END, GRID, OUTPUT, encode, encode_prompt, encoded_length
 from solver.types import Adapter, Candidate, Grid, Prompt, View, key, same, seed_for
 from solver.voting import rules
@@ -33,13 +33,13 @@ class FakeScorer:
     """A `Scorer` whose nats are drawn from what it is asked, coarsely, for ties. `batches`: what was asked."""
 
     spread: float = 20.0
-    batches: list[list[Reading]] = field(default_factory=list)
+    batches: list[list[ScoringRequest]] = field(default_factory=list)
 
-    def score(self, requests: Sequence[Reading], stop: Stop) -> list[float | None]:
+    def score(self, requests: Sequence[ScoringRequest], stop: Stop) -> list[float | None]:
         self.batches.append(list(requests))
         return [self.nats(r) if stop.remaining() > 0 else None for r in requests]
 
-    def nats(self, reading: Reading) -> float:
+    def nats(self, reading: ScoringRequest) -> float:
         tokens, reply, adapter = reading
         rng = np.random.default_rng(seed_for(0, repr((tokens[-9:], reply)), adapter.name if adapter else ""))
         return -float(np.round(rng.random() * self.spread))
@@ -57,22 +57,22 @@ candidates_of = st.lists(
 ).map(tuple)
 
 
-def question(candidates: Sequence[Candidate], views: int = 8, adapter: Adapter | None = ADAPTER) -> Question:
+def question(candidates: Sequence[Candidate], views: int = 8, adapter: Adapter | None = ADAPTER) -> CandidatesToScore:
     prompts = []
     for view in task_views.views(MIRROR, views, 0, "views 0"):
         seen = task_views.apply_task(view, MIRROR)
         tokens = tuple(encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
         prompts.append(Prompt(MIRROR.id, 0, view, tokens, 50))
-    return Question(tuple(prompts), adapter, tuple(candidates))
+    return CandidatesToScore(tuple(prompts), adapter, tuple(candidates))
 
 
-def reading_of(asked: Question, view: int, grid: Grid) -> Reading:
+def reading_of(asked: CandidatesToScore, view: int, grid: Grid) -> ScoringRequest:
     prompt = asked.prompts[view]
     shown = encode(task_views.apply(prompt.view, grid), OUTPUT).tolist()
     return prompt.tokens, (*shown, END), asked.adapter
 
 
-def in_full(asked: Question, scorer: FakeScorer) -> list[Candidate]:
+def in_full(asked: CandidatesToScore, scorer: FakeScorer) -> list[Candidate]:
     """Every candidate read under every view."""
     return [
         replace(c, scores=tuple(scorer.nats(reading_of(asked, v, c.grid)) for v in range(len(asked.prompts))))
@@ -118,7 +118,7 @@ def test_every_score_is_the_one_of_its_grid_under_its_view(candidates, views) ->
 
 def test_what_is_beaten_is_not_read_to_the_end() -> None:
     class Clear(FakeScorer):
-        def nats(self, reading: Reading) -> float:
+        def nats(self, reading: ScoringRequest) -> float:
             return -1.0 if len(reading[1]) == 3 else -100.0  # 1×1 grids are likely, others are not
 
     wide = [Candidate(np.array([[1, cell]], np.uint8), View(), -1.0) for cell in range(5)]

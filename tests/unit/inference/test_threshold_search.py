@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from solver.data import views
 from solver.inference import threshold_search
-from solver.interfaces import Hear, Stop
+from solver.interfaces import OnTokens, Stop
 from solver.tokens import grid
 from solver.types import COLOURS, Adapter, Prompt, Reply, View, seed_for
 from tests.support.fakes import MIRROR, FakeStop, mirror, reply_of
@@ -95,7 +95,7 @@ class TalkingSampler(ToySampler):
 
     pieces: int = 1
 
-    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: Hear) -> None:
+    def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, hear: OnTokens) -> None:
         self.batches.append([])
         speaking: list[tuple[Prompt, Reply, int] | None] = []
 
@@ -160,11 +160,11 @@ def likely(toy, asked, adapter, p_min, grammar=FREE) -> dict[tuple[int, ...], fl
     }
 
 
-def found_by(toy, requests, p_min, stop=None, grammar=FREE, **limits) -> list[threshold_search.Found]:
+def found_by(toy, requests, p_min, stop=None, grammar=FREE, **limits) -> list[threshold_search.SearchResult]:
     return threshold_search.search(requests, toy, stop or FakeStop(), p_min, grammar=grammar, **limits)
 
 
-def as_dict(found: threshold_search.Found) -> dict[tuple[int, ...], float]:
+def as_dict(found: threshold_search.SearchResult) -> dict[tuple[int, ...], float]:
     assert len({r.tokens for r in found.replies}) == len(found.replies)
     return {r.tokens: r.logprob for r in found.replies}
 

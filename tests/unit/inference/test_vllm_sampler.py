@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from solver.inference.vllm_sampler import Growing, VllmSampler, hide_tail, read_nats
+from solver.inference.vllm_sampler import PartialCompletion, VllmSampler, hide_tail, scored_nats
 from solver.model.output_heads import save
 from solver.types import Adapter, Prompt, View
 from tests.support.fakes import FakeStop
@@ -27,34 +27,34 @@ def prompt(alternatives: int = 2, floor: float = -5.0) -> Prompt:
 
 
 def test_a_reply_grows_piece_by_piece_with_its_alternatives():
-    growing = Growing(prompt())
-    growing.take(said({7: -1.0, 8: -1.5, 9: -2.0}))
-    growing.take(said({5: -0.5, 6: -3.0, 4: -3.6}))
-    reply = growing.reply(finished=True)
+    completion = PartialCompletion(prompt())
+    completion.take(said({7: -1.0, 8: -1.5, 9: -2.0}))
+    completion.take(said({5: -0.5, 6: -3.0, 4: -3.6}))
+    reply = completion.reply(finished=True)
     assert (reply.tokens, reply.logprobs, reply.finished) == ((7, 5), (-1.0, -0.5), True)
     assert reply.alternatives == (((8, -1.5), (9, -2.0)), ((6, -3.0), (4, -3.6)))
 
 
 def test_alternatives_below_the_floor_and_beyond_the_number_asked_for_are_dropped():
-    growing = Growing(prompt(alternatives=1, floor=-2.0))
-    growing.take(said({7: -1.0, 8: -1.5, 9: -1.6}, {5: -0.5, 6: -1.1}))
-    assert growing.reply(False).alternatives == (((8, -1.5),), ())
+    completion = PartialCompletion(prompt(alternatives=1, floor=-2.0))
+    completion.take(said({7: -1.0, 8: -1.5, 9: -1.6}, {5: -0.5, 6: -1.1}))
+    assert completion.reply(False).alternatives == (((8, -1.5),), ())
 
 
 def test_without_alternatives_asked_for_none_are_kept():
-    growing = Growing(prompt(alternatives=0))
-    growing.take(said({7: -1.0}))
-    assert growing.reply(False).alternatives == ()
+    completion = PartialCompletion(prompt(alternatives=0))
+    completion.take(said({7: -1.0}))
+    assert completion.reply(False).alternatives == ()
 
 
 def test_a_reply_is_hopeless_once_its_sum_is_below_the_floor_also_when_heard_in_pieces():
-    growing = Growing(prompt(floor=-1.2))
-    growing.take(said({7: -1.0}))
-    assert growing.piece(False).tokens == (7,)
-    assert not growing.hopeless
-    growing.take(said({7: -1.0}))
-    assert growing.piece(False).tokens == (7,)
-    assert growing.hopeless
+    completion = PartialCompletion(prompt(floor=-1.2))
+    completion.take(said({7: -1.0}))
+    assert completion.piece(False).tokens == (7,)
+    assert not completion.hopeless
+    completion.take(said({7: -1.0}))
+    assert completion.piece(False).tokens == (7,)
+    assert completion.hopeless
 
 
 @dataclass
@@ -98,12 +98,12 @@ def output(cached: int, tokens: tuple[int, ...] = (1, 2, 3, 7, 8)) -> SimpleName
 
 
 def test_the_nats_of_a_reply_are_those_of_its_tokens_alone():
-    assert read_nats(output(cached=2), ((1, 2, 3), (7, 8), None)) == -15.0
+    assert scored_nats(output(cached=2), ((1, 2, 3), (7, 8), None)) == -15.0
 
 
 def test_what_was_found_in_the_cache_instead_of_computed_is_not_believed():
-    assert read_nats(output(cached=3), ((1, 2, 3), (7, 8), None)) is None
-    assert read_nats(output(cached=0, tokens=(1, 2, 3, 0, 8)), ((1, 2, 3), (7, 8), None)) is None
+    assert scored_nats(output(cached=3), ((1, 2, 3), (7, 8), None)) is None
+    assert scored_nats(output(cached=0, tokens=(1, 2, 3, 0, 8)), ((1, 2, 3), (7, 8), None)) is None
 
 
 class Speaking:
@@ -113,7 +113,7 @@ class Speaking:
         self.heads, self.on, self.begun, self.spoken = heads, None, 0, dict[str, int]()
         self.llm_engine = self
 
-    def put_on(self, head):
+    def activate(self, head):
         assert not self.spoken, "a head was changed while somebody spoke"
         self.on = head
 
@@ -146,7 +146,7 @@ def speaking(tmp_path):
         save(torch.zeros(2, 2), adapter.path)
     engine = Speaking({adapters[0]: 1, adapters[1]: 2, None: 0})
     sampler = VllmSampler.__new__(VllmSampler)  # not built: no engine is started
-    sampler.llm, sampler.heads, sampler.asleep = engine, engine, False
+    sampler.llm, sampler.heads, sampler.offloaded = engine, engine, False
     sampler._add, sampler._step = engine.begin, engine.step
     return sampler, engine, [*adapters, None]
 

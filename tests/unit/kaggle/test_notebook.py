@@ -56,17 +56,23 @@ def test_without_that_folder_the_file_beside_the_sample_submission_is(root):
 
 
 def test_no_competition_is_said_in_one_line(tmp_path):
-    with pytest.raises(notebook.Stop, match=r"^no arc-agi_test_challenges.json below .*; attach the competition$"):
+    with pytest.raises(
+        notebook.NotebookError, match=r"^no arc-agi_test_challenges.json below .*; attach the competition$"
+    ):
         notebook.begin(tmp_path, {})
 
 
 def test_no_wheelhouse_and_two_of_them_are_said_in_one_line(root):
     lending_wheels(root / "input" / "datasets" / "somebody" / "more")
-    with pytest.raises(notebook.Stop, match=r"datasets/somebody/more, .*input/wheels came, exactly one was expected"):
+    with pytest.raises(
+        notebook.NotebookError, match=r"datasets/somebody/more, .*input/wheels came, exactly one was expected"
+    ):
         notebook.begin(root, {})
     for listed in root.glob("input/**/requirements.txt"):
         listed.unlink()
-    with pytest.raises(notebook.Stop, match=r"none came, exactly one was expected; attach what python -m solver wheel"):
+    with pytest.raises(
+        notebook.NotebookError, match=r"none came, exactly one was expected; attach what python -m solver wheel"
+    ):
         notebook.begin(root, {})
 
 
@@ -89,7 +95,7 @@ def test_attached_weights_are_used_and_two_sets_of_them_are_refused(root, sessio
     assert called[called.index("--weights") + 1] == str(folder)
     put(root / "input" / "other" / "model.safetensors", {})
     put(root / "input" / "other" / "config.json", {})
-    with pytest.raises(notebook.Stop, match=r"^folders of weights: .*models/mine, .*other came, exactly one"):
+    with pytest.raises(notebook.NotebookError, match=r"^folders of weights: .*models/mine, .*other came, exactly one"):
         notebook.begin(root, {})
 
 
@@ -145,7 +151,7 @@ def test_a_valid_file_of_placeholders_is_there_before_anything_is_installed(sess
 
 def test_an_install_of_wheels_for_another_python_stops_the_notebook(session, capfd):
     (session.wheels / "requirements.txt").write_text("nothing==1.0\n")
-    with pytest.raises(notebook.Stop, match="expected a wheelhouse for this Python; see above"):
+    with pytest.raises(notebook.NotebookError, match="expected a wheelhouse for this Python; see above"):
         notebook.install(session)
     assert "No matching distribution found for nothing==1.0" in capfd.readouterr().out
 
@@ -170,7 +176,7 @@ def test_a_run_that_a_signal_ended_is_resumed_once(session, tmp_path, monkeypatc
     (code / "submission.py").write_text(PROGRAM)
     (session.place / "bin").mkdir()
     os.symlink(sys.executable, session.python)
-    assert notebook.solve(replace(session, code=code, rerun=True)) == 4
+    assert notebook.run_submission(replace(session, code=code, rerun=True)) == 4
     first, second = map(json.loads, (code / "calls").read_text().splitlines())
     assert first[0] == "--already-spent"
     assert second[:2] == ["--resume", str(session.working / "submission.run")]
@@ -200,7 +206,7 @@ def test_a_submission_that_lacks_a_task_stops_the_notebook(installed, capfd):
     written = json.loads(installed.submission.read_text())
     del written["b"]
     installed.submission.write_text(json.dumps(written))
-    with pytest.raises(notebook.Stop, match="is not a valid submission"):
+    with pytest.raises(notebook.NotebookError, match="is not a valid submission"):
         notebook.validate(replace(installed, rerun=True), 0)
     assert '"b": is missing' in capfd.readouterr().out
 
@@ -208,7 +214,7 @@ def test_a_submission_that_lacks_a_task_stops_the_notebook(installed, capfd):
 @pytest.mark.parametrize(("status", "answered"), [(1, (2,)), (0, (0, 0)), (0, ())])
 def test_a_rehearsal_that_broke_or_that_no_model_answered_stops_the_notebook(installed, status, answered):
     record_of(installed, *answered)
-    with pytest.raises(notebook.Stop, match=r"^the rehearsal failed: exit status "):
+    with pytest.raises(notebook.NotebookError, match=r"^the rehearsal failed: exit status "):
         notebook.validate(installed, status)
 
 

@@ -50,10 +50,10 @@ def test_a_head_serves_until_another_does_and_the_own_one_comes_back_bit_by_bit(
     worn, own = Heads(engine), engine.weight
     address = engine.model.lm_head.weight.data_ptr()
     for name, value in (("a", 2.0), ("b", 3.0), ("a", 2.0)):
-        worn.put_on(made := head(tmp_path, name, value))
+        worn.activate(made := head(tmp_path, name, value))
         assert worn.on == made
         assert (engine.weight == value).all()
-    worn.put_on(None)
+    worn.activate(None)
     assert worn.on is None
     assert torch.equal(engine.weight, own)
     assert engine.model.lm_head.weight.data_ptr() == address  # in place: captured graphs hold on to it
@@ -61,25 +61,25 @@ def test_a_head_serves_until_another_does_and_the_own_one_comes_back_bit_by_bit(
 
 def test_an_engine_without_heads_is_never_reached_for():
     engine = Engine()
-    Heads(engine).put_on(None)
+    Heads(engine).activate(None)
     assert engine.asked == 0
 
 
 def test_a_head_trained_again_under_its_name_takes_the_place_of_the_first(tmp_path):
     engine = Engine()
     worn = Heads(engine)
-    worn.put_on(head(tmp_path, "a", 2.0))
-    worn.put_on(head(tmp_path, "a", 3.0))
+    worn.activate(head(tmp_path, "a", 2.0))
+    worn.activate(head(tmp_path, "a", 3.0))
     assert (engine.weight == 3.0).all()
 
 
 def test_rows_the_engine_padded_its_vocabulary_with_stay_as_they_are(tmp_path):
     engine = Engine(PADDED)
     own, worn = engine.weight, Heads(engine)
-    worn.put_on(head(tmp_path, "a", 2.0))
+    worn.activate(head(tmp_path, "a", 2.0))
     assert (engine.weight[:OUTPUTS] == 2.0).all()
     assert torch.equal(engine.weight[OUTPUTS:], own[OUTPUTS:])
-    worn.put_on(None)
+    worn.activate(None)
     assert torch.equal(engine.weight, own)
 
 
@@ -91,8 +91,8 @@ def test_a_layer_that_multiplies_with_a_copy_of_its_weight_makes_it_again(tmp_pa
     )
     engine.model.lm_head.quant_method = process
     worn, own = Heads(engine), float(engine.weight[0, 0])
-    worn.put_on(head(tmp_path, "a", 2.0))
-    worn.put_on(None)
+    worn.activate(head(tmp_path, "a", 2.0))
+    worn.activate(None)
     assert seen == [2.0, own]
 
 
@@ -102,11 +102,11 @@ def test_a_head_that_could_not_be_put_on_is_taken_off_again(tmp_path):
     made = head(tmp_path, "a")
     (tmp_path / "a" / "adapter_model.safetensors").write_bytes(b"cut")
     with pytest.raises(Exception, match="header"):
-        worn.put_on(made)
+        worn.activate(made)
     output_heads.save(torch.ones(OUTPUTS, WIDTH + 1), tmp_path / "a")  # of a model of another width
     with pytest.raises(RuntimeError, match="size"):
-        worn.put_on(made)
-    worn.put_on(None)
+        worn.activate(made)
+    worn.activate(None)
     assert torch.equal(engine.weight, own)
 
 

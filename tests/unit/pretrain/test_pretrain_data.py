@@ -522,7 +522,7 @@ def test_generated_pairs_are_read_packed_or_not(tmp_path: Path) -> None:
         pairs, cut_off = opened.pairs("a", 1, 0)
         assert ([(p.input.tolist(), p.output.tolist()) for p in pairs], cut_off) == ([([[1, 2], [3, 4]], [[5]])], False)
         assert opened.pairs("b", 9, 0) == ([], False)
-        assert opened.beyond(["b"]) == 2
+        assert opened.foreign_pairs(["b"]) == 2
     packed.write_bytes(packed.read_bytes()[:-9])
     with pytest.raises(BadInput, match="is no gzip file"):
         arc_gen.open_arc_gen(packed)
@@ -564,7 +564,7 @@ def test_a_checkouts_generators_give_the_same_pairs_for_the_same_seed(checkout: 
     assert drawn(1) != drawn(2)
     assert len(drawn(1)) == 5
     assert opened.pairs("none", 5, 0) == ([], False)
-    assert opened.beyond([]) == 0
+    assert opened.foreign_pairs([]) == 0
 
 
 def test_a_generator_that_is_slow_or_fails_is_cut_off_and_a_moody_one_asked_again(checkout: Path) -> None:

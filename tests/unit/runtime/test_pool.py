@@ -19,8 +19,8 @@ from solver.config.settings import Config, Cost, EngineSettings
 from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
 from solver.runtime import pool, worker_process
-from solver.runtime.pool import Duty, Hooks, Pool
-from solver.runtime.scheduler import Job, Scheduler
+from solver.runtime.pool import Hooks, Phase, WorkerPool
+from solver.runtime.scheduler import Scheduler, TaskSize
 from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, by_programs
 from tests.support import fake_worker, fakes
 
@@ -51,7 +51,7 @@ class Heard:
     notes: list[str] = field(default_factory=list)
     started: list[tuple[str, float]] = field(default_factory=list)
     seconds: float = 0.0
-    trained: int = 0  # adapters of one turn, at most, that the seats told of while it went on
+    trained: int = 0  # adapters of one turn, at most, that the slots told of while it went on
     looks: int = 0
 
     @property
@@ -67,8 +67,8 @@ class Heard:
             lambda device, seconds: self.started.append((device, seconds)),
         )
 
-    def watched(self, seats):
-        self.trained = max(self.trained, *(len(seat.trained) for seat in seats))
+    def watched(self, slots):
+        self.trained = max(self.trained, *(len(slot.trained) for slot in slots))
         self.looks += 1
 
     def result(self, device, message):
@@ -89,8 +89,8 @@ class Heard:
 def serve(tmp_path, monkeypatch):
     """Serve tasks a, b, c, … with a worker that follows a script; checks the laws that hold for every run.
 
-    `beside`: devices that search for programs, () for the model's own, before it; None: no programs. `until`: seconds
-    after which no search begins. `writing`: seconds that a code model has, None: there is none.
+    `cpu_search_devices`: those that search for programs, () for the model's own, before it; None: no programs.
+    `until`: seconds after which no search begins. `writing`: seconds that a code model has, None: there is none.
     """
 
     def run(
@@ -100,7 +100,7 @@ def serve(tmp_path, monkeypatch):
         side=1,
         devices=ONE,
         weights=WEIGHTS,
-        beside=None,
+        cpu_search_devices=None,
         until=1e6,
         writing=None,
         **script,
@@ -108,21 +108,25 @@ def serve(tmp_path, monkeypatch):
         monkeypatch.setattr(worker_process, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
         # sizes fall, and the large end comes first: the order of the letters
-        jobs = [Job(i, 100 - at) for at, i in enumerate(tasks)]
+        jobs = [TaskSize(i, 100 - at) for at, i in enumerate(tasks)]
         scheduler = Scheduler(
             jobs,
             stages(config, len(jobs), len(devices)),
             config.group,
             config.reserve,
             devices=len(devices),
-            settled=config.settled,
+            disagreement_threshold=config.settled,
         )
         with (tmp_path / "log").open("w") as log:
-            duty = (
-                searches(jobs, config, len(beside or devices), deadline.within(until)) if beside is not None else None
+            phase = (
+                searches(jobs, config, len(cpu_search_devices or devices), deadline.within(until))
+                if cpu_search_devices is not None
+                else None
             )
-            served = Pool(made, weights, config, devices, heard.hooks, log, tmp_path / "kept", beside or ())
-            served.run(scheduler, deadline, duty, asking(jobs, len(devices), deadline, writing) if writing else None)
+            served = WorkerPool(
+                made, weights, config, devices, heard.hooks, log, tmp_path / "kept", cpu_search_devices or ()
+            )
+            served.run(scheduler, deadline, phase, asking(jobs, len(devices), deadline, writing) if writing else None)
         heard.seconds = limit - deadline.remaining()
         assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
@@ -134,14 +138,14 @@ def serve(tmp_path, monkeypatch):
 
 
 def searches(jobs, config, places, deadline):
-    """The duty of searching for programs for these jobs."""
-    return Duty(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, pool.SEARCH)
+    """The phase of searching for programs for these jobs."""
+    return Phase(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, pool.SEARCH)
 
 
 def asking(jobs, places, deadline, seconds):
-    """The duty of asking a code model for programs for these jobs."""
+    """The phase of asking a code model for programs for these jobs."""
     stage = replace(induction_stage(), minimum=0.1)
-    return Duty(Scheduler(jobs, [stage], 1, 0.1, devices=places), deadline, pool.WRITE, seconds)
+    return Phase(Scheduler(jobs, [stage], 1, 0.1, devices=places), deadline, pool.WRITE, seconds)
 
 
 def alive(group: int) -> bool:
@@ -328,9 +332,9 @@ def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
 
     with (tmp_path / "log").open("w") as log:
         hooks = Hooks(interrupt, *[lambda *_: None] * 5)
-        served = Pool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log, tmp_path)
+        served = WorkerPool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log, tmp_path)
         with pytest.raises(KeyboardInterrupt):
-            served.run(Scheduler([Job("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))
+            served.run(Scheduler([TaskSize("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))
     assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
 
 
@@ -463,7 +467,7 @@ def asked(folder: Path) -> list[tuple[int, str]]:
 
 def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    heard = serve(beside=(), programs={"a": {"cost": 3}})
+    heard = serve(cpu_search_devices=(), programs={"a": {"cost": 3}})
     assert sorted(heard.results) == list("abcd")
     assert heard.searched == [("cpu", i) for i in "abcd"]
     assert asked(tmp_path) == [*((PROGRAMS, i) for i in "abcd"), (ADAPTER, "ba"), (ADAPTER, "dc")]
@@ -474,7 +478,9 @@ def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_p
 
 def test_several_processes_share_the_searches_and_then_the_model_s_turns(serve, tmp_path):
     devices = tuple(Device(f"cpu {n}", {}) for n in range(2))
-    heard = serve("abcdef", devices=devices, beside=(), config=replace(CONFIG, group=1), search_pause=0.2, pause=0.3)
+    heard = serve(
+        "abcdef", devices=devices, cpu_search_devices=(), config=replace(CONFIG, group=1), search_pause=0.2, pause=0.3
+    )
     assert sorted(i for _, i in heard.searched) == list("abcdef")
     assert {device for device, _ in heard.searched} == heard.devices == {"cpu 0", "cpu 1"}
     assert starts(tmp_path) == 4
@@ -485,7 +491,7 @@ SPARE = tuple(Device(f"programs {n}", {"CUDA_VISIBLE_DEVICES": ""}) for n in ran
 
 
 def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serve, tmp_path):
-    heard = serve(devices=GPU, beside=SPARE, search_pause=0.1, pause=0.5)
+    heard = serve(devices=GPU, cpu_search_devices=SPARE, search_pause=0.1, pause=0.5)
     assert sorted(i for _, i in heard.searched) == sorted(heard.results) == list("abcd")
     assert {device for device, _ in heard.searched} <= {"programs 0", "programs 1"}
     assert heard.devices == {"gpu 0"}
@@ -497,7 +503,7 @@ def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serv
 
 
 def test_searches_never_hold_up_the_end_of_the_model_s_turns(serve, tmp_path):
-    heard = serve("ab", devices=GPU, beside=SPARE, search_turns={"a": ["hang"], "b": ["hang"]})
+    heard = serve("ab", devices=GPU, cpu_search_devices=SPARE, search_turns={"a": ["hang"], "b": ["hang"]})
     assert sorted(heard.results) == ["a", "b"]
     assert heard.searched == []
     assert heard.seconds < 10  # the limit is 60
@@ -506,7 +512,7 @@ def test_searches_never_hold_up_the_end_of_the_model_s_turns(serve, tmp_path):
 def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_nothing_else(serve, monkeypatch):
     monkeypatch.setattr(pool, "GRACE", 0.2)
     config = replace(CONFIG, programs=replace(CONFIG.programs, seconds=0.3))
-    heard = serve("ab", beside=(), config=config, search_turns={"a": ["hang", "hang"]})
+    heard = serve("ab", cpu_search_devices=(), config=config, search_turns={"a": ["hang", "hang"]})
     assert sorted(heard.results) == ["a", "b"]
     assert heard.searched == [("cpu", "b")]
     assert heard.lost == []
@@ -515,7 +521,7 @@ def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_n
 
 @pytest.mark.parametrize("end", ["kill", "fail", "memory"])
 def test_a_search_that_fails_is_tried_once_more_and_never_lowers_what_the_model_is_given(serve, tmp_path, end):
-    heard = serve("ab", beside=(), search_turns={"a": [end]})
+    heard = serve("ab", cpu_search_devices=(), search_turns={"a": [end]})
     assert sorted(heard.searched) == [("cpu", "a"), ("cpu", "b")]
     assert [(number, ids) for number, ids, _ in heard.failures] == [(PROGRAMS, "a")]
     assert "out of memory" not in " ".join(heard.notes)
@@ -523,46 +529,56 @@ def test_a_search_that_fails_is_tried_once_more_and_never_lowers_what_the_model_
 
 
 def test_where_no_search_can_start_the_model_has_its_turns_all_the_same(serve, tmp_path):
-    heard = serve("ab", beside=(), search_start=["exit"])
+    heard = serve("ab", cpu_search_devices=(), search_start=["exit"])
     assert (heard.searched, sorted(heard.results), heard.lost) == ([], ["a", "b"], [])
     assert starts(tmp_path) == pool.STARTS + 1
 
 
 def test_where_the_model_can_not_start_programs_are_searched_all_the_same(serve, tmp_path):
-    heard = serve("abc", devices=GPU, beside=SPARE, start=["exit"], search_pause=0.4)
+    heard = serve("abc", devices=GPU, cpu_search_devices=SPARE, start=["exit"], search_pause=0.4)
     assert sorted(i for _, i in heard.searched) == list("abc")
     assert {why for _, why in heard.lost} == {"the worker could not be started"}
 
 
 def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
-    heard = serve("abcd", beside=(), until=2.0, search_pause=1.2)
+    heard = serve("abcd", cpu_search_devices=(), until=2.0, search_pause=1.2)
     assert len(heard.searched) < 4
     assert sorted(heard.results) == list("abcd")
 
 
-@pytest.mark.parametrize(("devices", "beside"), [(ONE, ()), (GPU, SPARE)])
-def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devices, beside):
+@pytest.mark.parametrize(("devices", "cpu_search_devices"), [(ONE, ()), (GPU, SPARE)])
+def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devices, cpu_search_devices):
     config = replace(CONFIG, further=1)
     split = {"a": 0.5, "b": 0.5}
-    serve("ab", devices=devices, beside=beside, config=config, votes=split, programs={"a": {"cost": 3}}, pause=0.5)
+    serve(
+        "ab",
+        devices=devices,
+        cpu_search_devices=cpu_search_devices,
+        config=config,
+        votes=split,
+        programs={"a": {"cost": 3}},
+        pause=0.5,
+    )
     assert [ids for number, ids in asked(tmp_path) if number == ADAPTER + 1] == ["b"]
 
 
 def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
     hooks = Hooks(*[lambda *_: None] * 6)
-    jobs = [Job("a", 10), Job("b", 10)]
+    jobs = [TaskSize("a", 10), TaskSize("b", 10)]
     with (tmp_path / "log").open("w") as log:
-        made = Pool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
-    made.model = Duty(Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0, settled=0.25), Deadline.after(60))
-    at_work, searching = made.seats[0], made.beside[0]
-    at_work.duties, at_work.need = [made.model], {"a": 0.5}
-    searching.duties = [searches(jobs, CONFIG, 1, Deadline.after(60))]
+        made = WorkerPool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
+    made.model = Phase(
+        Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0, disagreement_threshold=0.25), Deadline.after(60)
+    )
+    at_work, searching = made.slots[0], made.cpu_search_devices[0]
+    at_work.phases, at_work.need = [made.model], {"a": 0.5}
+    searching.phases = [searches(jobs, CONFIG, 1, Deadline.after(60))]
     made._need(searching, "a", 0.0)
     made._need(searching, "b", 0.1)
     assert at_work.need == {"a": 0.0}
     for _ in jobs:
-        grant = made.model.scheduler.next("gpu 0", 60.0)
-        made.model.scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.1), True, {})
+        time_slice = made.model.scheduler.next("gpu 0", 60.0)
+        made.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
     assert made.model.scheduler.finished
 
 
@@ -577,7 +593,7 @@ def flags(folder: Path) -> list[str]:
 
 
 def test_a_code_model_has_every_device_before_searches_and_the_model(serve, tmp_path):
-    heard = serve(beside=(), writing=30.0, written={"a": {"cost": 3}})
+    heard = serve(cpu_search_devices=(), writing=30.0, written={"a": {"cost": 3}})
     assert sorted(i for _, i in heard.written) == sorted(heard.results) == list("abcd")
     assert flags(tmp_path) == [pool.WRITE, pool.SEARCH, ""]
     assert heard.notes[0] == "code model ready on cpu in 0.1 s; "
@@ -586,7 +602,7 @@ def test_a_code_model_has_every_device_before_searches_and_the_model(serve, tmp_
 
 
 def test_beside_gpus_searches_go_on_while_the_code_model_has_them(serve, tmp_path):
-    heard = serve("ab", devices=GPU, beside=SPARE, writing=30.0, write_pause=0.3)
+    heard = serve("ab", devices=GPU, cpu_search_devices=SPARE, writing=30.0, write_pause=0.3)
     assert {device for device, _ in heard.written} == {"gpu 0"}
     assert sorted(i for _, i in heard.searched) == ["a", "b"]
     order = [number for number, _ in asked(tmp_path)]
@@ -597,12 +613,12 @@ def test_beside_gpus_searches_go_on_while_the_code_model_has_them(serve, tmp_pat
 def test_the_code_model_sees_the_gpu_and_is_gone_when_the_model_is_loaded(serve, tmp_path, monkeypatch):
     gone = []
 
-    def watched_start(self, seat):
+    def watched_start(self, slot):
         gone.append([alive(process) for process in fake_worker.heard(tmp_path, "start")])
-        start(self, seat)
+        start(self, slot)
 
-    start = pool.Pool._start
-    monkeypatch.setattr(pool.Pool, "_start", watched_start)
+    start = pool.WorkerPool._start
+    monkeypatch.setattr(pool.WorkerPool, "_start", watched_start)
     serve("ab", devices=GPU, writing=30.0)
     assert fake_worker.heard(tmp_path, "gpus") == ["0", "0"]
     assert gone == [[], [False]]
@@ -612,12 +628,12 @@ def test_the_code_model_sees_the_gpu_and_is_gone_when_the_model_is_loaded(serve,
 def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve, tmp_path, monkeypatch, script):
     seen = []
 
-    def watched_start(self, seat):
-        seen.append((seat.duties[0].flag, time.monotonic()))
-        start(self, seat)
+    def watched_start(self, slot):
+        seen.append((slot.phases[0].flag, time.monotonic()))
+        start(self, slot)
 
-    start = pool.Pool._start
-    monkeypatch.setattr(pool.Pool, "_start", watched_start)
+    start = pool.WorkerPool._start
+    monkeypatch.setattr(pool.WorkerPool, "_start", watched_start)
     heard = serve(writing=1.5, **script)
     assert sorted(heard.results) == list("abcd")
     assert heard.written == []
@@ -636,7 +652,7 @@ def test_a_task_that_breaks_the_code_model_is_tried_once_more_and_the_others_are
 
 
 def test_where_the_code_model_can_not_start_the_run_goes_on_without(serve, tmp_path):
-    heard = serve("ab", beside=(), writing=30.0, write_start=["exit"])
+    heard = serve("ab", cpu_search_devices=(), writing=30.0, write_start=["exit"])
     assert (heard.written, sorted(heard.results), len(heard.searched)) == ([], ["a", "b"], 2)
     assert flags(tmp_path) == [pool.WRITE] * pool.STARTS + [pool.SEARCH, ""]
     assert "cpu: the worker died (exit status 3) while starting; its log says more" in heard.notes
@@ -644,15 +660,15 @@ def test_where_the_code_model_can_not_start_the_run_goes_on_without(serve, tmp_p
 
 def test_the_searches_share_counts_from_their_own_start(serve):
     """They would have none left if it counted from the run's."""
-    jobs = [Job("a", 10)]
+    jobs = [TaskSize("a", 10)]
     clock = fakes.FakeClock()
-    duty = searches(jobs, CONFIG, 1, Deadline.after(60, clock))
-    duty.most = 5.0
+    phase = searches(jobs, CONFIG, 1, Deadline.after(60, clock))
+    phase.most = 5.0
     clock.advance(20)
-    assert (duty.over, duty.remaining) == (False, 5.0)
-    for _ in range(2):  # a second seat that begins does not set it back
-        duty.begin()
+    assert (phase.over, phase.remaining) == (False, 5.0)
+    for _ in range(2):  # a second slot that begins does not set it back
+        phase.begin()
         clock.advance(2)
-    assert duty.remaining == pytest.approx(1.0)
+    assert phase.remaining == pytest.approx(1.0)
     clock.advance(2)
-    assert duty.over
+    assert phase.over

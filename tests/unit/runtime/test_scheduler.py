@@ -12,15 +12,15 @@ import pytest
 
 from solver.config.settings import Config, Cost, TrainRecipe
 from solver.config.stages import Stage, stages
-from solver.runtime.scheduler import Grant, Job, Scheduler, fit
+from solver.runtime.scheduler import Scheduler, TaskSize, TimeSlice, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
 IDLE = 0.02  # of the device seconds may go by unused while there is work
 
 
-def jobs_of(*tokens: int) -> list[Job]:
-    return [Job(f"task{at}", size) for at, size in enumerate(tokens)]
+def jobs_of(*tokens: int) -> list[TaskSize]:
+    return [TaskSize(f"task{at}", size) for at, size in enumerate(tokens)]
 
 
 def adapter(train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None) -> Stage:
@@ -28,17 +28,19 @@ def adapter(train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None =
 
 
 def plan(
-    jobs: list[Job], group: int = 1, train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None
+    jobs: list[TaskSize], group: int = 1, train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None
 ) -> Scheduler:
     """A scheduler of one round on one device."""
     return Scheduler(jobs, [adapter(train_share, minimum, prior)], group, reserve=10.0)
 
 
-def rounds(jobs: list[Job], group: int = 1, devices: int = 1, further: int = 2, settled: float = 0.25) -> Scheduler:
+def rounds(
+    jobs: list[TaskSize], group: int = 1, devices: int = 1, further: int = 2, settled: float = 0.25
+) -> Scheduler:
     """A scheduler of the base round, the adapter round, and so many further ones."""
     stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), adapter()]
     stages += [replace(adapter(), number=4 + at, further=True) for at in range(further)]
-    return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, settled=settled)
+    return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, disagreement_threshold=settled)
 
 
 @dataclass
@@ -46,7 +48,7 @@ class World:
     """A machine with costs of its own, noise and faults; `overrun` is the worst a turn exceeds its seconds by."""
 
     draw: random.Random
-    jobs: list[Job]
+    jobs: list[TaskSize]
     devices: int
     overrun: float = 0.0
     turns: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -56,13 +58,15 @@ class World:
         self.noise, self.faults = self.draw.choice([0.0, 0.3, 1.5]), self.draw.choice([0.0, 0.05, 0.5, 1.0])
         self.tokens = {job.task_id: job.tokens for job in self.jobs}
 
-    def run(self, grant: Grant) -> tuple[dict[str, float], bool, float]:
+    def run(self, time_slice: TimeSlice) -> tuple[dict[str, float], bool, float]:
         """Seconds by task, whether it went well, and seconds in all."""
-        truth = self.truth[min(1, grant.stage.number // 3)]
-        costs = {i: truth.seconds(self.tokens[i]) * self.draw.lognormvariate(0, self.noise) for i in grant.task_ids}
+        truth = self.truth[min(1, time_slice.stage.number // 3)]
+        costs = {
+            i: truth.seconds(self.tokens[i]) * self.draw.lognormvariate(0, self.noise) for i in time_slice.task_ids
+        }
         ok = self.draw.random() >= self.faults
-        total = sum(costs.values()) if ok else grant.seconds * self.draw.choice([0.0, 0.3, 1.0])
-        used = min(total, grant.seconds * (1 + self.draw.uniform(0, self.overrun)))
+        total = sum(costs.values()) if ok else time_slice.seconds * self.draw.choice([0.0, 0.3, 1.0])
+        used = min(total, time_slice.seconds * (1 + self.draw.uniform(0, self.overrun)))
         scale = used / max(sum(costs.values()), 1e-9)
         answered = costs if ok else dict(list(costs.items())[: self.draw.randint(0, len(costs) - 1)])
         return {i: cost * scale for i, cost in answered.items()}, ok, used
@@ -71,7 +75,7 @@ class World:
 def simulate(seed: int, overrun: float = 0.0) -> None:
     """Run one random world to its end and check every law on the way."""
     draw = random.Random(seed)
-    jobs = [Job(f"{at:08x}", draw.randint(1, draw.choice([300, 3000, 9000]))) for at in range(draw.randint(1, 40))]
+    jobs = [TaskSize(f"{at:08x}", draw.randint(1, draw.choice([300, 3000, 9000]))) for at in range(draw.randint(1, 40))]
     world = World(draw, jobs, draw.choice([1, 1, 2, 4]), overrun)
     reserve, minimum, group = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0]), draw.randint(1, 8)
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
@@ -83,29 +87,29 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
     always = len(stages)
     stages += [replace(each, number=4 + at, further=True) for at in range(further)]
-    scheduler = Scheduler(jobs, stages, group, reserve, world.devices, settled=0.25)
+    scheduler = Scheduler(jobs, stages, group, reserve, world.devices, disagreement_threshold=0.25)
     clock = idle = 0.0
-    running: list[tuple[float, str, Grant, dict[str, float], bool]] = []
+    running: list[tuple[float, str, TimeSlice, dict[str, float], bool]] = []
     free = {f"device {n}": 0.0 for n in range(world.devices)}
     while True:
         for device in sorted(free):
-            grant = scheduler.next(device, budget - clock)
-            if grant is None:
+            time_slice = scheduler.next(device, budget - clock)
+            if time_slice is None:
                 late = budget - clock - reserve < enough(scheduler, each)
                 waits = any(out.stage.whole for _, _, out, _, _ in running)
                 assert late or waits or not scheduler.pending, "a device stands idle while tasks wait"
                 continue
             idle += clock - free.pop(device)
-            assert grant.stage.number < 3 or not any(out.stage.whole for _, _, out, _, _ in running)
-            check(grant, world, budget - clock, reserve, group, scheduler, each)
-            measured, ok, used = world.run(grant)
-            heapq.heappush(running, (clock + used, device, grant, measured, ok))
+            assert time_slice.stage.number < 3 or not any(out.stage.whole for _, _, out, _, _ in running)
+            check(time_slice, world, budget - clock, reserve, group, scheduler, each)
+            measured, ok, used = world.run(time_slice)
+            heapq.heappush(running, (clock + used, device, time_slice, measured, ok))
         if not running:
             break
-        clock, device, grant, measured, ok = heapq.heappop(running)
+        clock, device, time_slice, measured, ok = heapq.heappop(running)
         need = {i: draw.choice([0.0, 0.2, 0.5, 1.0]) for i in measured}
         scheduler.needs({job.task_id: draw.random() for job in jobs if draw.random() < 0.1})  # told from elsewhere
-        scheduler.returned(grant, measured, ok, need)
+        scheduler.returned(time_slice, measured, ok, need)
         free[device] = clock
     ended = budget - clock - reserve < (least := enough(scheduler, each))
     assert scheduler.finished or ended, "stopped with time and work left"
@@ -128,24 +132,24 @@ def contest(seed: int) -> tuple[float, float]:
     Without faults: while a worker that hangs sits its last turn out, the others have nothing left to do.
     """
     draw = random.Random(seed)
-    jobs = [Job(f"{at:08x}", draw.randint(100, 6000)) for at in range(draw.randint(60, 240))]
+    jobs = [TaskSize(f"{at:08x}", draw.randint(100, 6000)) for at in range(draw.randint(60, 240))]
     devices, config = draw.choice([1, 2, 4]), Config(time_limit=draw.choice([600, 3600, 10800, 37800]))
     world = World(draw, jobs, devices)
     world.faults, world.noise = 0.0, 0.3
     world.truth = {n: stage.prior for n, stage in zip((0, 1), stages(config, len(jobs), devices), strict=False)}
     scheduler = Scheduler(jobs, stages(config, len(jobs), devices), draw.choice([4, 8]), config.reserve, devices)
-    running: list[tuple[float, str, Grant, dict[str, float], bool]] = []
+    running: list[tuple[float, str, TimeSlice, dict[str, float], bool]] = []
     free, clock, idle = {f"device {n}": 0.0 for n in range(devices)}, 0.0, 0.0
     while True:
         for device in sorted(free):
-            if (grant := scheduler.next(device, config.time_limit - clock)) is not None:
+            if (time_slice := scheduler.next(device, config.time_limit - clock)) is not None:
                 idle += clock - free.pop(device)
-                measured, ok, used = world.run(grant)
-                heapq.heappush(running, (clock + used, device, grant, measured, ok))
+                measured, ok, used = world.run(time_slice)
+                heapq.heappush(running, (clock + used, device, time_slice, measured, ok))
         if not running:
             break
-        clock, device, grant, measured, ok = heapq.heappop(running)
-        scheduler.returned(grant, measured, ok, {i: draw.choice([0.0, 0.1, 0.5, 0.9]) for i in measured})
+        clock, device, time_slice, measured, ok = heapq.heappop(running)
+        scheduler.returned(time_slice, measured, ok, {i: draw.choice([0.0, 0.1, 0.5, 0.9]) for i in measured})
         free[device] = clock
     end = clock if scheduler.finished else config.time_limit - config.reserve
     return idle + sum(max(0.0, end - at) for at in free.values()), end * devices
@@ -163,17 +167,17 @@ def enough(scheduler: Scheduler, each: Stage) -> float:
 
 
 def check(
-    grant: Grant, world: World, remaining: float, reserve: float, group: int, scheduler: Scheduler, each: Stage
+    time_slice: TimeSlice, world: World, remaining: float, reserve: float, group: int, scheduler: Scheduler, each: Stage
 ) -> None:
     """The laws of one grant."""
-    number = grant.stage.number
-    assert grant.stage.minimum - ROUNDING <= grant.seconds <= remaining - reserve + ROUNDING
-    assert sum(grant.train_seconds.values()) <= grant.seconds + ROUNDING
-    assert grant.seconds <= grant.stage.most * len(grant.task_ids) + ROUNDING
-    assert set(grant.train_seconds) == set(grant.task_ids)
-    assert grant.task_ids, "a turn for nobody: the run would never end"
-    assert len(grant.task_ids) <= (len(world.jobs) if grant.stage.whole else group)
-    world.turns.update((number, i) for i in grant.task_ids)
+    number = time_slice.stage.number
+    assert time_slice.stage.minimum - ROUNDING <= time_slice.seconds <= remaining - reserve + ROUNDING
+    assert sum(time_slice.train_seconds.values()) <= time_slice.seconds + ROUNDING
+    assert time_slice.seconds <= time_slice.stage.most * len(time_slice.task_ids) + ROUNDING
+    assert set(time_slice.train_seconds) == set(time_slice.task_ids)
+    assert time_slice.task_ids, "a turn for nobody: the run would never end"
+    assert len(time_slice.task_ids) <= (len(world.jobs) if time_slice.stage.whole else group)
+    world.turns.update((number, i) for i in time_slice.task_ids)
     assert max(world.turns.values()) <= 2
     if number > 1:
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
@@ -198,7 +202,7 @@ def test_runs_end_and_grants_stay_inside_the_budget_when_turns_take_longer_than_
 def test_seconds_are_shared_by_predicted_cost() -> None:
     scheduler = plan(jobs_of(100, 300))
     first = scheduler.next("cpu", 210.0)  # 200 usable, 400 predicted: tight, so the small one is first
-    assert first == Grant("cpu", adapter(), ("task0",), 50.0, {"task0": 25.0}, 160.0, hurried=True)
+    assert first == TimeSlice("cpu", adapter(), ("task0",), 50.0, {"task0": 25.0}, 160.0, hurried=True)
     scheduler.returned(first, {"task0": 50.0}, ok=True)
     second = scheduler.next("cpu", 160.0)
     assert second is not None
@@ -225,26 +229,26 @@ def test_tight_budget_takes_small_tasks_first_and_an_ample_one_large_tasks() -> 
 
 
 def test_tasks_of_similar_size_share_a_turn_and_its_seconds() -> None:
-    grant = plan(jobs_of(400, 10, 390, 11), group=2, train_share=0.6).next("cpu", 10 + 8110.0)
-    assert grant is not None
-    assert grant.task_ids == ("task2", "task0")
-    assert grant.seconds == pytest.approx(7900)
-    assert grant.train_seconds == pytest.approx({"task2": 0.6 * 3900, "task0": 0.6 * 4000})
+    time_slice = plan(jobs_of(400, 10, 390, 11), group=2, train_share=0.6).next("cpu", 10 + 8110.0)
+    assert time_slice is not None
+    assert time_slice.task_ids == ("task2", "task0")
+    assert time_slice.seconds == pytest.approx(7900)
+    assert time_slice.train_seconds == pytest.approx({"task2": 0.6 * 3900, "task0": 0.6 * 4000})
 
 
 def test_no_training_share_means_no_training_seconds_even_without_a_limit() -> None:
-    grant = plan(jobs_of(5, 6), group=2, train_share=0.0).next("cpu", math.inf)
-    assert grant is not None
-    assert (grant.task_ids, grant.seconds) == (("task0", "task1"), math.inf)
-    assert grant.train_seconds == {"task0": 0.0, "task1": 0.0}
+    time_slice = plan(jobs_of(5, 6), group=2, train_share=0.0).next("cpu", math.inf)
+    assert time_slice is not None
+    assert (time_slice.task_ids, time_slice.seconds) == (("task0", "task1"), math.inf)
+    assert time_slice.train_seconds == {"task0": 0.0, "task1": 0.0}
 
 
 def test_a_turn_is_never_shorter_than_the_minimum_while_time_allows() -> None:
     scheduler = plan(jobs_of(1, 1000), minimum=20.0)
     seconds: list[float] = []
-    while (grant := scheduler.next("cpu", 50.0 - sum(seconds))) is not None:
-        seconds.append(grant.seconds)
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, grant.seconds), ok=True)
+    while (time_slice := scheduler.next("cpu", 50.0 - sum(seconds))) is not None:
+        seconds.append(time_slice.seconds)
+        scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, time_slice.seconds), ok=True)
     assert seconds == [20.0, 20.0]
 
 
@@ -258,10 +262,10 @@ def test_too_little_time_for_a_turn_ends_the_run_and_names_who_waits() -> None:
 def test_failed_turn_is_tried_once_more_with_its_tasks_alone_after_all_others() -> None:
     scheduler = plan(jobs_of(10, 20, 30, 40), group=2)
     served = []
-    while (grant := scheduler.next("cpu", 10_000.0)) is not None:
-        served.append(grant.task_ids)
-        ok = "task3" not in grant.task_ids
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0) if ok else {}, ok)
+    while (time_slice := scheduler.next("cpu", 10_000.0)) is not None:
+        served.append(time_slice.task_ids)
+        ok = "task3" not in time_slice.task_ids
+        scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 1.0) if ok else {}, ok)
     assert served == [("task2", "task3"), ("task0", "task1"), ("task2",), ("task3",)]
     assert scheduler.retired == ("task3",)
     assert scheduler.finished
@@ -278,19 +282,21 @@ def test_of_a_turn_that_failed_only_the_tasks_without_an_answer_are_tried_again(
 def test_a_turn_that_is_excused_comes_back_whole_and_has_all_its_tries() -> None:
     scheduler = plan(jobs_of(10, 20), group=2)
     for _ in range(5):
-        grant = scheduler.next("cpu", 10_000.0)
-        assert grant is not None
-        assert grant.task_ids == ("task0", "task1")
-        scheduler.returned(grant, {}, ok=False, excused=True)
+        time_slice = scheduler.next("cpu", 10_000.0)
+        assert time_slice is not None
+        assert time_slice.task_ids == ("task0", "task1")
+        scheduler.returned(time_slice, {}, ok=False, excused=True)
     assert scheduler.retired == ()
 
 
 def serve(scheduler: Scheduler, need: dict[str, float], remaining: float = 10_000.0) -> list[list[tuple[int, str]]]:
     """Serve every turn at once; the turns in order, each as its (round, task) pairs."""
     served = []
-    while (grant := scheduler.next("cpu", remaining)) is not None:
-        served.append([(grant.stage.number, i) for i in grant.task_ids])
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0), True, {i: need[i] for i in grant.task_ids})
+    while (time_slice := scheduler.next("cpu", remaining)) is not None:
+        served.append([(time_slice.stage.number, i) for i in time_slice.task_ids])
+        scheduler.returned(
+            time_slice, dict.fromkeys(time_slice.task_ids, 1.0), True, {i: need[i] for i in time_slice.task_ids}
+        )
     return served
 
 
@@ -304,10 +310,12 @@ def test_rounds_follow_each_other_and_split_votes_get_further_turns_the_most_spl
 
 def test_a_task_that_settles_on_the_way_gets_no_more_turns() -> None:
     scheduler, asked = rounds(jobs_of(1, 2)), []
-    while (grant := scheduler.next("cpu", 10_000.0)) is not None:
-        asked += [(grant.stage.number, i) for i in grant.task_ids]
-        need = 0.0 if grant.stage.number == 4 else 1.0
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 1.0), True, dict.fromkeys(grant.task_ids, need))
+    while (time_slice := scheduler.next("cpu", 10_000.0)) is not None:
+        asked += [(time_slice.stage.number, i) for i in time_slice.task_ids]
+        need = 0.0 if time_slice.stage.number == 4 else 1.0
+        scheduler.returned(
+            time_slice, dict.fromkeys(time_slice.task_ids, 1.0), True, dict.fromkeys(time_slice.task_ids, need)
+        )
     assert {number for number, _ in asked} == {1, 3, 4}
 
 
@@ -324,12 +332,12 @@ def test_a_resumed_plan_leaves_out_what_was_done_and_goes_on_as_the_undisturbed_
 
 def test_devices_share_the_seconds_and_no_task_is_out_twice() -> None:
     scheduler = rounds(jobs_of(*(10 + at for at in range(9))), devices=3, further=0)
-    grants = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
-    assert all(grant is not None for grant in grants)
-    assert len({i for grant in grants if grant for i in grant.task_ids}) == 3
+    time_slices = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
+    assert all(time_slice is not None for time_slice in time_slices)
+    assert len({i for time_slice in time_slices if time_slice for i in time_slice.task_ids}) == 3
 
 
-def sharing(jobs: list[Job], devices: int = 2) -> Scheduler:
+def sharing(jobs: list[TaskSize], devices: int = 2) -> Scheduler:
     """A scheduler of the base round, shared adapters and the adapter round, a task a turn."""
     shared = Stage(2, Cost(30.0, 0.0), 1.0, 1.0, whole=True)
     return Scheduler(jobs, [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), shared, adapter()], 1, reserve=10.0, devices=devices)
@@ -356,9 +364,9 @@ def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
         scheduler = sharing(jobs_of(1, 2), devices=1)
         for _ in range(2):
             done(scheduler, scheduler.next("a", 1000.0))
-        grant = scheduler.next("a", 1000.0)
-        assert grant is not None
-        scheduler.returned(grant, {}, ok=False, excused=excused)
+        time_slice = scheduler.next("a", 1000.0)
+        assert time_slice is not None
+        scheduler.returned(time_slice, {}, ok=False, excused=excused)
         again = scheduler.next("a", 900.0)
         assert again is not None
         assert (again.stage.number, scheduler.retired) == (rounds_after, ())
@@ -374,15 +382,15 @@ def test_a_turn_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(sco
         jobs_of(*[100] * tasks), stages(config, tasks, devices), config.group, reserve=0.0, devices=devices
     )
     shared, left = [], limit
-    while not shared and (grant := scheduler.next("a", left)) is not None:
-        measured = dict.fromkeys(grant.task_ids, 1e-3)
-        if grant.stage.whole:
-            shared += [grant, *filter(None, (scheduler.next(f"other {n}", left) for n in range(1, devices)))]
+    while not shared and (time_slice := scheduler.next("a", left)) is not None:
+        measured = dict.fromkeys(time_slice.task_ids, 1e-3)
+        if time_slice.stage.whole:
+            shared += [time_slice, *filter(None, (scheduler.next(f"other {n}", left) for n in range(1, devices)))]
         else:
-            scheduler.returned(grant, measured, True)
+            scheduler.returned(time_slice, measured, True)
     assert len(shared) == devices
-    assert sum(len(grant.task_ids) for grant in shared) == tasks
-    assert max(grant.seconds for grant in shared) <= config.shared_share * limit * (1 + 1e-9)
+    assert sum(len(time_slice.task_ids) for time_slice in shared) == tasks
+    assert max(time_slice.seconds for time_slice in shared) <= config.shared_share * limit * (1 + 1e-9)
 
 
 def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
@@ -391,56 +399,58 @@ def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take
     for _ in range(2):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
     assert scheduler.next("cpu", 10.0 + 0.5 * 0.6 * 10) is None
-    grant = scheduler.next("cpu", 10.0 + 1.1 * 0.6 * 10)
-    assert grant is not None
-    assert grant.task_ids == ("task1",)
+    time_slice = scheduler.next("cpu", 10.0 + 1.1 * 0.6 * 10)
+    assert time_slice is not None
+    assert time_slice.task_ids == ("task1",)
 
 
 def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> None:
     scheduler = Scheduler(jobs_of(*[20] * 12), [replace(adapter(), enough=0.6)], 4, reserve=0.0)
-    grant = scheduler.next("cpu", 50.0)
-    assert grant is not None
-    assert (len(grant.task_ids), grant.seconds) == (4, 50.0)  # 48 are enough; 2 would do for nobody
-    assert grant.hurried
-    done(scheduler, grant)
+    time_slice = scheduler.next("cpu", 50.0)
+    assert time_slice is not None
+    assert (len(time_slice.task_ids), time_slice.seconds) == (4, 50.0)  # 48 are enough; 2 would do for nobody
+    assert time_slice.hurried
+    done(scheduler, time_slice)
     assert scheduler.next("cpu", 2.0) is None
     assert len(scheduler.pending) == 8
-    grant = scheduler.next("cpu", 25.0)
-    assert grant is not None
-    assert (len(grant.task_ids), grant.seconds) == (2, 25.0)
+    time_slice = scheduler.next("cpu", 25.0)
+    assert time_slice is not None
+    assert (len(time_slice.task_ids), time_slice.seconds) == (2, 25.0)
 
 
 def test_where_the_largest_task_has_too_few_seconds_smaller_ones_have_their_turns() -> None:
     stage = replace(adapter(), enough=0.6)
     scheduler = Scheduler(jobs_of(90, 24, 24, 24, 24), [stage], 1, reserve=10.0, devices=4)
     granted = [scheduler.next(f"gpu {n}", 60.0) for n in range(4)]  # 200 s in all for 186, but 54 of the 90 are no 50
-    assert [grant.task_ids if grant else None for grant in granted] == [(f"task{n}",) for n in (1, 2, 3, 4)]
+    assert [time_slice.task_ids if time_slice else None for time_slice in granted] == [
+        (f"task{n}",) for n in (1, 2, 3, 4)
+    ]
 
 
 def test_tasks_stopped_on_the_way_teach_what_they_would_have_used_so_that_later_ones_get_enough() -> None:
     scheduler = Scheduler(jobs_of(*[20] * 40), [replace(adapter(), enough=0.6)], 1, reserve=0.0)
     left, granted = 300.0, []
-    while (grant := scheduler.next("cpu", left)) is not None:
-        granted.append(grant.seconds)
-        left -= grant.seconds
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 60.0), ok=True)
+    while (time_slice := scheduler.next("cpu", left)) is not None:
+        granted.append(time_slice.seconds)
+        left -= time_slice.seconds
+        scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 60.0), ok=True)
     assert granted[0] == 12.0
     assert all(seconds > 0.6 * 50 for seconds in granted[1:])
 
 
 def test_a_turn_with_seconds_to_spare_is_in_no_hurry() -> None:
-    grant = plan(jobs_of(20)).next("cpu", 1000.0)
-    assert grant is not None
-    assert not grant.hurried
+    time_slice = plan(jobs_of(20)).next("cpu", 1000.0)
+    assert time_slice is not None
+    assert not time_slice.hurried
 
 
 def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:
     granted = []
     for weight in (1.0, 8.0):
         stages = [Stage(1, Cost(1.0, 0.0), 0.0, 0.1, weight=weight), Stage(3, Cost(9.0, 0.0), 0.5, 0.1)]
-        grant = Scheduler(jobs_of(1, 2), stages, 1, reserve=0.0).next("cpu", 2.0)
-        assert grant is not None
-        granted.append(grant.seconds)
+        time_slice = Scheduler(jobs_of(1, 2), stages, 1, reserve=0.0).next("cpu", 2.0)
+        assert time_slice is not None
+        granted.append(time_slice.seconds)
     assert granted == pytest.approx([2.0 * 1 / 20, 2.0 * 8 / 34])
 
 
@@ -459,20 +469,20 @@ def test_a_need_told_from_elsewhere_decides_who_gets_a_further_turn() -> None:
     for _ in range(4):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
     scheduler.needs({"task0": 0.1})
-    grant = scheduler.next("cpu", 1000.0)
-    assert grant is not None
-    assert (grant.stage.number, grant.task_ids) == (4, ("task1",))
-    done(scheduler, grant)
+    time_slice = scheduler.next("cpu", 1000.0)
+    assert time_slice is not None
+    assert (time_slice.stage.number, time_slice.task_ids) == (4, ("task1",))
+    done(scheduler, time_slice)
     assert scheduler.finished
     with pytest.raises(KeyError, match="nobody"):
         scheduler.needs({"nobody": 0.0})
 
 
-def done(scheduler: Scheduler, grant: Grant | None, need: float = 0.0) -> None:
+def done(scheduler: Scheduler, time_slice: TimeSlice | None, need: float = 0.0) -> None:
     """The turn ended well, each task having taken what was predicted."""
-    assert grant is not None
-    measured = {i: scheduler._predict(grant.stage, i) for i in grant.task_ids}
-    scheduler.returned(grant, measured, True, dict.fromkeys(grant.task_ids, need))
+    assert time_slice is not None
+    measured = {i: scheduler._predict(time_slice.stage, i) for i in time_slice.task_ids}
+    scheduler.returned(time_slice, measured, True, dict.fromkeys(time_slice.task_ids, need))
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -482,12 +492,12 @@ def test_the_expected_end_is_right_within_a_fifth_after_a_fifth_of_the_run(facto
     jobs = jobs_of(*(draw.randint(200, 6000) for _ in range(60)))
     tokens = {job.task_id: job.tokens for job in jobs}
     need = {task_id: draw.choice([0.0, 0.1, 0.5, 0.9]) for task_id in tokens}
-    scheduler, clock, told = Scheduler(jobs, stages(config), 4, reserve=8.0, settled=0.25), 0.0, []
-    while (grant := scheduler.next("cpu", limit - clock)) is not None:
-        prior = grant.stage.prior
-        costs = {i: factor * prior.seconds(tokens[i]) * draw.lognormvariate(0, 0.2) for i in grant.task_ids}
+    scheduler, clock, told = Scheduler(jobs, stages(config), 4, reserve=8.0, disagreement_threshold=0.25), 0.0, []
+    while (time_slice := scheduler.next("cpu", limit - clock)) is not None:
+        prior = time_slice.stage.prior
+        costs = {i: factor * prior.seconds(tokens[i]) * draw.lognormvariate(0, 0.2) for i in time_slice.task_ids}
         clock += sum(costs.values())
-        scheduler.returned(grant, costs, True, {i: need[i] for i in grant.task_ids})
+        scheduler.returned(time_slice, costs, True, {i: need[i] for i in time_slice.task_ids})
         told.append((clock, scheduler.expected(limit - clock)))
     late = [at + left for at, left in told if at > clock / 5]
     assert len(late) > 5
@@ -505,27 +515,27 @@ def test_measurements_correct_the_prediction() -> None:
     tokens = {job.task_id: job.tokens for job in jobs}
     scheduler = plan(jobs, prior=Cost(2.0, 0.01))
     for _ in range(20):
-        grant = scheduler.next("cpu", 1e6)
-        assert grant is not None
-        (task_id,) = grant.task_ids
-        scheduler.returned(grant, {task_id: truth.seconds(tokens[task_id]) * draw.lognormvariate(0, 0.2)}, ok=True)
+        time_slice = scheduler.next("cpu", 1e6)
+        assert time_slice is not None
+        (task_id,) = time_slice.task_ids
+        scheduler.returned(time_slice, {task_id: truth.seconds(tokens[task_id]) * draw.lognormvariate(0, 0.2)}, ok=True)
     expected = sum(truth.seconds(tokens[task_id]) for task_id in scheduler.pending)
     assert scheduler.predicted() == pytest.approx(expected, rel=0.2)
 
 
 def test_a_turn_cut_short_never_lowers_the_prediction() -> None:
     scheduler = plan(jobs_of(100, 100, 100))
-    grant = scheduler.next("cpu", 40.0)  # 30 usable for 300 predicted
-    assert grant is not None
-    scheduler.returned(grant, dict.fromkeys(grant.task_ids, grant.seconds), ok=True)
+    time_slice = scheduler.next("cpu", 40.0)  # 30 usable for 300 predicted
+    assert time_slice is not None
+    scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, time_slice.seconds), ok=True)
     assert scheduler.predicted() == pytest.approx(200.0)
 
 
 def test_failed_turns_teach_nothing_about_costs() -> None:
     scheduler = plan(jobs_of(100, 100))
-    grant = scheduler.next("cpu", 1000.0)
-    assert grant is not None
-    scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.001), ok=False)
+    time_slice = scheduler.next("cpu", 1000.0)
+    assert time_slice is not None
+    scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.001), ok=False)
     assert scheduler.predicted() == 100.0
 
 
@@ -548,10 +558,10 @@ def test_fit_without_measurements_is_the_prior_and_with_one_scales_it() -> None:
 def test_tasks_that_take_no_time_leave_shares_above_zero() -> None:
     scheduler = plan(jobs_of(10, 10, 10))
     for _ in range(3):
-        grant = scheduler.next("cpu", 1000.0)
-        assert grant is not None
-        assert grant.seconds > 0
-        scheduler.returned(grant, dict.fromkeys(grant.task_ids, 0.0), ok=True)
+        time_slice = scheduler.next("cpu", 1000.0)
+        assert time_slice is not None
+        assert time_slice.seconds > 0
+        scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.0), ok=True)
     assert scheduler.next("cpu", 1000.0) is None
 
 
@@ -570,27 +580,27 @@ def test_a_second_turn_while_one_is_out_is_refused() -> None:
 
 def test_a_turn_that_was_not_out_is_refused() -> None:
     with pytest.raises(ValueError, match="the turn of nobody is not the one that is out on cpu"):
-        plan(jobs_of(10)).returned(Grant("cpu", adapter(), ("nobody",), 1.0, {}, 0.0), {}, ok=True)
+        plan(jobs_of(10)).returned(TimeSlice("cpu", adapter(), ("nobody",), 1.0, {}, 0.0), {}, ok=True)
 
 
 @pytest.mark.parametrize("measured", [{"other": 1.0}, {"task0": -1.0}, {"task0": math.nan}, {"task0": math.inf}])
 def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dict[str, float]) -> None:
     scheduler = plan(jobs_of(10))
-    grant = scheduler.next("cpu", 1000.0)
-    assert grant is not None
+    time_slice = scheduler.next("cpu", 1000.0)
+    assert time_slice is not None
     with pytest.raises(ValueError, match=r"not in the turn|finite number"):
-        scheduler.returned(grant, measured, ok=True)
-    scheduler.returned(grant, {"task0": 1.0}, ok=True)
+        scheduler.returned(time_slice, measured, ok=True)
+    scheduler.returned(time_slice, {"task0": 1.0}, ok=True)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"jobs": [Job("a", 1), Job("a", 2)]}, "tasks listed twice: a"),
-        ({"jobs": [Job("a", 0)]}, "a job without tokens: expected at least 1"),
+        ({"jobs": [TaskSize("a", 1), TaskSize("a", 2)]}, "tasks listed twice: a"),
+        ({"jobs": [TaskSize("a", 0)]}, "a job without tokens: expected at least 1"),
         ({"group": 0}, "group is 0: expected at least 1 task"),
         ({"devices": 0}, "devices is 0: expected at least 1"),
-        ({"settled": 1.5}, "settled is 1.5: expected 0 to 1"),
+        ({"disagreement_threshold": 1.5}, "disagreement_threshold is 1.5: expected 0 to 1"),
         ({"reserve": -1.0}, "reserve is -1.0: expected at least 0 seconds"),
         ({"stages": [adapter(), adapter()]}, r"rounds are \[3, 3\]: expected each once"),
         ({"stages": [replace(adapter(), further=True), replace(adapter(), number=4)]}, "a further stage comes before"),
@@ -601,7 +611,7 @@ def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dic
     ],
 )
 def test_impossible_settings_are_named(change: dict[str, object], message: str) -> None:
-    settings = {"jobs": [Job("a", 1)], "stages": [adapter()], "group": 1, "reserve": 0.0} | change
+    settings = {"jobs": [TaskSize("a", 1)], "stages": [adapter()], "group": 1, "reserve": 0.0} | change
     with pytest.raises(ValueError, match=message):
         Scheduler(**settings)  # type: ignore[arg-type]
 

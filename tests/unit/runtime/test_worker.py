@@ -24,8 +24,8 @@ from solver.model.architecture import DESCRIBED
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import worker
 from solver.runtime.worker import (
-    Telling,
-    TellingGroup,
+    ReportingGroupTrainer,
+    ReportingTrainer,
     adapters_from_json,
     result_to_json,
     serve,
@@ -33,7 +33,7 @@ from solver.runtime.worker import (
     serve_searches,
 )
 from solver.tokens.grid import END
-from solver.training.time_sharing import InTurns
+from solver.training.time_sharing import TimeSharedTrainer
 from solver.types import (
     ADAPTER,
     SHARED,
@@ -41,10 +41,10 @@ from solver.types import (
     BadInput,
     Candidate,
     Example,
-    Lesson,
     Pair,
     Task,
     TaskResult,
+    TrainJob,
     View,
     key,
     same,
@@ -270,14 +270,14 @@ def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
 class Parts(list):
     """What a worker on a GPU loads, in its order, and with what."""
 
-    def sampler(self, weights, engine, end, seed, heads, beyond):
+    def sampler(self, weights, engine, end, seed, heads, embedding_targets):
         self.append(("engine", engine))
-        self.heads, self.beyond = heads, beyond
-        return SimpleNamespace(notes=("engine",), rest=lambda: self.append(("rest", None)), before_waking=None)
+        self.heads, self.embedding_targets = heads, embedding_targets
+        return SimpleNamespace(notes=("engine",), offload=lambda: self.append(("rest", None)), before_reload=None)
 
     def trainer(self, weights, recipe, scratch, context, how):
         self.append(("trainer", (recipe, context, how)))
-        return SimpleNamespace(notes=("trainer",), rest=lambda: None)
+        return SimpleNamespace(notes=("trainer",), offload=lambda: None)
 
     def names(self):
         return [name for name, _ in self]
@@ -331,7 +331,7 @@ def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
 def test_the_engine_knows_whether_heads_are_to_be_served_and_a_card_needs_no_unsloth_then(on_a, head):
     config = PRESETS["kaggle-l4x4"]
     parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, head=head, side_by_side=1)))
-    assert (parts.heads, parts.beyond) == (head, ())
+    assert (parts.heads, parts.embedding_targets) == (head, ())
     assert ("unsloth" in parts.names()) != head
 
 
@@ -339,7 +339,7 @@ def test_the_engine_serves_loras_on_embedding_and_head_where_the_recipe_has_them
     config = PRESETS["kaggle-l4x4"]
     targets = (*config.train.targets, "lm_head", "embed_tokens")
     parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, targets=targets)))
-    assert (parts.names(), parts.beyond) == (["engine", "trainer"], ("embed_tokens", "lm_head"))
+    assert (parts.names(), parts.embedding_targets) == (["engine", "trainer"], ("embed_tokens", "lm_head"))
     _, _, how = dict(parts)["trainer"]
     assert how.library == "peft"
 
@@ -347,8 +347,8 @@ def test_the_engine_serves_loras_on_embedding_and_head_where_the_recipe_has_them
 def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
     parts, trainer, sampler, _ = on_a("l4")
     assert parts.names()[-3:] == ["engine", "rest", "trainer"]
-    assert isinstance(trainer, InTurns)
-    assert sampler.before_waking == trainer.trainer.rest
+    assert isinstance(trainer, TimeSharedTrainer)
+    assert sampler.before_reload == trainer.trainer.offload
 
 
 @pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])
@@ -386,16 +386,16 @@ def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monk
 
 def test_adapters_trained_side_by_side_are_each_reported_and_only_where_the_trainer_can():
     class Group(FakeTrainer):
-        def train_together(self, lessons, stop):
-            return [self.train(lesson.name, lesson.examples, lesson.seed, stop) for lesson in lessons]
+        def train_together(self, jobs, stop):
+            return [self.train(job.name, job.examples, job.seed, stop) for job in jobs]
 
     heard = []
-    telling = TellingGroup(Group(), lambda **message: heard.append(message["adapter"]))
-    lessons = [Lesson(name, [Example(np.arange(3), np.ones(3, bool))], 0) for name in ("one", "two")]
-    assert [made.steps for made in telling.train_together(lessons, FakeStop())] == [3, 3]
+    reporting = ReportingGroupTrainer(Group(), lambda **message: heard.append(message["adapter"]))
+    jobs = [TrainJob(name, [Example(np.arange(3), np.ones(3, bool))], 0) for name in ("one", "two")]
+    assert [made.steps for made in reporting.train_together(jobs, FakeStop())] == [3, 3]
     assert heard == ["one", "two"]
-    assert isinstance(telling, GroupTrainer)
-    assert not isinstance(Telling(FakeTrainer(), print), GroupTrainer)
+    assert isinstance(reporting, GroupTrainer)
+    assert not isinstance(ReportingTrainer(FakeTrainer(), print), GroupTrainer)
 
 
 def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatch):

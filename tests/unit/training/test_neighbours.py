@@ -265,7 +265,7 @@ def test_a_library_without_adapters_is_refused_where_they_are_wanted(tmp_path, a
 def solve(near: NearSettings, similarity: float = 0.9, adapter: Adapter | None = None, config: Config = CONFIG):
     trainer, sampler, config = FakeTrainer(), FakeSampler(), replace(config, near=near)
     found = (Near(STACK, similarity, adapter), Near(A, similarity / 2))[: max(1, near.count)]
-    results = pipeline.solve(
+    results = pipeline.solve_batch(
         [MIRROR],
         ADAPTER,
         trainer,
@@ -299,9 +299,9 @@ def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, other
 
 def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
     config = replace(CONFIG, near=NearSettings("folder", count=1, by="gradients", share=1.0))
-    item = pipeline.Work(MIRROR, 0, GRID, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
+    state = pipeline.TaskState(MIRROR, 0, GRID, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
     theirs = [build(task, CONFIG.train, 0, 1024, GRID, n) for task, n in ((STACK, 1), (A, 0))]
-    made = texts(pipeline.lesson(item, ADAPTER, config).examples)
+    made = texts(pipeline.train_job(state, ADAPTER, config).examples)
     assert made == texts(x for pair in zip(*theirs, strict=True) for x in pair)[:6]
 
 
@@ -312,9 +312,9 @@ def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
 def test_the_notes_name_those_learnt_from_and_how_alike_they_are(left_outs, expected):
     found = tuple(Near(t, s, None, n) for t, s, n in zip((STACK, A), (0.9, 0.45), left_outs, strict=True))
     config = replace(CONFIG, near=NearSettings("folder", count=2))
-    work = [pipeline.Work(MIRROR, 0, GRID)]
-    pipeline.consult(work, lambda task: found, config, Deadline.after(9.0, FakeClock()))
-    assert work[0].notes == [f"nearest, with likeness: {expected}"]
+    states = [pipeline.TaskState(MIRROR, 0, GRID)]
+    pipeline.retrieve_neighbours(states, lambda task: found, config, Deadline.after(9.0, FakeClock()))
+    assert states[0].notes == [f"nearest, with likeness: {expected}"]
 
 
 def test_the_notes_name_none_where_nothing_is_trained():
@@ -341,10 +341,10 @@ def test_where_one_of_both_has_no_example_there_are_as_many_of_the_other(share):
 def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_so(share):
     large = random_task([(30, 30), (30, 30)], 0, "large")
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1, share=share))
-    work, stop = [pipeline.Work(MIRROR, 0, GRID, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
-    pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0}, stop)
+    states, stop = [pipeline.TaskState(MIRROR, 0, GRID, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
+    pipeline.train_adapters(states, ADAPTER, trainer, config, {"mirror": 9.0}, stop)
     assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
-    assert work[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
+    assert states[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
 
 
 @pytest.mark.parametrize(("similarity", "start"), [(0.8, True), (0.79, False)])
@@ -395,13 +395,15 @@ def test_a_task_that_cannot_be_compared_learns_from_itself_and_says_so(seconds, 
         return {"stack": (Near(A, 0.9),)}[task.id]
 
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1))
-    work = [pipeline.Work(task, 0, GRID) for task in (MIRROR, STACK)]
-    pipeline.consult(work, near, config, Deadline.after(seconds, FakeClock()))
-    pipeline.teach(work, ADAPTER, trainer, config, {"mirror": 9.0, "stack": 9.0}, Deadline.after(100.0, FakeClock()))
-    assert work[0].near == ()
-    assert work[0].notes[0].startswith(f"nothing learnt from other tasks: {why}")
+    states = [pipeline.TaskState(task, 0, GRID) for task in (MIRROR, STACK)]
+    pipeline.retrieve_neighbours(states, near, config, Deadline.after(seconds, FakeClock()))
+    pipeline.train_adapters(
+        states, ADAPTER, trainer, config, {"mirror": 9.0, "stack": 9.0}, Deadline.after(100.0, FakeClock())
+    )
+    assert states[0].near == ()
+    assert states[0].notes[0].startswith(f"nothing learnt from other tasks: {why}")
     assert len(trainer.calls) == 2
-    assert [bool(item.near) for item in work] == [False, seconds > 0]
+    assert [bool(state.near) for state in states] == [False, seconds > 0]
 
 
 def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
@@ -409,7 +411,9 @@ def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
         raise torch.cuda.OutOfMemoryError("no room")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        pipeline.consult([pipeline.Work(MIRROR, 0, GRID)], near, CONFIG, Deadline.after(9.0, FakeClock()))
+        pipeline.retrieve_neighbours(
+            [pipeline.TaskState(MIRROR, 0, GRID)], near, CONFIG, Deadline.after(9.0, FakeClock())
+        )
 
 
 def test_a_neighbour_without_an_adapter_changes_no_start_and_is_named_where_its_would_have_been_used():

@@ -67,7 +67,9 @@ def one_by_one(lengths: list[int], rows: list[Tensor]) -> Tensor:
     return torch.cat(said)
 
 
-@pytest.mark.parametrize("attend", [packed_attention.Attend.apply, packed_attention.padded], ids=["products", "padded"])
+@pytest.mark.parametrize(
+    "attend", [packed_attention.PackedAttention.apply, packed_attention.padded], ids=["products", "padded"]
+)
 @pytest.mark.parametrize("kept", [0, 40, 999], ids=["nothing kept", "the short ones kept", "all kept"])
 def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packed_attention, "CHUNK", 16)

@@ -13,7 +13,7 @@ from solver.config.settings import EngineSettings
 from solver.hardware import engine_environment
 from solver.inference.vllm_sampler import VllmSampler, on_a_gpu
 from solver.interfaces import GroupTrainer
-from solver.training.time_sharing import InTurns
+from solver.training.time_sharing import TimeSharedTrainer
 from solver.types import Adapter
 from tests.support.fakes import FakeStop, FakeTrainer
 
@@ -34,19 +34,19 @@ class MovingTrainer(FakeTrainer):
         super().__init__()
         self.card = card
 
-    def rest(self):
+    def offload(self):
         self.card.on.discard("trainer")
 
-    def wake(self):
+    def reload(self):
         self.card.enter("trainer")
 
     def train(self, *given, **more):
         assert self.card.on == {"trainer"}
         return super().train(*given, **more)
 
-    def train_together(self, lessons, stop):
+    def train_together(self, jobs, stop):
         assert self.card.on == {"trainer"}
-        return [f"report of {lesson}" for lesson in lessons]
+        return [f"report of {job}" for job in jobs]
 
     def vectors(self, examples, kind):
         assert self.card.on == {"trainer"}
@@ -91,9 +91,9 @@ def pair():
 def build():
     card = Card()
     sampler = VllmSampler.__new__(VllmSampler)  # the engine itself needs a GPU: this one is handed in
-    sampler.llm, sampler.asleep, sampler.asked, sampler.ids, sampler.end = Engine(card), True, 0, {}, 3
+    sampler.llm, sampler.offloaded, sampler.asked, sampler.ids, sampler.end = Engine(card), True, 0, {}, 3
     trainer = MovingTrainer(card)
-    return InTurns(trainer, sampler), sampler, trainer, card
+    return TimeSharedTrainer(trainer, sampler), sampler, trainer, card
 
 
 def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypatch):
@@ -110,14 +110,14 @@ def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypa
 
 def test_comparing_examples_takes_the_card_as_training_does(pair):
     turns, sampler, _, card = pair
-    sampler.wake()
+    sampler.reload()
     assert turns.vectors([1], "states") == ["states", 1]
     assert card.on == {"trainer"}
 
 
 def test_adapters_trained_side_by_side_take_the_card_as_well(pair):
     turns, sampler, _, card = pair
-    sampler.wake()
+    sampler.reload()
     assert isinstance(turns, GroupTrainer)
     assert turns.train_together(["a", "b"], FakeStop()) == ["report of a", "report of b"]
     assert card.on == {"trainer"}
@@ -125,7 +125,7 @@ def test_adapters_trained_side_by_side_take_the_card_as_well(pair):
 
 def test_adapters_trained_one_after_another_cost_one_turn(pair):
     turns, sampler, _, _ = pair
-    sampler.wake()
+    sampler.reload()
     for name in "abc":
         turns.train(name, [], 0, FakeStop())
     assert sampler.llm.slept == [1]
@@ -147,7 +147,7 @@ def test_in_whatever_order_they_are_asked_they_are_never_both_on_the_card(orders
         if order == "train":
             turns.train("t", [], 0, FakeStop())
         elif order == "wake":
-            sampler.wake()
+            sampler.reload()
         else:
             sampler.forget([])
         assert card.on == ({"trainer"} if order == "train" else {"engine"})

@@ -29,7 +29,7 @@ from solver.training import trainer as module
 from solver.training.adapters import saved_name
 from solver.training.backends import Setup, setup
 from solver.training.trainer import LoraTrainer, Pace, batches
-from solver.types import Adapter, BadInput, Example, Lesson, Task, TrainReport, seed_for
+from solver.types import Adapter, BadInput, Example, Task, TrainJob, TrainReport, seed_for
 from tests.support.fakes import MIRROR, STACK, FakeClock, FakeStop, leave_one_out, random_task
 from tests.support.tiny import tiny_model
 
@@ -577,8 +577,8 @@ def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_
     """To a device without storage, which stands for the machine's memory: there is no other one here."""
     trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain))
     parameters = dict(trainer.parameters)
-    trainer.rest()
-    trainer.wake()
+    trainer.offload()
+    trainer.reload()
     assert all(trainer.parameters[name] is parameters[name] for name in parameters)
     trainer._move("meta")
     assert {p.device.type for p in trainer.model.parameters()} == {"meta"}
@@ -653,9 +653,9 @@ def test_the_adapter_is_the_one_peft_and_adamw_come_to_by_the_book(exact: Any, w
     assert apart(matrices(report), expected) < CLOSE
 
 
-def together(names: Sequence[str]) -> list[Lesson]:
+def together(names: Sequence[str]) -> list[TrainJob]:
     tasks = [MIRROR, STACK, random_task([(2, 2), (3, 5), (4, 4)])]
-    return [Lesson(name, examples(task, cap=5), 0) for name, task in zip(names, tasks, strict=True)]
+    return [TrainJob(name, examples(task, cap=5), 0) for name, task in zip(names, tasks, strict=True)]
 
 
 @pytest.mark.parametrize("even", [False, True], ids=["one after another", "padded to one product"])
@@ -668,7 +668,7 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
     if even:  # as on a GPU
         pack = module.packed_attention.pack
         monkeypatch.setattr(module.packed_attention, "pack", lambda groups, even: pack(groups, True))
-        monkeypatch.setattr(module.packed_attention.Attend, "apply", module.packed_attention.padded)
+        monkeypatch.setattr(module.packed_attention.PackedAttention, "apply", module.packed_attention.padded)
     for made, wanted in zip(trainer.train_together(together("abc"), FakeStop()), expected, strict=True):
         assert made.losses == pytest.approx(wanted.losses, rel=1e-5)
         assert apart(matrices(made), matrices(wanted)) < CLOSE
@@ -677,7 +677,7 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
 def test_a_task_without_examples_has_no_part_in_the_batch(exact: Any, tmp_path: Path) -> None:
     trainer = exact(replace(RECIPE, steps=2, side_by_side=3), tmp_path)
     first, _, last = together("abc")
-    reports = trainer.train_together([first, Lesson("b", [], 0), last], FakeStop())
+    reports = trainer.train_together([first, TrainJob("b", [], 0), last], FakeStop())
     assert [r.adapter and r.adapter.name for r in reports] == ["a", None, "c"]
     assert [len(r.losses) for r in reports] == [2, 0, 2]
 

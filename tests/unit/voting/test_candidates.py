@@ -8,7 +8,7 @@ from solver.data import views
 from solver.induction.turn import COST
 from solver.runtime.submission_file import placeholders
 from solver.types import BASE, INDUCTION, PROGRAMS, Candidate, Program, Standing, View, same
-from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, heard, sources_of
+from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, from_source, sources_of
 from tests.support import fakes
 from tests.support.fakes import MIRROR, STACK
 
@@ -141,7 +141,9 @@ def test_programs_alone_answer_a_task_that_still_needs_the_model():
 def test_each_mind_can_be_heard_alone_and_every_attempt_has_its_source():
     rounds = {PROGRAMS: programs(WORSE, GOOD), BASE: votes(BAD), 3: votes(GOOD)}
     waiting = FALLBACKS["mirror"][0]
-    alone = {whose: attempts(heard(rounds, whose), "flat", waiting) for whose in (BOTH, MODEL_ALONE, PROGRAMS_ALONE)}
+    alone = {
+        whose: attempts(from_source(rounds, whose), "flat", waiting) for whose in (BOTH, MODEL_ALONE, PROGRAMS_ALONE)
+    }
     assert [g.tolist() for g in alone[BOTH]] == [WORSE.tolist(), GOOD.tolist()]
     assert [g.tolist() for g in alone[MODEL_ALONE]] == [GOOD.tolist(), BAD.tolist()]
     assert [g.tolist() for g in alone[PROGRAMS_ALONE]] == [WORSE.tolist(), GOOD.tolist()]
@@ -158,7 +160,7 @@ def test_written_programs_and_searched_ones_are_one_mind_in_which_the_surer_is_f
     assert [g.tolist() for g in standing.attempts[0]] == [GOOD.tolist(), WORSE.tolist()]
     assert (standing.from_model, standing.from_programs, standing.whole) == ((0,), (2,), True)
     rounds = {INDUCTION: written, PROGRAMS: programs(WORSE, cost=20.0), 3: votes(BAD)}
-    assert set(heard(rounds, PROGRAMS_ALONE)) == {INDUCTION, PROGRAMS}
-    assert set(heard(rounds, MODEL_ALONE)) == {3}
+    assert set(from_source(rounds, PROGRAMS_ALONE)) == {INDUCTION, PROGRAMS}
+    assert set(from_source(rounds, MODEL_ALONE)) == {3}
     sure = kept.add("mirror", PROGRAMS, [programs(WORSE, cost=2.0)])
     assert [g.tolist() for g in sure.attempts[0]] == [WORSE.tolist(), GOOD.tolist()]

@@ -98,8 +98,8 @@ def test_the_order_of_the_candidates_makes_no_difference(
 
 def test_a_trusted_program_leaves_half_of_the_need_and_nothing_where_the_vote_says_the_same():
     sure, unsure = [found(ONE)], [found(ONE, LONG)]
-    assert ensemble.doubt(sure, [TWO, ONE]) == 0.5
-    assert ensemble.doubt(sure, []) == 0.5
-    assert ensemble.doubt(sure, [ONE, TWO]) == 0.0
-    assert ensemble.doubt(unsure, [ONE]) == 1.0
-    assert ensemble.doubt([], [ONE]) == 1.0
+    assert ensemble.residual_need(sure, [TWO, ONE]) == 0.5
+    assert ensemble.residual_need(sure, []) == 0.5
+    assert ensemble.residual_need(sure, [ONE, TWO]) == 0.0
+    assert ensemble.residual_need(unsure, [ONE]) == 1.0
+    assert ensemble.residual_need([], [ONE]) == 1.0
