@@ -125,7 +125,7 @@ def test_what_is_beaten_is_not_read_to_the_end() -> None:
     scorer = Clear()
     [result] = rescore([question([*two(), *wide])], scorer, FakeStop(), ROOM, GRID)
     assert [len(c.scores) for c in result.candidates] == [8, 8, 2, 2, 2, 2, 2]
-    assert result.readings == sum(map(len, scorer.batches)) == 26
+    assert result.scored == sum(map(len, scorer.batches)) == 26
 
 
 def test_a_single_answer_needs_no_reading_and_no_candidates_need_none() -> None:
@@ -162,7 +162,7 @@ def test_where_the_seconds_end_all_that_could_win_keep_equally_many_views(candid
     scorer, asked = FakeScorer(spread=3.0), question(candidates)
     [result] = rescore([asked], scorer, FakeStop(left=answered, cost=1.0), ROOM, GRID)
     most = max((len(c.scores) for c in result.candidates), default=0)
-    assert result.readings <= max(answered, 0)
+    assert result.scored <= max(answered, 0)
     full = {key(c.grid): c.scores for c in in_full(asked, scorer)}
     assert all(c.scores == full[key(c.grid)][: len(c.scores)] for c in result.candidates)
     if result.cut and most:
