@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from solver import augment
 from solver.core import Grid, Pair, View, key
+from solver.formats import pair_length
 from solver.pretrain import __main__ as pretrain
 from solver.pretrain import arc_gen, batches, compose, content, data, make_pool, sources, split, workers
 from solver.pretrain.batches import Augmentation, one_round
@@ -464,7 +465,7 @@ def test_pairs_of_evaluation_and_held_out_tasks_are_left_out_of_every_source(tmp
     large = np.rot90(next(p.input for p in split.evaluation_pairs() if p.input.size > 50)).tolist()
     mixed = {"train": [*MINE["train"], {"input": large, "output": [[1]]}], "test": MINE["test"]}
     mine = user_file(tmp_path, **{"good": MINE, "copy": held_out, "mixed": mixed, evaluation_id: MINE})
-    pool, report = sources.training_pool(sources.Request(2, 0, arc_gen_file, (mine,)))
+    pool, report = sources.training_pool(sources.Request(9, 0, arc_gen_file, (mine,)))
     assert pool.ids[5:] == ("good",)
     assert report.rows["ARC-GEN"] == sources.Row(tasks=1, pairs=1, left_out=len(text))
     copied = len(held_out["train"]) + len(held_out["test"])
@@ -601,7 +602,7 @@ def test_composed_tasks_depend_on_the_seed_and_are_rules_with_something_to_learn
         assert not any(key(p.input) == key(p.output) for p in task)
         for pair in task:
             assert_valid(pair)
-            assert batches.formats.pair_length(pair) <= compose.LONGEST
+            assert pair_length(pair) <= compose.LONGEST
 
 
 def test_where_nothing_can_be_composed_no_task_comes() -> None:
@@ -671,27 +672,29 @@ def test_without_augmentation_a_round_is_what_it_was(mixed_pool: Pool) -> None:
     assert [e.tokens.tolist() for b in plain for e in b] == [e.tokens.tolist() for b in none for e in b]
 
 
-def test_upscaling_scales_the_sides_it_names_and_nothing_too_large() -> None:
+def test_upscaling_scales_the_sides_it_names() -> None:
     pair = Pair(grid([[1, 2]]), grid([[3], [4]]))
-    both = batches.upscaled(pair, 2, (True, True))
-    assert both is not None
-    assert (both.input.tolist(), both.output.tolist()) == ([[1, 1, 2, 2]] * 2, [[3, 3], [3, 3], [4, 4], [4, 4]])
-    one = batches.upscaled(pair, 3, (False, True))
-    assert one is not None
+    both = batches.Upscale(2, 2).apply(pair)
+    assert both.input.tolist() == [[1, 1, 2, 2]] * 2
+    assert both.output.tolist() == [[3, 3], [3, 3], [4, 4], [4, 4]]
+    one = batches.Upscale(1, 3).apply(pair)
     assert (one.input.tolist(), one.output.shape) == ([[1, 2]], (6, 3))
-    wide = Pair(np.zeros((1, 11), np.uint8), grid([[1]]))
-    assert batches.upscaled(wide, 3, (True, False)) is None
-    assert batches.upscaled(wide, 3, (False, True)) is not None
 
 
 def test_padding_puts_both_grids_at_one_place_of_a_larger_canvas() -> None:
-    pair = Pair(grid([[5, 5, 1]]), grid([[5, 2, 1]]))
-    padded = batches.padded(pair, (1, 0, 0, 2))
-    assert padded is not None
+    padded = batches.Pad(1, 0, 0, 2).apply(Pair(grid([[5, 5, 1]]), grid([[5, 2, 1]])))
     assert padded.input.tolist() == [[5] * 5, [5, 5, 1, 5, 5]]
     assert padded.output.tolist() == [[5] * 5, [5, 2, 1, 5, 5]]
-    assert batches.padded(Pair(pair.input, grid([[1]])), (1, 0, 0, 2)) is None
-    assert batches.padded(pair, (29, 1, 0, 0)) is None
+    unlike = batches.Pad(1, 0, 0, 2).sides(np.array([[3, 3, 3, 3], [3, 3, 3, 2]]))
+    assert (unlike <= 30).all(axis=1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("change", [batches.Upscale(2, 2), batches.Upscale(3, 1), batches.Pad(0, 3, 1, 0)])
+def test_a_change_says_beforehand_what_sides_it_gives(change: batches.Change) -> None:
+    for pair in squares(4, 3):
+        changed = change.apply(pair)
+        sides = np.array([[*pair.input.shape, *pair.output.shape]])
+        assert change.sides(sides).tolist() == [[*changed.input.shape, *changed.output.shape]]
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------

@@ -6,15 +6,15 @@ that a run can be resumed anywhere without any state of a generator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver import augment, formats
+from solver import augment
 from solver.core import MAX_SIDE, Example, Pair, View, seed_for
 from solver.examples import to_example
 from solver.pretrain.data import COMPOSED, Pool
@@ -29,7 +29,6 @@ RECOLOUR_ONE_SIDE = 0.1  # of the sequences recolour the outputs differently fro
 COMPOSED_SHARE = 0.15  # of the sequences are of composed tasks, where the pool has some
 MANY = 12  # pairs from which on a task is drawn as often as any; with fewer, as much less often
 MARGIN = 4  # cells of canvas on each side, one of them 1 more
-SIDES = ((True, True), (True, False), (False, True))  # grids of a pair that are scaled: (input, output)
 TRIES = 1000  # tasks drawn for a sequence before the pool is given up
 ROUND = 16  # steps drawn and sorted by length together, so that workers get equal shares
 
@@ -48,8 +47,54 @@ class Augmentation:
 
 
 NONE = Augmentation()
-Change: TypeAlias = Callable[[Pair], Pair | None]
-"""What an augmentation does to each pair of a sequence; None where it does not fit."""
+
+
+class Change(Protocol):
+    """What an augmentation does to each pair of a sequence."""
+
+    def sides(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows and columns of inputs and of outputs, shape [pairs, 4], as they become; beyond 30 where it cannot be."""
+        ...
+
+    def apply(self, pair: Pair) -> Pair:
+        """The changed pair."""
+        ...
+
+
+@dataclass(frozen=True)
+class Upscale:
+    """Every cell of inputs and of outputs becomes a square of these sides."""
+
+    inputs: int
+    outputs: int
+
+    def sides(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
+        scaled: NDArray[np.int64] = sides * np.array([self.inputs, self.inputs, self.outputs, self.outputs])
+        return scaled
+
+    def apply(self, pair: Pair) -> Pair:
+        sized = ((pair.input, self.inputs), (pair.output, self.outputs))
+        return Pair(*(grid.repeat(factor, 0).repeat(factor, 1) for grid, factor in sized))
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Both grids lie in a larger canvas of the input's commonest colour: so many cells more on each side."""
+
+    above: int
+    below: int
+    left: int
+    right: int
+
+    def sides(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
+        alike = (sides[:, :2] == sides[:, 2:]).all(axis=1, keepdims=True)
+        rows, columns = self.above + self.below, self.left + self.right
+        return np.where(alike, sides + np.array([rows, columns, rows, columns]), MAX_SIDE + 1)
+
+    def apply(self, pair: Pair) -> Pair:
+        margins = ((self.above, self.below), (self.left, self.right))
+        background = int(np.bincount(pair.input.ravel()).argmax())
+        return Pair(*(np.pad(grid, margins, constant_values=background) for grid in (pair.input, pair.output)))
 
 
 def sequence(pool: Pool, rng: np.random.Generator, augmentation: Augmentation = NONE) -> Example:
@@ -87,54 +132,46 @@ def _edges(pool: Pool) -> NDArray[np.float64] | None:
 
 def _choose(pool: Pool, task: int, cap: int, rng: np.random.Generator, change: Change | None = None) -> list[Pair]:
     """Pairs of a task, its own or generated ones, changed, with at most `cap` tokens; fewer than 2 where few fit."""
-    pairs, own = pool.pairs[task], pool.originals[task]
+    count, own = len(pool.pairs[task]), pool.originals[task]
     takes_own = rng.random() < ORIGINAL_SHARE
-    if own < 2 or len(pairs) - own < 2:
-        takes_own = 2 * own > len(pairs)  # there are hardly any of the others
-    part = pairs[len(pairs) - own :] if takes_own else pairs[: len(pairs) - own]
+    if own < 2 or count - own < 2:
+        takes_own = 2 * own > count  # there are hardly any of the others
+    first, last = (count - own, count) if takes_own else (0, count - own)
     wanted = int(rng.integers(PAIRS[0], PAIRS[1] + 1))
+    order = first + rng.permutation(last - first)
+    sides = _sides(pool)[task][order].astype(np.int64)
+    if change:
+        sides = change.sides(sides)
+    lengths = sides[:, 0] * (sides[:, 1] + 1) + sides[:, 2] * (sides[:, 3] + 1) + 3  # as `formats.pair_length` has it
     chosen: list[Pair] = []
-    for index in rng.permutation(len(part)):
-        pair = change(part[index]) if change else part[index]
-        if pair and (length := formats.pair_length(pair)) <= cap:
-            chosen.append(pair)
-            cap -= length
+    for place in np.flatnonzero((lengths <= cap) & (sides <= MAX_SIDE).all(axis=1)):
+        if lengths[place] <= cap:
+            pair = pool.pairs[task][order[place]]
+            chosen.append(change.apply(pair) if change else pair)
+            cap -= int(lengths[place])
         if len(chosen) == wanted:
             break
     return chosen
 
 
+@lru_cache(maxsize=2)
+def _sides(pool: Pool) -> tuple[NDArray[np.uint8], ...]:
+    """For each task: rows and columns of inputs and of outputs, shape [pairs, 4]."""
+    return tuple(
+        np.array([p.input.shape + p.output.shape for p in pairs], np.uint8).reshape(-1, 4) for pairs in pool.pairs
+    )
+
+
 def _change(augmentation: Augmentation, rng: np.random.Generator) -> Change | None:
     """The sequence's augmentation, drawn; None where it has none. A share of 0 draws nothing."""
     if augmentation.upscale and rng.random() < augmentation.upscale:
-        factor, sides = int(rng.integers(2, 4)), SIDES[int(rng.integers(len(SIDES)))]
-        return partial(upscaled, factor=factor, sides=sides)
+        factor = int(rng.integers(2, 4))
+        return (Upscale(factor, factor), Upscale(factor, 1), Upscale(1, factor))[int(rng.integers(3))]
     if augmentation.pad and rng.random() < augmentation.pad:
         margins = rng.integers(0, MARGIN + 1, 4)
         margins[int(rng.integers(4))] += 1
-        return partial(padded, margins=tuple(margins.tolist()))
+        return Pad(*margins.tolist())
     return None
-
-
-def upscaled(pair: Pair, factor: int, sides: tuple[bool, bool]) -> Pair | None:
-    """The pair with every cell of its input and its output, as `sides` says, as factor x factor; None if too large."""
-    grids = []
-    for grid, wanted in zip((pair.input, pair.output), sides, strict=True):
-        if wanted and factor * max(grid.shape) > MAX_SIDE:
-            return None
-        grids.append(grid.repeat(factor, 0).repeat(factor, 1) if wanted else grid)
-    return Pair(*grids)
-
-
-def padded(pair: Pair, margins: tuple[int, int, int, int]) -> Pair | None:
-    """The pair with so many cells of background above, below, left and right; None if too large or of two shapes."""
-    above, below, left, right = margins
-    rows, columns = pair.input.shape
-    if pair.output.shape != (rows, columns) or max(rows + above + below, columns + left + right) > MAX_SIDE:
-        return None
-    background = int(np.bincount(pair.input.ravel()).argmax())
-    margin = ((above, below), (left, right))
-    return Pair(*(np.pad(grid, margin, constant_values=background) for grid in (pair.input, pair.output)))
 
 
 def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
