@@ -480,11 +480,12 @@ def test_pairs_of_evaluation_and_held_out_tasks_are_left_out_of_every_source(tmp
         ({"bad": {**MINE, "test": [{"input": [[1]], "output": [[12]]}]}}, r"task bad: test\[0\].output.*12 came"),
         ({}, "an empty object"),
         ({ARC2_CLEAN[0]: MINE}, f"task id '{ARC2_CLEAN[0]}' comes from two sources; expected each once"),
+        ({"same": MINE, "composed-00000": MINE}, "task id 'composed-00000' comes from two sources"),
     ],
 )
 def test_a_users_file_that_is_wrong_is_refused(tmp_path: Path, tasks: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        sources.training_pool(sources.Request(2, tasks=(user_file(tmp_path, **tasks),)))
+        sources.training_pool(sources.Request(2, tasks=(user_file(tmp_path, **tasks),), composed=1))
 
 
 @pytest.mark.usefixtures("few")
@@ -775,6 +776,8 @@ def test_pools_that_are_named_are_trained_on_and_measured_by(
     assert len(started) == 2
     assert train("other.npz") == 2
     assert "is another pool than" in capsys.readouterr().err
+    assert pretrain.main(["--preset", "smoke", "--pairs", "3", "--pool", str(tmp_path / "pool.npz")]) == 2
+    assert "--pairs came with --pool" in capsys.readouterr().err
     assert len(started) == 2
 
 
