@@ -102,6 +102,8 @@ def provide(options: argparse.Namespace, seed: int) -> None:
     """
     from solver.pretrain import data, sources, split
 
+    if options.pool and options.pairs:
+        raise BadInput("--pairs came with --pool, whose pairs are drawn already; expected one of them; leave one out")
     usual = PAIRS_A_TASK[options.preset]
     trained, gauge = options.directory / "train.npz", options.directory / "held.npz"
     if options.pool:

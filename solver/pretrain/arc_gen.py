@@ -24,7 +24,7 @@ from solver.pretrain.data import sound
 from solver.types import BadInput, Grid, Pair, seed_for
 
 EXPECTED = "expected a checkout of google/ARC-GEN, or JSON (or .json.gz) {id: [[input, output], ...]}, grids as '12/34'"
-SECONDS = 60.0  # that a generator may take for all of a task's pairs
+SECONDS, SECONDS_A_PAIR = 30.0, 0.3  # that a generator may take: for a task, and more for each of its pairs
 
 
 class ArcGen(Protocol):
@@ -96,20 +96,24 @@ def _grid(text: object, where: str) -> Grid:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout's generators, each run in a process of its own. `seconds`: that it may take for a task."""
+    """A checkout's generators, each run in a process of its own.
+
+    `seconds`: that it may take for a task; `seconds_a_pair`: and more for each pair. A generator that takes longer
+    gives no pairs, so that what it gives does not depend on the machine.
+    """
 
     directory: Path
     seconds: float = SECONDS
+    seconds_a_pair: float = SECONDS_A_PAIR
 
     def pairs(self, task_id: str, count: int, seed: int) -> tuple[list[Pair], bool]:
         if not (self.directory / "tasks" / f"task_{task_id}.py").is_file():
             return [], False
         first = seed_for(seed, task_id, "arc-gen")
         command = [sys.executable, arc_gen_runner.__file__, str(self.directory), task_id, str(first), str(count)]
+        limit = self.seconds + count * self.seconds_a_pair
         try:
-            run = subprocess.run(
-                command, capture_output=True, timeout=self.seconds, env={**os.environ, "PYTHONHASHSEED": "0"}
-            )
+            run = subprocess.run(command, capture_output=True, timeout=limit, env={**os.environ, "PYTHONHASHSEED": "0"})
         except subprocess.TimeoutExpired:
             return [], True
         lines = run.stdout.splitlines() if run.returncode == 0 else []

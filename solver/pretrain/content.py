@@ -17,6 +17,7 @@ from solver.data.views import DIHEDRALS, dihedral
 from solver.types import COLOURS, Grid, Pair, key
 
 SMALLEST = 16  # cells: smaller grids coincide by chance; they are compared as parts of whole pairs alone
+BLOCK = 10_000  # pairs whose signatures are computed at once: some 100 MB
 
 Canonical: TypeAlias = tuple[tuple[int, ...], bytes]
 """(sides of the grid, or of both grids of a pair; cells row by row, colours named in the order they first appear)"""
@@ -99,6 +100,10 @@ class Index:
 
     def holds(self, pairs: Sequence[Pair]) -> NDArray[np.bool_]:
         """For each pair, shape [pairs]: whether it, or one of its grids, is in the index."""
+        blocks = [self._holds(pairs[start : start + BLOCK]) for start in range(0, len(pairs), BLOCK)]
+        return np.concatenate([np.zeros(0, bool), *blocks])
+
+    def _holds(self, pairs: Sequence[Pair]) -> NDArray[np.bool_]:
         inputs, outputs = signatures([p.input for p in pairs]), signatures([p.output for p in pairs])
         whole = np.isin(_joint(inputs, outputs), self.pair_signatures)
         single = np.isin(inputs, self.grid_signatures), np.isin(outputs, self.grid_signatures)

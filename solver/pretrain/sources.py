@@ -84,9 +84,7 @@ class Report:
     def section(self) -> Section:
         """The table for people."""
         rows = [(name, *map(str, (r.tasks, r.pairs, r.left_out, r.cut_off))) for name, r in self.rows.items()]
-        total = [
-            sum(column) for column in zip(*((r.pairs, r.left_out, r.cut_off) for r in self.rows.values()), strict=True)
-        ]
+        total = [sum(getattr(r, name) for r in self.rows.values()) for name in ("pairs", "left_out", "cut_off")]
         columns = ("source", "tasks", "pairs", "left out by the split test", "generators cut off")
         return Section("The pool", columns, (*rows, ("all", "", *map(str, total))))
 
@@ -128,9 +126,10 @@ def training_pool(request: Request, tell: Callable[[str], None] = lambda _: None
     report = Report()
     own = list(user_offers(request.tasks, report))  # read first: what is wrong is said before all the generating
     arc_gen = open_arc_gen(request.arc_gen) if request.arc_gen else None
+    later = split.arc2_split().clean
+    _check_distinct([*parts.train, *later, *(offer.task_id for offer in own), *composed_ids(request.composed)])
     tell(f"drawing {request.pairs} pairs from each of {len(parts.train)} RE-ARC generators")
     pools = [tested(arc1_offers(parts.train, request.pairs, request.seed), index, report)]
-    later = split.arc2_split().clean
     tell(f"reading {len(later)} tasks of ARC-AGI-2 training" + (f" and {request.arc_gen}" if arc_gen else ""))
     pools.append(tested(arc2_offers(later, arc_gen, request, report), index, report))
     pools.append(tested(own, index, report))
@@ -169,17 +168,20 @@ def tested(offers: Iterable[Offer], index: Index, report: Report) -> Pool:
 
 
 def joined(pools: Sequence[Pool]) -> Pool:
-    """Pools as one, in order. Raises `BadInput` where a task is in two of them."""
-    ids = [task_id for pool in pools for task_id in pool.ids]
-    twice = [task_id for task_id, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise BadInput(f"task id {twice[0]!r} comes from two sources; expected each once; rename it or leave one out")
+    """Pools without a task in common as one, in order."""
     return Pool(
-        tuple(ids),
+        tuple(chain.from_iterable(pool.ids for pool in pools)),
         tuple(chain.from_iterable(pool.pairs for pool in pools)),
         tuple(chain.from_iterable(pool.originals for pool in pools)),
         tuple(chain.from_iterable(pool.sources for pool in pools)),
     )
+
+
+def _check_distinct(ids: Iterable[str]) -> None:
+    """Raises `BadInput` where a task is in two sources."""
+    twice = [task_id for task_id, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise BadInput(f"task id {twice[0]!r} comes from two sources; expected each once; rename it or leave one out")
 
 
 def arc1_offers(ids: Sequence[str], count: int, seed: int) -> Iterator[Offer]:
@@ -234,10 +236,14 @@ def _test_pairs(contents: Any, task: Task, path: Path) -> list[Pair]:
     return pairs
 
 
+def composed_ids(count: int) -> list[str]:
+    """What composed tasks are called."""
+    return [f"{COMPOSED}-{number:05}" for number in range(count)]
+
+
 def composed_offers(known: Pool, request: Request) -> Iterator[Offer]:
     """Tasks whose rules are compositions of primitives, on grids of the known tasks."""
-    for number in range(request.composed):
-        task_id = f"{COMPOSED}-{number:05}"
+    for task_id in composed_ids(request.composed):
         rng = np.random.default_rng(seed_for(request.seed, task_id, "compose"))
         pairs = compose.compose(known, rng)
         yield Offer(task_id, COMPOSED, (COMPOSED, pairs), (COMPOSED, []))

@@ -26,12 +26,12 @@ PAIRS_A_TASK = 20
 def data(directory: Path) -> None:
     """The pool both draw from, as `solver.pretrain` makes it, only smaller."""
     from solver.pretrain.data import save
-    from solver.pretrain.sources import collect
+    from solver.pretrain.sources import Request, collect, training_pool
     from solver.pretrain.split import arc1_split
 
     parts = arc1_split()
     save(collect(parts.held_out, 4, 1), directory / "held.npz")
-    save(collect(parts.train, PAIRS_A_TASK, 0), directory / "train.npz")
+    save(training_pool(Request(PAIRS_A_TASK))[0], directory / "train.npz")
 
 
 def drawn(directory: Path, steps: int) -> list[list[Any]]:

@@ -352,6 +352,7 @@ def test_a_description_is_short_and_printable(value: object) -> None:
         ("arc2-training", 1000),
         ("arc2-evaluation", 120),
         ("dry-run", 20),
+        ("arc2-training-clean", 221),
     ],
 )
 def test_an_embedded_set_is_whole_and_has_a_solution_for_every_test_input(name: str, count: int) -> None:
@@ -373,6 +374,7 @@ def test_every_split_is_tested_above() -> None:
         "sample",
         "second-sample",
         "held-out",
+        "arc2-training-clean",
     }
 
 
@@ -415,7 +417,10 @@ def test_the_held_out_list_is_what_pretraining_leaves_out():
 
 
 def test_an_unknown_split_lists_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r'unknown split "arc3"; expected one of arc1-training, .*, held-out; pass one'):
+    with pytest.raises(
+        BadInput,
+        match=r'unknown split "arc3"; expected one of arc1-training, .*, held-out, arc2-training-clean; pass one',
+    ):
         load_split("arc3")
     with pytest.raises(BadInput, match="unknown split"):
         load_solutions("arc3")
