@@ -24,7 +24,8 @@ from solver.analysis.diagnose import Measures, Overlap, measure
 from solver.analysis.history import History
 from solver.analysis.scoring import Paired, Scores, compare, score, solved, table
 from solver.analysis.solutions import SHOWN, Solutions
-from solver.data.tasks import describe, load_split, read_json, select
+from solver.data.json_files import describe, read_json
+from solver.data.tasks import load_split, select
 from solver.runtime import record, submission_file
 from solver.runtime.tables import Section, print_sections
 from solver.types import BadInput

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from solver.data import codec
-from solver.data.tasks import Fault, load_challenges, parse_grid, read_json
+from solver.data.json_files import read_json
+from solver.data.tasks import Fault, load_challenges, parse_grid
 from solver.runtime import record
 from solver.runtime.record import Recorded
 from solver.types import ATTEMPTS, Attempts, BadInput, Candidate, Grid, Task

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from solver.analysis.history import History
 from solver.data import tasks
+from solver.data.json_files import read_bytes
 from solver.data.splits import SPLITS, VERSIONS, EmbeddedSplit, Version
 from solver.types import BadInput, Grid, Task, key, same
 
@@ -53,7 +54,7 @@ def load(split: str | None, file: Path | None) -> Solutions:
         raise BadInput("no solutions were named; expected --solutions FILE or --split NAME; pass one of them")
     grids = tasks.load_solutions_file(file)
     found = VERSIONS.get(digest(grids)[:16], Version("no published set that is known here", ()))
-    return Solutions(grids, str(file), hashlib.sha256(tasks.read_bytes(file)).hexdigest(), found.name, found.parts)
+    return Solutions(grids, str(file), hashlib.sha256(read_bytes(file)).hexdigest(), found.name, found.parts)
 
 
 def of_run(history: History) -> Solutions | None:

@@ -12,23 +12,21 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
-import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from solver.data.json_files import Members, describe, parse_json, read_bytes, read_json
 from solver.data.splits import SPLITS, EmbeddedSplit
 from solver.types import COLOURS, MAX_SIDE, BadInput, Grid, Pair, Task, key
 
 T = TypeVar("T")
 
 MAX_ID = 100  # characters: an id names files, and file systems stop at 255 bytes
-LONG_NUMBER = 20  # digits: longer integers cannot be colours, and beyond 4,300 Python refuses to read them
 EXPECTED = "Kaggle's JSON object {id: {train: [{input, output}], test: [{input}]}} or a folder of ARC task files"
 
 
@@ -75,74 +73,6 @@ class TaskSet:
         """The ids without a usable task, in file order: they can only be answered with placeholders."""
         good = {task.id for task in self.tasks}
         return tuple(task_id for task_id in self.tests if task_id not in good)
-
-
-class Members(dict[str, object]):
-    """A JSON object that remembers: the first of each key is kept, `repeated` has the later (key, value) pairs."""
-
-    repeated: tuple[tuple[str, object], ...] = ()
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[str, object]]) -> Members:
-        """The object made of these pairs; the `object_pairs_hook` of every file read here."""
-        members, later = cls(), []
-        for name, value in pairs:
-            if name in members:
-                later.append((name, value))
-            else:
-                members[name] = value
-        members.repeated = tuple(later)
-        return members
-
-
-def describe(value: object) -> str:
-    """A JSON value in a few printable characters, for messages."""
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return f"a list of {len(value)}" if value else "an empty list"
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-# ---- JSON ------------------------------------------------------------------------------------------------------------
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises `BadInput` where it is missing or unreadable."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise BadInput(f"{path} cannot be read ({reason}); expected a JSON file; check path and rights") from None
-
-
-def parse_json(data: bytes, name: str) -> object:
-    """The JSON value in UTF-8 `data` (a byte-order mark is allowed); objects are `Members`. Raises `BadInput`."""
-
-    def refuse(reason: str) -> NoReturn:
-        raise BadInput(f"{name} is not valid JSON ({reason}); expected a UTF-8 JSON file; check it or fetch it again")
-
-    try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=Members.of, parse_int=_integer(data))
-    except UnicodeDecodeError as error:
-        refuse(f"byte {error.start} is not UTF-8")
-    except json.JSONDecodeError as error:
-        refuse(f"line {error.lineno}, column {error.colno}: {error.msg}")
-    except RecursionError:
-        refuse("nested too deeply")
-
-
-def _integer(data: bytes) -> Callable[[str], int | str] | None:
-    """How to read integers: a number too long for a colour stays text, so that it spoils one task and not the file."""
-    if re.search(rb"[0-9]{%d}" % LONG_NUMBER, data) is None:
-        return None
-    return lambda text: int(text) if len(text) < LONG_NUMBER else text
-
-
-def read_json(path: Path) -> object:
-    """The JSON value in a file. Raises `BadInput`."""
-    return parse_json(read_bytes(path), str(path))
 
 
 # ---- grids and tasks -------------------------------------------------------------------------------------------------

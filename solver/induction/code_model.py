@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from solver.data.tasks import read_json
+from solver.data.json_files import read_json
 from solver.types import BadInput
 
 NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from solver.data.tasks import parse_json, read_bytes
+from solver.data.json_files import parse_json, read_bytes
 from solver.pretrain import arc_gen_runner
 from solver.pretrain.data import sound
 from solver.types import BadInput, Grid, Pair, seed_for
@@ -63,7 +63,7 @@ class Stored:
 
 def _stored(path: Path) -> Stored:
     """Read and check the whole file. Raises `BadInput`."""
-    packed = read_bytes(path)
+    packed = read_bytes(path, largest=None)
     try:
         data = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
     except (OSError, EOFError) as error:

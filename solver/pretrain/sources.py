@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from solver.data.tasks import Fault, load_challenges, parse_grid, read_json
+from solver.data.json_files import read_json
+from solver.data.tasks import Fault, load_challenges, parse_grid
 from solver.pretrain import compose, split
 from solver.pretrain.arc_gen import ArcGen, open_arc_gen
 from solver.pretrain.content import Index

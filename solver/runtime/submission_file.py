@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.data.tasks import Fault, Members, TaskSet, describe, load_challenges, load_split, parse_grid, read_json
+from solver.data.json_files import Members, describe, read_json
+from solver.data.tasks import Fault, TaskSet, load_challenges, load_split, parse_grid
 from solver.types import ATTEMPTS, COLOURS, MAX_SIDE, Attempts, BadInput, Grid, Pair, same
 
 ATTEMPT_NAMES = tuple(f"attempt_{i + 1}" for i in range(ATTEMPTS))

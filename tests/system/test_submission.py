@@ -227,6 +227,12 @@ def test_a_challenge_file_that_can_not_be_read_is_refused_in_one_line(call, caps
     refused(call("--challenges", path), capsys, earlier, message)
 
 
+def test_a_pipe_in_place_of_a_challenge_file_is_refused_in_one_line(call, capsys, earlier, tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    message = f"error: {tmp_path / 'pipe.json'} is a pipe; expected a JSON file; write what it gives to a file"
+    refused(call("--challenges", tmp_path / "pipe.json"), capsys, earlier, message)
+
+
 def test_a_challenge_file_without_the_right_to_read_it_is_refused_in_one_line(call, capsys, earlier, tmp_path):
     path = challenges(tmp_path, {"a": GOOD})
     path.chmod(0)
@@ -239,14 +245,15 @@ def test_a_challenge_file_without_the_right_to_read_it_is_refused_in_one_line(ca
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory); expected a JSON file"),
+        (Path("/dev/zero"), "is a device; expected a JSON file; write what it gives to a file and pass that"),
         ("[]", "expected Kaggle's solutions JSON {id: [grid, ...]}; pass such a file"),
         ('{"a": [[[1]]]}', "has no solution for b: expected the solutions of the same challenges"),
         ('{"a": [[[1]]], "b": [[[1]], [[2]]]}', "has 2 solutions for b: expected 1"),
     ],
 )
 def test_solutions_that_do_not_fit_the_challenges_are_refused(content, message, call, capsys, earlier, tmp_path):
-    path = tmp_path / "solutions.json"
-    if content is not None:
+    path = content if isinstance(content, Path) else tmp_path / "solutions.json"
+    if isinstance(content, str):
         path.write_text(content)
     tasks_file = challenges(tmp_path, {"a": GOOD, "b": GOOD})
     refused(call("--challenges", tasks_file, "--solutions", path), capsys, earlier, message)

@@ -32,7 +32,8 @@ from pathlib import Path
 from types import TracebackType
 
 from solver.clock import Deadline
-from solver.data.tasks import Fault, describe, parse_grid, parse_json
+from solver.data.json_files import describe, parse_json
+from solver.data.tasks import Fault, parse_grid
 from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
 from solver.induction.sandbox.runner import read_frame, write_frame
 from solver.interfaces import Stop

@@ -18,7 +18,6 @@ from solver.data.splits import COMPARISON, DRY_RUN, HELD_OUT, SAMPLE, SECOND_SAM
 from solver.data.tasks import (
     Fault,
     TaskSet,
-    describe,
     load_challenges,
     load_solutions,
     load_solutions_file,
@@ -332,13 +331,6 @@ def test_a_rectangle_of_colours_is_read_as_it_is(rows: list[list[int]]) -> None:
     else:
         with pytest.raises(Fault, match="grid: 0 rows came"):
             parse_grid(rows, "grid")
-
-
-@settings(deadline=None)  # the machine may be busy
-@given(JSON_VALUES)
-def test_a_description_is_short_and_printable(value: object) -> None:
-    assert 1 <= len(describe(value)) <= 40
-    assert describe(value).isprintable()
 
 
 # ---- embedded sets ---------------------------------------------------------------------------------------------------
