@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Induction:
-    """What was found for a task.
+    """What the programs written for a task answer.
 
     `answers`: for each test input the distinct grids, those of the most programs first, then of the shortest program.
     Of `samples` replies `written` came before the end, `runnable` held a program, `tried` of these were run, `fitting`
@@ -110,10 +110,10 @@ def misfit(task: Task, outcomes: Sequence[Outcome]) -> str:
     return ""
 
 
-def _answers(found: Iterable[tuple[str, int, Outcome]]) -> tuple[Answer, ...]:
+def _answers(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[Answer, ...]:
     """The distinct grids of (program, replies that held it, its outcome on one test input), best first."""
     grids: dict[tuple[int, int, bytes], Answer] = {}
-    for source, times, outcome in found:
+    for source, times, outcome in outcomes:
         if outcome.grid is None:
             continue
         known = grids.get(key(outcome.grid), Answer(outcome.grid, 0, source))

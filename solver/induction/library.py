@@ -8,7 +8,8 @@ colour, so that it also says where it lies; a sprite is an object cropped. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,18 @@ def _steps(connectivity: int) -> tuple[tuple[int, int], ...]:
 
 def _region(allowed: Mask, x: int, y: int, connectivity: int) -> Mask:
     """The cells of `allowed` that can be reached from (x, y), that one included."""
-    found = np.zeros(allowed.shape, dtype=bool)
-    found[x, y] = True
+    reached = np.zeros(allowed.shape, dtype=bool)
+    reached[x, y] = True
     todo, steps = [(x, y)], _steps(connectivity)
     while todo:
         here = todo.pop()
         for dx, dy in steps:
             there = (here[0] + dx, here[1] + dy)
             inside = 0 <= there[0] < allowed.shape[0] and 0 <= there[1] < allowed.shape[1]
-            if inside and allowed[there] and not found[there]:
-                found[there] = True
+            if inside and allowed[there] and not reached[there]:
+                reached[there] = True
                 todo.append(there)
-    return found
+    return reached
 
 
 def _grown(mask: Mask, connectivity: int) -> Mask:
@@ -59,12 +60,6 @@ def _grown(mask: Mask, connectivity: int) -> Mask:
     return grown
 
 
-def _both(object1: Array | None, object2: Array | None) -> tuple[Array, Array]:
-    if object1 is None or object2 is None:
-        raise TypeError("no object1 or object2 came, both were expected")
-    return object1, object2
-
-
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
@@ -73,50 +68,50 @@ def flood_fill(grid: Array, x: int, y: int, color: int, connectivity: int = 4) -
     grid[_region(grid == grid[x, y], x, y, connectivity)] = color
 
 
-def draw_line(
-    grid: Array,
-    x: int,
-    y: int,
-    end_x: int | None = None,
-    end_y: int | None = None,
-    length: int | None = None,
-    direction: tuple[int, int] | None = None,
-    color: int | None = None,
-    stop_at_color: Iterable[int] = (),
-) -> tuple[int, int]:
-    """Draw from (x, y) to an end, or `length` cells (None: to the edge) in a direction, in place; the last cell drawn.
+@dataclass(frozen=True)
+class Line:
+    """A line from (x, y) to an end, or for `length` cells (None: to the edge) in a direction."""
+
+    x: int
+    y: int
+    end_x: int | None = None
+    end_y: int | None = None
+    length: int | None = None
+    direction: tuple[int, int] | None = None
+    color: int | None = None
+    stop_at_color: Iterable[int] = ()
+
+    def places(self, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """Its cells within an array of this shape, in order."""
+        if self.direction is None:
+            dx = 0 if self.end_x is None else self.end_x - self.x
+            dy = 0 if self.end_y is None else self.end_y - self.y
+            cells = max(abs(dx), abs(dy)) + 1
+            step = (dx / max(cells - 1, 1), dy / max(cells - 1, 1))
+        else:
+            cells = max(shape) if self.length is None else self.length
+            step = float(self.direction[0]), float(self.direction[1])
+        for i in range(cells):
+            place = (round(self.x + i * step[0]), round(self.y + i * step[1]))
+            if not (0 <= place[0] < shape[0] and 0 <= place[1] < shape[1]):
+                return
+            yield place
+
+
+def draw_line(grid: Array, *arguments: Any, **named: Any) -> tuple[int, int]:
+    """Draw a line, with the arguments of `Line`, in place; the last cell drawn.
 
     It ends before a cell whose colour is in `stop_at_color`.
     """
-    stops, last = set(stop_at_color), (x, y)
-    for place in _line(grid.shape, x, y, (end_x, end_y), length, direction):
+    line = Line(*arguments, **named)
+    stops, last = set(line.stop_at_color), (line.x, line.y)
+    for place in line.places(grid.shape):
         if int(grid[place]) in stops:
             break
-        if color is not None:
-            grid[place] = color
+        if line.color is not None:
+            grid[place] = line.color
         last = place
     return last
-
-
-def _line(
-    shape: tuple[int, ...],
-    x: int,
-    y: int,
-    end: tuple[int | None, int | None],
-    length: int | None,
-    direction: tuple[int, int] | None,
-) -> Iterable[tuple[int, int]]:
-    if direction is None:
-        dx, dy = (end[0] if end[0] is not None else x) - x, (end[1] if end[1] is not None else y) - y
-        cells = max(abs(dx), abs(dy)) + 1
-        step = (dx / max(cells - 1, 1), dy / max(cells - 1, 1))
-    else:
-        cells, step = (max(shape) if length is None else length), (float(direction[0]), float(direction[1]))
-    for i in range(cells):
-        place = (round(x + i * step[0]), round(y + i * step[1]))
-        if not (0 <= place[0] < shape[0] and 0 <= place[1] < shape[1]):
-            return
-        yield place
 
 
 def blit(grid: Array, sprite: Array, x: int = 0, y: int = 0, background: int | None = None) -> Array:
@@ -205,36 +200,45 @@ def _cells(obj: Array, x: int, y: int, background: int) -> set[tuple[int, int]]:
     return {(int(i) + x, int(j) + y) for i, j in np.argwhere(obj != background)}
 
 
-def collision(
-    _: object = None,
-    object1: Array | None = None,
-    object2: Array | None = None,
-    x1: int = 0,
-    y1: int = 0,
-    x2: int = 0,
-    y2: int = 0,
-    background: int = BLACK,
-) -> bool:
-    """Whether two objects or sprites share a cell when they are moved by (x1, y1) and (x2, y2)."""
-    object1, object2 = _both(object1, object2)
-    return bool(_cells(object1, x1, y1, background) & _cells(object2, x2, y2, background))
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Two objects or sprites, moved by (x1, y1) and (x2, y2). The first argument is not looked at."""
+
+    _: object = None
+    object1: Array | None = None
+    object2: Array | None = None
+    x1: int = 0
+    y1: int = 0
+    x2: int = 0
+    y2: int = 0
+    background: int = BLACK
+
+    def cells(self) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+        """The cells of each."""
+        if self.object1 is None or self.object2 is None:
+            raise TypeError("no object1 or object2 came, both were expected")
+        first = _cells(self.object1, self.x1, self.y1, self.background)
+        return first, _cells(self.object2, self.x2, self.y2, self.background)
 
 
-def contact(
-    _: object = None,
-    object1: Array | None = None,
-    object2: Array | None = None,
-    x1: int = 0,
-    y1: int = 0,
-    x2: int = 0,
-    y2: int = 0,
-    background: int = BLACK,
-    connectivity: int = 4,
-) -> bool:
-    """Whether two objects or sprites, moved so, share a cell or touch along a side (8: or at a corner)."""
-    object1, object2 = _both(object1, object2)
-    first, second = _cells(object1, x1, y1, background), _cells(object2, x2, y2, background)
-    near = {(x + dx, y + dy) for x, y in first for dx, dy in (*_steps(connectivity), (0, 0))}
+@dataclass(frozen=True, eq=False)
+class Touching(Placed):
+    """Two that may touch along a side (4), or at a corner as well (8)."""
+
+    connectivity: int = 4
+
+
+def collision(*arguments: Any, **named: Any) -> bool:
+    """Whether two objects or sprites, with the arguments of `Placed`, share a cell."""
+    first, second = Placed(*arguments, **named).cells()
+    return bool(first & second)
+
+
+def contact(*arguments: Any, **named: Any) -> bool:
+    """Whether two objects or sprites, with the arguments of `Touching`, share a cell or touch."""
+    placed = Touching(*arguments, **named)
+    first, second = placed.cells()
+    near = {(x + dx, y + dy) for x, y in first for dx, dy in (*_steps(placed.connectivity), (0, 0))}
     return bool(near & second)
 
 
@@ -267,46 +271,59 @@ def find_connected_components(
 
     `monochromatic`: a region ends where the colour changes.
     """
-    left, found = grid != background, []
+    left, components = grid != background, []
     for x, y in np.argwhere(left):
         if left[x, y]:
             same = (grid == grid[x, y]) & left if monochromatic else left
             region = _region(same, int(x), int(y), connectivity)
             left = left & ~region
-            found.append(np.where(region, grid, background))
-    return found
+            components.append(np.where(region, grid, background))
+    return components
 
 
-def detect_objects(
-    grid: Array | None = None,
-    _: object = None,
-    predicate: Callable[[Array], bool] | None = None,
-    background: int = BLACK,
-    monochromatic: bool = False,
-    connectivity: int | None = None,
-    allowed_dimensions: Sequence[tuple[int, int]] | None = None,
-    colors: Sequence[int] | None = None,
-    can_overlap: bool = False,
-) -> list[Array]:
-    """Connected regions that fit a description: (width, height), colours, and a predicate of the object.
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What objects are looked for: of these (width, height) and colours alone (None: any), as the predicate says.
 
     `connectivity` None: regions that touch at corners are tried first, then those that touch along sides. Unless
     `can_overlap`, an object that shares a cell with one found before it is left out.
     """
+
+    predicate: Callable[[Array], bool] | None = None
+    background: int = BLACK
+    monochromatic: bool = False
+    connectivity: int | None = None
+    allowed_dimensions: Sequence[tuple[int, int]] | None = None
+    colors: Sequence[int] | None = None
+    can_overlap: bool = False
+
+    def described(self, obj: Array) -> bool:
+        """Whether shape and colours are as wanted."""
+        shape = bounding_box(obj, self.background)[2:]
+        if self.allowed_dimensions is not None and shape not in map(tuple, self.allowed_dimensions):
+            return False
+        return self.colors is None or set(object_colors(obj, self.background)) <= set(self.colors)
+
+    def new(self, obj: Array, others: Sequence[Array]) -> bool:
+        """Whether it is none of the others and does not share a cell with them where it must not."""
+        if any(np.array_equal(obj, other) for other in others):
+            return False
+        own = obj != self.background
+        return self.can_overlap or not any((own & (other != self.background)).any() for other in others)
+
+
+def detect_objects(grid: Array | None = None, _: object = None, *arguments: Any, **named: Any) -> list[Array]:
+    """Connected regions that fit a description: the arguments of `Wanted`."""
+    wanted = Wanted(*arguments, **named)
     if grid is None:
         raise TypeError("no grid came, one was expected")
-    found: list[Array] = []
-    for kind in (8, 4) if connectivity is None else (connectivity,):
-        for obj in find_connected_components(grid, background, kind, monochromatic):
-            fits = allowed_dimensions is None or bounding_box(obj, background)[2:] in [
-                tuple(d) for d in allowed_dimensions
-            ]
-            fits = fits and (colors is None or set(object_colors(obj, background)) <= set(colors))
-            free = not any(np.array_equal(obj, other) for other in found)
-            free = free and (can_overlap or not any(((obj != background) & (o != background)).any() for o in found))
-            if fits and free and (predicate is None or predicate(obj)):
-                found.append(obj)
-    return found
+    objects: list[Array] = []
+    for kind in (8, 4) if wanted.connectivity is None else (wanted.connectivity,):
+        for obj in find_connected_components(grid, wanted.background, kind, wanted.monochromatic):
+            fits = wanted.described(obj) and wanted.new(obj, objects)
+            if fits and (wanted.predicate is None or wanted.predicate(obj)):
+                objects.append(obj)
+    return objects
 
 
 def is_contiguous(bitmask: Array, background: int = BLACK, connectivity: int = 4) -> bool:

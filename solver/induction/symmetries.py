@@ -72,15 +72,15 @@ class RotationalSymmetry(Symmetry):
 def orbit(grid: Array, x: int, y: int, symmetries: Iterable[Symmetry]) -> list[tuple[int, int]]:
     """All places of the grid that (x, y) comes to under the symmetries in any order, itself first."""
     width, height = grid.shape
-    found, todo, known = {(x, y): None}, [(x, y)], list(symmetries)
+    places, todo, known = {(x, y): None}, [(x, y)], list(symmetries)
     while todo:
         here = todo.pop()
         for there in (symmetry.apply(*here, iters=way) for symmetry in known for way in (1, -1)):
             near = -width <= there[0] < 2 * width and -height <= there[1] < 2 * height  # ways may lead outside and back
-            if near and there not in found:
-                found[there] = None
+            if near and there not in places:
+                places[there] = None
                 todo.append(there)
-    return [(int(i), int(j)) for i, j in found if 0 <= i < width and 0 <= j < height]
+    return [(int(i), int(j)) for i, j in places if 0 <= i < width and 0 <= j < height]
 
 
 def _evidence(grid: Array, symmetry: Symmetry, ignore: Sequence[int], background: int | None) -> tuple[int, int]:
@@ -91,8 +91,8 @@ def _evidence(grid: Array, symmetry: Symmetry, ignore: Sequence[int], background
     inside = (to_x >= 0) & (to_x < grid.shape[0]) & (to_y >= 0) & (to_y < grid.shape[1])
     moved = inside & ((to_x != x) | (to_y != y))
     x, y, to_x, to_y = x[moved], y[moved], to_x[moved], to_y[moved]
-    heard = says[to_x, to_y]
-    equal = grid[x, y][heard] == grid[to_x, to_y][heard]
+    both = says[to_x, to_y]
+    equal = grid[x, y][both] == grid[to_x, to_y][both]
     return (int(equal.sum()), int((~inside).sum())) if equal.all() else (0, 0)
 
 
@@ -124,16 +124,16 @@ def detect_translational_symmetry(
     width, height = grid.shape
     moves = [(dx, dy) for dx in range(width // 2 + 1) for dy in range(-(height // 2), height // 2 + 1)]
     moves = [(dx, dy) for dx, dy in moves if dx > 0 or dy > 0]
-    found: list[TranslationalSymmetry] = []
+    translations: list[TranslationalSymmetry] = []
     for dx, dy in sorted(moves, key=lambda move: (abs(move[0]) + abs(move[1]), move)):
-        if found and found[0].translate_x * dy == found[0].translate_y * dx:
+        if translations and translations[0].translate_x * dy == translations[0].translate_y * dx:
             continue
         symmetry = TranslationalSymmetry(dx, dy)
         if _evidence(grid, symmetry, ignore_colors, background)[0]:
-            found.append(symmetry)
-        if len(found) == 2:
+            translations.append(symmetry)
+        if len(translations) == 2:
             break
-    return list(found)
+    return list(translations)
 
 
 def detect_mirror_symmetry(
@@ -142,8 +142,8 @@ def detect_mirror_symmetry(
     """The best mirror line in x and the best in y, where there are any."""
     across = (MirrorSymmetry(mirror_x=place) for place in _halves(grid.shape[0]))
     along = (MirrorSymmetry(mirror_y=place) for place in _halves(grid.shape[1]))
-    found = [_best(grid, candidates, ignore_colors, background) for candidates in (across, along)]
-    return [symmetry for symmetry in found if symmetry is not None]
+    lines = [_best(grid, candidates, ignore_colors, background) for candidates in (across, along)]
+    return [line for line in lines if line is not None]
 
 
 def detect_rotational_symmetry(

@@ -30,19 +30,19 @@ def turn(
 ) -> TaskResult:
     """The answers of the programs that the model wrote for the task, and that were run, before `stop`."""
     started = now()
-    found = induce(task, writer, sandbox, settings.samples, seed, stop)
+    induction = induce(task, writer, sandbox, settings.samples, seed, stop)
     return TaskResult(
         task_id=task.id,
         round=INDUCTION,
-        candidates=candidates(found),
+        candidates=candidates(induction),
         seconds={"induction": now() - started},
-        notes=(found.line(), *(f"{count} x {reason}" for reason, count in found.failures[:REASONS])),
+        notes=(induction.line(), *(f"{count} x {reason}" for reason, count in induction.failures[:REASONS])),
     )
 
 
-def candidates(found: Induction) -> tuple[tuple[Candidate, ...], ...]:
+def candidates(induction: Induction) -> tuple[tuple[Candidate, ...], ...]:
     """What the programs answer, one entry a test input."""
-    return tuple(tuple(map(_candidate, answers[:KEPT])) for answers in found.answers)
+    return tuple(tuple(map(_candidate, answers[:KEPT])) for answers in induction.answers)
 
 
 def _candidate(answer: Answer) -> Candidate:

@@ -1,7 +1,7 @@
 """Solves many tasks on several cores, one process each, and keeps what was answered as JSON lines.
 
-Knows nothing of solutions but to score what has been answered already. Law: a line is written when its task is
-answered; a run that was cut short goes on where it ended, with the same settings or not at all.
+Law: a line is written when its task is answered; a run that was cut short goes on where it ended, with the same
+settings or not at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from solver.clock import Deadline, now
-from solver.programs.solve import solve
+from solver.programs.solve import search_programs
 from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 
@@ -59,10 +59,10 @@ class Line:
 def answer(task: Task, seconds: float, nodes: int) -> Line:
     """The task's best answers, at most two."""
     start = now()
-    found = solve(task, Deadline.after(seconds), nodes)
-    best = found[:ATTEMPTS]
+    proposals = search_programs(task, Deadline.after(seconds), nodes)
+    best = proposals[:ATTEMPTS]
     return Line(
-        task.id, round(now() - start, 2), len(found), [[g.tolist() for g in p.grids] for p in best],
+        task.id, round(now() - start, 2), len(proposals), [[g.tolist() for g in p.grids] for p in best],
         [p.program for p in best], [round(p.cost, 2) for p in best], [round(p.generalises, 2) for p in best],
         primitives=[sorted(p.primitives) for p in best],
     )  # fmt: skip
@@ -138,13 +138,13 @@ def run(
     settings: Settings,
     workers: int,
     path: Path | None,
-    hear: Callable[[Line], None],
+    on_answer: Callable[[Line], None],
     known: Mapping[str, Line] | None = None,
-    lost: Callable[[str, Exception], None] = lambda *_: None,
+    on_failure: Callable[[str, Exception], None] = lambda *_: None,
 ) -> dict[str, Line]:
-    """Answer the tasks that neither the file holds nor is `known` of, and add each to the file as it comes.
+    """Answer the tasks that neither the file nor `known` holds, and add each to the file as it comes.
 
-    A search that fails is told to `lost`; it counts as no answer and is not in the file, so that it is tried again.
+    A search that fails counts as no answer and is not in the file, so that it is tried again.
     """
     done = {**(known or {}), **(read(path, settings) if path else {})}
     if path:
@@ -158,13 +158,13 @@ def run(
                 if error := future.exception():
                     if not isinstance(error, Exception):
                         raise error
-                    lost(asked[future], error)
+                    on_failure(asked[future], error)
                     continue
                 line = done[asked[future]] = future.result()
                 if path:
                     with path.open("a") as file:
                         file.write(json.dumps(asdict(line)) + "\n")
-                hear(line)
+                on_answer(line)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -173,14 +173,14 @@ def run(
 
 def score(line: Line, outputs: Sequence[Grid]) -> Line:
     """The line with what was solved: a task is where for every test input one of the attempts is right."""
-    made = [[np.array(g, np.uint8) for g in attempt] for attempt in line.attempts]
-    first = [next((k for k, a in enumerate(made) if same(a[n], o)), None) for n, o in enumerate(outputs)]
-    return replace(line, solved=None not in first, right=[k in first for k in range(len(made))])
+    attempts = [[np.array(g, np.uint8) for g in attempt] for attempt in line.attempts]
+    first = [next((k for k, a in enumerate(attempts) if same(a[n], o)), None) for n, o in enumerate(outputs)]
+    return replace(line, solved=None not in first, right=[k in first for k in range(len(attempts))])
 
 
 def scored(lines: Mapping[str, Line], outputs: Mapping[str, Sequence[Grid]]) -> dict[str, Line]:
     """The lines with what was solved, where an output is known."""
-    unknown = [replace(line, solved=None, right=[]) for name, line in lines.items() if name not in outputs]
-    known = [score(line, outputs[name]) for name, line in lines.items() if name in outputs]
-    by_name = {line.task: line for line in (*unknown, *known)}
-    return {name: by_name[name] for name in lines}
+    return {
+        name: score(line, outputs[name]) if name in outputs else replace(line, solved=None, right=[])
+        for name, line in lines.items()
+    }

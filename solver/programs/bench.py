@@ -57,7 +57,7 @@ def naive(
     for program in programs:
         if done % 64 == 0 and stop.remaining() <= 0:
             break
-        made: list[Grid] = []
+        grids: list[Grid] = []
         for grid in inputs(task):
             current: Grid | None = grid
             for step in program:
@@ -67,9 +67,9 @@ def naive(
                     break
             if current is None:
                 break
-            made.append(current)
+            grids.append(current)
         else:
-            reached.add(mark(made))
+            reached.add(mark(grids))
         done += 1
     return Rate(done, now() - start, applied, len(reached)), reached
 
@@ -116,13 +116,13 @@ def shared(
 def same_outcomes(task: Task, stop: Stop, now: Callable[[], float]) -> bool:
     """Whether both ways reach the same outcomes with all programs of two steps of every tenth primitive."""
     chosen = primitives(task)[::10]
-    _, found = shared(task, 2, stop, now, chosen)
+    _, by_steps = shared(task, 2, stop, now, chosen)
     _, reached = naive(task, ([one.run, two.run] for one, two in product(chosen, chosen)), stop, now)
-    return found[-1] == reached
+    return by_steps[-1] == reached
 
 
 def drawn(task: Task, number: int, seed: int) -> list[list[Unary]]:
     """Programs of `STEPS` steps drawn evenly: what nearly all programs of up to `STEPS` steps are."""
     rng = np.random.default_rng(seed_for(seed, task.id, "bench"))
-    found = primitives(task)
-    return [[found[n].run for n in row] for row in rng.integers(len(found), size=(number, STEPS))]
+    choices = primitives(task)
+    return [[choices[n].run for n in row] for row in rng.integers(len(choices), size=(number, STEPS))]

@@ -1,8 +1,8 @@
 """Enumerates programs by cost, each distinct outcome once.
 
-Knows nothing of rules or rankings. Laws: of programs with the same outcome on all inputs only the first is kept, and
-a state's extensions are tried cheapest first; no more primitives are used than the node budget has, and under it the
-same task gives the same states in the same order.
+Laws: of programs with the same outcome on all inputs only the first is kept, and a state's extensions are tried
+cheapest first; no more primitives are used than the node budget has, and under it the same task gives the same states
+in the same order.
 """
 
 from __future__ import annotations
@@ -10,29 +10,28 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.interfaces import Stop
-from solver.programs.primitives import colouring, copies, geometry, joins, lines, patterns, pieces, shapes  # noqa: F401  they register
-from solver.programs.primitives.registry import (
-    INPUT_COLOURED,
-    JOINS,
-    OUTPUT_COLOURED,
-    SPLITS,
-    UNARY,
-    F,
-    Join,
-    Parts,
-    Primitive,
-    Split,
-    Unary,
-    checked,
+from solver.programs.primitives import (  # noqa: F401  they register
+    colouring,
+    copies,
+    geometry,
+    joins,
+    lines,
+    patterns,
+    pieces,
+    registry,
+    shapes,
 )
+from solver.programs.primitives.registry import Coloured, F, Join, Parts, Primitive, Split, Unary, checked
 from solver.programs.values import Mark, State, mark
-from solver.types import COLOURS, Grid, Task
+from solver.types import COLOURS, Grid, Task, same
 
+T = TypeVar("T")
 LOOK = 64  # nodes between two looks at the clock
 
 
@@ -45,7 +44,7 @@ class Operators:
     joins: tuple[Primitive[Join], ...]
 
 
-def _bound(primitive: Primitive[Callable[[Grid, int], Grid | None]], colour: int) -> Primitive[Unary]:
+def _bound(primitive: Primitive[Coloured], colour: int) -> Primitive[Unary]:
     run = primitive.run
     return Primitive(f"{primitive.name}({colour})", lambda grid: run(grid, colour), primitive.cost + 0.2)
 
@@ -59,10 +58,10 @@ def operators(task: Task) -> Operators:
     """All primitives, with colours of every input, or of every output, where they take one."""
     inputs = [p.input for p in task.demonstrations] + list(task.tests)
     outputs = common([p.output for p in task.demonstrations])
-    unary = list(UNARY.values())
-    unary += [_bound(p, c) for p in INPUT_COLOURED.values() for c in common(inputs)]
-    unary += [_bound(p, c) for p in OUTPUT_COLOURED.values() for c in outputs]
-    return Operators(_ordered(unary), _ordered(SPLITS.values()), _ordered(JOINS.values()))
+    unary = list(registry.UNARY.values())
+    unary += [_bound(p, c) for p in registry.INPUT_COLOURED.values() for c in common(inputs)]
+    unary += [_bound(p, c) for p in registry.OUTPUT_COLOURED.values() for c in outputs]
+    return Operators(_ordered(unary), _ordered(registry.SPLITS.values()), _ordered(registry.JOINS.values()))
 
 
 def _ordered(primitives: Iterable[Primitive[F]]) -> tuple[Primitive[F], ...]:
@@ -70,19 +69,19 @@ def _ordered(primitives: Iterable[Primitive[F]]) -> tuple[Primitive[F], ...]:
     return tuple(sorted(primitives, key=lambda p: (p.cost, p.name)))
 
 
-def outcome(run: Callable[[Grid], Grid | None], grids: Sequence[Grid]) -> tuple[Grid, ...] | None:
-    """The primitive on every grid; None where it has nothing to say on one of them."""
-    made = []
-    for grid in grids:
-        found = checked(run(grid))
-        if found is None:
+def outcome(run: Callable[[T], Grid | None], inputs: Sequence[T]) -> tuple[Grid, ...] | None:
+    """The primitive on every grid, or all its parts; None where it has nothing to say on one of them."""
+    grids = []
+    for given in inputs:
+        grid = checked(run(given))
+        if grid is None:
             return None
-        made.append(found)
-    return tuple(made)
+        grids.append(grid)
+    return tuple(grids)
 
 
 class Enumeration:
-    """All states found so far, and the queue of those not extended yet."""
+    """All states reached so far, and the queue of those not extended yet."""
 
     def __init__(self, task: Task, stop: Stop, nodes: int) -> None:
         self._stop, self._nodes = stop, nodes
@@ -108,18 +107,20 @@ class Enumeration:
         until = min(self.spent + nodes, self._nodes)
         while self._yielded < len(self.states) or (self._queue and self.spent < until):
             if self._yielded < len(self.states):
-                self._yielded += 1
-                yield self.states[self._yielded - 1]
+                yield self._next()
                 self._take_offered()
                 continue
             _, number = heapq.heappop(self._queue)
             for _ in self._extend(self.states[number]):
                 while self._yielded < len(self.states):
-                    self._yielded += 1
-                    yield self.states[self._yielded - 1]
+                    yield self._next()
             self._take_offered()
             if self._stop.remaining() <= 0:
                 break
+
+    def _next(self) -> State:
+        self._yielded += 1
+        return self.states[self._yielded - 1]
 
     @property
     def over(self) -> bool:
@@ -140,9 +141,9 @@ class Enumeration:
         for primitive in self._operators.unary:
             if self._over():
                 return
-            found = outcome(primitive.run, state.grids)
-            if found is not None:
-                self._add(State(found, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
+            grids = outcome(primitive.run, state.grids)
+            if grids is not None:
+                self._add(State(grids, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
                 yield
         for split in self._operators.splits:
             if self._over():
@@ -160,10 +161,10 @@ class Enumeration:
     def _take_apart(self, state: State, split: Primitive[Split]) -> None:
         parts = []
         for grid in state.grids:
-            found = split.run(grid)
-            if found is None:
+            pieces_of_grid = split.run(grid)
+            if pieces_of_grid is None:
                 return
-            parts.append(found)
+            parts.append(pieces_of_grid)
         known = b"/".join(mark(p) for p in parts)
         if known in self._seen_parts:
             return
@@ -172,16 +173,8 @@ class Enumeration:
         for join in self._operators.joins:
             if self._over():
                 return
-            made = [checked(join.run(p)) for p in parts[:1]]
-            if made[0] is None:
-                continue
-            for p in parts[1:]:
-                one = checked(join.run(p))
-                if one is None:
-                    break
-                made.append(one)
-            else:
-                grids = tuple(m for m in made if m is not None)
+            grids = outcome(join.run, parts)
+            if grids is not None:
                 cost = state.cost + split.cost + join.cost
                 self._add(State(grids, cost, state, f"{split.name}.{join.name}", state.steps + 1))
 
@@ -205,6 +198,11 @@ class Enumeration:
 def aligned(state: State, outputs: Sequence[Grid]) -> bool:
     """Whether the state has the outputs' shapes in all demonstrations."""
     return all(g.shape == o.shape for g, o in zip(state.grids, outputs, strict=False))
+
+
+def reproduces(grids: Sequence[Grid], outputs: Sequence[Grid]) -> bool:
+    """Whether what a program makes of the demonstrations, first in `grids`, are their outputs."""
+    return all(map(same, grids, outputs))
 
 
 def flat(grids: Sequence[Grid]) -> NDArray[np.uint8]:

@@ -1,7 +1,4 @@
-"""What the search works on: states (one grid for each demonstration and test input) and what it proposes.
-
-Knows nothing of what primitives do. Law: two states with equal grids are one state.
-"""
+"""What the search works on: states (one grid for each demonstration and test input) and what it proposes."""
 
 from __future__ import annotations
 
@@ -49,6 +46,10 @@ class State:
         if self.parent is None:
             return self.step or "input"
         return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
+
+    def proposal(self, grids: Sequence[Grid], text: str, cost: float) -> Proposal:
+        """What a final step after this state answers: the step's own text and cost."""
+        return Proposal(tuple(grids), f"{self.text} | {text}", self.cost + cost, primitives=self.primitives)
 
     @property
     def primitives(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from solver.clock import Deadline, now
 from solver.config.settings import ProgramSettings
-from solver.programs.solve import solve
+from solver.programs.solve import search_programs
 from solver.programs.values import Proposal
 from solver.types import PROGRAMS, Candidate, Program, Task, TaskResult, View
 
@@ -26,7 +26,7 @@ PRIORITY = Path("/proc/self/oom_score_adj")
 def search(task: Task, settings: ProgramSettings, stop: Deadline) -> TaskResult:
     """The task's best programs' answers, found before `stop` and within the settings' seconds."""
     started, own = now(), stop.within(settings.seconds)
-    found = solve(task, own, settings.nodes)
+    found = search_programs(task, own, settings.nodes)
     seconds = now() - started
     cut = own.remaining() <= 0
     return TaskResult(

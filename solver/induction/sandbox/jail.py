@@ -223,25 +223,25 @@ def enclose(wanted: tuple[str, ...]) -> dict[str, str]:
 
     Files and modules must have been opened before. The filter is only tried: `Filter.install` is each program's own.
     """
-    found = dict.fromkeys(LAYERS, "left out")
+    refusals = dict.fromkeys(LAYERS, "left out")
     root = os.geteuid() == 0
     if SECCOMP in wanted:
-        found[SECCOMP] = refusal(_try_filter)
+        refusals[SECCOMP] = refusal(_try_filter)
     users = (False, True) if root else (True,)
     reasons = {user: refusal(partial(_try_namespaces, user)) for user in users if NAMESPACES in wanted}
     user = next((user for user, reason in reasons.items() if not reason), None)
     if reasons:
-        found[NAMESPACES] = "" if user is not None else "; ".join(dict.fromkeys(reasons.values()))
+        refusals[NAMESPACES] = "" if user is not None else "; ".join(dict.fromkeys(reasons.values()))
     if IDENTITY in wanted:
-        found[IDENTITY] = "root, without rights, in a user namespace" if root and user else refusal(become_nobody)
+        refusals[IDENTITY] = "root, without rights, in a user namespace" if root and user else refusal(become_nobody)
     if user is not None:  # no child from here on: the first one is the namespace's first process
         enter_namespaces(user)
-    if not found[IDENTITY]:
+    if not refusals[IDENTITY]:
         become_nobody()
     if user is not None:
         drop_capabilities()
         _go_on_in_child()
-    return found
+    return refusals
 
 
 def _go_on_in_child() -> None:

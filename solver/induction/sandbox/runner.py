@@ -100,8 +100,8 @@ def _entry(source: str) -> Callable[[Any], Any]:
     sys.modules["program"] = module
     exec(compile(source, "program", "exec"), module.__dict__)
     for name in ENTRIES:
-        if callable(found := module.__dict__.get(name)):
-            return found  # type: ignore[no-any-return]
+        if callable(function := module.__dict__.get(name)):
+            return function  # type: ignore[no-any-return]
     raise NameError(f"the program defines no function {' or '.join(ENTRIES)}")
 
 
@@ -184,8 +184,8 @@ def end(child: int) -> int:
             for process in (child, *_children()):
                 _kill(process)
         try:
-            process, found = os.waitpid(-1, 0)
-            status = found if process == child else status
+            process, ended = os.waitpid(-1, 0)
+            status = ended if process == child else status
         except ChildProcessError:
             alive = False
     return os.waitstatus_to_exitcode(status)
@@ -284,10 +284,9 @@ def main() -> None:
     settings["address_space"] = _used_address_space() + settings["memory"]
     if jail.refusal(_last_to_live) == "":
         _last_to_live()
-    wanted = settings["layers"]
-    found = jail.enclose(tuple(wanted))
+    refusals = jail.enclose(tuple(settings["layers"]))
     jail.tie_to_parent()
-    lock = jail.Filter(RESULT).install if not found[jail.SECCOMP] else (lambda: None)
+    lock = jail.Filter(RESULT).install if not refusals[jail.SECCOMP] else (lambda: None)
     _prepare()
-    write_frame(1, json.dumps(found).encode())
+    write_frame(1, json.dumps(refusals).encode())
     _serve(settings, lock)

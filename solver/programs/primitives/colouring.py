@@ -1,7 +1,4 @@
-"""Primitives that choose, exchange and count colours.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
-"""
+"""Primitives that choose, exchange and count colours."""
 
 from __future__ import annotations
 

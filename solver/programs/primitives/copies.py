@@ -1,7 +1,4 @@
-"""Primitives that complete copies of a picture from what is there of them.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
-"""
+"""Primitives that complete copies of a picture from what is there of them."""
 
 from __future__ import annotations
 

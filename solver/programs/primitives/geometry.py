@@ -1,7 +1,4 @@
-"""Primitives that move, repeat, scale and cut whole grids.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
-"""
+"""Primitives that move, repeat, scale and cut whole grids."""
 
 from __future__ import annotations
 

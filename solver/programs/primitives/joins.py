@@ -1,7 +1,4 @@
-"""Primitives that choose one of the parts of a grid, or put parts together.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background; of equals the first is chosen.
-"""
+"""Primitives that choose one of the parts of a grid, of equals the first, or put parts together."""
 
 from __future__ import annotations
 
@@ -70,10 +67,7 @@ def odd_one_out(parts: Parts) -> Grid | None:
     return parts[number.index(min(number))]
 
 
-@register(JOINS)
-def only_part(parts: Parts) -> Grid | None:
-    """The part, where there is just one."""
-    return parts[0] if len(parts) == 1 else None
+define(JOINS, "only_part", "The part, where there is just one.", lambda parts: parts[0] if len(parts) == 1 else None)
 
 
 @register(JOINS)

@@ -1,8 +1,4 @@
-"""Primitives that draw lines and let things fall.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background. Directions are made from one by turning the
-grid, working, and turning it back.
-"""
+"""Primitives that draw lines and let things fall."""
 
 from __future__ import annotations
 

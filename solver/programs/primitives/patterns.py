@@ -1,7 +1,4 @@
-"""Primitives that complete symmetric and repeating patterns.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background. What a pattern does not say stays as it was.
-"""
+"""Primitives that complete symmetric and repeating patterns; what a pattern does not say stays as it was."""
 
 from __future__ import annotations
 

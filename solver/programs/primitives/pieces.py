@@ -1,7 +1,4 @@
-"""Primitives that take a grid apart.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background; parts come in reading order.
-"""
+"""Primitives that take a grid apart; parts come in reading order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Connected regions of a grid and their shapes: the ground the primitives stand on.
 
-Knows nothing of tasks or programs. Colour 0 is the background; a task with another background is recoloured before it
-gets here. Law: nothing here changes its arguments; regions are numbered in reading order of their first cell.
+Law: nothing here changes its arguments; regions are numbered in reading order of their first cell.
 """
 
 from __future__ import annotations

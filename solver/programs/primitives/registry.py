@@ -1,7 +1,7 @@
 """The typed primitives by name: grid → grid, grid and colour → grid, grid → parts, parts → grid.
 
-Knows nothing of tasks. Law: a primitive is a pure function; it returns None where it has nothing to say, and what it
-returns is checked here, once for all: 1 to 30 rows and columns.
+Laws: a primitive is a pure function; it returns None where it has nothing to say, and what it returns is checked here,
+once for all: 1 to 30 rows and columns. Colour 0 is the background; a task with another is recoloured by `solve`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Primitives that fill, outline, clean and select regions.
-
-Knows nothing of tasks. Law: as in `registry`; colour 0 is the background.
-"""
+"""Primitives that fill, outline, clean and select regions."""
 
 from __future__ import annotations
 

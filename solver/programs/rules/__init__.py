@@ -1,1 +1,1 @@
-"""Rules that are fitted to the demonstrations: cells, copies, moves, rays and what ends a program."""
+"""Rules and final steps that are fitted to the demonstrations. Law: what is returned reproduces every demonstration."""

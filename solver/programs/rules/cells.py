@@ -1,37 +1,37 @@
-"""Rules of cells: what each cell of the output is, from what is known of the same cell of a grid of its shape.
-
-Knows nothing of the search. Law: a rule reproduces every demonstration, or it is not returned.
-"""
+"""Rules of cells: what each cell of the output is, from what is known of the same cell of a grid of its shape."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.rules import cross_validation
-from solver.programs.rules.cell_features import NONE, Plane, planes
-from solver.programs.rules.decision_tree import Lesson, Rule, decide, learn
+from solver.programs.rules.cell_features import features
+from solver.programs.rules.decision_tree import Rule, TimeLeft, TrainingSet, decide, fit
+from solver.programs.rules.feature import NONE, Feature, Values, feature
 from solver.types import COLOURS, Grid
 
-VALUES = 14  # distinct values of a number beyond which a plane is left out
+VALUES = 14  # distinct values of a number beyond which none is a test of its own
 PAIRS = ("ray_left", "ray_right", "ray_up", "ray_down", "left", "right", "up", "down", "grid_colour_0", "grid_rarest",
          "mirror_left_right", "mirror_up_down", "mirror_turned_180", "row_commonest", "column_commonest",
          "commonest_around", "first_of_line", "top_of_line")  # fmt: skip
 
-ENTRIES = 9  # values of a plane that a table may have an entry for at most
-LOW, WIDE = 16, 128  # the least value of a plane, below 0, and how many there may be
+ENTRIES = 9  # values of a feature that a table may have an entry for at most
+LOW, WIDE = 16, 128  # the least value of a feature, below 0, and how many there may be
 ENTRY = 0.6  # steps each entry costs
 UNKNOWN = 1.0  # added to the cost of a table that says nothing of some value in a grid it is not learned from
 
-Described = Sequence[Plane]
+Described = Sequence[Feature]
+Test = tuple[NDArray[np.bool_], str, float]  # of every cell, its name, its cost
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
+class FittedRule:
     """A rule with its text; `grids`: what it makes of every grid, demonstrations first."""
 
     grids: tuple[Grid, ...]
@@ -40,7 +40,7 @@ class Learned:
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class CaseTable:
     """All cells of all grids as cases. `tests`: [tests, cells]; `colours`: [actions, cells], what actions paint."""
 
     tests: NDArray[np.bool_]
@@ -51,91 +51,82 @@ class Sheet:
     action_costs: NDArray[np.float32]
 
 
-def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[Grid]]]) -> list[list[Plane]]:
-    """Every grid's planes, with the same cells of other grids of its shape as further colours: (name, cost, grids)."""
-    found = []
-    for n, grid in enumerate(grids):
-        more = [Plane(name, "colour", others[n].astype(np.int16), cost) for name, cost, others in extra]
-        found.append([*planes(grid), *more])
-    return found
+def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[Grid]]]) -> list[list[Feature]]:
+    """Every grid's features, and the same cells of other grids of its shape as further colours: (name, cost, grids)."""
+    return [
+        [*features(grid), *(feature("colour", name, others[n], cost) for name, cost, others in extra)]
+        for n, grid in enumerate(grids)
+    ]
 
 
-def sheet(described: Sequence[Described], shown: int, painted: Sequence[int]) -> Sheet:
+def _joined(described: Sequence[Described]) -> list[tuple[Feature, Values]]:
+    """Each feature with its values in all cells of all grids, one after another."""
+    return [(f, np.concatenate([d[n].values.ravel() for d in described])) for n, f in enumerate(described[0])]
+
+
+def case_table(described: Sequence[Described], shown: int, painted: Iterable[int]) -> CaseTable:
     """Tests and actions over the cells of all grids; the first `shown` cells say which values are worth a test."""
-    joined = [np.concatenate([d[n].values.ravel() for d in described]) for n in range(len(described[0]))]
-    first = described[0]
-    tests: list[NDArray[np.bool_]] = []
-    names: list[str] = []
-    costs: list[float] = []
-
-    def add(test: NDArray[np.bool_], name: str, cost: float) -> None:
-        if test[:shown].any() and not test[:shown].all():
-            tests.append(test)
-            names.append(name)
-            costs.append(cost)
-
-    by_name = {plane.name: values for plane, values in zip(first, joined, strict=True)}
-    for plane, values in zip(first, joined, strict=True):
-        if plane.kind == "flag":
-            add(values > 0, plane.name, plane.cost)
-            continue
-        present = np.unique(values[:shown])
-        if plane.kind == "colour":
-            for value in present:
-                add(values == value, f"{plane.name}={value}", plane.cost)
-            if plane.name != "colour":
-                add(values == by_name["colour"], f"{plane.name}=colour", plane.cost + 0.3)
-            continue
-        if len(present) > 2:
-            add((values % 2 == 1) & (values >= 0), f"{plane.name} odd", plane.cost + 0.3)
-        if len(present) <= VALUES:
-            for value in present:
-                add(values == value, f"{plane.name}={value}", plane.cost)
-            for value in present[2:-1]:
-                add(values >= value, f"{plane.name}>={value}", plane.cost + 0.2)
-    pairs = [name for name in PAIRS if name in by_name]
-    for n, one in enumerate(pairs):
-        for other in pairs[n + 1 :]:
-            add(by_name[one] == by_name[other], f"{one}={other}", 1.8)
-    actions = [(np.full(joined[0].shape, c, np.int16), str(c), 0.6) for c in painted]
-    actions += [(v, p.name, p.cost) for p, v in zip(first, joined, strict=True) if p.kind == "colour"]
-    return Sheet(
-        np.array(tests), names, np.array(costs, np.float32),
+    joined = _joined(described)
+    tests = [t for t in _tests(joined, shown) if t[0][:shown].any() and not t[0][:shown].all()]
+    actions = [(np.full(joined[0][1].shape, c, np.int16), str(c), 0.6) for c in painted]
+    actions += [(values, f.name, f.cost) for f, values in joined if f.kind == "colour"]
+    return CaseTable(
+        np.array([t[0] for t in tests]), [t[1] for t in tests], np.array([t[2] for t in tests], np.float32),
         np.array([a[0] for a in actions]), [a[1] for a in actions], np.array([a[2] for a in actions], np.float32),
     )  # fmt: skip
 
 
-def with_tables(table: Sheet, described: Sequence[Described], wanted: NDArray[np.int16]) -> Sheet:
-    """The sheet with more actions: paint what a table says of one plane's value, as some of the cells have it.
+def _tests(joined: Sequence[tuple[Feature, Values]], shown: int) -> Iterator[Test]:
+    by_name = {f.name: values for f, values in joined}
+    for f, values in joined:
+        present = np.unique(values[:shown])
+        equal = ((values == value, f"{f.name}={value}", f.cost) for value in present)
+        if f.kind == "flag":
+            yield values > 0, f.name, f.cost
+        elif f.kind == "colour":
+            yield from equal
+            if f.name != "colour":
+                yield values == by_name["colour"], f"{f.name}=colour", f.cost + 0.3
+        else:
+            if len(present) > 2:
+                yield (values % 2 == 1) & (values >= 0), f"{f.name} odd", f.cost + 0.3
+            if len(present) <= VALUES:
+                yield from equal
+                for value in present[2:-1]:
+                    yield values >= value, f"{f.name}>={value}", f.cost + 0.2
+    for one, other in combinations([name for name in PAIRS if name in by_name], 2):
+        yield by_name[one] == by_name[other], f"{one}={other}", 1.8
+
+
+def with_tables(table: CaseTable, described: Sequence[Described], wanted: NDArray[np.int16]) -> CaseTable:
+    """The cases with more actions: paint what a table says of one feature's value, as some of the cells have it.
 
     Tables are read off the cells that change, and off those of each colour that changes, where each value has one
-    colour and there are at least three, or another two than the plane has itself.
+    colour and there are at least three, or another two than the feature has itself.
     """
     shown = len(wanted)
-    joined = [np.concatenate([d[n].values.ravel() for d in described]) for n in range(len(described[0]))]
-    colour = joined[[p.name for p in described[0]].index("colour")]
+    joined = _joined(described)
+    colour = next(values for f, values in joined if f.name == "colour")
     changed = colour[:shown] != wanted
     sets = [("changed", changed, np.ones(len(colour), bool))]
     of = np.unique(colour[:shown][changed])
     sets += [(f"colour {c}", colour[:shown] == c, colour == c) for c in of if len(of) > 1 or (colour == c).any()]
     colours, names, costs = list(table.colours), list(table.action_names), list(table.action_costs)
     for name, here, every in sets:
-        if len(np.unique(wanted[here])) < 2:
-            continue
-        for plane, values in zip(described[0], joined, strict=True):
-            entries = _entries(plane, values[:shown][here], wanted[here]) if plane.kind != "flag" else None
+        for f, values in joined if len(np.unique(wanted[here])) > 1 else ():
+            entries = _entries(f, values[:shown][here], wanted[here]) if f.kind != "flag" else None
             if entries is None:
                 continue
-            made = entries[values.astype(np.int64) + LOW]
-            told = ", ".join(f"{v - LOW}→{entries[v]}" for v in np.flatnonzero(entries != NONE))
-            unknown = UNKNOWN * bool((made[shown:] == NONE)[every[shown:]].any())
-            colours.append(made)
-            names.append(f"{plane.name}({told} of {name})")
-            costs.append(np.float32(plane.cost + 0.5 + ENTRY * (entries != NONE).sum() + unknown))
+            painted = entries[values.astype(np.int64) + LOW]
+            texts = ", ".join(f"{v - LOW}→{entries[v]}" for v in np.flatnonzero(entries != NONE))
+            unknown = UNKNOWN * bool((painted[shown:] == NONE)[every[shown:]].any())
+            colours.append(painted)
+            names.append(f"{f.name}({texts} of {name})")
+            costs.append(np.float32(f.cost + 0.5 + ENTRY * (entries != NONE).sum() + unknown))
     return replace(table, colours=np.array(colours), action_names=names, action_costs=np.array(costs, np.float32))
 
 
-def _entries(plane: Plane, values: NDArray[np.int16], wanted: NDArray[np.int16]) -> NDArray[np.int16] | None:
+def _entries(f: Feature, values: Values, wanted: NDArray[np.int16]) -> NDArray[np.int16] | None:
     """The colour for each value from -`LOW` on, `NONE` where none was seen; None where that is no table."""
     seen = np.bincount((values.astype(np.int64) + LOW) * COLOURS + wanted, minlength=WIDE * COLOURS)
     of = seen.reshape(-1, COLOURS) > 0
@@ -143,19 +134,12 @@ def _entries(plane: Plane, values: NDArray[np.int16], wanted: NDArray[np.int16])
     some = np.flatnonzero(kinds)
     if len(kinds) > WIDE or kinds.max() > 1 or not 2 <= len(some) <= ENTRIES:
         return None
-    made = np.where(kinds > 0, of.argmax(1), NONE).astype(np.int16)
-    own = plane.kind == "colour" and bool((made[some] != some - LOW).any())
-    return made if len(np.unique(made[some])) > (1 if own else 2) else None
+    colours = np.where(kinds > 0, of.argmax(1), NONE).astype(np.int16)
+    own = f.kind == "colour" and bool((colours[some] != some - LOW).any())
+    return colours if len(np.unique(colours[some])) > (1 if own else 2) else None
 
 
-def text_of(rule: Rule, table: Sheet) -> str:
-    """The rule in words."""
-    if rule.passed is None or rule.failed is None:
-        return table.action_names[rule.action]
-    return f"({table.test_names[rule.test]} ? {text_of(rule.passed, table)} : {text_of(rule.failed, table)})"
-
-
-def _painted(rule: Rule, table: Sheet, shapes: Sequence[tuple[int, int]]) -> tuple[Grid, ...] | None:
+def _painted(rule: Rule, table: CaseTable, shapes: Sequence[tuple[int, int]]) -> tuple[Grid, ...] | None:
     actions = decide(rule, table.tests)
     cells = table.colours[actions, np.arange(len(actions))]
     if (cells >= NONE).any() or (cells < 0).any():
@@ -164,44 +148,41 @@ def _painted(rule: Rule, table: Sheet, shapes: Sequence[tuple[int, int]]) -> tup
     return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(np.split(cells, ends), shapes, strict=True))
 
 
-def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]) -> float:
-    """The share of demonstrations that the first rules learned from the others get right."""
+def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, time_left: TimeLeft) -> float:
+    """The share of demonstrations that the first rules fitted to the others get right."""
 
-    def learn(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-        return (rule.grids[-1] for rule in rules([described[k] for k in order], others, depth, more))
+    def fit_to(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+        return (rule.grids[-1] for rule in rules([described[k] for k in order], others, depth, time_left))
 
-    return cross_validation.share(outputs, learn)
+    return cross_validation.share(outputs, fit_to)
 
 
-def rules(
-    described: Sequence[Described], outputs: Sequence[Grid], depth: int, more: Callable[[], bool]
-) -> list[Learned]:
-    """Rules that make the outputs of the first grids, the simplest first, told by what they make of the others."""
+def rules(described: Sequence[Described], outputs: Sequence[Grid], depth: int, time_left: TimeLeft) -> list[FittedRule]:
+    """Rules that make the outputs of the first grids, the simplest first, with what they make of all grids."""
     shapes = [(int(d[0].values.shape[0]), int(d[0].values.shape[1])) for d in described]
     wanted = np.concatenate([o.ravel() for o in outputs]).astype(np.int16)
     shown = len(wanted)
-    painted = [c for c in range(COLOURS) if (wanted == c).any()]
-    table = sheet(described, shown, painted)
+    table = case_table(described, shown, [c for c in range(COLOURS) if (wanted == c).any()])
     if not len(table.tests):
         return []
-    found: dict[bytes, list[Learned]] = {}
+    by_grids: dict[bytes, list[FittedRule]] = {}
     for actions in (with_tables(table, described, wanted), table):
         right = actions.colours[:, :shown] == wanted
-        if found or not right.any(0).all():
+        if by_grids or not right.any(0).all():
             break  # tables come first; without them where they say nothing of some value
-        lesson = Lesson(table.tests[:, :shown], right, table.test_costs, actions.action_costs)
-        learned = learn(lesson, depth, more)
-        for rule in learned:
+        training = TrainingSet(table.tests[:, :shown], right, table.test_costs, actions.action_costs)
+        fitted = fit(training, depth, time_left)
+        for rule in fitted:
             grids = _painted(rule, actions, shapes)
             if grids is not None:
-                alike = found.setdefault(b"".join(g.tobytes() for g in grids), [])
-                alike.append(Learned(grids, text_of(rule, actions), rule.cost))
-        if not learned or len(actions.colours) == len(table.colours):
+                alike = by_grids.setdefault(b"".join(g.tobytes() for g in grids), [])
+                alike.append(FittedRule(grids, rule.text(table.test_names, actions.action_names), rule.cost))
+        if not fitted or len(actions.colours) == len(table.colours):
             break
-    return sorted(map(_together, found.values()), key=lambda rule: rule.cost)
+    return sorted(map(_together, by_grids.values()), key=lambda rule: rule.cost)
 
 
-def _together(alike: Sequence[Learned]) -> Learned:
+def _together(alike: Sequence[FittedRule]) -> FittedRule:
     """Of rules that make the same of everything the cheapest; its cost falls with what the others add to its odds."""
     odds = sum(math.exp(alike[0].cost - rule.cost) for rule in alike)
     return replace(alike[0], cost=alike[0].cost - math.log(odds))

@@ -1,11 +1,8 @@
-"""Rules of parts: which part of a grid the output is, and outputs that depend on several parts cell by cell.
-
-Knows nothing of the search. Law: a rule reproduces every demonstration, or it is not returned.
-"""
+"""Rules of parts: which part of a grid the output is, and outputs that depend on several parts cell by cell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,9 +10,9 @@ from solver.programs.primitives import regions
 from solver.programs.primitives.joins import SCORES
 from solver.programs.primitives.registry import Parts
 from solver.programs.rules import cells
-from solver.programs.rules.cell_features import Plane
-from solver.programs.rules.cells import Learned
-from solver.programs.rules.decision_tree import Lesson, Rule, decide, learn
+from solver.programs.rules.cells import FittedRule, Test
+from solver.programs.rules.decision_tree import TimeLeft, TrainingSet, decide, fit
+from solver.programs.rules.feature import feature
 from solver.types import Grid, key, same
 
 MORE_SCORES = {
@@ -28,7 +25,7 @@ MORE_SCORES = {
     "rarest": lambda p: float(regions.rarest(p)),
 }
 FACTS: dict[str, Callable[[Grid], float]] = SCORES | MORE_SCORES
-Rules = Callable[[Sequence[Parts], Sequence[Grid], Callable[[], bool]], list[Learned]]
+Rules = Callable[[Sequence[Parts], Sequence[Grid], TimeLeft], list[FittedRule]]
 DISTINCT = 12  # values of a fact beyond which each is no test of its own
 DEPTH = 2  # tests in a rule of parts at most
 
@@ -46,62 +43,49 @@ def _facts(parts: Parts) -> np.ndarray:
 NAMES = (*FACTS, "copies", "same_shape")
 
 
-def _tests(every: Sequence[np.ndarray], shown: int) -> tuple[np.ndarray, list[str], list[float]]:
+def _tests(every: Sequence[np.ndarray], shown: int) -> Iterator[Test]:
     """Tests of all parts of all grids: has the most, the least, a value no other has, this value."""
-    tests, names, costs = [], [], []
-
-    def add(found: list[np.ndarray], name: str, cost: float) -> None:
-        tests.append(np.concatenate(found))
-        names.append(name)
-        costs.append(cost)
-
     for n, name in enumerate(NAMES):
         rows = [facts[n] for facts in every]
-        add([r == r.max() for r in rows], f"most {name}", 1.0)
-        add([r == r.min() for r in rows], f"least {name}", 1.0)
-        add([(r[:, None] == r).sum(0) == 1 for r in rows], f"only {name}", 1.2)
+        yield np.concatenate([r == r.max() for r in rows]), f"most {name}", 1.0
+        yield np.concatenate([r == r.min() for r in rows]), f"least {name}", 1.0
+        yield np.concatenate([(r[:, None] == r).sum(0) == 1 for r in rows]), f"only {name}", 1.2
         values = sorted({v for r in rows[:shown] for v in r})
         for value in values if len(values) <= DISTINCT else ():
-            add([r == value for r in rows], f"{name}={value:g}", 1.4)
+            yield np.concatenate([r == value for r in rows]), f"{name}={value:g}", 1.4
     places = [np.arange(f.shape[1]) for f in every]
-    add([p == 0 for p in places], "first", 1.2)
-    add([p == p.max() for p in places], "last", 1.2)
-    return np.array(tests), names, costs
+    yield np.concatenate([p == 0 for p in places]), "first", 1.2
+    yield np.concatenate([p == p.max() for p in places]), "last", 1.2
 
 
-def chosen(every: Sequence[Parts], outputs: Sequence[Grid], more: Callable[[], bool]) -> list[Learned]:
+def chosen(every: Sequence[Parts], outputs: Sequence[Grid], time_left: TimeLeft) -> list[FittedRule]:
     """Rules that choose from the parts of every grid the one that is the output, demonstrations first."""
-    shown = len(outputs)
     labels = [np.array([same(p, o) for p in parts]) for parts, o in zip(every, outputs, strict=False)]
-    if not all(found.any() for found in labels) or all(found.all() for found in labels):
+    if not all(label.any() for label in labels) or all(label.all() for label in labels):
         return []
-    tests, names, costs = _tests([_facts(p) for p in every], shown)
-    wanted = np.concatenate(labels)
-    lesson = Lesson(
+    rows, names, costs = zip(*_tests([_facts(p) for p in every], len(outputs)), strict=True)
+    tests, wanted = np.array(rows), np.concatenate(labels)
+    training = TrainingSet(
         tests[:, : len(wanted)], np.array([wanted, ~wanted]), np.array(costs, np.float32), np.zeros(2, np.float32)
     )
-    found = []
-    for rule in learn(lesson, DEPTH, more):
-        picked = np.split(decide(rule, tests) == 0, np.cumsum([len(p) for p in every])[:-1])
-        grids = [_one([p for p, take in zip(parts, takes, strict=True) if take]) for parts, takes in
-                 zip(every, picked, strict=True)]  # fmt: skip
-        if all(g is not None for g in grids):
-            text = _told(rule, names)
-            found.append(Learned(tuple(g for g in grids if g is not None), text, rule.cost))
-    return found
+    ends = np.cumsum([len(parts) for parts in every])[:-1]
+    rules = []
+    for rule in fit(training, DEPTH, time_left):
+        picked = np.split(decide(rule, tests) == 0, ends)
+        grids = [_one(parts, taken) for parts, taken in zip(every, picked, strict=True)]
+        whole = tuple(g for g in grids if g is not None)
+        if len(whole) == len(grids):
+            rules.append(FittedRule(whole, rule.text(names, ("it", "not")), rule.cost))
+    return rules
 
 
-def _told(rule: Rule, names: Sequence[str]) -> str:
-    if rule.passed is None or rule.failed is None:
-        return "it" if rule.action == 0 else "not"
-    return f"({names[rule.test]} ? {_told(rule.passed, names)} : {_told(rule.failed, names)})"
+def _one(parts: Parts, taken: np.ndarray) -> Grid | None:
+    """The part that is taken; None where there is none or they differ."""
+    some = [part for part, take in zip(parts, taken, strict=True) if take]
+    return some[0] if some and all(same(p, some[0]) for p in some) else None
 
 
-def _one(parts: Sequence[Grid]) -> Grid | None:
-    return parts[0] if parts and all(same(p, parts[0]) for p in parts) else None
-
-
-def combined(every: Sequence[Parts], outputs: Sequence[Grid], more: Callable[[], bool]) -> list[Learned]:
+def combined(every: Sequence[Parts], outputs: Sequence[Grid], time_left: TimeLeft) -> list[FittedRule]:
     """Rules that make the output from the same cell of each of several parts of its shape."""
     number = len(every[0])
     if not 2 <= number <= 9 or any(len(p) != number for p in every):
@@ -110,10 +94,11 @@ def combined(every: Sequence[Parts], outputs: Sequence[Grid], more: Callable[[],
         return []
     if any(parts[0].shape != o.shape for parts, o in zip(every, outputs, strict=False)):
         return []
-    described = []
-    for parts in every:
-        counted = sum((p != 0).astype(np.int16) for p in parts)
-        planes = [Plane("colour" if n == 0 else f"part_{n}", "colour", p.astype(np.int16), 0.5)
-                  for n, p in enumerate(parts)]  # fmt: skip
-        described.append([*planes, Plane("parts_filled", "number", np.asarray(counted), 0.6)])
-    return cells.rules(described, outputs, 5, more)
+    described = [
+        [
+            *(feature("colour", f"part_{n}" if n else "colour", p, 0.5) for n, p in enumerate(parts)),
+            feature("number", "parts_filled", np.sum([p != 0 for p in parts], 0), 0.6),
+        ]
+        for parts in every
+    ]
+    return cells.rules(described, outputs, 5, time_left)

@@ -1,18 +1,19 @@
-"""Learns the simplest exact rule: a short tree of tests whose leaves say what to do.
+"""Fits the simplest exact rule: a short tree of tests whose leaves say what to do.
 
-Knows nothing of grids. Each case (column) passes or fails every test and is right or wrong under every action; a rule
-is right on all cases. Law: the simplest rules are found first, tried in order of cost; deterministic.
+Each case (column) passes or fails every test and is right or wrong under every action; a rule is right on all cases.
+Law: the simplest rules are found first, tried in order of cost; deterministic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+TimeLeft = Callable[[], bool]
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
@@ -30,6 +31,12 @@ class Rule:
     passed: Rule | None = None
     failed: Rule | None = None
 
+    def text(self, tests: Sequence[str], actions: Sequence[str]) -> str:
+        """The rule in words, from the names of tests and actions."""
+        if self.passed is None or self.failed is None:
+            return actions[self.action]
+        return f"({tests[self.test]} ? {self.passed.text(tests, actions)} : {self.failed.text(tests, actions)})"
+
 
 def decide(rule: Rule, tests: Bits) -> NDArray[np.int64]:
     """The action for every case, [cases]; tests: [tests, cases]."""
@@ -39,28 +46,28 @@ def decide(rule: Rule, tests: Bits) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """Cases to learn from. `tests`: [tests, cases]; `right`: [actions, cases]; costs of each test and action."""
+class TrainingSet:
+    """Cases to fit rules to. `tests`: [tests, cases]; `right`: [actions, cases]; costs of each test and action."""
 
     tests: Bits
     right: Bits
     test_costs: Floats
     action_costs: Floats
 
-    def distinct(self) -> Lesson:
-        """The same lesson with equal cases once."""
+    def distinct(self) -> TrainingSet:
+        """The same with equal cases once."""
         both = np.packbits(np.vstack([self.tests, self.right]), axis=0).T
         rows = np.ascontiguousarray(both).view(np.dtype((np.void, both.shape[1]))).ravel()
         first = np.sort(np.unique(rows, return_index=True)[1])
-        return Lesson(self.tests[:, first], self.right[:, first], self.test_costs, self.action_costs)
+        return TrainingSet(self.tests[:, first], self.right[:, first], self.test_costs, self.action_costs)
 
-    def slim(self) -> tuple[Lesson, NDArray[np.int64], NDArray[np.int64]]:
+    def slim(self) -> tuple[TrainingSet, NDArray[np.int64], NDArray[np.int64]]:
         """Without tests and actions that cheaper ones equal or cover; with the numbers of those that stay."""
         tests = _first_of_equals(self.tests, self.test_costs)
         actions = _first_of_equals(self.right, self.action_costs)
         actions = actions[_uncovered(self.right[actions])]
-        lesson = Lesson(self.tests[tests], self.right[actions], self.test_costs[tests], self.action_costs[actions])
-        return lesson, tests, actions
+        slim = TrainingSet(self.tests[tests], self.right[actions], self.test_costs[tests], self.action_costs[actions])
+        return slim, tests, actions
 
 
 def _first_of_equals(rows: Bits, costs: Floats) -> NDArray[np.int64]:
@@ -88,14 +95,14 @@ def _renumbered(rule: Rule, tests: NDArray[np.int64], actions: NDArray[np.int64]
     return Rule(rule.cost, -1, int(tests[rule.test]), passed, failed)
 
 
-def _single(lesson: Lesson) -> list[Rule]:
-    cost = np.where(lesson.right.all(1), lesson.action_costs, np.inf)
+def _single(training: TrainingSet) -> list[Rule]:
+    cost = np.where(training.right.all(1), training.action_costs, np.inf)
     return [Rule(float(cost[a]), int(a)) for a in np.argsort(cost, kind="stable")[:3] if np.isfinite(cost[a])]
 
 
 @dataclass(frozen=True, eq=False)
 class _Cases:
-    """Some cases of a lesson, 64 to a word; words without any are left out, `at` says which the others are, [words].
+    """Some training cases, 64 to a word; words without any are left out, `at` says which the others are, [words].
 
     `tests`: which cases pass, others' too, [words, tests]; `wrong`: on which of these each action is, actions in order
     of cost, [words, actions]; `every`: which they are, [words]. `known`: the sides of all that were looked at, as
@@ -111,11 +118,11 @@ class _Cases:
     known: dict[tuple[bytes, bytes], tuple[_Side, _Side]]
 
     @classmethod
-    def of(cls, lesson: Lesson) -> _Cases:
-        """All of the lesson's; its actions are in order of cost, as `Lesson.slim` has them."""
-        rows = (lesson.tests, ~lesson.right, np.ones((1, lesson.right.shape[1]), bool))
+    def of(cls, training: TrainingSet) -> _Cases:
+        """All of the training set's; its actions are in order of cost, as `TrainingSet.slim` has them."""
+        rows = (training.tests, ~training.right, np.ones((1, training.right.shape[1]), bool))
         tests, wrong, every = map(_words, rows)
-        return cls(np.arange(len(every)), tests, wrong, every[:, 0], lesson.test_costs, lesson.action_costs, {})
+        return cls(np.arange(len(every)), tests, wrong, every[:, 0], training.test_costs, training.action_costs, {})
 
     def only(self, left: Words) -> _Cases:
         """Those of them that are `left`, [words]."""
@@ -184,6 +191,10 @@ class _Side:
     action: NDArray[np.int64]
     cost: Floats
 
+    def rule(self, test: int) -> Rule:
+        """That action as a rule."""
+        return Rule(float(self.cost[test]), int(self.action[test]))
+
 
 def _two(cases: _Cases, limit: int) -> list[Rule]:
     """Rules of one test, the cheapest first."""
@@ -193,12 +204,8 @@ def _two(cases: _Cases, limit: int) -> list[Rule]:
         number = _count(cases.tests[:, some] & cases.every[:, None])
         some = some[(number > 0) & (number < cases.number)]
     cost = yes.cost[some] + no.cost[some] + cases.test_costs[some] + NODE
-    found = []
-    for n in np.argsort(cost, kind="stable")[:limit]:
-        t = some[n]
-        passed, failed = Rule(float(yes.cost[t]), int(yes.action[t])), Rule(float(no.cost[t]), int(no.action[t]))
-        found.append(Rule(float(cost[n]), -1, int(t), passed, failed))
-    return found
+    order = np.argsort(cost, kind="stable")[:limit]
+    return [Rule(float(cost[n]), -1, int(t), yes.rule(t), no.rule(t)) for n, t in zip(order, some[order], strict=True)]
 
 
 def _peeled(cases: _Cases) -> Iterator[tuple[int, bool, Rule, Words]]:
@@ -214,7 +221,7 @@ def _peeled(cases: _Cases) -> Iterator[tuple[int, bool, Rule, Words]]:
         rest = cases.left(t, bool(side))
         if rest.tobytes() not in seen:
             seen.add(rest.tobytes())
-            yield t, bool(side), Rule(float(costs[side, t]), int(sides[side].action[t])), rest
+            yield t, bool(side), sides[side].rule(t), rest
 
 
 def _joined(cases: _Cases, t: int, side: bool, settled: Rule, rest: Rule) -> Rule:
@@ -222,20 +229,20 @@ def _joined(cases: _Cases, t: int, side: bool, settled: Rule, rest: Rule) -> Rul
     return Rule(cost, -1, t, settled if side else rest, rest if side else settled)
 
 
-def _list_of(cases: _Cases, depth: int, width: int, more: Callable[[], bool]) -> list[Rule]:
+def _list_of(cases: _Cases, depth: int, width: int, time_left: TimeLeft) -> list[Rule]:
     """Rules of `depth` tests, each of which settles one side."""
     if depth == 1:
         return _two(cases, 4)
-    found: list[Rule] = []
+    rules: list[Rule] = []
     for number, (t, side, settled, left) in enumerate(_peeled(cases)):
-        if number >= width or not more():
+        if number >= width or not time_left():
             break
-        for rest in _list_of(cases.only(left), depth - 1, max(3, width // 6), more):
-            found.append(_joined(cases, t, side, settled, rest))
-    return sorted(found, key=lambda r: r.cost)
+        for rest in _list_of(cases.only(left), depth - 1, max(3, width // 6), time_left):
+            rules.append(_joined(cases, t, side, settled, rest))
+    return sorted(rules, key=lambda r: r.cost)
 
 
-def _split(cases: _Cases, more: Callable[[], bool]) -> list[Rule]:
+def _split(cases: _Cases, time_left: TimeLeft) -> list[Rule]:
     """Rules of three tests, of which the first settles no side: the tests that part the actions best."""
     number = cases.passing
     right = cases.every[:, None] & ~cases.wrong
@@ -243,28 +250,28 @@ def _split(cases: _Cases, more: Callable[[], bool]) -> list[Rule]:
     failing = _count(right)[:, None] - passing
     value = (passing.max(0) + failing.max(0)).astype(np.float32) - np.float32(0.5) * cases.test_costs
     value[(number == 0) | (number == cases.number)] = -np.inf
-    found = []
+    rules = []
     for t in map(int, np.argsort(-value, kind="stable")[:FEW]):
-        if not more() or not np.isfinite(value[t]):
+        if not time_left() or not np.isfinite(value[t]):
             break
         passed = _two(cases.only(cases.left(t, False)), 2)
         failed = _two(cases.only(cases.left(t, True)), 2) if passed else []
-        found += [_joined(cases, t, True, one, other) for one in passed for other in failed]
-    return found
+        rules += [_joined(cases, t, True, one, other) for one in passed for other in failed]
+    return rules
 
 
-def learn(lesson: Lesson, depth: int, more: Callable[[], bool], limit: int = 24) -> list[Rule]:
-    """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where none was found.
+def fit(training: TrainingSet, depth: int, time_left: TimeLeft, limit: int = 24) -> list[Rule]:
+    """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where there is none.
 
-    `more`: whether there is time to go on.
+    `time_left`: whether there is time to go on.
     """
-    lesson, tests, actions = lesson.distinct().slim()
-    found = _single(lesson)
-    cases = _Cases.of(lesson)
+    training, tests, actions = training.distinct().slim()
+    rules = _single(training)
+    cases = _Cases.of(training)
     for number in range(1, depth + 1):
-        if found or not more():
+        if rules or not time_left():
             break
-        found = _two(cases, limit) if number == 1 else _list_of(cases, number, FEW, more)
-        found += _split(cases, more) if number == 3 else []
-        found = sorted(found, key=lambda r: r.cost)[:limit]
-    return [_renumbered(rule, tests, actions) for rule in found]
+        rules = _two(cases, limit) if number == 1 else _list_of(cases, number, FEW, time_left)
+        rules += _split(cases, time_left) if number == 3 else []
+        rules = sorted(rules, key=lambda r: r.cost)[:limit]
+    return [_renumbered(rule, tests, actions) for rule in rules]

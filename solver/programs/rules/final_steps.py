@@ -1,7 +1,4 @@
-"""Last steps whose parameters are read off the demonstrations: a colour map, a constant scale or crop, stacked pieces.
-
-Knows nothing of how states were found. Law: what is returned reproduces every demonstration.
-"""
+"""Final steps whose parameters are read off the demonstrations: a colour map, a constant scale or crop, a stack."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.primitives.registry import checked
-from solver.programs.search import aligned, flat
+from solver.programs.search import aligned, flat, reproduces
 from solver.programs.values import Proposal, State
-from solver.types import COLOURS, Grid, same
+from solver.types import COLOURS, Grid
 
 PIECES = 4  # pieces stacked at most
 
@@ -30,7 +27,7 @@ def colour_map(cells: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[n
 def exact(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """The state as it is, if that reproduces the demonstrations; nothing is learned."""
     shown = len(outputs)
-    if all(same(g, o) for g, o in zip(state.grids, outputs, strict=False)):
+    if reproduces(state.grids, outputs):
         yield Proposal(state.grids[shown:], state.text, state.cost, primitives=state.primitives)
 
 
@@ -55,13 +52,13 @@ def recoloured(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
 
 
 def _ratio(state: State, outputs: Sequence[Grid]) -> tuple[int, int] | None:
-    found = set()
+    ratios = set()
     for grid, output in zip(state.grids, outputs, strict=False):
         down, right = output.shape[0] / grid.shape[0], output.shape[1] / grid.shape[1]
         if down != int(down) or right != int(right):
             return None
-        found.add((int(down), int(right)))
-    only = found.pop() if len(found) == 1 else (1, 1)
+        ratios.add((int(down), int(right)))
+    only = ratios.pop() if len(ratios) == 1 else (1, 1)
     return None if only == (1, 1) else only
 
 
@@ -71,8 +68,8 @@ def resized(state: State, outputs: Sequence[Grid]) -> Iterator[State]:
     if ratio is not None:
         scaled = [checked(np.kron(g, np.ones(ratio, np.uint8))) for g in state.grids]
         tiled = [checked(np.tile(g, ratio)) for g in state.grids]
-        for name, made in (("scale", scaled), ("repeat", tiled)):
-            grids = tuple(g for g in made if g is not None)
+        for name, resized_grids in (("scale", scaled), ("repeat", tiled)):
+            grids = tuple(g for g in resized_grids if g is not None)
             if len(grids) == len(state.grids):
                 yield State(grids, state.cost + 1.0, state, f"{name}{ratio}", state.steps + 1)
     shapes = {o.shape for o in outputs}
@@ -105,10 +102,10 @@ def stacked(states: Sequence[State], outputs: Sequence[Grid]) -> list[Proposal]:
     tops = (right | ~some).all(1) & (some & right).any(1)
     first = np.flatnonzero(tops)
     gain = (some & right)[first].sum(1) - 2.0 * costs[first]
-    found = []
+    stacks = []
     for top in first[np.argsort(-gain, kind="stable")][:60]:
-        found += _stack([int(top)], right, some, costs)
-    return [_pile(chosen, fit, shown) for chosen in found]
+        stacks += _stack([int(top)], right, some, costs)
+    return [_pile([fit[n] for n in stack], shown) for stack in stacks]
 
 
 def _stack(
@@ -129,11 +126,10 @@ def _stack(
     return []
 
 
-def _pile(chosen: Sequence[int], fit: Sequence[State], shown: int) -> Proposal:
-    grids = list(fit[chosen[-1]].grids[shown:])
-    for piece in chosen[-2::-1]:
-        grids = [np.where(t != 0, t, g) for t, g in zip(fit[piece].grids[shown:], grids, strict=True)]
-    pieces = [fit[c] for c in chosen]
+def _pile(pieces: Sequence[State], shown: int) -> Proposal:
+    grids = pieces[-1].grids[shown:]
+    for piece in pieces[-2::-1]:
+        grids = tuple(np.where(t != 0, t, g) for t, g in zip(piece.grids[shown:], grids, strict=True))
     text = " over ".join(f"[{p.text}]" for p in pieces)
     used = frozenset[str]().union(*(p.primitives for p in pieces))
-    return Proposal(tuple(grids), text, sum(p.cost for p in pieces) + 1.0 * len(pieces), primitives=used)
+    return Proposal(grids, text, sum(p.cost for p in pieces) + 1.0 * len(pieces), primitives=used)

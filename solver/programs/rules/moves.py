@@ -1,7 +1,4 @@
-"""Endings that move: each colour by a rule of its own, and a window cut out where a colour of the input is.
-
-Knows nothing of how states were found. Law: what is returned reproduces every demonstration.
-"""
+"""Final steps that move: each colour by a rule of its own, and a window cut out where a colour of the input is."""
 
 from __future__ import annotations
 
@@ -10,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from solver.programs.primitives import regions
+from solver.programs.primitives.regions import Box
+from solver.programs.search import aligned, reproduces
 from solver.programs.values import Proposal, State
-from solver.types import COLOURS, Grid, same
+from solver.types import COLOURS, Grid
 
 WINDOW = 1.2  # steps a window costs
 MOVE = 1.0  # steps a move of one colour costs
@@ -29,24 +28,24 @@ def _rules(spans: Sequence[tuple[int, int, int, int]]) -> list[str]:
     shift = spans[0][3] - spans[0][0]
     fit = [{name for name, place in _starts(a, n, size, shift) if place == to} for a, n, size, to in spans]
     names = [name for name, _ in _starts(0, 0, 0, shift)]
-    return [name for name in names if all(name in found for found in fit)]
+    return [name for name in names if all(name in fitting for fitting in fit)]
 
 
 def _moved(part: Grid, top: str, left: str) -> Grid | None:
     """A layer of one colour moved by the two rules; None where it would leave the grid."""
-    found = regions.box(part != 0)
-    if found is None:
+    box = regions.box(part != 0)
+    if box is None:
         return part
-    made, places = np.zeros_like(part), []
-    for span, size, rule in ((found[0], part.shape[0], top), (found[1], part.shape[1], left)):
+    moved, places = np.zeros_like(part), []
+    for span, size, rule in zip(box, part.shape, (top, left), strict=True):
         length = span.stop - span.start
         shift = int(rule) if rule[1:].isdigit() else 0
         place = dict(_starts(span.start, length, size, shift))[rule]
         if place < 0 or place + length > size:
             return None
         places.append(slice(place, place + length))
-    made[places[0], places[1]] = part[found]
-    return made
+    moved[places[0], places[1]] = part[box]
+    return moved
 
 
 def _rule_of_colour(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int) -> tuple[str, str] | None:
@@ -71,7 +70,7 @@ def _rule_of_colour(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int
 def moved(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """All cells of each colour moved by a rule of their own: a constant shift, to an edge, by their length."""
     shown = len(outputs)
-    if any(g.shape != o.shape for g, o in zip(state.grids, outputs, strict=False)):
+    if not aligned(state, outputs):
         return
     rules: dict[int, tuple[str, str]] = {}
     for colour in range(1, COLOURS):
@@ -82,33 +81,28 @@ def moved(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
             rules[colour] = rule
     if not rules:
         return
-    made = [_all_moved(g, rules) for g in state.grids]
-    if any(m is None or not same(m, o) for m, o in zip(made, outputs, strict=False)):
-        return
-    grids = tuple(m for m in made[shown:] if m is not None)
-    if len(grids) < len(state.grids) - shown:
-        return
-    text = ", ".join(f"{c} rows {r[0]} columns {r[1]}" for c, r in rules.items())
-    cost = state.cost + MOVE * (1 + len(rules))
-    yield Proposal(grids, f"{state.text} | move({text})", cost, primitives=state.primitives)
+    grids = [done for g in state.grids if (done := _all_moved(g, rules)) is not None]
+    if len(grids) == len(state.grids) and reproduces(grids, outputs):
+        text = ", ".join(f"{c} rows {r[0]} columns {r[1]}" for c, r in rules.items())
+        yield state.proposal(grids[shown:], f"move({text})", MOVE * (1 + len(rules)))
 
 
 def _all_moved(grid: Grid, rules: dict[int, tuple[str, str]]) -> Grid | None:
-    made = np.where(np.isin(grid, list(rules)), 0, grid).astype(np.uint8)
+    moved = np.where(np.isin(grid, list(rules)), 0, grid).astype(np.uint8)
     for colour, (top, left) in rules.items():
         layer = _moved(np.where(grid == colour, grid, 0), top, left)
         if layer is None:
             return None
-        made = np.where(layer != 0, layer, made)
-    return made
+        moved = np.where(layer != 0, layer, moved)
+    return moved
 
 
-Window = tuple[str, tuple[tuple[slice, slice], ...]]
+Window = tuple[str, tuple[Box, ...]]  # its name, its place in each grid
 
 
 def windows(inputs: Sequence[Grid], outputs: Sequence[Grid]) -> list[Window]:
     """Boxes around a colour of the input (with it, or inside it) that have the outputs' shapes."""
-    found = []
+    fitting = []
     for colour in range(COLOURS):
         boxes = [regions.box(g == colour) for g in inputs]
         whole = tuple(b for b in boxes if b is not None)
@@ -117,20 +111,18 @@ def windows(inputs: Sequence[Grid], outputs: Sequence[Grid]) -> list[Window]:
         inner = tuple((slice(r.start + 1, r.stop - 1), slice(c.start + 1, c.stop - 1)) for r, c in whole)
         for name, places in ((f"window({colour})", whole), (f"inside({colour})", inner)):
             if all(_size(b) == o.shape for b, o in zip(places, outputs, strict=False)):
-                found.append((name, places))
-    return found
+                fitting.append((name, places))
+    return fitting
 
 
-def _size(place: tuple[slice, slice]) -> tuple[int, int]:
+def _size(place: Box) -> tuple[int, int]:
     return place[0].stop - place[0].start, place[1].stop - place[1].start
 
 
-def seen(state: State, found: Sequence[Window], outputs: Sequence[Grid]) -> Iterator[Proposal]:
+def seen(state: State, known: Sequence[Window], outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """What the state has where a window of the input is, if that is the output."""
     shown = len(outputs)
-    for name, places in found:
-        cut = [g[place] for g, place in zip(state.grids, places, strict=True)]
-        if all(same(c, o) for c, o in zip(cut, outputs, strict=False)) and all(c.size for c in cut):
-            grids = tuple(np.ascontiguousarray(c) for c in cut[shown:])
-            cost = state.cost + WINDOW
-            yield Proposal(grids, f"{state.text} | {name}", cost, primitives=state.primitives)
+    for name, places in known:
+        cut = [np.ascontiguousarray(g[place]) for g, place in zip(state.grids, places, strict=True)]
+        if reproduces(cut, outputs) and all(c.size for c in cut):
+            yield state.proposal(cut[shown:], name, WINDOW)

@@ -1,7 +1,4 @@
-"""Endings that paint the same small picture around every cell of a colour.
-
-Knows nothing of how states were found. Law: what is returned reproduces every demonstration.
-"""
+"""Final steps that paint the same small picture around every cell of a colour."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.primitives.regions import of_colour
-from solver.programs.search import aligned
+from solver.programs.search import aligned, reproduces
 from solver.programs.values import Proposal, State
-from solver.types import Grid, same
+from solver.types import Grid
 
 REACH = 4  # cells a stamp reaches to each side at most; the smallest that does it is taken
 FREE = 10  # in a stamp: nothing is painted here
@@ -21,8 +18,6 @@ COST = 2.0  # steps a stamp costs
 CELL = 0.2  # steps each cell it paints costs
 MANY = 100  # seeds in all demonstrations beyond which they are no seeds
 Stamp = NDArray[np.uint8]
-
-
 Seeds = Callable[[Grid, int], list[tuple[int, int]]]
 
 
@@ -45,7 +40,7 @@ def _around(grid: Grid, seeds: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
     return np.array([wide[i : i + side, j : j + side] for i, j in seeds], np.uint8).reshape(-1, side, side)
 
 
-def learned(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
+def fitted(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
     """What every seed of the colour has around it in the outputs, where all agree and something changed."""
     if of is _cells and sum(int((grid == colour).sum()) for grid in inputs) > MANY:
         return None
@@ -86,13 +81,13 @@ def stamped(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     if not any(map(np.any, changed)) or any((o[c] == 0).any() for c, o in zip(changed, outputs, strict=True)):
         return  # there is nothing to paint, or something to take away
     known = {
-        kind: {c: stamp for c in range(1, 10) if (stamp := learned(shown, outputs, c, of)) is not None}
+        kind: {c: stamp for c in range(1, 10) if (stamp := fitted(shown, outputs, c, of)) is not None}
         for kind, of in SEEDS.items()
     }
     for reach in range(1, REACH + 1):
-        found = [p for kind, stamps in known.items() for p in _of_reach(state, outputs, reach, kind, stamps)]
-        if found:
-            yield from found
+        proposals = [p for kind, stamps in known.items() for p in _of_reach(state, outputs, reach, kind, stamps)]
+        if proposals:
+            yield from proposals
             return
 
 
@@ -100,16 +95,15 @@ def _of_reach(
     state: State, outputs: Sequence[Grid], reach: int, kind: str, stamps: dict[int, Stamp]
 ) -> Iterator[Proposal]:
     shown = len(outputs)
-    made, names, total = list(state.grids), [], 0.0
+    together, names, total = list(state.grids), [], 0.0
     for colour, whole in stamps.items():
         stamp = _within(whole, reach)
         places = [SEEDS[kind](g, colour) for g in state.grids]
-        once = [painted(g, p, stamp) for g, p in zip(state.grids, places, strict=True)]
-        made = [painted(m, p, stamp) for m, p in zip(made, places, strict=True)]
+        alone = [painted(g, p, stamp) for g, p in zip(state.grids, places, strict=True)]
+        together = [painted(g, p, stamp) for g, p in zip(together, places, strict=True)]
         names.append(str(colour))
         price = COST + CELL * int((stamp != FREE).sum())
         total += price
-        for grids, text, cost in ((once, names[-1], price), (made, " ".join(names), total)):
-            if all(same(g, o) for g, o in zip(grids, outputs, strict=False)):
-                told = f"{state.text} | stamp({kind} of {text})"
-                yield Proposal(tuple(grids[shown:]), told, state.cost + cost, primitives=state.primitives)
+        for grids, text, cost in ((alone, names[-1], price), (together, " ".join(names), total)):
+            if reproduces(grids, outputs):
+                yield state.proposal(grids[shown:], f"stamp({kind} of {text})", cost)

@@ -1,7 +1,7 @@
-"""Smaller tasks within a task: what happens to each thing by itself, or on a lattice of plain rectangles.
+"""Subtasks of a task: what happens to each thing by itself, or on a lattice of plain rectangles.
 
-Knows nothing of the search. Law: what a lens leaves out of a task stays as it is in every demonstration, and a
-demonstration's smaller outputs, put back into its input, are its output.
+Law: what a subtask leaves out of a task stays as it is in every demonstration, and a demonstration's smaller outputs,
+put back into its input, are its output.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.programs.primitives import pieces, regions
-from solver.programs.primitives.regions import Region
+from solver.programs.primitives.regions import Box
 from solver.programs.values import Mark, mark
 from solver.types import Grid, Pair, Task, same
 
-Box = tuple[slice, slice]
-MANY = 14  # distinct smaller demonstrations beyond which there is no lens
-PLACES = 40  # boxes in a grid beyond which there is no lens
+MANY = 14  # distinct smaller demonstrations beyond which there is no subtask
+PLACES = 40  # boxes in a grid beyond which there is no subtask
 
 
 @dataclass(frozen=True, eq=False)
-class Lens:
+class Subtask:
     """A smaller task and how its answers are put back: from a grid for each of its tests, of the same shape, to one
     for each test of the whole.
     """
@@ -32,108 +31,90 @@ class Lens:
     restore: Callable[[Sequence[Grid]], tuple[Grid, ...]]
 
 
-def _box(region: Region) -> Box:
-    rows, columns = region.mask.shape
-    return slice(region.top, region.top + rows), slice(region.left, region.left + columns)
-
-
-def _boxes(found: Sequence[Region]) -> list[Box]:
-    return [_box(r) for r in found]
-
-
 def _around_all(grid: Grid) -> list[Box]:
-    found = regions.box(grid != 0)
-    return [found] if found else []
+    around = regions.box(grid != 0)
+    return [around] if around else []
 
 
 BOXES: dict[str, Callable[[Grid], list[Box]]] = {
-    "each thing": lambda g: _boxes(regions.of_any_diagonal(g)),
-    "each region": lambda g: _boxes(regions.of_colour(g)),
-    "each rectangle": lambda g: _boxes(pieces.rectangles(g)),
+    "each thing": lambda grid: [r.box for r in regions.of_any_diagonal(grid)],
+    "each region": lambda grid: [r.box for r in regions.of_colour(grid)],
+    "each rectangle": lambda grid: [r.box for r in pieces.rectangles(grid)],
     "around all": _around_all,
-}  # fmt: skip
+}
 
 
-def lenses(task: Task) -> Iterator[Lens]:
-    """Lenses under which the task is another one, each different smaller task once."""
+def subtasks(task: Task) -> Iterator[Subtask]:
+    """The subtasks there are, each different smaller task once."""
     if any(p.input.shape != p.output.shape for p in task.demonstrations):
         return
     seen: set[Mark] = set()
-    for lens in (_lattice(task), *(_parted(task, name, of) for name, of in BOXES.items())):
-        if lens is None:
+    for subtask in (_on_lattice(task), *(_in_boxes(task, name, boxes_of) for name, boxes_of in BOXES.items())):
+        if subtask is None:
             continue
-        known = mark([g for p in lens.task.demonstrations for g in (p.input, p.output)])
+        known = mark([g for p in subtask.task.demonstrations for g in (p.input, p.output)])
         if known not in seen:
             seen.add(known)
-            yield lens
+            yield subtask
 
 
 def _pasted(grid: Grid, boxes: Sequence[Box], parts: Sequence[Grid]) -> Grid:
-    made = grid.copy()
+    pasted = grid.copy()
     for box, part in zip(boxes, parts, strict=True):
-        made[box] = part
-    return made
+        pasted[box] = part
+    return pasted
 
 
-def _parted(task: Task, name: str, of: Callable[[Grid], list[Box]]) -> Lens | None:
+def _in_boxes(task: Task, name: str, boxes_of: Callable[[Grid], list[Box]]) -> Subtask | None:
     """A task whose grids are the boxes of this kind; None where something else changes, or nothing is left out."""
     pairs: dict[tuple[Mark, Mark], Pair] = {}
     for p in task.demonstrations:
-        boxes = of(p.input)
+        boxes = boxes_of(p.input)
         if not 1 <= len(boxes) <= PLACES or boxes[0] == (slice(0, p.input.shape[0]), slice(0, p.input.shape[1])):
             return None
         parts = [Pair(p.input[b].copy(), p.output[b].copy()) for b in boxes]
         if not same(_pasted(p.input, boxes, [q.output for q in parts]), p.output):
             return None
         pairs |= {(mark([q.input]), mark([q.output])): q for q in parts}
-    places = [of(t) for t in task.tests]
-    known = [part.copy() for t, boxes in zip(task.tests, places, strict=True) for part in (t[b] for b in boxes)]
-    if not 2 <= len(pairs) <= MANY or len({one for one, _ in pairs}) < len(pairs) or not all(places):
+    places = [boxes_of(t) for t in task.tests]
+    tests = tuple(t[box].copy() for t, boxes in zip(task.tests, places, strict=True) for box in boxes)
+    if not 2 <= len(pairs) <= MANY or len({given for given, _ in pairs}) < len(pairs):
         return None
-    if len(known) > PLACES:
+    if not all(places) or len(tests) > PLACES:
         return None
 
     def restore(grids: Sequence[Grid]) -> tuple[Grid, ...]:
         rest = iter(grids)
         return tuple(_pasted(t, b, [next(rest) for _ in b]) for t, b in zip(task.tests, places, strict=True))
 
-    return Lens(name, Task(task.id, tuple(pairs.values()), tuple(known)), restore)
+    return Subtask(name, Task(task.id, tuple(pairs.values()), tests), restore)
 
 
 def _reduced(grid: Grid, boxes: Sequence[Sequence[Box]]) -> Grid | None:
+    """A cell for each box; None where there is none, or one has two colours."""
     parts = [[grid[b] for b in line] for line in boxes]
-    if any((p != p[0, 0]).any() for line in parts for p in line):
+    if not boxes or any((p != p[0, 0]).any() for line in parts for p in line):
         return None
     return np.array([[p[0, 0] for p in line] for line in parts], np.uint8)
 
 
-def _lattice(task: Task) -> Lens | None:
+def _enlarged(grid: Grid, small: Grid) -> Grid:
+    """The grid with each box of its lattice in the colour of a cell of the small one."""
+    boxes = [box for line in pieces.lattice(grid) for box in line]
+    return _pasted(grid, boxes, [np.full(grid[b].shape, c, np.uint8) for b, c in zip(boxes, small.flat, strict=True)])
+
+
+def _on_lattice(task: Task) -> Subtask | None:
     """A task of one cell for each rectangle between full lines; None where a rectangle has two colours."""
-
-    def boxes(grid: Grid) -> list[list[Box]] | None:
-        return pieces.lattice(grid) or None
-
-    def opened(grid: Grid, places: Sequence[Sequence[Box]], small: Grid) -> Grid:
-        flat = [b for line in places for b in line]
-        return _pasted(grid, flat, [np.full(grid[b].shape, c, np.uint8) for b, c in zip(flat, small.flat, strict=True)])
-
-    pairs, tests, kept = [], [], []
+    pairs = []
     for p in task.demonstrations:
-        places = boxes(p.input)
-        small = [_reduced(g, places) for g in (p.input, p.output)] if places else []
-        if not places or small[0] is None or small[1] is None or not same(opened(p.input, places, small[1]), p.output):
+        small, output = (_reduced(g, pieces.lattice(p.input)) for g in (p.input, p.output))
+        if small is None or output is None or not same(_enlarged(p.input, output), p.output):
             return None
-        pairs.append(Pair(small[0], small[1]))
-    for t in task.tests:
-        places = boxes(t)
-        reduced = _reduced(t, places) if places else None
-        if places is None or reduced is None:
-            return None
-        tests.append(reduced)
-        kept.append(places)
-
-    def restore(grids: Sequence[Grid]) -> tuple[Grid, ...]:
-        every = zip(task.tests, kept, grids, strict=True)
-        return tuple(opened(t, places, g) for t, places, g in every)
-
-    return Lens("lattice", Task(task.id, tuple(pairs), tuple(tests)), restore)
+        pairs.append(Pair(small, output))
+    tests = tuple(small for t in task.tests if (small := _reduced(t, pieces.lattice(t))) is not None)
+    if len(tests) < len(task.tests):
+        return None
+    return Subtask(
+        "lattice", Task(task.id, tuple(pairs), tests), lambda grids: tuple(map(_enlarged, task.tests, grids))
+    )

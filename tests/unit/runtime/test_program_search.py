@@ -34,7 +34,7 @@ def asked(monkeypatch):
         budgets.append((stop.remaining(), nodes))
         return tuple(Proposal((ONE, TWO), f"program {n}", 2.0 + n, 0.5, 3) for n in range(20))
 
-    monkeypatch.setattr(program_search, "solve", fake)
+    monkeypatch.setattr(program_search, "search_programs", fake)
     return budgets
 
 
@@ -63,7 +63,7 @@ def test_a_search_that_its_seconds_ended_says_so(monkeypatch):
             clock.advance(seconds)
             return ()
 
-        monkeypatch.setattr(program_search, "solve", fake)
+        monkeypatch.setattr(program_search, "search_programs", fake)
         return program_search.search(MIRROR, ProgramSettings(5.0), Deadline.after(60, clock))
 
     monkeypatch.setattr(program_search, "now", clock)

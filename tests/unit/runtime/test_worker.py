@@ -404,7 +404,7 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
             raise MemoryError("no more")
         return ()
 
-    monkeypatch.setattr("solver.runtime.program_search.solve", solve)
+    monkeypatch.setattr("solver.runtime.program_search.search_programs", solve)
     monkeypatch.setattr("solver.runtime.program_search.give_way", lambda: None)
     orders = [json.dumps({"round": 0, "seconds": 9.0, "tasks": [task_to_json(task)]}) for task in (MIRROR, STACK)]
     reports = io.StringIO()

@@ -1,0 +1,26 @@
+"""One task's search: what its proposals say of how they generalise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from solver.clock import Deadline
+from solver.programs.solve import search_programs
+from solver.types import Pair, Task, same
+from tests.support.made_tasks import made
+
+
+def test_a_colour_map_that_one_demonstration_alone_shows_does_not_generalise_to_it():
+    inputs = [np.array([[c, 1, 0, 0]], np.uint8) for c in (2, 2, 3)]
+    changed = np.array([0, 5, 6, 7, 4, 5, 6, 7, 8, 9], np.uint8)
+    task = Task("map", tuple(Pair(g, changed[g]) for g in inputs), (inputs[2],))
+    found = {p.program: p for p in search_programs(task, Deadline.after(30), 300)}
+    assert found["colours(1→5, 2→6, 3→7)"].generalises == pytest.approx(2 / 3)
+
+
+def test_a_program_without_anything_learned_generalises_by_itself():
+    task, right = made(lambda g: g[::-1].copy(), number=1)
+    [first, *_] = search_programs(task, Deadline.after(30), 300)
+    assert same(first.grids[0], right[0])
+    assert first.generalises == 1.0
