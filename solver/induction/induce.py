@@ -37,7 +37,7 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class InducedAnswer:
     """An output grid for a test input. `programs`: replies whose program gave it. `shortest`: the shortest of them."""
 
     grid: Grid
@@ -54,7 +54,7 @@ class Induction:
     reproduced every demonstration. `failures`: why the others did not, by how many (programs), most first.
     """
 
-    answers: tuple[tuple[Answer, ...], ...]
+    answers: tuple[tuple[InducedAnswer, ...], ...]
     samples: int
     written: int
     runnable: int
@@ -110,13 +110,13 @@ def misfit(task: Task, outcomes: Sequence[Outcome]) -> str:
     return ""
 
 
-def _answers(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[Answer, ...]:
+def _answers(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[InducedAnswer, ...]:
     """The distinct grids of (program, replies that held it, its outcome on one test input), best first."""
-    grids: dict[tuple[int, int, bytes], Answer] = {}
+    grids: dict[tuple[int, int, bytes], InducedAnswer] = {}
     for source, times, outcome in outcomes:
         if outcome.grid is None:
             continue
-        known = grids.get(key(outcome.grid), Answer(outcome.grid, 0, source))
+        known = grids.get(key(outcome.grid), InducedAnswer(outcome.grid, 0, source))
         shortest = min(known.shortest, source, key=lambda text: (len(text), text))
-        grids[key(outcome.grid)] = Answer(known.grid, known.programs + times, shortest)
+        grids[key(outcome.grid)] = InducedAnswer(known.grid, known.programs + times, shortest)
     return tuple(sorted(grids.values(), key=lambda a: (-a.programs, len(a.shortest), key(a.grid))))

@@ -69,7 +69,7 @@ def flood_fill(grid: Array, x: int, y: int, color: int, connectivity: int = 4) -
 
 
 @dataclass(frozen=True)
-class Line:
+class Stroke:
     """A line from (x, y) to an end, or for `length` cells (None: to the edge) in a direction."""
 
     x: int
@@ -99,11 +99,11 @@ class Line:
 
 
 def draw_line(grid: Array, *arguments: Any, **named: Any) -> tuple[int, int]:
-    """Draw a line, with the arguments of `Line`, in place; the last cell drawn.
+    """Draw a line, with the arguments of `Stroke`, in place; the last cell drawn.
 
     It ends before a cell whose colour is in `stop_at_color`.
     """
-    line = Line(*arguments, **named)
+    line = Stroke(*arguments, **named)
     stops, last = set(line.stop_at_color), (line.x, line.y)
     for place in line.places(grid.shape):
         if int(grid[place]) in stops:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from solver.clock import Deadline, now
 from solver.config.settings import InductionSettings
-from solver.induction.induce import Answer, Induction, Writer, induce
+from solver.induction.induce import InducedAnswer, Induction, Writer, induce
 from solver.induction.sandbox.jail import NAMESPACES, SECCOMP
 from solver.induction.sandbox.sandbox import Sandbox
 from solver.types import INDUCTION, Candidate, Program, Task, TaskResult, View
@@ -45,7 +45,7 @@ def candidates(induction: Induction) -> tuple[tuple[Candidate, ...], ...]:
     return tuple(tuple(map(_candidate, answers[:KEPT])) for answers in induction.answers)
 
 
-def _candidate(answer: Answer) -> Candidate:
+def _candidate(answer: InducedAnswer) -> Candidate:
     text = answer.shortest.strip()[:LONGEST_TEXT]
     return Candidate(answer.grid, View(), 0.0, program=Program(text, COST, GENERALISES, answer.programs))
 

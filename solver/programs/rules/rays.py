@@ -27,7 +27,7 @@ Line = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Ray:
     """A cell that could send out a line, in a grid turned `turns` times: its place there, and the line's cells."""
 
     turns: int
@@ -52,7 +52,7 @@ def _line(grid: Grid, place: tuple[int, int], step: tuple[int, int], through: bo
     return i[free], j[free]
 
 
-def _cases(grid: Grid, kind: str, through: bool) -> list[Case]:
+def _cases(grid: Grid, kind: str, through: bool) -> list[Ray]:
     """All cells with background next to them, in each of four directions."""
     cases = []
     down, right = STEPS[kind]
@@ -62,11 +62,11 @@ def _cases(grid: Grid, kind: str, through: bool) -> list[Case]:
         starts = turned[: rows - down, : columns - right] != 0
         for i, j in np.argwhere(starts & (turned[down:, right:] == 0)):
             place = int(i), int(j)
-            cases.append(Case(turns, place, _line(turned, place, STEPS[kind], through)))
+            cases.append(Ray(turns, place, _line(turned, place, STEPS[kind], through)))
     return cases
 
 
-def _drawn(grid: Grid, cases: Sequence[Case], colours: Sequence[int], last: int) -> Grid:
+def _drawn(grid: Grid, cases: Sequence[Ray], colours: Sequence[int], last: int) -> Grid:
     """The grid with all lines; those of the directions `last` and its opposite on top."""
     drawn = grid.copy()
     for case, colour in sorted(zip(cases, colours, strict=True), key=lambda c: c[0].turns % 2 == last):
@@ -75,7 +75,7 @@ def _drawn(grid: Grid, cases: Sequence[Case], colours: Sequence[int], last: int)
     return drawn
 
 
-def _cases_of_all(grids: Sequence[Grid], outputs: Sequence[Grid], kind: str, through: bool) -> list[list[Case]]:
+def _cases_of_all(grids: Sequence[Grid], outputs: Sequence[Grid], kind: str, through: bool) -> list[list[Ray]]:
     """The cases of every grid; [] where lines cannot be all that changes."""
     every = []
     for grid, output in zip_longest(grids, outputs):
@@ -106,7 +106,7 @@ def rays(state: State, outputs: Sequence[Grid], time_left: TimeLeft) -> Iterator
 def _fitted(
     grids: Sequence[Grid],
     outputs: Sequence[Grid],
-    cases: Sequence[Sequence[Case]],
+    cases: Sequence[Sequence[Ray]],
     name: str,
     time_left: TimeLeft,
 ) -> Iterator[FittedRule]:

@@ -37,7 +37,7 @@ Answer = tuple[list[np.ndarray], str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Shove:
     """A thing in a grid turned `turns` times: where it is, and where once something of the colour `way` stops it.
 
     `number`: the same for the same thing in each turn.
@@ -79,7 +79,7 @@ def _slid(grid: Grid, region: Region, step: tuple[int, int]) -> tuple[Region, in
     return target, int(rest[rows, columns][region.mask].max())
 
 
-def _cases(grid: Grid, kind: str, step: tuple[int, int], firm: bool) -> list[Case]:
+def _cases(grid: Grid, kind: str, step: tuple[int, int], firm: bool) -> list[Shove]:
     """Every thing in every direction; `firm`: things of a single cell are in no other's way."""
     numbers = np.arange(grid.size).reshape(grid.shape)
     cases = []
@@ -89,11 +89,11 @@ def _cases(grid: Grid, kind: str, step: tuple[int, int], firm: bool) -> list[Cas
         ground = only(turned, things, lambda r: r.size > 1) if firm else turned
         for thing in things if len(things) <= THINGS else ():
             number = int(places[thing.box][thing.mask].min())
-            cases.append(Case(number, turns, thing, *_slid(ground, thing, step)))
+            cases.append(Shove(number, turns, thing, *_slid(ground, thing, step)))
     return cases
 
 
-def _done(grid: Grid, moving: Sequence[Case], going: Sequence[Case]) -> Grid:
+def _done(grid: Grid, moving: Sequence[Shove], going: Sequence[Shove]) -> Grid:
     """The grid with some things moved, and some taken away."""
     done = grid.copy()
     for case in (*moving, *going):
@@ -103,7 +103,7 @@ def _done(grid: Grid, moving: Sequence[Case], going: Sequence[Case]) -> Grid:
     return done
 
 
-def _described(grid: Grid, cases: Sequence[Case]) -> list[Feature]:
+def _described(grid: Grid, cases: Sequence[Shove]) -> list[Feature]:
     """What is known of the cases, as features of one row: of the thing's first cell, and what is in its way."""
     return [
         *features_at(grid, [(c.turns, c.place) for c in cases]),
@@ -130,7 +130,7 @@ def shoves(state: State, outputs: Sequence[Grid], time_left: TimeLeft) -> Iterat
 def _fitted(
     grids: Sequence[Grid],
     outputs: Sequence[Grid],
-    cases: Sequence[Sequence[Case]],
+    cases: Sequence[Sequence[Shove]],
     name: str,
     time_left: TimeLeft,
 ) -> Iterator[FittedRule]:
@@ -151,20 +151,20 @@ def _fitted(
                 yield FittedRule(tuple(done), f"{name} {text}{going_text}", cost + going_cost)
 
 
-def _moving(cases: Sequence[Case], moves: np.ndarray) -> list[Case]:
+def _moving(cases: Sequence[Shove], moves: np.ndarray) -> list[Shove]:
     """One case of each thing that moves, in the first of its directions."""
     return list({c.number: c for c, yes in zip(reversed(cases), moves[::-1], strict=True) if yes}.values())
 
 
-def _resting(cases: Sequence[Case], moving: Sequence[Case]) -> list[Case]:
+def _resting(cases: Sequence[Shove], moving: Sequence[Shove]) -> list[Shove]:
     """One case of each thing that does not move."""
     numbers = {c.number for c in moving}
     return list({c.number: c for c in cases if c.turns == 0 and c.number not in numbers}.values())
 
 
 def _going(
-    grids: Sequence[Grid], outputs: Sequence[Grid], resting: Sequence[Sequence[Case]], time_left: TimeLeft
-) -> Iterator[tuple[list[list[Case]], str, float]]:
+    grids: Sequence[Grid], outputs: Sequence[Grid], resting: Sequence[Sequence[Shove]], time_left: TimeLeft
+) -> Iterator[tuple[list[list[Shove]], str, float]]:
     """Which of the things that do not move are taken away, by rules: those of every grid, the text, the cost."""
     kept = [[c.seen(o, False) for c in row] for row, o in zip(resting, outputs, strict=False)]
     if all(map(all, kept)):
@@ -177,7 +177,7 @@ def _going(
 
 
 def _answers(
-    grids: Sequence[Grid], cases: Sequence[Sequence[Case]], right: np.ndarray, time_left: TimeLeft
+    grids: Sequence[Grid], cases: Sequence[Sequence[Shove]], right: np.ndarray, time_left: TimeLeft
 ) -> Iterator[Answer]:
     """Rules of yes and no: what they say of the cases of every grid, their text, their cost.
 
