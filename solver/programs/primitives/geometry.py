@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from solver.programs.primitives.regions import Mask, box, commonest, counts, rarest, ring
-from solver.programs.primitives.registry import UNARY, define, in_directions, register
+from solver.programs.primitives.registry import UNARY, Unary, define, in_directions, register
 from solver.types import Grid
 
 define(UNARY, "rotate_90", "A quarter turn against the clock.", lambda grid: np.rot90(grid), 0.8)
@@ -69,27 +71,22 @@ def fractal_of_commonest(grid: Grid) -> Grid:
 define(UNARY, "trim", "Without the outermost cells on all four sides.", lambda grid: grid[1:-1, 1:-1])
 
 
-def _cropped(grid: Grid, mask: Mask) -> Grid | None:
-    around = box(mask)
-    return grid[around] if around else None
+def _cropped(mask: Callable[[Grid], Mask]) -> Unary:
+    def run(grid: Grid) -> Grid | None:
+        around = box(mask(grid))
+        return grid[around] if around else None
+
+    return run
 
 
-@register(UNARY)
-def crop(grid: Grid) -> Grid | None:
-    """The smallest box around everything that is not background."""
-    return _cropped(grid, grid != 0)
-
-
-@register(UNARY)
-def crop_rarest(grid: Grid) -> Grid | None:
-    """The smallest box around the least frequent colour."""
-    return _cropped(grid, np.asarray(grid == rarest(grid)))
-
-
-@register(UNARY)
-def crop_commonest(grid: Grid) -> Grid | None:
-    """The smallest box around the most frequent colour but the background."""
-    return _cropped(grid, np.asarray(grid == commonest(grid)))
+define(UNARY, "crop", "The smallest box around everything that is not background.", _cropped(lambda g: g != 0))
+define(UNARY, "crop_rarest", "The smallest box around the least frequent colour.", _cropped(lambda g: g == rarest(g)))
+define(
+    UNARY,
+    "crop_commonest",
+    "The smallest box around the most frequent colour but the background.",
+    _cropped(lambda g: g == commonest(g)),
+)
 
 
 @register(UNARY)

@@ -87,7 +87,7 @@ def colour_labels(grid: Grid, diagonal: bool, background: bool = False) -> tuple
     return total, labels
 
 
-def cut(grid: Grid, labels: Labels, count: int) -> tuple[Region, ...]:
+def cut(grid: Grid, count: int, labels: Labels) -> tuple[Region, ...]:
     """The labelled regions, cut out of the grid, in reading order."""
     rows, columns = np.nonzero(labels)
     order = np.argsort(labels[rows, columns], kind="stable")
@@ -110,22 +110,19 @@ def cut(grid: Grid, labels: Labels, count: int) -> tuple[Region, ...]:
 @remembered
 def of_colour(grid: Grid) -> tuple[Region, ...]:
     """Regions of one colour, connected by sides."""
-    count, labels = colour_labels(grid, diagonal=False)
-    return cut(grid, labels, count)
+    return cut(grid, *colour_labels(grid, diagonal=False))
 
 
 @remembered
 def of_colour_diagonal(grid: Grid) -> tuple[Region, ...]:
     """Regions of one colour, connected by sides or corners."""
-    count, labels = colour_labels(grid, diagonal=True)
-    return cut(grid, labels, count)
+    return cut(grid, *colour_labels(grid, diagonal=True))
 
 
 @remembered
 def of_any_diagonal(grid: Grid) -> tuple[Region, ...]:
     """Regions of any colours but the background, connected by sides or corners."""
-    count, labels = label(grid != 0, diagonal=True)
-    return cut(grid, labels, count)
+    return cut(grid, *label(grid != 0, diagonal=True))
 
 
 @remembered
@@ -134,14 +131,13 @@ def by_colour(grid: Grid) -> tuple[Region, ...]:
     lookup = np.zeros(COLOURS, np.int32)
     present = [c for c in np.unique(grid) if c]
     lookup[present] = np.arange(1, len(present) + 1)
-    return cut(grid, lookup[grid], len(present))
+    return cut(grid, len(present), lookup[grid])
 
 
 @remembered
 def of_background(grid: Grid) -> tuple[Region, ...]:
     """Regions of the background, connected by sides."""
-    count, labels = label(grid == 0, diagonal=False)
-    return cut(grid, labels, count)
+    return cut(grid, *label(grid == 0, diagonal=False))
 
 
 @remembered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 
 from solver.programs.primitives import regions
 from solver.programs.primitives.regions import Mask, Region
-from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register
+from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, Unary, define, register
 from solver.types import Grid
 
 MANY = 80  # regions in a grid beyond which none is moved
@@ -149,29 +149,19 @@ def remove_single(grid: Grid) -> Grid:
     return only(grid, regions.of_colour_diagonal(grid), lambda r: r.size > 1)
 
 
-def _sizes(grid: Grid) -> list[int]:
-    return [region.size for region in regions.of_colour(grid)]
+def _by_size(keep: Callable[[int, Sequence[int]], bool]) -> Unary:
+    """Regions of one colour whose size, among the sizes of all, is to be kept."""
+
+    def run(grid: Grid) -> Grid | None:
+        sizes = [region.size for region in regions.of_colour(grid)]
+        return only(grid, regions.of_colour(grid), lambda r: keep(r.size, sizes)) if sizes else None
+
+    return run
 
 
-@register(UNARY)
-def largest_only(grid: Grid) -> Grid | None:
-    """The largest region of one colour alone."""
-    largest = max(_sizes(grid), default=0)
-    return only(grid, regions.of_colour(grid), lambda r: r.size == largest) if largest else None
-
-
-@register(UNARY)
-def largest_removed(grid: Grid) -> Grid | None:
-    """Without the largest region of one colour."""
-    largest = max(_sizes(grid), default=0)
-    return only(grid, regions.of_colour(grid), lambda r: r.size < largest) if largest else None
-
-
-@register(UNARY)
-def smallest_only(grid: Grid) -> Grid | None:
-    """The smallest region of one colour alone."""
-    smallest = min(_sizes(grid), default=0)
-    return only(grid, regions.of_colour(grid), lambda r: r.size == smallest) if smallest else None
+define(UNARY, "largest_only", "The largest region of one colour alone.", _by_size(lambda n, every: n == max(every)))
+define(UNARY, "largest_removed", "Without the largest region of one colour.", _by_size(lambda n, every: n < max(every)))
+define(UNARY, "smallest_only", "The smallest region of one colour alone.", _by_size(lambda n, every: n == min(every)))
 
 
 def _at_edge(region: Region, grid: Grid) -> bool:
