@@ -11,7 +11,7 @@ from solver.interfaces import Stop
 from solver.programs.primitives.registry import Parts
 from solver.programs.rules import cells, choice, final_steps, grid_features, lookup, moves, rays, shoves, stamps
 from solver.programs.rules.cells import Described, FittedRule
-from solver.programs.rules.cross_validation import Fit, reordered, share
+from solver.programs.rules.cross_validation import reordered, share
 from solver.programs.rules.decision_tree import TimeLeft
 from solver.programs.search import Enumeration, aligned
 from solver.programs.values import Proposal, State, mark
@@ -30,6 +30,8 @@ PARTED = 400  # states taken apart that rules of parts are tried on, each time
 PIECES = 4_000  # states tried as pieces of a stack, each time
 
 FinalStep = Callable[[State, Sequence[Grid]], Iterable[Proposal]]
+Rules = Callable[[Sequence[int], Sequence[Grid]], Iterable[FittedRule]]
+"""From numbers of demonstrations and test inputs, and the demonstrations' outputs: what is fitted to these."""
 Directed = Callable[[State, Sequence[Grid], TimeLeft], Iterable[FittedRule]]
 
 
@@ -40,6 +42,7 @@ class TaskSearch:
         self._task, self._stop = task, stop
         self._outputs = tuple(p.output for p in task.demonstrations)
         self._shown = len(self._outputs)
+        self._all = range(self._shown + len(task.tests))
         self._enumeration = Enumeration(task, stop, nodes)
         self._start = self._enumeration.states[0]
         self._sizes = [g.shape for g in self._start.grids]
@@ -112,43 +115,38 @@ class TaskSearch:
         self._final_step(final_steps.recoloured, state)
 
     def _final_step(self, step: FinalStep, state: State) -> None:
-        """What the final step makes of the state, and how it fares on demonstrations left out."""
-
-        def fit(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (p.grids[0] for p in step(reordered(state, order), others))
-
-        self._propose(step(state, self._outputs), fit)
+        self._propose(lambda order, others: step(reordered(state, order), others))
 
     def _window(self, state: State) -> None:
-        def fit(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
+        def propose(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Proposal]:
             windows = moves.windows(reordered(self._start, order).grids, others)
-            return (p.grids[0] for p in moves.seen(reordered(state, order), windows, others))
+            return moves.seen(reordered(state, order), windows, others)
 
-        self._propose(moves.seen(state, self._windows, self._outputs), fit)
+        self._propose(propose)
 
     def _stack(self) -> None:
-        if not self._time_left():
-            return
-        pieces = self._aligned[:PIECES]
+        if self._time_left():
+            pieces = self._aligned[:PIECES]
+            self._propose(lambda order, others: final_steps.stacked([reordered(s, order) for s in pieces], others))
 
-        def fit(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (p.grids[0] for p in final_steps.stacked([reordered(s, order) for s in pieces], others))
-
-        self._propose(final_steps.stacked(pieces, self._outputs), fit)
-
-    def _propose(self, proposals: Iterable[Proposal], fit: Fit) -> None:
-        """Keep what was fitted, if anything, with its share of demonstrations that are right when left out."""
-        if kept := list(proposals):
-            generalises = share(self._outputs, fit)
+    def _propose(self, propose: Callable[[Sequence[int], Sequence[Grid]], Iterable[Proposal]]) -> None:
+        """Keep what is proposed, if anything, with the share of demonstrations that are right when left out."""
+        if kept := list(propose(self._all, self._outputs)):
+            generalises = share(self._outputs, lambda order, others: (p.grids[0] for p in propose(order, others)))
             self._proposals += [replace(p, generalises=generalises) for p in kept]
 
     # ---- rules
 
-    def _keep(self, rule: FittedRule, state: State, name: str, generalises: float, used: Iterable[str] = ()) -> None:
-        text = f"{name}: {rule.text}" if state.parent is None else f"{state.text} | {name}: {rule.text}"
-        cost = state.cost + RULE + rule.cost
-        primitives = state.primitives.union(used)
-        self._proposals.append(Proposal(rule.grids[self._shown :], text, cost, generalises, primitives=primitives))
+    def _keep(self, rules: Rules, state: State, name: str, used: Callable[[str], Iterable[str]] = lambda _: ()) -> None:
+        """Keep what the rules fitted to the state answer; `used`: the primitives that a rule's text names."""
+        fitted = list(rules(self._all, self._outputs))
+        if not fitted:
+            return
+        generalises = share(self._outputs, lambda order, others: (r.grids[-1] for r in rules(order, others)))
+        for rule in fitted:
+            text = f"{name}: {rule.text}" if state.parent is None else f"{state.text} | {name}: {rule.text}"
+            cost, primitives = state.cost + RULE + rule.cost, state.primitives.union(used(rule.text))
+            self._proposals.append(Proposal(rule.grids[self._shown :], text, cost, generalises, primitives=primitives))
 
     def _parts(self) -> None:
         """Rules of parts, for the states taken apart since the last time."""
@@ -160,27 +158,19 @@ class TaskSearch:
                 self._part(parts, rules, state, name, split)
 
     def _part(self, parts: Sequence[Parts], rules: choice.Rules, state: State, name: str, split: str) -> None:
-        def fit(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (rule.grids[-1] for rule in rules([parts[k] for k in order], others, self._time_left))
+        def fitted(order: Sequence[int], others: Sequence[Grid]) -> list[FittedRule]:
+            return rules([parts[k] for k in order], others, self._time_left)
 
-        fitted = rules(parts, self._outputs, self._time_left)
-        generalises = share(self._outputs, fit) if fitted else 0.0
-        for rule in fitted:
-            self._keep(rule, state, f"{name} {split}", generalises, [split])
+        self._keep(fitted, state, f"{name} {split}", lambda _: [split])
 
     def _directed(self) -> None:
         """Rules of what happens in some direction: lines that cells of the inputs send out, things that move."""
         for name, rules in (("rays", rays.rays), ("shove", shoves.shoves)):
-            fitted = list(rules(self._start, self._outputs, self._time_left)) if self._time_left() else []
-            generalises = share(self._outputs, self._fit_directed(rules)) if fitted else 0.0
-            for rule in fitted:
-                self._keep(rule, self._start, name, generalises)
+            if self._time_left():
+                self._keep(self._rules_of_start(rules), self._start, name)
 
-    def _fit_directed(self, rules: Directed) -> Fit:
-        def fit(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-            return (rule.grids[-1] for rule in rules(reordered(self._start, order), others, self._time_left))
-
-        return fit
+    def _rules_of_start(self, rules: Directed) -> Rules:
+        return lambda order, others: rules(reordered(self._start, order), others, self._time_left)
 
     def _cells(self) -> None:
         """Rules of cells of the most promising states, with other states of their shape beside them."""
@@ -189,16 +179,21 @@ class TaskSearch:
             if not self._time_left():
                 return
             self._described.add(mark(base.grids))
-            shapes = [g.shape for g in base.grids]
-            alike = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes][:EXTRA]
-            beside = {f"[{s.text}]": s for s in alike}
-            described = cells.describe(base.grids, [(name, 0.7 + s.cost, s.grids) for name, s in beside.items()])
-            if shapes != self._sizes:
-                for features, grid, shape in zip(described, self._start.grids, shapes, strict=True):
-                    features += grid_features.spread(grid, *shape)
-            for rule, generalises in self._fitted(described):
-                named = [s.primitives for name, s in beside.items() if name in rule.text]
-                self._keep(rule, base, "cells", generalises, frozenset[str]().union(*named))
+            self._cells_of(base, states)
+
+    def _cells_of(self, base: State, states: Sequence[State]) -> None:
+        shapes = [g.shape for g in base.grids]
+        alike = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes][:EXTRA]
+        beside = {f"[{s.text}]": s for s in alike}
+        described = cells.describe(base.grids, [(name, 0.7 + s.cost, s.grids) for name, s in beside.items()])
+        if shapes != self._sizes:
+            for features, grid, shape in zip(described, self._start.grids, shapes, strict=True):
+                features += grid_features.spread(grid, *shape)
+
+        def used(text: str) -> frozenset[str]:
+            return frozenset[str]().union(*(s.primitives for name, s in beside.items() if name in text))
+
+        self._keep(self._rules_of(described), base, "cells", used)
 
     def _canvas(self) -> None:
         """Rules that look at the whole input alone: tables, and rules of cells where all outputs have one shape."""
@@ -207,14 +202,11 @@ class TaskSearch:
         if len(shapes) > 1 or not self._time_left():
             return
         rows, columns = shapes.pop()
-        for rule, generalises in self._fitted([grid_features.canvas(g, rows, columns) for g in self._start.grids]):
-            self._keep(rule, self._start, f"canvas {rows}×{columns}", generalises)
+        described = [grid_features.canvas(g, rows, columns) for g in self._start.grids]
+        self._keep(self._rules_of(described), self._start, f"canvas {rows}×{columns}")
 
-    def _fitted(self, described: Sequence[Described]) -> Iterator[tuple[FittedRule, float]]:
-        """Rules of cells, each with the share of demonstrations that are right when left out."""
-        rules = cells.rules(described, self._outputs, DEPTH, self._time_left)
-        generalises = cells.generalises(described, self._outputs, DEPTH, self._time_left) if rules else 0.0
-        return ((rule, generalises) for rule in rules)
+    def _rules_of(self, described: Sequence[Described]) -> Rules:
+        return lambda order, others: cells.rules([described[k] for k in order], others, DEPTH, self._time_left)
 
     def _bases(self, states: Sequence[State]) -> list[State]:
         """The states to describe: the inputs first, then those most like the outputs for their cost."""

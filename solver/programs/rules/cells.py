@@ -10,7 +10,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.programs.rules import cross_validation
 from solver.programs.rules.cell_features import features
 from solver.programs.rules.decision_tree import Rule, TimeLeft, TrainingSet, decide, fit
 from solver.programs.rules.feature import NONE, Feature, Values, feature
@@ -146,15 +145,6 @@ def _painted(rule: Rule, table: CaseTable, shapes: Sequence[tuple[int, int]]) ->
         return None
     ends = np.cumsum([h * w for h, w in shapes])[:-1]
     return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(np.split(cells, ends), shapes, strict=True))
-
-
-def generalises(described: Sequence[Described], outputs: Sequence[Grid], depth: int, time_left: TimeLeft) -> float:
-    """The share of demonstrations that the first rules fitted to the others get right."""
-
-    def fit_to(order: Sequence[int], others: Sequence[Grid]) -> Iterator[Grid]:
-        return (rule.grids[-1] for rule in rules([described[k] for k in order], others, depth, time_left))
-
-    return cross_validation.share(outputs, fit_to)
 
 
 def rules(described: Sequence[Described], outputs: Sequence[Grid], depth: int, time_left: TimeLeft) -> list[FittedRule]:
