@@ -139,16 +139,18 @@ def main(argv: list[str]) -> int:
         os.environ.setdefault(name, value)  # the workers', too
     import torch
 
+    from solver.pretrain import data, train
     from solver.pretrain.row_model import can_compile
     from solver.pretrain.workers import Job
 
-    recipe = recipe_of(options)
-    if options.device == "cuda" and torch.cuda.device_count() < recipe.workers:
-        found = torch.cuda.device_count()
-        advice = "take fewer --workers, or --device cpu"
-        sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {found} found: {advice}")
     try:
+        recipe = recipe_of(options)
+        if options.device == "cuda" and (cards := torch.cuda.device_count()) < recipe.workers:
+            advice = "take fewer --workers, or --device cpu"
+            sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {cards} found: {advice}")
         provide(options, recipe.seed)
+        if (options.directory / train.CHECKPOINT).exists():
+            train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

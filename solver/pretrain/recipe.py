@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from solver.types import BadInput
+
 CHUNK = 128  # places of a row whose attention is computed at once; measured best of 128 and 256
+COUNTS = ("width", "layers", "heads", "head_size", "inner", "steps", "tokens", "row", "warmup", "workers")
+SHARES = ("decay", "average", "upscale", "pad")
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Recipe:
     last `decay` share (warm-up–stable–decay). `tokens`: places a step, in rows of `row` places, divided among `workers`
     processes. `average`: how much of the weights' running average each step keeps, 0: none is kept; it forgets faster
     in the beginning. `upscale`, `pad`: shares of the sequences that are augmented so (`batches.Augmentation`).
+    Raises `BadInput` where numbers are out of range or do not go together.
     """
 
     width: int = 128
@@ -39,8 +44,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected 1 or more")
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if not self.decay:
+            raise BadInput("decay is 0; expected a share above 0: the rates would never fall")
         if self.tokens % (self.row * self.workers) or self.row % CHUNK:
-            raise ValueError(
+            raise BadInput(
                 f"{self.tokens} tokens a step in rows of {self.row} for {self.workers} workers; "
                 f"expected as many whole rows for each worker, their length a multiple of {CHUNK}"
             )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor, distributed
 
 from solver.clock import now
@@ -30,8 +30,9 @@ from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.tokens import grid
 from solver.tokens.grid import pair_length
-from solver.types import Example, seed_for
+from solver.types import BadInput, Example, seed_for
 
+CHECKPOINT = "checkpoint.safetensors"
 GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
 
 
@@ -68,14 +69,48 @@ def operations(recipe: Recipe, lengths: Sequence[int]) -> float:
     return 6.0 * weights * sum(lengths) + 6.0 * recipe.layers * wide * sum(n * n for n in lengths)
 
 
+def check(directory: Path, recipe: Recipe, pool: str = "") -> dict[str, str]:
+    """What the directory's checkpoint says of itself, once it can be gone on from.
+
+    `pool`: sha256 of the pool's file, "": not known. Raises `BadInput` where the checkpoint is none, its recipe is
+    another (number of steps and workers aside), or its pool is.
+    """
+    path = directory / CHECKPOINT
+    try:
+        with safe_open(path, "pt") as file:
+            counters = dict(file.metadata())
+        stored = json.loads(counters["recipe"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise BadInput(
+            f"{path} is no checkpoint ({error}); delete it to begin anew, or use another --directory"
+        ) from None
+    own = asdict(recipe)
+    differing = [n for n in own if n not in ("steps", "workers") and stored.get(n) != own[n]]
+    if differing:
+        name = differing[0]
+        raise BadInput(
+            f"the checkpoint was made with {name} {stored.get(name)}, this run has {own[name]}: "
+            "resume with the same recipe, or use another --directory"
+        )
+    known = counters.get("pool", "")  # older checkpoints do not say
+    if pool and known and pool != known:
+        raise BadInput(
+            f"the checkpoint in {directory} was trained on another pool (sha256 {known[:12]}) than its train.npz is "
+            f"({pool[:12]}); expected the same: put that one back, or use another --directory, with --start-from"
+        )
+    return counters
+
+
 class Training:
     """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory.
 
     `masters`: the weights in float32, which the optimizers move; `model` has them in bfloat16. `averages`: their
-    running averages, where the recipe keeps some. `compiled`: torch.compile's part on a CPU (`row_model`).
+    running averages, where the recipe keeps some. `compiled`: torch.compile's part on a CPU (`row_model`). `pool`:
+    sha256 of the pool's file, "": not known; a checkpoint says it, and one of another pool is not loaded.
     """
 
-    def __init__(self, recipe: Recipe, device: str = "cpu", compiled: bool = False):
+    def __init__(self, recipe: Recipe, device: str = "cpu", compiled: bool = False, pool: str = ""):
+        self.pool = pool
         self.recipe, self.done, self.tokens, self.shared = recipe, 0, 0, distributed.is_initialized()
         self.work = 0.0  # operations of all steps since it was made
         self.model = build(recipe).to(device, torch.bfloat16)
@@ -90,11 +125,11 @@ class Training:
         self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
 
-    def step(self, batch: Sequence[Row], stop: bool = False) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Sequence[Row], stop: Callable[[], bool] = lambda: False) -> tuple[Tensor, Tensor]:
         """One optimizer step on this worker's share of the batch.
 
         Returns the whole batch's loss in nats a token, and how many workers want to stop after this step: all workers
-        get the same number, so that all stop at the same step. `stop`: whether this one wants to.
+        get the same number, so that all stop at the same step. `stop`: asked once this worker's sums are there.
         """
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
         examples = [example for row in batch for example in row]
@@ -105,7 +140,7 @@ class Training:
             loss = nats / wanted
             loss.backward()
             flat[:-1] += self._taken(loss.detach())
-        flat[-1] = float(stop)
+        flat[-1] = float(stop())
         if self.shared:
             distributed.all_reduce(flat)
         self._hand_out(flat)
@@ -159,7 +194,10 @@ class Training:
         optimizer.step()
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint: masters, optimizer state, counters. The old one stays until the new one is whole."""
+        """Write a checkpoint: masters, averages, optimizer state, counters; the old one stays until it is whole.
+
+        Raises `OSError` where it cannot be written.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         state: dict[str, Tensor] = {f"master.{n}": p.detach() for n, p in self.masters.items()}
         state |= {f"average.{n}": p for n, p in self.averages.items()}
@@ -168,16 +206,21 @@ class Training:
                 state |= {f"{label}.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
         partial = directory / "checkpoint.partial"
         counters = {"done": self.done, "tokens": self.tokens, "recipe": json.dumps(asdict(self.recipe))}
-        save_file(state, partial, metadata={k: str(v) for k, v in counters.items()})
-        os.replace(partial, directory / "checkpoint.safetensors")
+        counters["pool"] = self.pool
+        try:
+            partial.write_bytes(save(state, metadata={k: str(v) for k, v in counters.items()}))
+            os.replace(partial, directory / CHECKPOINT)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def load(self, directory: Path) -> None:
-        """Continue from a checkpoint of the same shape; the recipe's steps may differ (the decay moves with them)."""
-        path = directory / "checkpoint.safetensors"
-        with safe_open(path, "pt") as file:
-            counters = file.metadata()
-        self._same(json.loads(counters["recipe"]))
-        state = load_file(path)
+        """Continue from a checkpoint; the recipe's steps may differ (the decay moves with them).
+
+        Raises `BadInput` as `check` does.
+        """
+        counters = check(directory, self.recipe, self.pool)
+        state = load_file(directory / CHECKPOINT)
         with torch.no_grad():
             for name, master in self.masters.items():
                 master.copy_(state[f"master.{name}"])
@@ -205,17 +248,6 @@ class Training:
             for name, average in self.averages.items():
                 average.copy_(self.masters[name])
 
-    def _same(self, stored: dict[str, object]) -> None:
-        """Raises `ValueError` where the checkpoint's recipe is another, number of steps and workers aside."""
-        mine = asdict(self.recipe)
-        differing = [n for n in mine if n not in ("steps", "workers") and stored.get(n) != mine[n]]
-        if differing:
-            name = differing[0]
-            raise ValueError(
-                f"the checkpoint was made with {name} {stored.get(name)}, this run has {mine[name]}: "
-                "resume with the same recipe, or use another --directory"
-            )
-
 
 def run(
     training: Training,
@@ -229,12 +261,12 @@ def run(
 
     `rounds`: the first is the one that the next step belongs to. `report`: given the mean loss since the last report
     and the speeds, every `every` steps and after the last one. `peak`: operations a second that the devices can do, all
-    together; 0: not known. `stop`: asked before each step; where any worker's is true all stop after it.
+    together; 0: not known. `stop`: asked within each step; where any worker's is true all stop after it.
     """
     recipe, recent, meter, stopping = training.recipe, list[Tensor](), Meter(training, peak), False
     while training.done < recipe.steps and not stopping:
         for batch in next(rounds)[training.done % ROUND :]:
-            loss, told = training.step(batch, stop())
+            loss, told = training.step(batch, stop)
             recent.append(loss)
             stopping = bool(told)
             if training.done % every == 0 or training.done == recipe.steps or stopping:

@@ -66,13 +66,14 @@ def work(rank: int, job: Job) -> None:
         # The starting process's id: the same for all workers of a start, new in every start.
         meeting = f"file://{(job.directory / f'meeting-{os.getppid()}').resolve()}"
         distributed.init_process_group("nccl" if on_gpu else "gloo", meeting, rank=rank, world_size=recipe.workers)
-    training = train.Training(recipe, device, job.compiled)
-    if (job.directory / "checkpoint.safetensors").exists():
+    source = job.directory / "train.npz"
+    training = train.Training(recipe, device, job.compiled, data.sha256_of(source))
+    if (job.directory / train.CHECKPOINT).exists():
         training.load(job.directory)
     elif job.start_from is not None:
         training.start_from(job.start_from)
     peak = recipe.workers * sum(card.card.flops for card in gpus.shown()[:1]) if on_gpu else 0.0
-    drawn = ahead.rounds(job.directory / "train.npz", recipe, training.done // ROUND, DRAWERS if on_gpu else 0)
+    drawn = ahead.rounds(source, recipe, training.done // ROUND, DRAWERS if on_gpu else 0)
     gauge = train.gauge(data.load(job.directory / "held.npz"), HELD_OUT_SEQUENCES)
 
     def report(loss: float, speeds: dict[str, float]) -> None:

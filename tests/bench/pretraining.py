@@ -1,10 +1,10 @@
 """`python -m tests.bench.pretraining`: tokens a second of pretraining against a plain Hugging Face Trainer.
 
 The same model, the same sequences and the same machine. Ours is `python -m solver pretrain` as it is run: a process a
-core, sequences laid end to end. The plain one is transformers' Trainer as its documentation has it: AdamW,
-the loss from the logits, as many sequences a step on average, in the order they were drawn, padded to the longest; once
-in float32 and once under bf16 autocast. Tokens are those of the sequences, padding not counted; the first half of the
-steps warms up and is not timed. Run it with nothing else on the machine.
+core, sequences in rows of one length, fused where there is a C++ compiler. The plain one is transformers' Trainer as
+its documentation has it: AdamW, the loss from the logits, as many sequences a step on average, in random order, padded
+to the longest; once in float32 and once under bf16 autocast. Tokens are all of a sequence but its last, padding not
+counted; the first half of the steps warms up and is not timed. Run it with nothing else on the machine.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ def data(directory: Path) -> None:
     save(training_pool(Request(PAIRS_A_TASK))[0], directory / "train.npz")
 
 
-def drawn(directory: Path, steps: int) -> list[list[Any]]:
-    """Each step's sequences."""
+def drawn(directory: Path, steps: int) -> list[Any]:
+    """The sequences of so many steps."""
     from solver.pretrain.batches import ROUND, one_round
     from solver.pretrain.data import load
-    from solver.pretrain.train import Recipe
+    from solver.pretrain.recipe import Recipe
 
     recipe, pool = Recipe(), load(directory / "train.npz")
     rounds = -(-steps // ROUND)
-    return [batch for n in range(rounds) for batch in one_round(pool, recipe.seed, n, recipe.tokens)][:steps]
+    batches = [batch for n in range(rounds) for batch in one_round(pool, recipe, n)][:steps]
+    return [example for batch in batches for row in batch for example in row]
 
 
 def ours(directory: Path, steps: int) -> float:
@@ -67,12 +68,13 @@ def plain(directory: Path, steps: int, half: bool) -> float:
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     from solver.clock import now
-    from solver.pretrain.train import Recipe, build
+    from solver.pretrain.recipe import Recipe
+    from solver.pretrain.rows import places
+    from solver.pretrain.train import build
     from tests.bench.baselines import collate, plain_loss, row
 
     torch.set_num_threads(2)
-    batches = drawn(directory, steps)
-    examples = [example for batch in batches for example in batch]
+    examples = drawn(directory, steps)
     examples = [examples[i] for i in np.random.default_rng(0).permutation(len(examples))]
     size = len(examples) // steps
 
@@ -103,7 +105,7 @@ def plain(directory: Path, steps: int, half: bool) -> float:
         model=model, args=arguments, train_dataset=list(map(row, examples)), data_collator=collate, callbacks=[Clock()]
     ).train()
     timed = examples[size * (steps // 2) : size * steps]
-    return sum(example.tokens.size for example in timed) / (times[-1] - times[steps // 2 - 1])
+    return sum(map(places, timed)) / (times[-1] - times[steps // 2 - 1])
 
 
 WAYS = {

@@ -12,18 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import any_grid, grid, pairs_of, random_task
 from hypothesis import given
 from hypothesis import strategies as st
-from solver.core import Grid, Pair, View, key
-from solver.sets import ARC2_CLEAN
-from solver.tasks import BadInput
 
-from solver import augment
+from solver.data import views
+from solver.data.splits import ARC2_CLEAN
 from solver.pretrain import __main__ as pretrain
-from solver.pretrain import arc_gen, batches, compose, content, data, make_pool, sources, split, workers
+from solver.pretrain import arc_gen, batches, compose, content, data, make_pool, sources, split
 from solver.pretrain.batches import Augmentation, one_round
 from solver.pretrain.data import Pool
+from solver.pretrain.recipe import Recipe
+from solver.pretrain.workers import Job
+from solver.tokens.grid import pair_length
+from solver.types import BadInput, Grid, Pair, View, key
+from tests.support.fakes import any_grid, grid, pairs_of, random_task
+from tests.support.pretraining import listed
 
 LEAKED = "40853293"  # ARC-AGI-1 training; its pairs are those of the evaluation task 070dd51e
 REFUSED = (  # ARC-AGI-1 training: each shares a grid of 16 cells and more with an evaluation task, turned or recoloured
@@ -109,19 +112,19 @@ def pool() -> Pool:
 # ---- content ---------------------------------------------------------------------------------------------------------
 
 
-views = st.builds(View, st.integers(0, 7), st.permutations(range(10)).map(tuple))
+any_view = st.builds(View, st.integers(0, 7), st.permutations(range(10)).map(tuple))
 
 
-@given(any_grid(6), views)
+@given(any_grid(6), any_view)
 def test_a_canonical_form_is_the_same_under_every_symmetry_and_renaming(cells: Grid, view: View) -> None:
-    seen = augment.apply(view, cells)
+    seen = views.apply(view, cells)
     assert content.canonical(seen) == content.canonical(cells)
     assert content.signatures([seen]) == content.signatures([cells])
 
 
-@given(any_grid(5), any_grid(5), views)
+@given(any_grid(5), any_grid(5), any_view)
 def test_a_pair_has_the_canonical_form_of_its_images(shown: Grid, answer: Grid, view: View) -> None:
-    pair, seen = Pair(shown, answer), Pair(augment.apply(view, shown), augment.apply(view, answer))
+    pair, seen = Pair(shown, answer), Pair(views.apply(view, shown), views.apply(view, answer))
     assert content.canonical_pair(seen) == content.canonical_pair(pair)
 
 
@@ -135,7 +138,7 @@ def test_pairs_whose_grids_are_turned_or_recoloured_differently_differ() -> None
     shown, answer = grid([[1, 1, 2], [3, 4, 4]]), grid([[1, 2, 3]])
     first = content.canonical_pair(Pair(shown, answer))
     assert content.canonical_pair(Pair(shown, np.rot90(answer))) != first
-    assert content.canonical_pair(Pair(shown, augment.recolour(answer, (0, 2, 1, *range(3, 10))))) != first
+    assert content.canonical_pair(Pair(shown, views.recolour(answer, (0, 2, 1, *range(3, 10))))) != first
     assert content.canonical_pair(Pair(answer, shown)) != first
 
 
@@ -145,7 +148,7 @@ def test_an_index_holds_images_of_large_grids_and_of_whole_pairs_alone() -> None
     )
     index = content.Index.of([large, small])
     view = View(5, (3, 1, 2, 0, 5, 4, 7, 6, 9, 8))
-    seen = [Pair(augment.apply(view, p.input), augment.apply(view, p.output)) for p in (large, small, other)]
+    seen = [Pair(views.apply(view, p.input), views.apply(view, p.output)) for p in (large, small, other)]
     assert index.holds(seen).tolist() == [True, True, False]
     mixed = [Pair(seen[0].input, other.output), Pair(other.input, seen[0].output), Pair(seen[1].input, other.output)]
     assert index.holds(mixed).tolist() == [True, True, False]
@@ -342,7 +345,7 @@ def test_a_pool_with_content_of_an_evaluation_task_is_not_trained_on(
         data.check(replace(pool, ids=("a", names[7], "c")), "pool.npz")
     theirs = split.own_pairs(evaluation[3])[0]
     view = View(6, (0, 3, 1, 2, 9, 8, 7, 6, 5, 4))
-    turned = Pair(augment.apply(view, theirs.input), augment.apply(view, theirs.output))
+    turned = Pair(views.apply(view, theirs.input), views.apply(view, theirs.output))
     half = Pair(turned.input, pool.pairs[0][0].output)
     for pair in (turned, half):
         spoilt = replace(pool, pairs=(pool.pairs[0], (*pool.pairs[1][:-1], pair), pool.pairs[2]))
@@ -464,7 +467,7 @@ def test_pairs_of_evaluation_and_held_out_tasks_are_left_out_of_every_source(tmp
     large = np.rot90(next(p.input for p in split.evaluation_pairs() if p.input.size > 50)).tolist()
     mixed = {"train": [*MINE["train"], {"input": large, "output": [[1]]}], "test": MINE["test"]}
     mine = user_file(tmp_path, **{"good": MINE, "copy": held_out, "mixed": mixed, evaluation_id: MINE})
-    pool, report = sources.training_pool(sources.Request(2, 0, arc_gen_file, (mine,)))
+    pool, report = sources.training_pool(sources.Request(9, 0, arc_gen_file, (mine,)))
     assert pool.ids[5:] == ("good",)
     assert report.rows["ARC-GEN"] == sources.Row(tasks=1, pairs=1, left_out=len(text))
     copied = len(held_out["train"]) + len(held_out["test"])
@@ -478,12 +481,13 @@ def test_pairs_of_evaluation_and_held_out_tasks_are_left_out_of_every_source(tmp
         ({"bad": {"train": [{"input": [[1], [2, 3]], "output": [[1]]}], "test": []}}, r"task bad: .*\[1\]: a row of 2"),
         ({"bad": {**MINE, "test": [{"input": [[1]], "output": [[12]]}]}}, r"task bad: test\[0\].output.*12 came"),
         ({}, "an empty object"),
+        ({"same": MINE, "composed-00000": MINE}, "task id 'composed-00000' comes from two sources"),
         ({ARC2_CLEAN[0]: MINE}, f"task id '{ARC2_CLEAN[0]}' comes from two sources; expected each once"),
     ],
 )
 def test_a_users_file_that_is_wrong_is_refused(tmp_path: Path, tasks: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        sources.training_pool(sources.Request(2, tasks=(user_file(tmp_path, **tasks),)))
+        sources.training_pool(sources.Request(2, tasks=(user_file(tmp_path, **tasks),), composed=1))
 
 
 @pytest.mark.usefixtures("few")
@@ -568,9 +572,9 @@ def test_a_checkouts_generators_give_the_same_pairs_for_the_same_seed(checkout: 
 
 
 def test_a_generator_that_is_slow_or_fails_is_cut_off_and_a_moody_one_asked_again(checkout: Path) -> None:
-    opened = arc_gen.Checkout(checkout, seconds=5.0)
+    opened = arc_gen.open_arc_gen(checkout)
     assert opened.pairs("broken", 3, 0) == ([], True)
-    assert replace(opened, seconds=0.5).pairs("slow", 3, 0) == ([], True)
+    assert arc_gen.Checkout(checkout, 0.3, 0.1).pairs("slow", 3, 0) == ([], True)
     assert len(opened.pairs("moody", 8, 0)[0]) == 8
     assert opened.pairs("large", 2, 0) == ([], False)
 
@@ -601,7 +605,7 @@ def test_composed_tasks_depend_on_the_seed_and_are_rules_with_something_to_learn
         assert not any(key(p.input) == key(p.output) for p in task)
         for pair in task:
             assert_valid(pair)
-            assert batches.formats.pair_length(pair) <= compose.LONGEST
+            assert pair_length(pair) <= compose.LONGEST
 
 
 def test_where_nothing_can_be_composed_no_task_comes() -> None:
@@ -635,14 +639,14 @@ def test_tasks_with_few_pairs_are_drawn_less_often_and_composed_ones_have_their_
 def test_a_task_with_own_pairs_alone_or_generated_ones_alone_is_drawn_too() -> None:
     pool = Pool(("own", "generated"), (squares(3, 4), squares(5, 4)), (4, 0))
     rng = np.random.default_rng(0)
-    seen = {p.input.shape for _ in range(60) for p in pairs_of(batches.sequence(pool, rng).tokens.tolist())}
+    seen = {p.input.shape for _ in range(60) for p in pairs_of(batches.sequence(pool, rng, 2048).tokens.tolist())}
     assert seen == {(3, 3), (5, 5)}
 
 
 def test_a_pool_without_two_pairs_that_fit_is_refused_and_not_drawn_from_for_ever() -> None:
     for pairs in (squares(30, 4), squares(2, 1)):
         with pytest.raises(BadInput, match=r"no two pairs of one task with together .* tokens"):
-            batches.sequence(Pool(("a",), (pairs,), (0,)), np.random.default_rng(1))
+            batches.sequence(Pool(("a",), (pairs,), (0,)), np.random.default_rng(1), 2048)
 
 
 @pytest.fixture(scope="module")
@@ -653,22 +657,30 @@ def mixed_pool() -> Pool:
     return Pool(("a", "b", "c"), tuple(t.demonstrations for t in tasks), (0, 5, 27))
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(upscale=1.0), Augmentation(pad=1.0), Augmentation(0.5, 0.5)])
-def test_augmented_sequences_are_valid_and_within_their_tokens(mixed_pool: Pool, augmentation: Augmentation) -> None:
-    plain = one_round(mixed_pool, 0, 0, 4096)
-    batch = one_round(mixed_pool, 0, 0, 4096, augmentation)
-    assert str(batch) != str(plain)
-    for example in chain.from_iterable(batch):
+RECIPE = Recipe(tokens=4096, workers=1)
+
+
+@pytest.mark.parametrize("shares", [{"upscale": 1.0}, {"pad": 1.0}, {"upscale": 0.5, "pad": 0.5}])
+def test_augmented_sequences_are_valid_and_within_their_tokens(mixed_pool: Pool, shares: dict[str, float]) -> None:
+    augmented = replace(RECIPE, **shares)  # type: ignore[arg-type]
+    batch = one_round(mixed_pool, augmented, 0)
+    assert listed(batch) != listed(one_round(mixed_pool, RECIPE, 0))
+    for example in chain.from_iterable(chain.from_iterable(batch)):
         assert example.tokens.size <= max(n for n, _ in batches.LENGTHS)
         for pair in pairs_of(example.tokens.tolist()):
             assert_valid(pair)
-    again = one_round(mixed_pool, 0, 0, 4096, augmentation)
-    assert [e.tokens.tolist() for b in again for e in b] == [e.tokens.tolist() for b in batch for e in b]
+    assert listed(one_round(mixed_pool, augmented, 0)) == listed(batch)
 
 
-def test_without_augmentation_a_round_is_what_it_was(mixed_pool: Pool) -> None:
-    plain, none = one_round(mixed_pool, 3, 1, 2048), one_round(mixed_pool, 3, 1, 2048, Augmentation())
-    assert [e.tokens.tolist() for b in plain for e in b] == [e.tokens.tolist() for b in none for e in b]
+def test_a_share_of_zero_draws_nothing_so_that_other_sequences_stay_as_they_were(mixed_pool: Pool) -> None:
+    plain, none = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(20):
+        first = batches.sequence(mixed_pool, plain, 2048)
+        second = batches.sequence(mixed_pool, none, 2048, Augmentation(upscale=0.0, pad=0.0))
+        assert first.tokens.tolist() == second.tokens.tolist()
+    before = str(none.bit_generator.state)
+    assert batches._change(Augmentation(upscale=0.0, pad=0.0), none) is None
+    assert str(none.bit_generator.state) == before
 
 
 def test_upscaling_scales_the_sides_it_names_and_nothing_too_large() -> None:
@@ -729,7 +741,12 @@ def test_the_pool_command_tells_what_is_wrong_in_a_line(tmp_path: Path, capsys: 
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Training that does nothing but say in which directory."""
     directories = list[Path]()
-    monkeypatch.setattr(workers, "work", lambda rank, recipe, directory, *rest: directories.append(directory))
+
+    def together(job: Job) -> int:
+        directories.append(job.directory)
+        return 0
+
+    monkeypatch.setattr(pretrain, "together", together)
     return directories
 
 
@@ -772,6 +789,8 @@ def test_pools_that_are_named_are_trained_on_and_measured_by(
     assert len(started) == 2
     assert train("other.npz") == 2
     assert "is another pool than" in capsys.readouterr().err
+    assert pretrain.main(["--preset", "smoke", "--pairs", "3", "--pool", str(tmp_path / "pool.npz")]) == 2
+    assert "--pairs came with --pool" in capsys.readouterr().err
     assert len(started) == 2
 
 
