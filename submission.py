@@ -12,9 +12,10 @@ from solver.clock import Deadline
 if __name__ == "__main__":
     STARTED = Deadline.after(0)  # the moment the time limit counts from
 
-from solver.cli import parse, planned, prepare
+from solver.cli import parse, planned
 from solver.hardware import preflight
 from solver.kaggle.notebook import RERUN  # where nobody will look at a report
+from solver.runtime.prepare import prepare
 from solver.runtime.record import directory_of
 from solver.runtime.run import Run, check_gpus
 from solver.types import BadInput

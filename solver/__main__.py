@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from solver.clock import Deadline
 
-COMMANDS: Mapping[str, tuple[str, str]] = {  # name → module whose `main` it is, what it does
+COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `main` if no other is named; what it does
     "run": ("submission", "answer tasks: the same as python submission.py"),
     "validate": ("solver.runtime.submission_file", "check a submission file"),
     "evaluate": ("solver.analysis.evaluate", "score a submission or a run, or compare two submissions"),
@@ -19,19 +19,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → module whose `main` it i
     "replay": ("solver.analysis.replay", "vote again on what a run recorded"),
     "show": ("solver.analysis.show", "draw tasks in the terminal or as a picture"),
     "ablate": ("solver.analysis.ablate", "run variants of the method over the same tasks, and compare them"),
-    "compare": ("solver.analysis.evaluate", "two submissions, paired: evaluate --compare"),
+    "compare": ("solver.analysis.evaluate:main_of_compare", "two submissions, paired"),
     "programs": ("solver.analysis.programs", "solve tasks by programs alone"),
-    "bench": ("solver.analysis.programs", "measure the search for programs: programs bench"),
+    "bench": ("solver.analysis.programs:main_of_bench", "measure the search for programs"),
     "plan": ("solver.hardware.memory_plan", "memory plans of known models and GPUs, as a table"),
     "preflight": ("solver.hardware.preflight", "whether a run could begin on this machine"),
     "collect": ("solver.training.collect", "make a library of tasks and adapters to start from"),
     "pretrain": ("solver.pretrain.__main__", "make weights from nothing"),
     "samples": ("solver.pretrain.samples", "write made tasks in Kaggle's format"),
     "curve": ("solver.pretrain.curve", "draw the losses of pretraining"),
-    "switches": ("solver.analysis.switches", "the table of choices the method has"),
+    "switches": ("solver.analysis.switches", "every setting and flag, as a Markdown page"),
     "wheelhouse": ("solver.kaggle.wheelhouse", "gather the wheels a machine without network needs"),
 }
-GIVEN: Mapping[str, tuple[str, ...]] = {"compare": ("--compare",), "bench": ("bench",)}  # put before what is said
 INTERNAL: Mapping[str, str] = {"worker": "solver.runtime.worker"}  # started by the program itself, not by people
 
 
@@ -54,11 +53,15 @@ def main(argv: Sequence[str], started: Deadline) -> int:
         came = f"command is {name!r}" if argv else "no command came"
         print(f"error: {came}: expected one of {', '.join(COMMANDS)}; see python -m solver --help", file=sys.stderr)
         return 2
-    module = importlib.import_module(INTERNAL.get(name) or COMMANDS[name][0])
-    if name == "run":
-        return int(module.main(rest, started))
-    given = () if {"-h", "--help"} & set(rest) else GIVEN.get(name, ())
-    return int(module.main([*given, *rest]))
+    run = command(name)
+    return int(run(rest, started) if name == "run" else run(rest))
+
+
+def command(name: str) -> Callable[..., int]:
+    """The function that a command is, whose module is imported now."""
+    module, _, function = (INTERNAL.get(name) or COMMANDS[name][0]).partition(":")
+    run: Callable[..., int] = getattr(importlib.import_module(module), function or "main")
+    return run
 
 
 if __name__ == "__main__":

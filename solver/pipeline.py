@@ -151,7 +151,9 @@ def retrieve_neighbours(states: Sequence[TaskState], near: Nearest, config: Conf
                 raise
             state.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
         state.seconds["compare"] = now() - started
-        if state.near and state.near[0].similarity >= min(config.near.warm, config.near.outright):
+        if state.near and state.near[0].similarity >= min(
+            config.near.warm_start_threshold, config.near.reuse_threshold
+        ):
             reuse_neighbour_adapter(state, state.near[0], config)
         if state.near and config.near.count and not state.reuses_adapter:
             named = ", ".join(f"{other.name} {other.similarity:.3f}" for other in state.near)
@@ -162,7 +164,7 @@ def reuse_neighbour_adapter(state: TaskState, first: Near, config: Config) -> No
     """Have a task start from the adapter of another that is alike enough, or be answered with it."""
     if first.adapter is None:
         state.notes.append(f"{first.task.id} is alike enough (likeness {first.similarity:.3f}), but has no adapter")
-    elif first.similarity >= config.near.outright:
+    elif first.similarity >= config.near.reuse_threshold:
         state.adapter, state.reuses_adapter = first.adapter, True
         state.notes.append(f"the adapter of {first.task.id} as it is: likeness {first.similarity:.3f}")
     else:
@@ -179,7 +181,7 @@ def train_adapters(
     stop: Deadline,
 ) -> None:
     """An adapter for each task: one after another, or so many side by side as the recipe says and the trainer can."""
-    room = config.train.side_by_side if isinstance(trainer, GroupTrainer) else 1
+    room = config.train.adapters_per_batch if isinstance(trainer, GroupTrainer) else 1
     for first in range(0, len(states), room):
         group = states[first : first + room]
         seconds = [train_seconds[state.task.id] for state in group]

@@ -22,7 +22,7 @@ from typing import Any
 from solver.analysis import chart, history, replay
 from solver.analysis.compare import ORACLE, Answered, Right, oracle, row, tables
 from solver.analysis.scoring import scored
-from solver.cli import parser, prepare, suited, validated
+from solver.cli import parser, validated
 from solver.clock import Deadline
 from solver.config.settings import (
     EMBEDDINGS,
@@ -37,7 +37,8 @@ from solver.config.settings import (
 )
 from solver.data import tasks
 from solver.runtime import record
-from solver.runtime.plan import RunPlan, fingerprint, program
+from solver.runtime.plan import RunPlan, fingerprint, program, recorded_fingerprint
+from solver.runtime.prepare import prepare, suited
 from solver.runtime.run import Run
 from solver.types import ADAPTER, BadInput
 from solver.voting import candidates
@@ -90,7 +91,7 @@ def nearing(**settings: Any) -> Callable[[Config], Config]:
 
 def untrained(config: Config) -> Config:
     """No test-time training, and so nothing that would come into it."""
-    near = replace(config.near, count=0, warm=NEVER, outright=NEVER)
+    near = replace(config.near, count=0, warm_start_threshold=NEVER, reuse_threshold=NEVER)
     return replace(config, train_share=0.0, train=replace(config.train, steps=0, scope="task"), near=near)
 
 
@@ -119,13 +120,13 @@ VARIANTS: Mapping[str, Callable[[Config], Config]] = {
         train=replace(c.train, whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * c.train.rate),
         engine=replace(c.engine, rank=WHOLE),
     ),
-    "head": lambda c: replace(c, train=replace(c.train, head=True, side_by_side=1, rate=HEAD_RATE)),
+    "head": lambda c: replace(c, train=replace(c.train, head=True, adapters_per_batch=1, rate=HEAD_RATE)),
     "embeddings": lambda c: replace(c, train=replace(c.train, targets=(*TARGETS, *EMBEDDINGS))),
     "nearest": nearing(count=NEAREST),
     "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
     "nearest-alone": nearing(count=NEAREST, share=1.0),
-    "warm": nearing(warm=-1.0, outright=NEVER),
-    "outright": nearing(outright=-1.0, warm=NEVER, count=0),
+    "warm": nearing(warm_start_threshold=-1.0, reuse_threshold=NEVER),
+    "outright": nearing(reuse_threshold=-1.0, warm_start_threshold=NEVER, count=0),
     "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
 }
 """Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones
@@ -193,7 +194,7 @@ def taken_up(plan: RunPlan) -> RunPlan:
     except BadInput:  # nothing there: start it
         return plan
     headers = kept.of_kind("run")
-    known = headers and (headers[0]["fingerprint"], headers[0]["config"]["time_limit"])
+    known = headers and (recorded_fingerprint(headers[0]), headers[0]["config"]["time_limit"])
     return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
 
 

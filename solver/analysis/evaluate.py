@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -160,13 +160,9 @@ def data_line(found: Solutions) -> str:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m solver evaluate", description="Score a submission file.")
     parser.add_argument("submission", type=Path, nargs="?", metavar="SUBMISSION", help="the submission to score")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--solutions", type=Path, metavar="FILE", help="Kaggle's solutions JSON")
-    source.add_argument("--split", metavar="NAME", help="an embedded set")
+    _add_shared(parser, required=False)
     parser.add_argument("--run", type=Path, metavar="DIR", help="measure this run directory as well")
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two submissions, paired")
-    parser.add_argument("--only-submitted", action="store_true", help="score over the submitted ids, not over all")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(argv)
     if given.compare and (given.run or given.submission):
         parser.error("--compare takes its two submissions and nothing else to score")
@@ -175,6 +171,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if not given.run and not given.solutions and not given.split:
         parser.error("nothing to score with: one of the arguments --solutions --split is required")
     return given
+
+
+def _add_shared(parser: argparse.ArgumentParser, required: bool) -> None:
+    """What scoring and comparing both take. `required`: one of the sources has to be given."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument("--solutions", type=Path, metavar="FILE", help="Kaggle's solutions JSON")
+    source.add_argument("--split", metavar="NAME", help="an embedded set")
+    parser.add_argument("--only-submitted", action="store_true", help="score over the submitted ids, not over all")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _submission(path: Path, found: Solutions) -> dict[str, object]:
@@ -227,8 +232,24 @@ def _placeholders(submission: Mapping[str, object], split: str | None) -> int | 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: scored; 2: a file could not be read, or the solutions are of other data."""
     given = _arguments(argv)
+    return _told(_compare if given.compare else _score, given)
+
+
+def main_of_compare(argv: Sequence[str]) -> int:
+    """Two submissions, paired: who solved what, with McNemar's exact p. The same as evaluate --compare A B."""
+    parser = argparse.ArgumentParser(prog="python -m solver compare", description=main_of_compare.__doc__)
+    parser.add_argument("first", type=Path, metavar="A", help="a submission")
+    parser.add_argument("second", type=Path, metavar="B", help="the one it is compared with")
+    _add_shared(parser, required=True)
+    given = parser.parse_args(argv)
+    given.compare = (given.first, given.second)
+    return _told(_compare, given)
+
+
+def _told(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
+    """The command's exit status, or 2 after a line on what is wrong with its input."""
     try:
-        return _compare(given) if given.compare else _score(given)
+        return command(given)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2

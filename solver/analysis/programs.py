@@ -61,6 +61,13 @@ def main(argv: Sequence[str]) -> int:
         return 2
 
 
+def main_of_bench(argv: Sequence[str]) -> int:
+    """Measure the search for programs against a naive enumerator. The same as programs bench."""
+    parser = argparse.ArgumentParser(prog="python -m solver bench", description=main_of_bench.__doc__)
+    parser.add_argument("--seconds", default="10", metavar="S", help="for each task and each way, on one core")
+    return main(["bench", "--seconds", parser.parse_args(argv).seconds])
+
+
 def _checked(options: argparse.Namespace) -> None:
     """Raises `BadInput`: a number that is none here, or no file of results to read."""
     from solver.data.views import DIHEDRALS

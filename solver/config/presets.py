@@ -18,7 +18,7 @@ PRESETS: Mapping[str, Config] = {
         views=64,
         group=16,
         reserve=120.0,
-        train=TrainRecipe(steps=64, tokens=16384, side_by_side=16),
+        train=TrainRecipe(steps=64, tokens=16384, adapters_per_batch=16),
         engine=EngineSettings(context=8192, cache_bytes=96 << 30, adapters=16, sequences=512),
         programs=IDLE_CORES,
     ),
@@ -27,7 +27,7 @@ PRESETS: Mapping[str, Config] = {
         views=32,
         group=8,
         reserve=600.0,
-        train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
+        train=TrainRecipe(steps=64, tokens=8192, adapters_per_batch=8),
         engine=EngineSettings(context=8192, cache_bytes=16 << 30, adapters=8, sequences=256),
         programs=IDLE_CORES,
     ),
@@ -36,7 +36,7 @@ PRESETS: Mapping[str, Config] = {
         views=32,
         group=8,
         reserve=600.0,
-        train=TrainRecipe(steps=64, tokens=8192, side_by_side=8),
+        train=TrainRecipe(steps=64, tokens=8192, adapters_per_batch=8),
         engine=EngineSettings(context=8192, cache_bytes=8 << 30, adapters=8, sequences=128, dtype="float16"),
         programs=IDLE_CORES,
     ),
@@ -48,7 +48,7 @@ def lighter(config: Config, level: int) -> Config:
     """The settings with less need of memory: the first `level` steps of `LADDER`, at most all of them."""
     train, engine = config.train, config.engine
     if level >= 1:
-        train = replace(train, tokens=max(1, train.tokens // 2), side_by_side=(train.side_by_side + 1) // 2)
+        train = replace(train, tokens=max(1, train.tokens // 2), adapters_per_batch=(train.adapters_per_batch + 1) // 2)
         engine = replace(engine, sequences=max(1, engine.sequences // 2))
     if level >= 2:
         engine = replace(engine, context=max(LONGEST_ANSWER + 1, engine.context * 2 // 3))

@@ -14,17 +14,17 @@ class Stage:
     """A round. Stages of one `prior` share their measurements.
 
     `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
-    seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `further`: only for tasks that
-    need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage begins. `weight`:
-    of its turns where seconds are shared. `enough`: of what a turn is predicted to cost, it is not begun with less.
-    `most`: seconds that a turn can use for each of its tasks.
+    seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `refinement`: only for
+    tasks that need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage
+    begins. `weight`: of its turns where seconds are shared. `enough`: of what a turn is predicted to cost, it is
+    not begun with less. `most`: seconds that a turn can use for each of its tasks.
     """
 
     number: int
     prior: Cost
     train_share: float
     minimum: float
-    further: bool = False
+    refinement: bool = False
     whole: bool = False
     weight: float = 1.0
     enough: float = 0.0
@@ -63,7 +63,7 @@ def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...
         adapter = replace(adapter, prior=cost, train_share=0.0)
     base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum), weight=QUICK_WEIGHT)
     shared = shared_stage(config, tasks, devices)
-    more = tuple(replace(adapter, number=ADAPTER + n, further=True) for n in range(1, config.further + 1))
+    more = tuple(replace(adapter, number=ADAPTER + n, refinement=True) for n in range(1, config.refinement_rounds + 1))
     first = (base,) if config.quick_views and config.train.steps else ()
     return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)
 

@@ -5,6 +5,7 @@ Several directories are stretches of one run, each from the weights of the one b
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +26,16 @@ def rows(directories: Sequence[Path]) -> list[dict[str, Any]]:
 
 def main(argv: list[str]) -> int:
     """Draw loss against tokens on logarithmic axes."""
+    parser = argparse.ArgumentParser(prog="python -m solver curve", description=main.__doc__)
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="stretches of one run, in order")
+    parser.add_argument("target", type=Path, metavar="OUT.svg", help="where it is written")
+    given = parser.parse_args(argv)
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    *directories, target = map(Path, argv)
-    found = rows(directories)
+    found = rows(given.directories)
     figure, axes = pyplot.subplots(figsize=(6, 3.5))
     for field, label in LINES:
         axes.plot([r["tokens"] / 1e6 for r in found], [r[field] for r in found], marker=".", label=label)
@@ -39,5 +43,5 @@ def main(argv: list[str]) -> int:
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(target, metadata={"Date": None})
+    figure.savefig(given.target, metadata={"Date": None})
     return 0

@@ -6,6 +6,7 @@ are new: what a model that learned the rules, and did not memorise the pairs, sh
 
 from __future__ import annotations
 
+import argparse
 import json
 import zlib
 from itertools import islice
@@ -36,7 +37,9 @@ def fresh(task_id: str, seen: set[tuple[object, object]]) -> list[Pair]:
 
 def main(argv: list[str]) -> int:
     """Write the two files; the pool that was trained on is read from runs/pretrain-cpu, or made again."""
-    folder, kept = Path(argv[0]), Path("runs/pretrain-cpu/train.npz")
+    parser = argparse.ArgumentParser(prog="python -m solver samples", description=main.__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where they are written")
+    folder, kept = parser.parse_args(argv).folder, Path("runs/pretrain-cpu/train.npz")
     ids = arc1_split().train
     pool = load(kept) if kept.exists() else collect(ids, 200, 0)
     seen: set[tuple[object, object]] = {(key(p.input), key(p.output)) for pairs in pool.pairs for p in pairs}

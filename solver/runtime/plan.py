@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from solver.config.settings import Config
+from solver.config.setting import canonical
+from solver.config.settings import Config, unpack
 from solver.data.tasks import TaskSet
 from solver.hardware.devices import Device
 from solver.model.checkpoint import Checkpoint
@@ -47,6 +50,19 @@ def program(folder: Path = HERE) -> str:
 
 def fingerprint(plan: RunPlan) -> str:
     """A short hash of everything the answers depend on, time and the program aside."""
-    ids = " ".join(plan.task_set.tests)
-    whole = f"{plan.task_set.sha256} {ids!r} {plan.checkpoint.sha256} {replace(plan.config, time_limit=1.0)}"
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+    return _hashed(plan.task_set.sha256, plan.task_set.tests, plan.checkpoint.sha256, plan.config)
+
+
+def recorded_fingerprint(header: Mapping[str, Any]) -> str:
+    """The same of the run that a record's first line begins, whichever version of the program wrote it.
+
+    It is worked out anew, as the hash that stands there may have been made in another way. Raises `KeyError` for what
+    the line lacks, and `BadInput` for settings this version does not know.
+    """
+    weights = header["weights"]["sha256"]
+    return _hashed(header["data_sha256"], header["tests"], weights, unpack(header["config"]))
+
+
+def _hashed(data: str, ids: Iterable[str], weights: str, config: Config) -> str:
+    settings = canonical(replace(config, time_limit=Config().time_limit))
+    return hashlib.sha256(json.dumps([data, list(ids), weights, settings]).encode()).hexdigest()[:12]

@@ -130,7 +130,7 @@ class Run:
             rounds=(*first, *(stage.number for stage in stages(config))),
             done=frozenset(done),
             answered=frozenset(i for i in known if known[i].whole),
-            split=frozenset(i for i in known if known[i].need > config.settled),
+            split=frozenset(i for i in known if known[i].need > config.disagreement_threshold),
             limit=self.limit,
             deadline=self.deadline,
         )
@@ -189,7 +189,12 @@ class Run:
         used = plan.devices[: max(1, len(jobs))]
         rounds = stages(config, len(jobs), len(used))
         self.scheduler = Scheduler(
-            jobs, rounds, config.group, config.reserve, devices=len(used), disagreement_threshold=config.settled
+            jobs,
+            rounds,
+            config.group,
+            config.reserve,
+            devices=len(used),
+            disagreement_threshold=config.disagreement_threshold,
         )
         self.scheduler.resume(done, {i: self.ledger.standing(i).need for i, _ in done})
         hooks = Hooks(
@@ -311,7 +316,7 @@ class Run:
             self._warn(f"warning: {self.plan.output} could not be replaced: {error}")
 
     def _tell(self, number: int, message: Mapping[str, Any], standing: Standing) -> None:
-        task_id, split = message["task_id"], standing.need > self.plan.config.settled
+        task_id, split = message["task_id"], standing.need > self.plan.config.disagreement_threshold
         solved = self._count(task_id, standing)
         answer = answered(message, standing, split, self.right.get(task_id))
         steps = f"{answer.steps} steps, " if answer.steps else ""

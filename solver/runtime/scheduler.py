@@ -4,9 +4,9 @@ Knows nothing of models, processes or clocks; the seconds left are passed in, th
 Laws: no grant goes past the seconds left less the reserve; every task is offered a round before any is offered the
 next one; a task gets at most two turns in a round, so every run ends.
 
-Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, `further`, for
-those whose vote is split, the most split first. Further stages use the time that the others leave; who takes part is
-decided when no turn is out, so that it depends on votes alone and not on which device was faster.
+Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
+`refinement`, for those whose vote is split, the most split first. Further stages use the time that the others leave;
+who takes part is decided when no turn is out, so that it depends on votes alone and not on which device was faster.
 
 Shares. A turn gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
 pending ones.
@@ -109,8 +109,8 @@ class Scheduler:
         self.devices = devices
         self._group, self._reserve, self._disagreement_threshold = group, reserve, disagreement_threshold
         self._tokens = {job.task_id: job.tokens for job in jobs}
-        self._stages = tuple(s for s in stages if not s.further)
-        self._later = tuple(s for s in stages if s.further)
+        self._stages = tuple(s for s in stages if not s.refinement)
+        self._later = tuple(s for s in stages if s.refinement)
         whole = self._grouped(self._by_size(self._tokens), self._sizes(len(self._tokens))[::-1])
         parts = self._parts(self._by_size(self._tokens), devices)
         self._queue = {stage.number: list(parts if stage.whole else whole) for stage in self._stages}
@@ -407,7 +407,7 @@ def _check(
     _refuse(f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids)))
     _refuse("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs))
     _refuse(f"rounds are {numbers}: expected each once", bool(_twice(numbers)))
-    first = [stage.further for stage in stages]
+    first = [stage.refinement for stage in stages]
     _refuse("a further stage comes before one for every task: expected it after", first != sorted(first))
     _refuse(f"group is {group}: expected at least 1 task", group < 1)
     _refuse(f"devices is {devices}: expected at least 1", devices < 1)

@@ -177,24 +177,26 @@ def load(folder: Path, weights: str) -> Neighbourhood:
 
 def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe, most: int) -> None:
     """Raise `BadInput` where a library has not what a run wants of it. `most`: the highest rank the engine serves."""
-    borrowed = min(near.warm, near.outright)
-    expected = (
-        f"{NEVER:g} (never), as {near.library} has no adapters; or python -m solver collect with --adapters STEPS"
-    )
-    require("near.warm or near.outright", borrowed, borrowed >= NEVER or bool(library.adapters), expected)
+    lowest, targets = min(near.warm_start_threshold, near.reuse_threshold), library.lora["targets"]
+    folder, never, reused = near.library, f"near.reuse_threshold {NEVER:g} (never)", near.reuse_threshold < NEVER
+    expected = f"{NEVER:g} (never), as {folder} has no adapters; or python -m solver collect with --adapters STEPS"
+    adapted = not near.adapters_asked or bool(library.adapters)
+    require("near.warm_start_threshold or near.reuse_threshold", lowest, adapted, expected)
     rank = library.lora["rank"]
-    expected = f"at most the engine's, {most}; or near.outright {NEVER:g} (never)"
-    require(f"LoRA rank of {near.library}", rank, near.outright >= NEVER or rank <= most, expected)
-    foreign = set(library.lora["targets"]) - {*TARGETS, *recipe.embedding_targets}
-    expected = f"none that this run's LoRA is not on: {', '.join(sorted(foreign))}; or near.outright {NEVER:g} (never)"
-    require(f"LoRA targets of {near.library}", library.lora["targets"], near.outright >= NEVER or not foreign, expected)
-    compared, warm = near.asked and near.by == "gradients", near.warm < NEVER
+    expected = f"at most the engine's, {most}; or {never}"
+    require(f"LoRA rank of {folder}", rank, not reused or rank <= most, expected)
+    foreign = set(targets) - {*TARGETS, *recipe.embedding_targets}
+    expected = f"none that this run's LoRA is not on: {', '.join(sorted(foreign))}; or {never}"
+    require(f"LoRA targets of {folder}", targets, not reused or not foreign, expected)
+    compared, warm = near.asked and near.by == "gradients", near.warm_start_threshold < NEVER
     why = (
-        "near.by compares gradients; or compare states" if compared else "near.warm trains its adapters on; or leave it"
+        "near.by compares gradients; or compare states"
+        if compared
+        else "near.warm_start_threshold trains its adapters on; or leave it"
     )
     for name, wanted in lora(recipe).items() if compared or warm else ():
         expected = f"{wanted}, this run's, as {why}; or python -m solver collect with --rank"
-        require(f"LoRA {name} of {near.library}", library.lora[name], library.lora[name] == wanted, expected)
+        require(f"LoRA {name} of {folder}", library.lora[name], library.lora[name] == wanted, expected)
 
 
 def made(adapter: Path) -> dict[str, object]:

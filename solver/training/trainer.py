@@ -120,7 +120,7 @@ class LoraTrainer:
 
     The model comes from Unsloth or peft. The shipped architecture is trained packed: sequences lie end to end, each
     attends to itself alone, and each has its own adapter, so that several tasks' adapters can be trained in one batch
-    (`recipe.side_by_side` of them).
+    (`recipe.adapters_per_batch` of them).
     """
 
     def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int, planned: Setup | None = None):
@@ -138,7 +138,7 @@ class LoraTrainer:
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         plain = self.how.bits == 16 and not self.how.checkpointing
         self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
-        count = recipe.side_by_side if self.packed else 1
+        count = recipe.adapters_per_batch if self.packed else 1
         self.adapters = Adapters(self.parameters, count, recipe.whole, recipe.embedding_rate)
         if self.packed:
             packed_attention.use(self.model.base_model.model)

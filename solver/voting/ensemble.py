@@ -17,7 +17,7 @@ from solver.types import Candidate, Grid, Program, key, same, worth
 
 TRUSTED_COST = 12.0  # steps: a program so short is trusted although it is right on no demonstration left out; of those
 # that are not trusted 4 of 18 were right on all ARC-AGI-1 training tasks, at 10 s each
-SURE = 0.75  # of the views behind a vote that comes before the second program: not split, by `Config.settled`'s default
+SURE = 0.75  # of the views are behind a vote that comes before the second program: `1 - Config.disagreement_threshold`
 TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside the vote; not tuned
 AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
 

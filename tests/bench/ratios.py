@@ -196,7 +196,7 @@ def side_by_side(bench: Bench) -> list[Row]:
 
     count = bench.options.tasks
     trainers = [
-        LoraTrainer(checkpoint.SHIPPED, replace(bench.recipe, side_by_side=n), bench.directory, 4096)
+        LoraTrainer(checkpoint.SHIPPED, replace(bench.recipe, adapters_per_batch=n), bench.directory, 4096)
         for n in (1, count)
     ]
     jobs = [TrainJob(f"side-{task.id}", bench.examples(task), 0) for task in bench.tasks[:count]]

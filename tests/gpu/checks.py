@@ -109,7 +109,7 @@ def four_bits(folder: Path) -> Iterator[Row]:
     made = build(of_length(600, GRID), CONFIG.train, 0, LLAMA_CONTEXT, registry.load("architects", weights))
     losses = {}
     for bits in (16, 4):
-        recipe = replace(CONFIG.train, steps=16, bits=bits, side_by_side=1)
+        recipe = replace(CONFIG.train, steps=16, bits=bits, adapters_per_batch=1)
         how = replace(backends.setup(weights, recipe, LLAMA_CONTEXT, cuda=True), library=backends.PEFT)
         trainer = LoraTrainer(weights, recipe, folder / f"{bits}", LLAMA_CONTEXT, how)
         losses[bits] = trainer.train("llama", made, 0, Deadline.after(20)).losses

@@ -24,7 +24,6 @@ PACKAGES = sorted(path.parent for path in (ROOT / "solver").glob("*/__init__.py"
 READMES = sorted([README, ROOT / "weights" / "README.md", *(ROOT / "solver").rglob("README.md")])
 PAGES = [*READMES, SETTINGS, ROOT / "notebooks" / "results.md"]
 LONGEST, LONGEST_OF_PACKAGES = 180, 60  # lines
-WITHOUT_HELP = ("samples", "curve")  # commands that take a path alone, no flags
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -105,7 +104,7 @@ def test_every_command_on_a_page_is_known_and_so_are_its_flags():
         name = "run" if entry == "submission.py" else next(iter(rest.split()), "--help")
         if name in ("COMMAND", "--help"):
             continue
-        known = flags_in(help_of(name)) if name in COMMANDS and name not in WITHOUT_HELP else set()
+        known = flags_in(help_of(name)) if name in COMMANDS else set()
         if name not in COMMANDS or not flags_in(rest) <= known:
             wrong.append(f"{page.relative_to(ROOT)}: {line}")
     assert wrong == []

@@ -22,7 +22,7 @@ from solver import cli
 from solver.clock import Deadline
 from solver.data import tasks
 from solver.hardware import devices
-from solver.runtime import pool, record, submission_file, worker_process
+from solver.runtime import pool, prepare, record, submission_file, worker_process
 from solver.runtime.plan import program
 from solver.runtime.run import Run
 from tests.support import fake_worker
@@ -540,7 +540,7 @@ def recorded(output):
 
 def test_flags_for_decoding_and_voting_change_these_settings_alone():
     flags = "--p-min 0.1 --reread 6 --rule product_of_experts".split()
-    plain, asked = (cli.configure(cli.parse(given)) for given in ([], flags))
+    plain, asked = (prepare.configure(cli.parse(given)) for given in ([], flags))
     assert (asked.search.p_min, asked.search.views, asked.rule) == (0.1, 6, "product_of_experts")
     assert replace(asked, search=plain.search, rule=plain.rule) == plain
 
@@ -657,6 +657,65 @@ def test_a_finished_run_that_is_resumed_hands_out_nothing_and_keeps_its_answers(
     assert len(fake_worker.heard(tmp_path, "order")) == orders
 
 
+def rewritten(directory, change):
+    """Change the first line of a record, whose fingerprint is then one that was made in another way."""
+    path = directory / record.RECORD
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    header = record.from_line(first)
+    header.pop("crc", None)
+    change(header)
+    path.write_bytes(record.to_line({**header, "fingerprint": "0123456789ab"}).encode() + b"".join(others))
+
+
+def before_it_was_there(header):
+    """As a version wrote that lacked these settings."""
+    del header["config"]["orders"]
+    del header["config"]["train"]["clip"]
+
+
+def with_former_names(header):
+    """As commit 2b6fd54 called these settings."""
+    config = header["config"]
+    former = {"refinement_rounds": "further", "disagreement_threshold": "settled"}
+    for part, names in (
+        (config, former),
+        (config["train"], {"adapters_per_batch": "side_by_side"}),
+        (config["near"], {"warm_start_threshold": "warm", "reuse_threshold": "outright"}),
+    ):
+        part |= {old: part.pop(name) for name, old in names.items()}
+
+
+@pytest.mark.parametrize("change", [before_it_was_there, with_former_names])
+def test_a_run_that_an_older_version_recorded_is_resumed_to_the_same_answers(change, call, tmp_path, output):
+    given = ["--challenges", challenges(tmp_path, MANY), "--views", "3"]
+    assert call(*given, votes=SPLIT) == 0
+    whole, path = output.read_bytes(), record.directory_of(output) / record.RECORD
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
+    rewritten(path.parent, change)
+    assert call("--resume", path.parent, votes=SPLIT) == 0
+    assert output.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda header: header["config"].update(tempo=1),
+            "name of a setting in Config is 'tempo': expected one of time",
+        ),
+        (lambda header: header["weights"].pop("path"), "says nothing of its 'path': expected the record of a run that"),
+    ],
+)
+def test_a_record_that_can_not_be_gone_on_with_is_refused_in_one_line(change, message, call, tmp_path, output, capsys):
+    assert call("--challenges", challenges(tmp_path, MANY)) == 0
+    rewritten(record.directory_of(output), change)
+    capsys.readouterr()
+    assert call("--resume", record.directory_of(output)) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("lines", [1, 2, 5, 11, 14, 20])
 @pytest.mark.parametrize("torn", [0, 7])
 def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturbed_one(
@@ -678,7 +737,9 @@ def test_split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_
     call, tmp_path, output, monkeypatch
 ):
     """Of the two split votes one has four views of ten against it, which is less than is asked for here."""
-    monkeypatch.setitem(cli.PRESETS, "cpu", replace(cli.PRESETS["cpu"], further=1, settled=0.45))
+    monkeypatch.setitem(
+        prepare.PRESETS, "cpu", replace(prepare.PRESETS["cpu"], refinement_rounds=1, disagreement_threshold=0.45)
+    )
     assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
     pairs = {(m["task_id"], m["round"]) for m in recorded(output).of_kind("result")}
     assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {("task3", 4)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import subprocess
 import sys
 import time
@@ -17,13 +17,34 @@ from solver.clock import Deadline
 ROOT = Path(__file__).resolve().parents[2]
 
 
+HEAVY = {"torch", "transformers", "peft", "vllm"}
+
+
+def processor_seconds() -> float:
+    """What the processes started here have used, whatever else the machine does."""
+    return os.times().children_user + os.times().children_system
+
+
 def call(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("name", command.COMMANDS)
-def test_every_command_is_the_main_of_its_module(name):
-    assert callable(importlib.import_module(command.COMMANDS[name][0]).main)
+def test_every_command_is_a_function_of_its_module(name):
+    assert callable(command.command(name))
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_the_help_of_every_command_comes_in_a_second_and_loads_no_model(name):
+    spent = []
+    for _ in range(3):
+        began = processor_seconds()
+        done = call("-X", "importtime", "-m", "solver", name, "--help")
+        spent.append(processor_seconds() - began)
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: ")
+        assert not HEAVY & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert min(spent) < 1.0
 
 
 def test_help_lists_every_command_in_a_second_and_loads_none_of_them():

@@ -508,7 +508,7 @@ class GroupTeacher(FakeTrainer):
 
 
 def taught(trainer, side_by_side):
-    config = replace(CONFIG, train=replace(CONFIG.train, side_by_side=side_by_side))
+    config = replace(CONFIG, train=replace(CONFIG.train, adapters_per_batch=side_by_side))
     seconds = {task.id: 10.0 for task in (MIRROR, STACK, SINGLE)}
     tasks = [MIRROR, STACK, SINGLE]
     return pipeline.solve_batch(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60), {}, GRID)

@@ -38,7 +38,7 @@ DECODING = ("identity", "two-orders", "temperature", "greedy-flat", "search-flat
 
 
 def test_without_training_nothing_is_shared_and_nobody_learnt_from():
-    near = NearSettings("folder", count=4, warm=0.9)
+    near = NearSettings("folder", count=4, warm_start_threshold=0.9)
     asking = replace(PRESETS["cpu"], near=near)
     sharing = replace(PRESETS["cpu"], train=replace(PRESETS["cpu"].train, scope="shared"))
     assert not ablate.VARIANTS["no-ttt"](asking).near.asked
@@ -87,8 +87,8 @@ def test_whole_matrices_want_an_adapter_at_least_as_wide_as_the_shipped_model():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(preset):
     full, other = PRESETS[preset], ablate.VARIANTS["head"](PRESETS[preset])
-    assert (other.train.head, other.train.side_by_side) == (True, 1)
-    same = replace(other.train, head=False, rate=full.train.rate, side_by_side=full.train.side_by_side)
+    assert (other.train.head, other.train.adapters_per_batch) == (True, 1)
+    same = replace(other.train, head=False, rate=full.train.rate, adapters_per_batch=full.train.adapters_per_batch)
     assert replace(other, train=same) == full
 
 
@@ -229,7 +229,7 @@ def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_fo
 
 @pytest.mark.parametrize("name", [*ablate.VARIANTS])
 def test_a_variant_of_settings_that_could_contradict_it_is_a_valid_one(name):
-    near = NearSettings("folder", count=4, warm=0.5, outright=0.9)
+    near = NearSettings("folder", count=4, warm_start_threshold=0.5, reuse_threshold=0.9)
     base = replace(PRESETS["cpu"], orders=4, near=near)
     plain = replace(PRESETS["cpu"], orders=4, near=NearSettings("folder"))
     ablate.VARIANTS[name](plain if name in (*SHARING, "head") else base)

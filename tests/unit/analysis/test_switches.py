@@ -1,92 +1,123 @@
-"""The table of switches: nothing the recipes allow is missing from it, and nothing in it is made up."""
+"""The page of settings: nothing the settings allow is missing from it, and nothing on it is made up."""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections import defaultdict
-from dataclasses import fields
-from operator import attrgetter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from solver.analysis.switches import SWITCHES, table
-from solver.config import settings
-from solver.config.settings import (
-    Config,
-    DataRecipe,
-    InductionSettings,
-    NearSettings,
-    ProgramSettings,
-    SearchSettings,
-    TrainRecipe,
-)
+from solver.analysis import switches
+from solver.cli import FLAGS
+from solver.config import flags, training
+from solver.config.setting import Settings, entries, setting
+from solver.config.settings import Config
 from solver.voting.rules import RULES
 
 TESTS = Path(__file__).resolve().parents[2]
-ALLOWED = {  # what each setting of several values may be
-    "train.data.form": settings.FORMS,
-    "train.data.transformations": settings.TRANSFORMATIONS,
-    "train.data.sides": settings.SIDES,
-    "train.data.loss": settings.LOSSES,
-    "train.scope": settings.SCOPES,
-    "train.targets": (*settings.TARGETS, *settings.EMBEDDINGS),
-    "train.bits": settings.BITS,
-    "near.by": settings.LIKENESSES,
+ALLOWED = {  # what each choice of several values may be
+    "train.data.form": training.FORMS,
+    "train.data.transformations": training.TRANSFORMATIONS,
+    "train.data.sides": training.SIDES,
+    "train.data.loss": training.LOSSES,
+    "train.scope": training.SCOPES,
+    "train.targets": (*training.TARGETS, *training.EMBEDDINGS),
+    "train.bits": (16, 4),
+    "near.by": ("states", "gradients"),
     "rule": tuple(RULES),
 }
-
-
 MACHINERY = {  # settings of the clock, the engine and the run, which are no choices of the method
-    *("time_limit", "seed", "format", "group", "train_share", "reserve", "minimum", "cost", "quick_cost", "engine"),
+    *("time_limit", "seed", "format", "group", "train_share", "reserve", "minimum"),
     *("near.library", "near.content"),
-    *(f"induction.{name}" for name in ("model", "content", "seconds", "memory", "unsafe", "writer")),
+    *(f"induction.{name}" for name in ("model", "content", "seconds", "memory", "unsafe")),
 }
+CHOICES = [entry for entry in entries(Config) if switches.is_choice(entry)]
+BY_PATH = {entry.path: entry for entry in entries(Config)}
+TESTED = sorted(
+    {(e.path, t) for e in CHOICES for t in (e.about.tested, *(c.tested for c in e.about.choices.values())) if t}
+)
 
 
-def test_every_choice_of_the_method_has_a_switch():
-    named = {s.setting for s in SWITCHES}
-    parts = {"train.data": DataRecipe, "train": TrainRecipe, "search": SearchSettings, "near": NearSettings}
-    parts |= {"programs": ProgramSettings, "induction": InductionSettings}
-    every = {f"{part}.{field.name}" for part, kind in parts.items() for field in fields(kind)}
-    every |= {field.name for field in fields(Config)}
-    assert every - MACHINERY - set(parts) == named
+def test_every_choice_of_the_method_has_a_source_and_all_else_has_none():
+    groups = ("cost.", "quick_cost.", "engine.", "induction.writer.")
+    others = {path for path, entry in BY_PATH.items() if not switches.is_choice(entry)}
+    assert {path for path in others if not path.startswith(groups)} == MACHINERY
 
 
-def test_every_value_a_setting_may_have_is_in_the_table_once():
-    listed = defaultdict(list)
-    for switch in SWITCHES:
-        listed[switch.setting].append(switch.value)
-    for setting, values in ALLOWED.items():
-        assert sorted(map(str, listed[setting])) == sorted(map(str, values)), setting
-    assert all(len(values) == 1 for setting, values in listed.items() if setting not in ALLOWED)
+@pytest.mark.parametrize("entry", [*entries(Config), *FLAGS], ids=lambda entry: entry.path)
+def test_every_setting_and_flag_says_what_it_does(entry):
+    assert len(entry.about.help) > 8
 
 
-@pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: f"{s.setting}={s.value}")
-def test_every_switch_is_a_setting_with_a_source_and_a_test_that_is_there(switch):
-    attrgetter(switch.setting)(Config())
-    assert switch.meaning
-    assert switch.source
-    file, _, name = switch.test.partition("::")
-    assert re.search(rf"^def {name}\(", (TESTS / file).read_text(), re.MULTILINE), switch.test
+@pytest.mark.parametrize("entry", CHOICES, ids=lambda entry: entry.path)
+def test_every_choice_has_a_test_and_so_has_each_of_its_values(entry):
+    about = entry.about
+    for choice in about.choices.values():
+        assert choice.help
+        assert choice.source or about.source
+        assert choice.tested or about.tested
+    assert about.choices or about.tested
 
 
-def test_defaults_come_from_the_config():
-    defaults = {(s.setting, s.value): s.default for s in SWITCHES}
-    assert defaults["train.data.form", "leave-one-out"] == "yes"
-    assert defaults["train.data.form", "end-to-end"] == ""
-    assert defaults["train.data.transformations", "colours"] == "yes"
-    assert defaults["train.data.transformations", "chains"] == ""
-    assert defaults["train.examples", None] == str(Config().train.examples)
-    assert defaults["train.data.leave_two_out", True] == ""
+@pytest.mark.parametrize(("path", "name"), TESTED)
+def test_the_test_a_setting_names_is_there(path, name):
+    sources = (file.read_text() for file in TESTS.rglob("test_*.py"))
+    assert any(re.search(rf"^def test_{name}\(", text, re.MULTILINE) for text in sources), f"{path}: test_{name}"
 
 
-def test_the_table_has_a_line_for_every_switch():
-    lines = table().splitlines()
-    assert len(lines) == 2 + len(SWITCHES)
-    assert all(line.count(" | ") == 5 for line in lines if not line.startswith("|---"))
+def test_a_closed_set_explains_exactly_the_values_its_type_and_its_users_know():
+    assert {entry.path for entry in CHOICES if entry.about.choices} == set(ALLOWED)
+    for path, values in ALLOWED.items():
+        assert sorted(map(str, BY_PATH[path].about.choices)) == sorted(map(str, values)), path
+        kind = re.findall(r"'[^']+'|\d+", str(BY_PATH[path].kind))
+        assert path == "rule" or len(kind) == len(values), path
 
 
-def test_the_page_of_settings_has_the_table_as_it_is_now():
-    page = (TESTS.parent / "solver" / "config" / "settings.md").read_text()
-    assert f"\n\n{table()}\n" in page, "put what `python -m solver switches` prints into solver/config/settings.md"
+def test_a_value_is_marked_as_the_default_where_it_is_or_is_among_it():
+    rows = {tuple(line.split(" | ")[:2]): line.split(" | ")[2] for line in switches.choices().splitlines()}
+    assert rows["| `train.data.form`", "`leave-one-out`"] == "yes"
+    assert rows["| `train.data.form`", "`end-to-end`"] == ""
+    assert rows["| `train.data.transformations`", "`colours`"] == "yes"
+    assert rows["| `train.data.transformations`", "`chains`"] == ""
+    assert rows["| `train.examples`", ""] == f"`{Config().train.examples}`"
+
+
+@pytest.mark.parametrize("table", [switches.flags, switches.presets, switches.choices, switches.others])
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(table):
+    head, _, *rows = table().splitlines()
+    assert rows
+    assert {row.replace("\\|", "").count("|") for row in rows} == {head.count("|")}
+
+
+def test_the_page_of_settings_is_up_to_date():
+    assert switches.PAGE.read_text() == switches.page(), "run `python -m solver switches --write`"
+
+
+def test_the_command_prints_the_page(capsys):
+    assert switches.main([]) == 0
+    assert capsys.readouterr().out == switches.page()
+
+
+@dataclass(frozen=True)
+class Made(Settings):
+    """Settings that are made up."""
+
+    whole: bool = setting(False, "whether it is whole", flag="--whole")
+    share: float = setting(0.5, "100 % of it", flag="--share", metavar="S", fits=lambda s: s <= 1, expected="at most 1")
+    names: tuple[str, ...] | None = setting(None, "its names", flag="--names", nargs="+")
+    side: str = setting(
+        "left", "its side", flag="--side", choices={"left": training.Choice(), "right": training.Choice()}
+    )
+
+
+def test_a_field_with_a_flag_is_all_a_flag_needs():
+    parser = argparse.ArgumentParser()
+    flags.add(parser, entries(Made), defaults=False)
+    told = " ".join(parser.format_help().split())
+    assert "--whole whether it is whole --share S 100 % of it" in told
+    assert "its side: left, right" in told
+    given = parser.parse_args(["--whole", "--share", "0.25", "--names", "a", "b"])
+    flags.read(given, entries(Made))
+    assert vars(given) == {"whole": True, "share": 0.25, "names": ("a", "b"), "side": None}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from solver.config.presets import PRESETS, lighter
+from solver.config.setting import canonical, changed, setting
 from solver.config.settings import (
     SCOPES,
     TRANSFORMATIONS,
@@ -30,7 +32,10 @@ from solver.config.settings import (
 from solver.config.stages import programs_stage, stages
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, BadInput
 
-LEFT_OUT = "leave other tasks out (no --nearest, near.warm and near.outright 2)"
+RECORDED = (
+    Path(__file__).resolve().parents[2] / "data" / "settings_2b6fd54.json"
+)  # what that commit made of its defaults
+LEFT_OUT = "leave other tasks out (no --nearest, near.warm_start_threshold and near.reuse_threshold 2)"
 
 
 @pytest.mark.parametrize(
@@ -75,21 +80,21 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
                 lambda name=name, value=value: NearSettings("x", **{name: value}),
                 f"near.{name} is {value!r}: expected a cosine from -1 to 1, or 2 for never",
             )
-            for name in ("warm", "outright")
+            for name in ("warm_start_threshold", "reuse_threshold")
             for value in (math.nan, math.inf, -math.inf, 1.5)
         ),
         *(
             (
-                lambda outright=outright: NearSettings("x", warm=0.5, outright=outright),
-                f"near.outright is {outright}: expected more than near.warm, 0.5, as nothing would be trained from "
-                "there on; or near.warm 2",
+                lambda outright=outright: NearSettings("x", warm_start_threshold=0.5, reuse_threshold=outright),
+                f"near.reuse_threshold is {outright}: expected more than near.warm_start_threshold, 0.5, as nothing "
+                "would be trained from there on; or near.warm_start_threshold 2",
             )
             for outright in (0.4, 0.5)
         ),
         (
-            lambda: NearSettings("x", count=4, outright=-1.0),
-            "nearest tasks is 4: expected 0, as with near.outright -1 nothing is trained on them; or near.outright "
-            "above -1",
+            lambda: NearSettings("x", count=4, reuse_threshold=-1.0),
+            "nearest tasks is 4: expected 0, as with near.reuse_threshold -1 nothing is trained on them; or "
+            "near.reuse_threshold above -1",
         ),
         (
             lambda: Config(views=2, orders=3),
@@ -136,20 +141,22 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
             "shared; or at least 1 step",
         ),
         (
-            lambda: Config(train=TrainRecipe(scope="shared"), near=NearSettings("x", outright=0.9)),
+            lambda: Config(train=TrainRecipe(scope="shared"), near=NearSettings("x", reuse_threshold=0.9)),
             "adapter scope is 'shared': expected task or shared-then-task, as an adapter that is shared learns from "
             f"its tasks alone; or {LEFT_OUT}",
         ),
         (
-            lambda: Config(train=TrainRecipe(scope="shared-then-task"), near=NearSettings("x", warm=0.9)),
-            "adapter scope is 'shared-then-task': expected task, as adapters start from other tasks' (near.warm), not "
-            "from a shared one; or near.warm 2",
+            lambda: Config(
+                train=TrainRecipe(scope="shared-then-task"), near=NearSettings("x", warm_start_threshold=0.9)
+            ),
+            "adapter scope is 'shared-then-task': expected task, as adapters start from other tasks' "
+            "(near.warm_start_threshold), not from a shared one; or near.warm_start_threshold 2",
         ),
         (lambda: EngineSettings(gpu_share=1.0), "gpu_share is 1.0: expected a share between 0 and 1"),
         (lambda: TrainRecipe(alpha=0), "LoRA alpha is 0: expected more than 0"),
         (
             lambda: TrainRecipe(targets=("q_proj", "norm")),
-            "LoRA targets is ('q_proj', 'norm'): expected at least one, and each one of q_proj, k_proj, v_proj, "
+            "LoRA targets is 'norm': expected at least one, and each one of q_proj, k_proj, v_proj, "
             "o_proj, gate_proj, up_proj, down_proj, embed_tokens, lm_head: the engine serves no others",
         ),
         (
@@ -179,8 +186,8 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
             "one of them",
         ),
         (
-            lambda: TrainRecipe(head=True, side_by_side=2),
-            "adapters side by side is 2: expected 1, as heads are trained one after another",
+            lambda: TrainRecipe(head=True, adapters_per_batch=2),
+            "adapters in a training batch is 2: expected 1, as heads are trained one after another",
         ),
         (
             lambda: TrainRecipe(scope="all"),
@@ -223,7 +230,10 @@ def test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_
 
 def test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks():
     numbers = {
-        scope: [(s.number, s.whole, s.train_share) for s in stages(Config(further=0, train=TrainRecipe(scope=scope)))]
+        scope: [
+            (s.number, s.whole, s.train_share)
+            for s in stages(Config(refinement_rounds=0, train=TrainRecipe(scope=scope)))
+        ]
         for scope in SCOPES
     }
     base, alone = (BASE, False, 0.0), (ADAPTER, False, Config().train_share)
@@ -289,8 +299,39 @@ def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
     tree = pack(Config())
     inner = {"": tree, "data": tree["train"]["data"], "writer": tree["induction"]["writer"]}.get(part) or tree[part]
     inner["tempo"] = 1
-    with pytest.raises(TypeError, match="'tempo'"):
+    with pytest.raises(BadInput, match="is 'tempo': expected one of"):
         unpack(tree)
+
+
+def test_settings_that_an_older_version_recorded_are_read_with_the_names_they_have_now():
+    assert unpack(json.loads(RECORDED.read_text())) == Config()
+
+
+@dataclasses.dataclass(frozen=True)
+class Later(Config):
+    """The settings of a version to come."""
+
+    invented: int = setting(3, "a setting that is not there yet")
+
+
+def test_a_setting_that_is_added_with_a_default_changes_nothing_for_those_who_leave_it_there():
+    config = Config(views=3, train=TrainRecipe(steps=7))
+    whole = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    assert canonical(config) == '{"train.steps":7,"views":3}' == canonical(Later(**whole))
+    assert canonical(Later(**whole, invented=4)) == '{"invented":4,"train.steps":7,"views":3}'
+
+
+def test_the_canonical_form_tells_every_preset_from_the_others_and_is_the_same_after_json():
+    forms = {canonical(preset): unpack(json.loads(json.dumps(pack(preset)))) for preset in PRESETS.values()}
+    assert len(forms) == len(PRESETS)
+    assert all(canonical(back) == form for form, back in forms.items())
+
+
+def test_settings_are_changed_by_their_paths_and_checked_once_all_are_in_place():
+    asked = changed(Config(), {"rule": "product_of_experts", "search.views": 6, "train.data.loss": "all"})
+    assert (asked.rule, asked.search.views, asked.train.data.loss) == ("product_of_experts", 6, "all")
+    with pytest.raises(BadInput, match="voting rule is"):
+        changed(Config(), {"rule": "product_of_experts"})
 
 
 def test_settings_on_their_way_to_the_worker_are_checked_again():
@@ -333,7 +374,9 @@ def test_targets_beyond_the_layers_are_told_apart_and_the_embedding_alone_can_be
     assert Config(train=recipe, search=SearchSettings(views=4), rule="product_of_experts").train == recipe
 
 
-@pytest.mark.parametrize("near", [{"warm": 0.5}, {"outright": 0.5}, {"count": 1, "by": "gradients"}])
+@pytest.mark.parametrize(
+    "near", [{"warm_start_threshold": 0.5}, {"reuse_threshold": 0.5}, {"count": 1, "by": "gradients"}]
+)
 def test_a_head_takes_nothing_of_a_library_that_was_made_with_loras(near):
     recipe = TrainRecipe(head=True)
     assert Config(train=recipe, near=NearSettings("folder", count=1)).train.head

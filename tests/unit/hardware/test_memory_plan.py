@@ -82,7 +82,7 @@ def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_ha
 
 def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
     """Llama 3: 128,256 rows of 4,096; the shipped model: 116 outputs."""
-    head = replace(H200, train=replace(H200.train, head=True, side_by_side=1))
+    head = replace(H200, train=replace(H200.train, head=True, adapters_per_batch=1))
     for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * read(SHIPPED).hidden)):
         made = plan(model, CARDS["h200"], head)
         assert made.parts.lora + made.parts.optimizer == numbers * 24

@@ -18,12 +18,13 @@ import pytest
 
 from solver.analysis import history, report
 from solver.analysis.diagnose import measure, spent
-from solver.cli import configure, parse
+from solver.cli import parse
 from solver.config import stages
 from solver.data import tasks
 from solver.induction import induce
 from solver.induction.sandbox.sandbox import Sandbox
 from solver.runtime import pool, record, submission_file
+from solver.runtime.prepare import configure
 from tests.support import fake_worker, fake_writer, tiny_writer
 from tests.system import test_submission
 from tests.system.test_submission import FOUR, GOOD, challenges, recorded, refused

@@ -25,7 +25,7 @@ from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, by_programs
 from tests.support import fake_worker, fakes
 
 ONE = (Device("cpu", {}),)
-CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0), quick_views=0, further=0)
+CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0), quick_views=0, refinement_rounds=0)
 LARGE = replace(CONFIG, group=16, engine=EngineSettings(adapters=16))  # 16 tasks of four full grids: 170 kB an order
 WEIGHTS = Path("weights")
 
@@ -115,7 +115,7 @@ def serve(tmp_path, monkeypatch):
             config.group,
             config.reserve,
             devices=len(devices),
-            disagreement_threshold=config.settled,
+            disagreement_threshold=config.disagreement_threshold,
         )
         with (tmp_path / "log").open("w") as log:
             phase = (
@@ -339,7 +339,7 @@ def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
 
 
 def test_every_task_has_its_quick_answer_before_any_gets_an_adapter_and_split_votes_get_another(serve, tmp_path):
-    config = replace(CONFIG, quick_views=2, further=2, quick_cost=Cost(0.1, 0.0))
+    config = replace(CONFIG, quick_views=2, refinement_rounds=2, quick_cost=Cost(0.1, 0.0))
     heard = serve(config=config, votes={"c": 0.6, "a": 0.5})
     orders = [(o["round"], "".join(t["id"] for t in o["tasks"])) for o in fake_worker.heard(tmp_path, "order")]
     assert [number for number, _ in orders] == [1, 1, 3, 3, 4, 5]
@@ -548,7 +548,7 @@ def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
 
 @pytest.mark.parametrize(("devices", "cpu_search_devices"), [(ONE, ()), (GPU, SPARE)])
 def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devices, cpu_search_devices):
-    config = replace(CONFIG, further=1)
+    config = replace(CONFIG, refinement_rounds=1)
     split = {"a": 0.5, "b": 0.5}
     serve(
         "ab",
@@ -568,7 +568,8 @@ def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
     with (tmp_path / "log").open("w") as log:
         made = WorkerPool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
     made.model = Phase(
-        Scheduler(jobs, stages(replace(CONFIG, further=1)), 1, 0.0, disagreement_threshold=0.25), Deadline.after(60)
+        Scheduler(jobs, stages(replace(CONFIG, refinement_rounds=1)), 1, 0.0, disagreement_threshold=0.25),
+        Deadline.after(60),
     )
     at_work, searching = made.slots[0], made.cpu_search_devices[0]
     at_work.phases, at_work.need = [made.model], {"a": 0.5}

@@ -39,7 +39,7 @@ def rounds(
 ) -> Scheduler:
     """A scheduler of the base round, the adapter round, and so many further ones."""
     stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), adapter()]
-    stages += [replace(adapter(), number=4 + at, further=True) for at in range(further)]
+    stages += [replace(adapter(), number=4 + at, refinement=True) for at in range(further)]
     return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, disagreement_threshold=settled)
 
 
@@ -86,7 +86,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     if draw.random() < 0.3:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
     always = len(stages)
-    stages += [replace(each, number=4 + at, further=True) for at in range(further)]
+    stages += [replace(each, number=4 + at, refinement=True) for at in range(further)]
     scheduler = Scheduler(jobs, stages, group, reserve, world.devices, disagreement_threshold=0.25)
     clock = idle = 0.0
     running: list[tuple[float, str, TimeSlice, dict[str, float], bool]] = []
@@ -394,7 +394,7 @@ def test_a_turn_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(sco
 
 
 def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
-    stages = [replace(adapter(), enough=0.6), replace(adapter(), number=4, further=True, enough=0.6)]
+    stages = [replace(adapter(), enough=0.6), replace(adapter(), number=4, refinement=True, enough=0.6)]
     scheduler = Scheduler(jobs_of(100, 10), stages, 1, reserve=10.0)
     for _ in range(2):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
@@ -603,7 +603,10 @@ def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dic
         ({"disagreement_threshold": 1.5}, "disagreement_threshold is 1.5: expected 0 to 1"),
         ({"reserve": -1.0}, "reserve is -1.0: expected at least 0 seconds"),
         ({"stages": [adapter(), adapter()]}, r"rounds are \[3, 3\]: expected each once"),
-        ({"stages": [replace(adapter(), further=True), replace(adapter(), number=4)]}, "a further stage comes before"),
+        (
+            {"stages": [replace(adapter(), refinement=True), replace(adapter(), number=4)]},
+            "a further stage comes before",
+        ),
         ({"stages": [adapter(train_share=1.5)]}, "train_share is 1.5: expected 0 to 1"),
         ({"stages": [adapter(minimum=0.0)]}, "minimum is 0.0: expected more than 0 seconds"),
         ({"stages": [replace(adapter(), most=0.5)]}, "most is 0.5: expected at least the minimum, 1.0"),

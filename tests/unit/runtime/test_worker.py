@@ -330,7 +330,7 @@ def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
 @pytest.mark.parametrize("head", [False, True])
 def test_the_engine_knows_whether_heads_are_to_be_served_and_a_card_needs_no_unsloth_then(on_a, head):
     config = PRESETS["kaggle-l4x4"]
-    parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, head=head, side_by_side=1)))
+    parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, head=head, adapters_per_batch=1)))
     assert (parts.heads, parts.embedding_targets) == (head, ())
     assert ("unsloth" in parts.names()) != head
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from solver import cli, pipeline
+from solver import pipeline
 from solver.analysis import ablate
 from solver.clock import Deadline
 from solver.config.presets import PRESETS
@@ -19,7 +19,7 @@ from solver.config.settings import EMBEDDINGS, LIKENESSES, TARGETS, Config, Engi
 from solver.data.tasks import load_split
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
-from solver.runtime import worker
+from solver.runtime import prepare, worker
 from solver.tokens.grid import GRID
 from solver.training import collect, neighbours
 from solver.training.examples import build, joint, plain
@@ -168,22 +168,22 @@ def test_a_library_s_hash_changes_with_all_it_holds(tmp_path):
 def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_begins(tmp_path):
     weights = checkpoint.check(checkpoint.SHIPPED)
     with pytest.raises(BadInput, match="no library of tasks in"):
-        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path))), weights)
+        prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path))), weights)
     neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, weights.sha256, RECIPE)
-    config = cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
+    config = prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
     assert config.near.content == neighbours.digest(tmp_path)
     with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 128, the width of grid-1m"):
-        cli.suited(replace(CONFIG, train=TrainRecipe(whole=True)), weights)
+        prepare.suited(replace(CONFIG, train=TrainRecipe(whole=True)), weights)
 
 
 def test_a_head_of_its_own_is_wanted_of_the_weights_whose_head_is_trained(tmp_path):
     config = replace(CONFIG, train=TrainRecipe(head=True))
-    assert cli.suited(config, checkpoint.check(checkpoint.SHIPPED)).train.head
+    assert prepare.suited(config, checkpoint.check(checkpoint.SHIPPED)).train.head
     tied = checkpoint.check(checkpoints.nvarc(tmp_path / "tied"))
     with pytest.raises(
         BadInput, match="head is True: expected False, as the head of tied is its embedding; take weights"
     ):
-        cli.suited(config, tied)
+        prepare.suited(config, tied)
 
 
 def made(folder: Path, adapters: bool = True, recipe: TrainRecipe = RECIPE) -> checkpoint.Checkpoint:
@@ -206,7 +206,7 @@ OTHERS = {"rank": 16, "alpha": 5, "rslora": False, "targets": ("q_proj",)}
     ("asked", "why"),
     [
         ({"count": 1, "by": "gradients"}, "near.by compares gradients; or compare states"),
-        ({"warm": 0.9}, "near.warm trains its adapters on; or leave it"),
+        ({"warm_start_threshold": 0.9}, "near.warm_start_threshold trains its adapters on; or leave it"),
     ],
     ids=["gradients", "warm"],
 )
@@ -214,49 +214,50 @@ def test_a_library_of_another_lora_is_refused_for_what_depends_on_that_alone(tmp
     weights, folder = made(tmp_path), str(tmp_path)
     config = replace(CONFIG, train=replace(RECIPE, **{name: OTHERS[name]}))
     came, wanted = lora(RECIPE)[name], lora(config.train)[name]
-    cli.suited(replace(CONFIG, near=NearSettings(folder, **asked)), weights)
-    for other in ({"count": 1}, {"outright": 0.9}):
-        cli.suited(replace(config, near=NearSettings(folder, **other)), weights)
+    prepare.suited(replace(CONFIG, near=NearSettings(folder, **asked)), weights)
+    for other in ({"count": 1}, {"reuse_threshold": 0.9}):
+        prepare.suited(replace(config, near=NearSettings(folder, **other)), weights)
     with pytest.raises(BadInput) as caught:
-        cli.suited(replace(config, near=NearSettings(folder, **asked)), weights)
+        prepare.suited(replace(config, near=NearSettings(folder, **asked)), weights)
     expected = f"expected {wanted}, this run's, as {why}; or python -m solver collect with --rank"
     assert str(caught.value) == f"LoRA {name} of {folder} is {came!r}: {expected}"
 
 
 def test_adapters_of_a_rank_that_the_engine_does_not_serve_are_not_used_as_they_are(tmp_path):
     weights = made(tmp_path, recipe=replace(RECIPE, rank=64))
-    with pytest.raises(BadInput, match=r"is 64: expected at most the engine's, 32; or near\.outright 2 \(never\)"):
-        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+    with pytest.raises(
+        BadInput, match=r"is 64: expected at most the engine's, 32; or near\.reuse_threshold 2 \(never\)"
+    ):
+        prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), reuse_threshold=0.9)), weights)
     room = replace(CONFIG, engine=replace(CONFIG.engine, rank=64))
-    cli.suited(replace(room, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+    prepare.suited(replace(room, near=NearSettings(str(tmp_path), reuse_threshold=0.9)), weights)
 
 
 def test_adapters_on_what_the_engine_does_not_put_them_on_are_not_used_as_they_are(tmp_path):
     weights = made(tmp_path, recipe=replace(RECIPE, targets=(*TARGETS, "lm_head")))
-    cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
-    expected = (
-        r"LoRA targets of .* expected none that this run's LoRA is not on: lm_head; or near\.outright 2 \(never\)"
-    )
+    prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
+    expected = r"LoRA targets of .* none that this run's LoRA is not on: lm_head; or near\.reuse_threshold 2 \(never\)"
     with pytest.raises(BadInput, match=expected):
-        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), outright=0.9)), weights)
+        prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), reuse_threshold=0.9)), weights)
 
 
 def test_a_lora_on_the_embedding_of_the_shipped_weights_is_refused_and_of_others_is_not(tmp_path):
     config = replace(CONFIG, train=replace(RECIPE, targets=(*TARGETS, *EMBEDDINGS)))
     with pytest.raises(BadInput, match="expected the seven projections alone, as embedding and head of grid-1m"):
-        cli.suited(config, checkpoint.check(checkpoint.SHIPPED))
+        prepare.suited(config, checkpoint.check(checkpoint.SHIPPED))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 40}))
     other = checkpoint.Checkpoint(tmp_path, "architects", "hash", 1)
-    assert cli.suited(config, other).train == config.train
+    assert prepare.suited(config, other).train == config.train
 
 
-@pytest.mark.parametrize("asked", [{"warm": 0.5}, {"outright": 0.5, "count": 3}])
+@pytest.mark.parametrize("asked", [{"warm_start_threshold": 0.5}, {"reuse_threshold": 0.5, "count": 3}])
 def test_a_library_without_adapters_is_refused_where_they_are_wanted(tmp_path, asked):
     weights = made(tmp_path, adapters=False)
-    expected = r"near\.warm or near\.outright is 0\.5: expected 2 \(never\), as .* has no adapters; or python -m"
+    name = r"near\.warm_start_threshold or near\.reuse_threshold"
+    expected = rf"{name} is 0\.5: expected 2 \(never\), as .* has no adapters; or python -m"
     with pytest.raises(BadInput, match=expected):
-        cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), **asked)), weights)
-    cli.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=3)), weights)
+        prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), **asked)), weights)
+    prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=3)), weights)
 
 
 # ---- in the algorithm ------------------------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ def test_the_notes_name_those_learnt_from_and_how_alike_they_are(left_outs, expe
 
 def test_the_notes_name_none_where_nothing_is_trained():
     given = Adapter("library-stack", Path("library"))
-    result, _, _ = solve(NearSettings("folder", count=2, outright=0.8), 0.8, given)
+    result, _, _ = solve(NearSettings("folder", count=2, reuse_threshold=0.8), 0.8, given)
     assert result.notes == ("the adapter of stack as it is: likeness 0.800",)
 
 
@@ -350,7 +351,7 @@ def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_s
 @pytest.mark.parametrize(("similarity", "start"), [(0.8, True), (0.79, False)])
 def test_training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enough(similarity, start):
     given = Adapter("library-stack", Path("library"))
-    result, trainer, sampler = solve(NearSettings("folder", warm=0.8), similarity, given)
+    result, trainer, sampler = solve(NearSettings("folder", warm_start_threshold=0.8), similarity, given)
     assert trainer.starts == [given if start else None]
     assert [note for note in result.notes if "adapter of stack" in note] == (
         ["trained from the adapter of stack on: likeness 0.800"] if start else []
@@ -360,7 +361,7 @@ def test_training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enoug
 
 def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
     given = Adapter("library-stack", Path("library"))
-    result, trainer, sampler = solve(NearSettings("folder", outright=0.8, warm=0.5), 0.8, given)
+    result, trainer, sampler = solve(NearSettings("folder", reuse_threshold=0.8, warm_start_threshold=0.5), 0.8, given)
     assert trainer.calls == []
     assert {adapter for _, adapter in sampler.batches[0]} == {given}
     assert sampler.forgotten == []
@@ -417,17 +418,17 @@ def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
 
 
 def test_a_neighbour_without_an_adapter_changes_no_start_and_is_named_where_its_would_have_been_used():
-    result, trainer, _ = solve(NearSettings("folder", warm=0.8, outright=0.95))
+    result, trainer, _ = solve(NearSettings("folder", warm_start_threshold=0.8, reuse_threshold=0.95))
     assert trainer.starts == [None]
     assert result.notes == ("stack is alike enough (likeness 0.900), but has no adapter",)
-    assert solve(NearSettings("folder", warm=0.95))[0].notes == ()
+    assert solve(NearSettings("folder", warm_start_threshold=0.95))[0].notes == ()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"count": 1}, "library is '': expected a folder that python -m solver collect made"),
-        ({"warm": 0.5}, "library is ''"),
+        ({"warm_start_threshold": 0.5}, "library is ''"),
         ({"library": "x", "by": "name"}, "likeness of tasks is 'name': expected one of states, gradients"),
         ({"library": "x", "share": 0.0}, "share of the nearest tasks is 0.0: expected"),
         ({"library": "x", "count": -1}, "nearest tasks is -1: expected"),

@@ -663,7 +663,10 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
     exact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, even: bool
 ) -> None:
     recipe = replace(RECIPE, steps=4, tokens=300)
-    alone, trainer = exact(recipe, tmp_path / "alone"), exact(replace(recipe, side_by_side=3), tmp_path / "together")
+    alone, trainer = (
+        exact(recipe, tmp_path / "alone"),
+        exact(replace(recipe, adapters_per_batch=3), tmp_path / "together"),
+    )
     expected = [alone.train(x.name, x.examples, x.seed, FakeStop()) for x in together("abc")]
     if even:  # as on a GPU
         pack = module.packed_attention.pack
@@ -675,7 +678,7 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
 
 
 def test_a_task_without_examples_has_no_part_in_the_batch(exact: Any, tmp_path: Path) -> None:
-    trainer = exact(replace(RECIPE, steps=2, side_by_side=3), tmp_path)
+    trainer = exact(replace(RECIPE, steps=2, adapters_per_batch=3), tmp_path)
     first, _, last = together("abc")
     reports = trainer.train_together([first, TrainJob("b", [], 0), last], FakeStop())
     assert [r.adapter and r.adapter.name for r in reports] == ["a", None, "c"]
@@ -683,7 +686,7 @@ def test_a_task_without_examples_has_no_part_in_the_batch(exact: Any, tmp_path: 
 
 
 def test_more_adapters_than_fit_a_batch_share_the_seconds(exact: Any, tmp_path: Path) -> None:
-    trainer = exact(replace(RECIPE, steps=50, side_by_side=2), tmp_path)
+    trainer = exact(replace(RECIPE, steps=50, adapters_per_batch=2), tmp_path)
     reports = trainer.train_together(together("abc"), FakeStop(left=12.0, cost=1.0))
     steps = [r.steps for r in reports]
     assert steps[0] == steps[1] > steps[2] > 0  # two thirds of the seconds for the first two, a third for the last

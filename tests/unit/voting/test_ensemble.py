@@ -40,7 +40,7 @@ def test_a_vote_few_views_agree_on_comes_after_the_second_program():
 
 
 def test_a_vote_that_is_not_split_is_sure():
-    assert 1 - Config().settled == ensemble.SURE
+    assert 1 - Config().disagreement_threshold == ensemble.SURE
 
 
 def test_where_they_agree_the_second_attempt_is_the_vote_s_next():

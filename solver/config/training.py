@@ -1,0 +1,341 @@
+"""How an adapter is trained, and on what: the settings of test-time training.
+
+Does not import: models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from solver.config.setting import Choice, Settings, require, setting
+from solver.config.sources import COMMON, LORA, MEASURED, NVARC, OURS, PAPER, PRODUCT, TRAINING
+from solver.data.transforms import VARIANTS
+
+Form = Literal["leave-one-out", "end-to-end", "shuffled"]
+Transformation = Literal[
+    "dihedral", "translation", "reflection", "scaling", "repetition", "chains", "colours", "order"
+]  # fmt: skip
+Sides = Literal["both", "input", "output"]
+Loss = Literal["after-first", "all", "test"]
+Scope = Literal["task", "shared", "shared-then-task"]
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+Embedding = Literal["embed_tokens", "lm_head"]
+Bits = Literal[4, 16]
+
+FORMS: tuple[Form, ...] = get_args(Form)
+TRANSFORMATIONS: tuple[Transformation, ...] = get_args(Transformation)
+SIDES: tuple[Sides, ...] = get_args(Sides)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+TARGETS: tuple[Projection, ...] = get_args(Projection)  # what the LoRA is put on
+EMBEDDINGS: tuple[Embedding, ...] = get_args(Embedding)  # what it can be put on, too
+EMBED, HEAD = EMBEDDINGS
+MOVES = ("dihedral", *VARIANTS)  # transformations that move cells; `sides` says of which grids
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks the engine can reserve room for
+
+_BY_HAND = "a_step_does_to_a_grid_what_was_worked_out_by_hand"
+_ONE_SIDE = "on_one_side_only_the_other_grids_stay_as_they_are"
+_LOSS = "the_loss_is_on_the_outputs_the_recipe_names_with_their_ends"
+_EACH = "each_target_can_be_trained_alone"
+_EMBEDDED = "embedding_and_head_are_trained_and_saved_beside_the_projections"
+_RATE = "the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero"
+_SOME_TARGETS = "an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_else"
+
+
+@dataclass(frozen=True)
+class DataRecipe(Settings):
+    """What a task's training sequences are made of; `examples.build` makes them."""
+
+    form: Form = setting(
+        "leave-one-out",
+        "how pairs become training sequences",
+        name="form of the training data",
+        choices={
+            "leave-one-out": Choice(
+                "each demonstration in turn is asked for last, after the others",
+                TRAINING,
+                "the_last_pair_is_the_one_left_out_each_in_turn_and_the_others_come_before_it",
+            ),
+            "end-to-end": Choice(
+                "each pair alone",
+                TRAINING,
+                "end_to_end_examples_are_single_pairs_each_demonstration_in_turn",
+            ),
+            "shuffled": Choice(
+                "all demonstrations in random order in one sequence",
+                PRODUCT,
+                "shuffled_examples_show_all_demonstrations_in_orders_that_differ",
+            ),
+        },
+    )
+    leave_two_out: bool = setting(
+        False,
+        "repeated examples are left out, and ones that lack another demonstration fill their places up to the cap",
+        source=TRAINING,
+        tested="leave_two_out_comes_in_once_leave_one_out_has_no_other_examples",
+    )
+    transformations: tuple[Transformation, ...] = setting(
+        ("dihedral", "colours", "order"),
+        "how the demonstrations are changed; none: they stay as they are",
+        name="transformation",
+        source=f"{TRAINING} and appendix",
+        choices={
+            "dihedral": Choice(
+                "the eight symmetries of the square",
+                tested="every_demonstration_is_left_out_under_every_dihedral_before_one_comes_again",
+            ),
+            "translation": Choice(
+                "up to four cells down and right, around the edges",
+                tested="a_translation_can_be_taken_back_and_moves_a_few_cells_at_most",
+            ),
+            "reflection": Choice("the grid beside its mirror image", tested=_BY_HAND),
+            "scaling": Choice("rows, columns or both doubled in size", tested=_BY_HAND),
+            "repetition": Choice("the grid twice, down, across or both", tested=_BY_HAND),
+            "chains": Choice(
+                "two of the four kinds before it, one after another", tested="a_chain_applies_its_steps_in_order"
+            ),
+            "colours": Choice(
+                "a permutation of the ten colours", tested="all_pairs_of_an_example_are_seen_through_one_view"
+            ),
+            "order": Choice("the demonstrations' order", tested="the_others_come_in_more_than_one_order"),
+        },
+    )
+    sides: Sides = setting(
+        "both",
+        "the grids whose cells the transformations move; colours change on both",
+        source=PAPER,
+        choices={
+            "both": Choice(
+                "inputs and outputs are transformed alike",
+                tested="on_both_sides_all_grids_of_an_example_are_transformed_alike",
+            ),
+            "input": Choice("cells of inputs alone move", tested=_ONE_SIDE),
+            "output": Choice("cells of outputs alone move", tested=_ONE_SIDE),
+        },
+    )
+    loss: Loss = setting(
+        "after-first",
+        "which outputs are learnt",
+        source=TRAINING,
+        tested=_LOSS,
+        choices={
+            "after-first": Choice("every output after the first demonstration's"),
+            "all": Choice("every output"),
+            "test": Choice("the output asked for last alone"),
+        },
+    )
+
+    def refuse_contradictions(self) -> None:
+        chosen = set(self.transformations)
+        fills = self.form == "leave-one-out" or not self.leave_two_out
+        require("form with leave_two_out", self.form, fills, "leave-one-out, which it fills up; or leave it out")
+        expected = f"to come with one it can chain: {', '.join(VARIANTS)}"
+        require("transformation", "chains", "chains" not in chosen or bool(chosen & set(VARIANTS)), expected)
+        expected = f"both, as no transformation chosen moves cells; or choose one of {', '.join(MOVES)}"
+        require("sides", self.sides, self.sides == "both" or bool(chosen & set(MOVES)), expected)
+
+
+@dataclass(frozen=True)
+class TrainRecipe(Settings):
+    """How an adapter is trained."""
+
+    rank: int = setting(
+        32,
+        "LoRA rank, at most the engine's; with `whole` at least as large as the model is wide",
+        name="LoRA rank",
+        source=LORA,
+        tested="an_adapter_has_the_rank_of_its_recipe",
+    )
+    alpha: int = setting(
+        32,
+        "LoRA scale",
+        name="LoRA alpha",
+        fits=lambda alpha: alpha > 0,
+        expected="more than 0",
+        source=LORA,
+        tested=_SOME_TARGETS,
+    )
+    rslora: bool = setting(
+        True,
+        "scaled by alpha / √rank, not by alpha / rank",
+        source="arXiv 2312.03732",
+        tested=_SOME_TARGETS,
+    )
+    targets: tuple[Projection | Embedding, ...] = setting(
+        TARGETS,
+        "matrices that a LoRA is put on",
+        name="LoRA targets",
+        fits=bool,
+        expected=f"at least one, and each one of {', '.join((*TARGETS, *EMBEDDINGS))}: the engine serves no others",
+        choices={
+            **{name: Choice("a LoRA on this projection", TRAINING, _EACH) for name in TARGETS},
+            **{name: Choice("a LoRA on this projection", PRODUCT, _EACH) for name in ("k_proj", "o_proj")},
+            EMBED: Choice("a LoRA on the embedding; not for the shipped weights", f"{PRODUCT}; {NVARC}", _EMBEDDED),
+            HEAD: Choice(
+                "a LoRA on the head; not for the shipped weights, nor with re-reading", f"{PRODUCT}; {NVARC}", _EMBEDDED
+            ),
+        },
+    )
+    rate: float = setting(
+        2e-3,
+        "peak learning rate of AdamW; it warms up, and falls as a cosine",
+        name="learning rate",
+        fits=lambda rate: 0 < rate < 1,
+        expected="a number between 0 and 1",
+        source=MEASURED,
+        tested=_RATE,
+    )
+    embedding_rate: float = setting(
+        0.1,
+        "share of the learning rate for the embedding's LoRA",
+        name="share of the learning rate",
+        fits=lambda share: 0 < share <= 1,
+        expected="a share above 0 and at most 1",
+        source=PRODUCT,
+        tested="an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate",
+    )
+    warmup: float = setting(
+        0.1,
+        "share of the steps the rate warms up over",
+        fits=lambda share: 0 <= share <= 1,
+        expected="a share of the steps from 0 to 1",
+        source=TRAINING,
+        tested=_RATE,
+    )
+    tokens: int = setting(
+        2048,
+        "tokens a step, padding included, but at least one example",
+        name="tokens a step",
+        fits=lambda tokens: tokens >= 1,
+        expected="at least 1, which is one example a step",
+        source=OURS,
+        tested="a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example",
+    )
+    steps: int = setting(
+        48,
+        "training steps a task at most; 0: no test-time training",
+        flag="--steps",
+        metavar="N",
+        name="training steps",
+        fits=lambda steps: steps >= 0,
+        expected="0 (no test-time training) or more",
+        source=MEASURED,
+        tested="without_training_steps_the_trainer_is_never_asked",
+    )
+    clip: float = setting(
+        1.0,
+        "largest gradient norm",
+        name="largest gradient norm",
+        fits=lambda norm: norm > 0,
+        expected="more than 0",
+        source=COMMON,
+        tested="no_step_follows_a_gradient_longer_than_the_recipe_allows",
+    )
+    examples: int = setting(
+        250,
+        "examples a task at most",
+        name="examples a task",
+        fits=lambda examples: examples >= 1,
+        expected="at least 1",
+        source=TRAINING,
+        tested="every_recipe_makes_250_examples_of_a_large_task_in_half_a_second",
+    )
+    scope: Scope = setting(
+        "task",
+        "whose an adapter is",
+        flag="--scope",
+        metavar="NAME",
+        name="adapter scope",
+        source=TRAINING,
+        choices={
+            "task": Choice(
+                "an adapter for each task",
+                tested="without_sharing_each_task_is_trained_on_its_own_examples_from_the_base_weights_and_asked_with_that",
+            ),
+            "shared": Choice(
+                "one adapter for all tasks of a device, trained on the examples of all",
+                tested="tasks_that_share_an_adapter_are_all_sampled_with_it",
+            ),
+            "shared-then-task": Choice(
+                "an adapter for each task that starts from the shared one",
+                tested="adapters_of_tasks_start_from_the_shared_one_which_is_kept",
+            ),
+        },
+        refusals={
+            "all": "task, with `whole` set: every matrix of the seven projections is trained itself and served as an "
+            "adapter of full rank; embeddings, norms and the head stay as they are",
+        },
+    )
+    whole: bool = setting(
+        False,
+        "no low rank: every matrix of the targets is trained itself, and served as an adapter of full rank",
+        source=OURS,
+        tested="whole_matrices_are_trained_as_if_they_were_the_model_s_own",
+    )
+    head: bool = setting(
+        False,
+        "the layers are frozen, and an output head of the task's own is trained from a fresh draw; what is said of "
+        "LoRAs then plays no part",
+        source="arXiv 1411.1792",
+        tested="a_head_is_trained_alone_and_saved_alone",
+    )
+    shared_steps: int = setting(
+        8,
+        "training steps of a shared adapter at most, for each of its tasks",
+        name="steps of a shared adapter",
+        fits=lambda steps: steps >= 1,
+        expected="at least 1 for each task",
+        source=OURS,
+        tested="a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn",
+    )
+    bits: Bits = setting(
+        16,
+        "bits of a base weight while adapters are trained",
+        expected="16, or 4 for QLoRA",
+        choices={
+            16: Choice("bfloat16", "arXiv 2106.09685", "the_base_weights_never_change"),
+            4: Choice(
+                "4 bits (QLoRA); refused without a CUDA GPU",
+                "arXiv 2305.14314, section 3",
+                "four_bits_are_asked_of_both_libraries_where_the_recipe_has_them",
+            ),
+        },
+    )
+    adapters_per_batch: int = setting(
+        1,
+        "tasks whose adapters are trained in one batch, each on its own `tokens` a step; no faster on a CPU",
+        formerly="side_by_side",
+        name="adapters in a training batch",
+        fits=lambda adapters: adapters >= 1,
+        expected="at least 1",
+        source=MEASURED,
+        tested="adapters_trained_side_by_side_are_those_trained_one_after_another",
+    )
+    data: DataRecipe = field(default_factory=DataRecipe)
+
+    def refuse_contradictions(self) -> None:
+        nearest = min(RANKS, key=lambda rank: abs(rank - self.rank))
+        expected = f"one of {', '.join(map(str, RANKS))}; the nearest is {nearest}"
+        require("LoRA rank", self.rank, self.rank in RANKS, expected)
+        expected = "no `whole` beside it, which trains the layers that a head leaves frozen; choose one of them"
+        require("head", self.head, not (self.head and self.whole), expected)
+        for name, chosen in (("whole", self.whole), ("head", self.head)):
+            expected = f"neither {EMBED} nor {HEAD} beside `{name}`, which trains no LoRA on them; leave out either"
+            require("LoRA targets", self.targets, not (chosen and self.embedding_targets), expected)
+        alone = not self.head or self.adapters_per_batch == 1
+        expected = "1, as heads are trained one after another"
+        require("adapters in a training batch", self.adapters_per_batch, alone, expected)
+        expected = "16, as whole matrices and heads are trained in 16 bits; or neither `whole` nor `head`, for LoRAs"
+        require("bits", self.bits, self.bits == 16 or not (self.whole or self.head), expected)
+
+    @property
+    def embedding_targets(self) -> tuple[Embedding, ...]:
+        """The targets that are no projections of the layers."""
+        return tuple(target for target in EMBEDDINGS if target in self.targets)
+
+
+def require_machine(recipe: TrainRecipe, cuda: bool, bitsandbytes: bool) -> None:
+    """Raise `BadInput` where this machine cannot train as the recipe says."""
+    reason = "16, as there is no CUDA GPU to hold 4-bit weights" if not cuda else "16, or bitsandbytes to be installed"
+    require("bits", recipe.bits, recipe.bits == 16 or (cuda and bitsandbytes), reason)
