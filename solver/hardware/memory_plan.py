@@ -1,7 +1,7 @@
 """What training and sampling take of a card's memory, and how a run is laid out in it, computed before any is taken.
 
-    python -m solver plan                                      # the table in README.md
-    python submission.py --plan l4 --plan-model qwen3-4b         # one plan in full
+    python -m solver plan                                  # the table in hardware/README.md
+    python submission.py --plan l4 --plan-model qwen3-4b   # one plan in full
 
 Knows nothing of torch; works from a config.json's numbers alone. Laws: base weights are counted once for training and
 once in the engine; a plan's parts never add up to more than the card has, and what doesn't fit is refused by name.
