@@ -14,27 +14,17 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from solver.analysis import chart, history, replay
-from solver.analysis.compare import ORACLE, Answered, Right, oracle, row, tables
 from solver.analysis.scoring import scored
+from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, tables
+from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown
 from solver.cli import parser, validated
 from solver.clock import Deadline
-from solver.config.settings import (
-    EMBEDDINGS,
-    NEVER,
-    TARGETS,
-    TRANSFORMATIONS,
-    Config,
-    DataRecipe,
-    NearSettings,
-    require,
-    require_machine,
-)
+from solver.config.settings import NearSettings, require, require_machine
 from solver.data import tasks
 from solver.runtime import record
 from solver.runtime.plan import RunPlan, fingerprint, program, recorded_fingerprint
@@ -42,108 +32,10 @@ from solver.runtime.prepare import prepare, suited
 from solver.runtime.run import Run
 from solver.types import ADAPTER, BadInput
 from solver.voting import candidates
-from solver.voting.rules import RULES, VOTE_WORTH
+from solver.voting.rules import VOTE_WORTH
 
-LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
-WHOLE = 256  # a rank from 128 on, at which an adapter of the shipped weights can be any change of a matrix
-WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
-HEAD_RATE = 1e-2  # of a head alone, which begins from a random one; not tuned
-NEAREST = 4  # tasks of the library that are learnt from, too
-SCORING_VIEWS = 8  # views under which its candidates are re-read (NVARC, 2025)
-DRAWN = 2  # replies a view, at temperature 1, to half as many views
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
 LEAST = 1.0  # seconds a variant gets to write what it has, where it was interrupted with none left
-FULL = "full"  # what the others are compared with, and whose candidates are voted on where no run is named
-OVER = "@"  # between a vote and the run it is over
-
-
-def _data(**changes: object) -> Callable[[Config], Config]:
-    """The variant with another data recipe."""
-
-    def change(config: Config) -> Config:
-        data: DataRecipe = replace(config.train.data, **changes)  # type: ignore[arg-type]
-        return replace(config, train=replace(config.train, data=data))
-
-    return change
-
-
-def searching(rule: str, views: int = 0) -> Callable[[Config], Config]:
-    """A variant with every likely answer in the greedy one's place, re-read under so many views, voted on by a rule."""
-
-    def change(config: Config) -> Config:
-        search = replace(config.search, p_min=LIKELY, views=views, temperature=0.0, samples=1)
-        return replace(config, rule=rule, search=search)
-
-    return change
-
-
-def sampled(config: Config) -> Config:
-    """As many replies, but drawn at temperature 1, several from each view, of which there are fewer."""
-    search = replace(config.search, p_min=0.0, temperature=1.0, samples=DRAWN)
-    views = max(1, config.views // DRAWN)
-    return replace(config, views=views, orders=min(config.orders, views), search=search)
-
-
-def nearing(**settings: Any) -> Callable[[Config], Config]:
-    """A variant that learns from the tasks of `--library`."""
-    return lambda config: replace(config, near=replace(config.near, **settings))
-
-
-def untrained(config: Config) -> Config:
-    """No test-time training, and so nothing that would come into it."""
-    near = replace(config.near, count=0, warm_start_threshold=NEVER, reuse_threshold=NEVER)
-    return replace(config, train_share=0.0, train=replace(config.train, steps=0, scope="task"), near=near)
-
-
-VARIANTS: Mapping[str, Callable[[Config], Config]] = {
-    FULL: lambda c: c,
-    "no-ttt": untrained,
-    "end-to-end": _data(form="end-to-end", leave_two_out=False),
-    "no-transformations": _data(transformations=(), sides="both"),
-    "no-demonstration-loss": _data(loss="test"),
-    "all-outputs-loss": _data(loss="all"),
-    "shuffled": _data(form="shuffled", leave_two_out=False),
-    "all-transformations": _data(transformations=TRANSFORMATIONS),
-    "input-only": _data(sides="input"),
-    "output-only": _data(sides="output"),
-    "greedy-flat": lambda c: replace(c, rule="flat", search=replace(c.search, p_min=0.0)),
-    "identity": lambda c: replace(c, views=1, orders=1, quick_views=min(1, c.quick_views)),
-    "two-orders": lambda c: replace(c, orders=2),
-    "temperature": sampled,
-    "search-flat": searching("flat"),
-    "search-poe": searching("product_of_experts", SCORING_VIEWS),
-    "search-count-nll": searching("count_minus_nll", SCORING_VIEWS),
-    "shared": lambda c: replace(c, train=replace(c.train, scope="shared")),
-    "shared-then-task": lambda c: replace(c, train=replace(c.train, scope="shared-then-task")),
-    "whole": lambda c: replace(
-        c,
-        train=replace(c.train, whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * c.train.rate),
-        engine=replace(c.engine, rank=WHOLE),
-    ),
-    "head": lambda c: replace(c, train=replace(c.train, head=True, adapters_per_batch=1, rate=HEAD_RATE)),
-    "embeddings": lambda c: replace(c, train=replace(c.train, targets=(*TARGETS, *EMBEDDINGS))),
-    "nearest": nearing(count=NEAREST),
-    "nearest-by-gradients": nearing(count=NEAREST, by="gradients"),
-    "nearest-alone": nearing(count=NEAREST, share=1.0),
-    "warm": nearing(warm_start_threshold=-1.0, reuse_threshold=NEVER),
-    "outright": nearing(reuse_threshold=-1.0, warm_start_threshold=NEVER, count=0),
-    "qlora": lambda c: replace(c, train=replace(c.train, bits=4)),
-}
-"""Whole runs. Leave-two-out is not among them, as under random colours leave-one-out has at least 217 distinct ones
-among its 250 examples in each of 150 tasks looked at (`held-out` and `comparison`, seed 0), and all 250 in 117."""
-
-REPLAYS: Mapping[str, str] = {**{f"vote-{rule}": rule for rule in RULES}, ORACLE: ORACLE}
-"""Votes over the candidates of a run → their rule."""
-
-ALONE: Mapping[str, str] = {"programs-only": candidates.PROGRAMS_ALONE, "no-programs": candidates.MODEL_ALONE}
-"""One mind's part of a run's candidates, by the run's rule → whose. What the other took of the time is not given back:
-for that, run without programs, `--programs 0`."""
-
-PAPER = (
-    *(FULL, "no-ttt", "end-to-end", "no-transformations", "shared", "no-demonstration-loss", "qlora"),
-    *("vote-none", "vote-flat", "vote-hierarchical", "search-poe", ORACLE),
-)
-"""arXiv 2411.07279, sections 3 and 4, and the product of experts of arXiv 2505.07859, over candidates of its kind."""
 
 
 def gather(options: argparse.Namespace) -> tuple[RunPlan, dict[str, list[str]]]:
@@ -243,8 +135,8 @@ def trained(recorded: record.Recorded, scope: str) -> dict[str, int]:
 
     A shared adapter serves all its tasks as it is, but is only a start where the scope has each train its own.
     """
-    made = [m for m in recorded.of_kind("shared") if scope == "shared" and m["adapter"] is not None]
-    common = {task_id: m["steps"] for m in made for task_id in m["task_ids"]}
+    adapters = [m for m in recorded.of_kind("shared") if scope == "shared" and m["adapter"] is not None]
+    common = {task_id: m["steps"] for m in adapters for task_id in m["task_ids"]}
     steps: dict[str, int] = {}
     for message in recorded.of_kind("result"):
         task_id = message["task_id"]
@@ -274,12 +166,6 @@ def strangers(plans: Iterable[RunPlan]) -> str:
 # ---- a vote ----------------------------------------------------------------------------------------------------------
 
 
-def parts(name: str) -> tuple[str, str]:
-    """(What votes, over which run's candidates) of a variant that is no run of its own."""
-    kind, _, source = name.partition(OVER)
-    return kind, source or FULL
-
-
 def voted(saved: Answered, plan: RunPlan, name: str, right: Right) -> Answered:
     """A run's candidates under another rule, by one mind alone, or by one that knows what is right."""
     kind, _ = parts(name)
@@ -301,7 +187,7 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
     """The variants, every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
     names = list(dict.fromkeys(options.variants or PAPER))
     for name in names:
-        _refuse_unknown(name)
+        refuse_unknown(name)
     shared, sources = gather(options)
     plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
     for name, why in untrainable(plans).items():
@@ -327,21 +213,13 @@ def _variant(shared: RunPlan, name: str, output: Path) -> RunPlan:
 
 def untrainable(plans: Mapping[str, RunPlan]) -> dict[str, str]:
     """The variants that this machine cannot train as they say, and why."""
-    found, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
+    reasons, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
     for name, plan in plans.items():
         try:
             require_machine(plan.config.train, all(device.gpu for device in plan.devices), bitsandbytes)
         except BadInput as error:
-            found[name] = str(error)
-    return found
-
-
-def _refuse_unknown(name: str) -> None:
-    """Raise `BadInput` for what is no variant."""
-    kind, source = parts(name)
-    known = name in VARIANTS or (kind in (*REPLAYS, *ALONE) and source in VARIANTS)
-    votes = f"a vote: {', '.join((*REPLAYS, *ALONE))}, with {OVER}RUN behind it where that is over another than {FULL}"
-    require("--variants", name, known, f"a run: {', '.join(VARIANTS)}; or {votes}")
+            reasons[name] = str(error)
+    return reasons
 
 
 def _refuse_two_programs(plan: RunPlan) -> None:
@@ -366,17 +244,17 @@ def _refuse_vote(name: str, plans: Mapping[str, RunPlan]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the variants one after another and print the tables, also written beside the runs."""
-    made = parser()
-    made.prog = "-m solver ablate"
-    made.description = "Variants of the method over the same tasks; only the folder of --output counts."
-    made.set_defaults(split=None)
+    flags = parser()
+    flags.prog = "-m solver ablate"
+    flags.description = "Variants of the method over the same tasks; only the folder of --output counts."
+    flags.set_defaults(split=None)
     known = f"{', '.join((*VARIANTS, *REPLAYS, *ALONE))}; default: those of the paper"
-    made.add_argument("--variants", nargs="+", metavar="NAME", help=f"what to compare: {known}")
-    made.add_argument(
+    flags.add_argument("--variants", nargs="+", metavar="NAME", help=f"what to compare: {known}")
+    flags.add_argument(
         "--tasks", nargs="+", action="append", metavar="SOURCE",
         help="an embedded set, or a challenges file and its solutions; given again, one more; --limit holds for each",
     )  # fmt: skip
-    options = validated(made, argv)
+    options = validated(flags, argv)
     options.time_limit = options.time_limit or UNHURRIED
     try:
         names, plans, sources = _planned(options)

@@ -8,13 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
+from solver.analysis.page import filled
+from solver.analysis.variant_table import ComparisonRow
 
-from solver.analysis.compare import ComparisonRow
-
-TEMPLATES = Path(__file__).with_name("templates")
 LETTER = 7.2  # pixels a letter of a name takes at most
 SCALE = 420  # pixels from nothing solved to the end of the scale
 STEP = 0.1  # of all outputs, between two lines of the scale
@@ -50,11 +47,9 @@ def svg(rows: Sequence[ComparisonRow]) -> str:
         for at, row in enumerate(rows)
     ]
     lines = [(round(each * STEP * n, 1), f"{STEP * n:.0%}") for n in range(round(end / STEP) + 1)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     left = AROUND + round(LETTER * max(len(row.name) for row in rows))
-    return environment.get_template("variants.svg").render(
+    return filled(
+        "variants.svg",
         bars=bars,
         lines=lines,
         left=left,

@@ -18,6 +18,7 @@ from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
 REST = "rest"  # of a device's seconds: no result tells of them
+ALONE = PROGRAMS_ALONE, MODEL_ALONE
 RANKS = 4  # the right answer's rank is told up to here, then "later"
 
 
@@ -45,6 +46,11 @@ class Output:
     from_model: int
     voted: bool = False
     from_programs: int = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether an attempt is no placeholder."""
+        return self.from_model > 0 or self.from_programs > 0
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str
 def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str) -> Output:
     if story is None:
         return Output(task_id, test, False, False, False, 0.0, None, 0, False, 0.0, 0)
-    attempts = story.answers[test] if test < len(story.answers) else None
+    attempts = story.attempts(test)
     given = attempts or ()
     ranked, voted = story.ranked(test, rule), story.voted(test, rule)
     total = sum(answer.votes for answer in voted)
@@ -167,25 +173,25 @@ def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str
     )
 
 
-def status(found: Iterable[Output]) -> str:
+def status(outputs: Iterable[Output]) -> str:
     """What to call a task, by its outputs: `solved`, `near miss`, `placeholder` or `failed`.
 
     A near miss is solved in part, or for every output has the right answer among its candidates or at least `NEAR` of
     the cells right.
     """
-    every = list(found)
+    every = list(outputs)
     if all(output.solved for output in every):
         return "solved"
-    if not any(output.from_model or output.from_programs for output in every):
+    if not any(output.answered for output in every):
         return "placeholder"
     near = any(o.solved for o in every) or all(o.rank is not None or o.cells >= NEAR for o in every)
     return "near miss" if near else "failed"
 
 
-def reliability(found: Sequence[Output]) -> tuple[Bin, ...]:
+def reliability(outputs: Sequence[Output]) -> tuple[Bin, ...]:
     """The first answers of the model's vote, by their share of it; bins that are empty are left out."""
     bins: dict[int, list[Output]] = {n: [] for n in range(BINS)}
-    for output in found:
+    for output in outputs:
         if output.candidates:
             bins[max(0, math.ceil(output.vote * BINS) - 1)].append(output)
     return tuple(
@@ -227,38 +233,46 @@ def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -
     """Which of a task's outputs were solved by the rounds up to this one."""
     last = [turn for turn in story.turns if turn.round <= number][-1]
     if by_programs(last.round):
-        two = [story.after(test, history.rule, number) for test in range(len(right))]
-        return [any(same(grid, output) for grid in grids) for grids, output in zip(two, right, strict=True)]
-    return [solves(a, output) for a, output in zip(_padded(last.attempts, len(right)), right, strict=True)]
+        return [_among(story.after(test, history.rule, number), output) for test, output in enumerate(right)]
+    return _solved(last.attempts, right)
+
+
+def _among(grids: Iterable[Grid], right: Grid) -> bool:
+    return any(same(grid, right) for grid in grids)
+
+
+def _solved(attempts: Sequence[Attempts | None], right: Sequence[Grid]) -> list[bool]:
+    """Whether each output is solved by its attempts, of which there may be too few."""
+    return [solves(two, output) for two, output in zip([*attempts, *[None] * len(right)], right, strict=False)]
 
 
 def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measures:
     """All measures of a run. ValueError: there are no solutions."""
     if not solutions:
         raise ValueError("no solutions came; at least one task with at least one output was expected")
-    found = outputs(history, solutions)
-    bins = reliability(found)
-    told = Counter(_rank(output.rank) for output in found)
+    every = outputs(history, solutions)
+    bins = reliability(every)
+    told = Counter(_rank(output.rank) for output in every)
     names = [*map(str, range(1, RANKS + 1)), "later", "not found"]
     answered = sum(b.outputs for b in bins)
     return Measures(
         tasks=len(solutions),
-        outputs=len(found),
-        placeholders=sum(not (output.from_model or output.from_programs) for output in found),
-        oracle=by_task(found, [output.rank is not None for output in found]),
-        shape_right=by_task(found, [output.shape for output in found]),
-        cell_accuracy=by_task(found, [output.cells for output in found]),
+        outputs=len(every),
+        placeholders=sum(not output.answered for output in every),
+        oracle=by_task(every, [output.rank is not None for output in every]),
+        shape_right=by_task(every, [output.shape for output in every]),
+        cell_accuracy=by_task(every, [output.cells for output in every]),
         ranks={name: told[name] for name in names},
         reliability=bins,
         calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / answered if answered else 0.0,
         rounds=by_round(history, solutions),
         stages={
-            "outputs asked for": len(found),
-            "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in found),
-            "right shape found": sum(output.shape_found for output in found),
-            "right answer found": sum(output.rank is not None for output in found),
-            "right answer in the two attempts": sum(output.solved for output in found),
-            "right answer first": sum(output.first for output in found),
+            "outputs asked for": len(every),
+            "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in every),
+            "right shape found": sum(output.shape_found for output in every),
+            "right answer found": sum(output.rank is not None for output in every),
+            "right answer in the two attempts": sum(output.solved for output in every),
+            "right answer first": sum(output.first for output in every),
         },
         spent=spent(history),
         wall=history.seconds,
@@ -269,29 +283,22 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
 
 def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
     """What each mind solves by itself, from the candidates of one run."""
-    pairs = [
-        (_alone(history, i, right, PROGRAMS_ALONE), _alone(history, i, right, MODEL_ALONE))
-        for i, right in solutions.items()
-    ]
-    together = sum(
-        story is not None and all(solves(a, g) for a, g in zip(_padded(story.answers, len(right)), right, strict=True))
-        for story, right in ((history.stories.get(i), right) for i, right in solutions.items())
-    )
+    stories = {i: history.stories.get(i) for i in solutions}
+    pairs = [tuple(_alone(history, stories[i], right, whose) for whose in ALONE) for i, right in solutions.items()]
     return Overlap(
         tasks=len(solutions),
         both=pairs.count((True, True)),
         only_programs=pairs.count((True, False)),
         only_model=pairs.count((False, True)),
         neither=pairs.count((False, False)),
-        together=together,
+        together=sum(s is not None and all(_solved(s.answers, solutions[i])) for i, s in stories.items()),
     )
 
 
-def _alone(history: History, task_id: str, right: Sequence[Grid], whose: str) -> bool:
+def _alone(history: History, story: Story | None, right: Sequence[Grid], whose: str) -> bool:
     """Whether one mind by itself solves every output of a task."""
-    story = history.stories.get(task_id)
     return story is not None and all(
-        any(same(grid, output) for grid in story.alone(test, history.rule, whose)) for test, output in enumerate(right)
+        _among(story.alone(test, history.rule, whose), output) for test, output in enumerate(right)
     )
 
 
@@ -314,12 +321,12 @@ def spent(history: History) -> dict[str, dict[str, float]]:
 def engines(history: History) -> dict[str, dict[str, float]]:
     """By device, what its engine did in all turns (`counters.Counters`); {} where nothing tells of it."""
     turns = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.turns if t.engine}
-    found: dict[str, dict[str, float]] = {}
+    sums: dict[str, dict[str, float]] = {}
     for turn in turns.values():
-        sums = found.setdefault(turn.device, {})
+        of_device = sums.setdefault(turn.device, {})
         for name, value in turn.engine.items():
-            sums[name] = sums.get(name, 0.0) + value
-    return {device: found[device] for device in sorted(found)}
+            of_device[name] = of_device.get(name, 0.0) + value
+    return {device: sums[device] for device in sorted(sums)}
 
 
 def worked(history: History) -> float:
@@ -331,18 +338,14 @@ def _rank(rank: int | None) -> str:
     return "not found" if rank is None else str(rank) if rank <= RANKS else "later"
 
 
-def _padded(attempts: Sequence[Attempts | None], length: int) -> list[Attempts | None]:
-    return [*attempts, *[None] * length][:length]
-
-
 def _mean(values: Iterable[float]) -> float:
     every = list(values)
     return math.fsum(every) / len(every) if every else 0.0
 
 
-def by_task(found: Sequence[Output], values: Sequence[float]) -> float:
+def by_task(outputs: Sequence[Output], values: Sequence[float]) -> float:
     """Outputs' values averaged as Kaggle's rule does: over each task's outputs, then over tasks; 0 for none."""
     tasks: dict[str, list[float]] = {}
-    for output, value in zip(found, values, strict=True):
+    for output, value in zip(outputs, values, strict=True):
         tasks.setdefault(output.task_id, []).append(value)
     return _mean(map(_mean, tasks.values()))

@@ -85,7 +85,11 @@ class Story:
         """The turn whose attempts stand."""
         return self.turns[-1] if self.turns else None
 
-    def found(self, test: int) -> tuple[tuple[int, Candidate], ...]:
+    def attempts(self, test: int) -> Attempts | None:
+        """The attempts that stand for a test input."""
+        return self.answers[test] if test < len(self.answers) else None
+
+    def candidates(self, test: int) -> tuple[tuple[int, Candidate], ...]:
         """Every candidate of a test input with the round it came from."""
         return tuple((t.round, c) for t in self.turns if test < len(t.candidates) for c in t.candidates[test])
 
@@ -108,13 +112,13 @@ class Story:
 
     def sources(self, test: int, rule: str) -> tuple[str, ...]:
         """Which source gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""
-        two = self.answers[test] if test < len(self.answers) else None
+        two = self.attempts(test)
         return () if two is None else sources_of(two, self.rounds(test), rule)
 
     def rounds(self, test: int) -> dict[int, list[Candidate]]:
         """A test input's candidates by round."""
         rounds: dict[int, list[Candidate]] = {}
-        for number, candidate in self.found(test):
+        for number, candidate in self.candidates(test):
             rounds.setdefault(number, []).append(candidate)
         return rounds
 

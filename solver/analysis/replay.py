@@ -27,13 +27,13 @@ Candidates: TypeAlias = Mapping[str, tuple[pooled_candidates.Rounds, ...]]
 
 def candidates_of(recorded: record.Recorded) -> Candidates:
     """Each task's candidates by round; of a repeated round the last."""
-    found: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
+    candidates: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
     for message in recorded.of_kind("result"):
         tests = message["candidates"]
-        known = found.setdefault(message["task_id"], tuple({} for _ in tests))
+        known = candidates.setdefault(message["task_id"], tuple({} for _ in tests))
         for rounds, them in zip(known, tests, strict=True):
             rounds[message["round"]] = tuple(map(codec.candidate_from_json, them))
-    return found
+    return candidates
 
 
 def from_source(candidates: Candidates, whose: str) -> Candidates:

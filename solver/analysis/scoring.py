@@ -1,4 +1,4 @@
-"""Kaggle's score of a submission, its interval, and two submissions paired: pure functions of answers and solutions.
+"""Kaggle's score of a submission and its interval: pure functions of answers and solutions.
 
 Law: every output of every solution counts in the denominator; what is missing or malformed is unsolved.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from solver.data.tasks import Fault, parse_grid
 from solver.types import Grid, same
 
+BOTH = ("attempt_1", "attempt_2")
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 
@@ -49,8 +50,8 @@ def score(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> Scores
     if not solutions or not all(solutions.values()):
         raise ValueError("no solutions came; at least one task with at least one output was expected")
     answers = submission if isinstance(submission, dict) else {}
-    hits = {i: solved(answers.get(i), outputs, ("attempt_1", "attempt_2")) for i, outputs in solutions.items()}
-    first = {i: solved(answers.get(i), outputs, ("attempt_1",)) for i, outputs in solutions.items()}
+    hits = {i: solved(answers.get(i), outputs) for i, outputs in solutions.items()}
+    first = {i: solved(answers.get(i), outputs, BOTH[:1]) for i, outputs in solutions.items()}
     total = _mean_share(hits)
     low, high = wilson(total, len(solutions))
     return Scores(
@@ -67,60 +68,14 @@ def score(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> Scores
 
 def solved_outputs(submission: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]) -> tuple[bool, ...]:
     """Whether each output is solved by either attempt, in the order of the solutions: what paired tests compare."""
-    names = ("attempt_1", "attempt_2")
-    return tuple(hit for i, outputs in solutions.items() for hit in solved(submission.get(i), outputs, names))
-
-
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Exact two-sided p of McNemar's test on paired outcomes; 1.0 where nothing differs."""
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
-    n, k = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two submissions over the same outputs.
-
-    `difference`: of their scores, the second's minus the first's. `both` to `neither`: outputs solved by them. `p`:
-    McNemar's exact test over those.
-    """
-
-    first: Scores
-    second: Scores
-    difference: float
-    both: int
-    only_first: int
-    only_second: int
-    neither: int
-    p: float
-
-
-def compare(
-    first: Mapping[str, object], second: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]
-) -> Paired:
-    """Two submissions, paired output by output. Raises `ValueError` where there are no solutions."""
-    one, two = score(first, solutions), score(second, solutions)
-    a, b = solved_outputs(first, solutions), solved_outputs(second, solutions)
-    pairs = list(zip(a, b, strict=True))
-    return Paired(
-        first=one,
-        second=two,
-        difference=two.score - one.score,
-        both=pairs.count((True, True)),
-        only_first=pairs.count((True, False)),
-        only_second=pairs.count((False, True)),
-        neither=pairs.count((False, False)),
-        p=mcnemar(a, b),
-    )
+    return tuple(hit for i, outputs in solutions.items() for hit in solved(submission.get(i), outputs))
 
 
 def _mean_share(solved: Mapping[str, Sequence[bool]]) -> float:
     return math.fsum(sum(outputs) / len(outputs) for outputs in solved.values()) / len(solved)
 
 
-def solved(entries: object, outputs: Sequence[Grid], names: Sequence[str]) -> list[bool]:
+def solved(entries: object, outputs: Sequence[Grid], names: Sequence[str] = BOTH) -> list[bool]:
     """For each output, whether one of the named attempts equals it."""
     given = entries if isinstance(entries, list) else []
     padded = [*given, *[None] * len(outputs)][: len(outputs)]

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 
+from solver.analysis.page import filled
 from solver.data.splits import SPLITS
 from solver.data.tasks import load_challenges, load_solutions, load_split, select
 from solver.types import BadInput, Grid, Task
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
 PALETTE = (  # the colours people know from the ARC pages, by number
     *("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00"),
@@ -69,10 +69,10 @@ class Picture:
 
 def rows_of(task: Task, answers: Sequence[Grid] = ()) -> list[list[tuple[str, Grid]]]:
     """A task's grids in rows, each with its name: a row a pair, then a row a test input (with its answer, if given)."""
-    made = [[(f"input {n}", p.input), (f"output {n}", p.output)] for n, p in enumerate(task.demonstrations, 1)]
+    rows = [[(f"input {n}", p.input), (f"output {n}", p.output)] for n, p in enumerate(task.demonstrations, 1)]
     for n, grid in enumerate(task.tests, 1):
-        made.append([(f"test input {n}", grid), *((f"test output {n}", g) for g in answers[n - 1 : n])])
-    return made
+        rows.append([(f"test input {n}", grid), *((f"test output {n}", g) for g in answers[n - 1 : n])])
+    return rows
 
 
 def layout(tasks: Iterable[tuple[Task, Sequence[Grid]]]) -> Picture:
@@ -99,22 +99,18 @@ def layout(tasks: Iterable[tuple[Task, Sequence[Grid]]]) -> Picture:
 
 def path_of(grid: Grid, colour: int, side: int = 1) -> str:
     """Every cell of one colour as one SVG path of horizontal runs; '' where the colour is not in the grid."""
-    made = []
+    runs = []
     for r, row in enumerate(grid):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], row == colour, [0]))))
         for start, stop in edges.reshape(-1, 2).tolist():
-            made.append(f"M{start * side} {r * side}h{(stop - start) * side}v{side}H{start * side}z")
-    return "".join(made)
+            runs.append(f"M{start * side} {r * side}h{(stop - start) * side}v{side}H{start * side}z")
+    return "".join(runs)
 
 
 def svg(picture: Picture, digits: bool = False) -> str:
     """The picture as SVG."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, trim_blocks=True
-    )
-    return environment.get_template("grids.svg").render(
-        picture=picture, palette=PALETTE, light=LIGHT, path=path_of, cell=CELL, label=LABEL, line=LINE, digits=digits
-    )
+    drawn = {"palette": PALETTE, "light": LIGHT, "path": path_of, "cell": CELL, "label": LABEL, "line": LINE}
+    return filled("grids.svg", picture=picture, digits=digits, **drawn)
 
 
 # ---- PNG -------------------------------------------------------------------------------------------------------------
@@ -130,20 +126,16 @@ def png(picture: Picture, digits: bool = False) -> Image.Image:
     small, large = ImageFont.load_default(11 * fine), ImageFont.load_default(15 * fine)
     for text, top in picture.titles:
         draw.text((GAP * fine, top * fine), text, fill="black", font=large)
+    side = CELL * fine
     for panel in picture.panels:
         draw.text((panel.left * fine, panel.top * fine), panel.label, fill="#444444", font=small)
         for (r, c), colour in np.ndenumerate(panel.grid):
-            _cell(draw, panel, r, c, int(colour), fine, small if digits else None)
+            left, top = panel.left * fine + c * side, (panel.top + LABEL) * fine + r * side
+            draw.rectangle((left, top, left + side, top + side), fill=PALETTE[colour], outline=LINE)
+            if digits:
+                ink = "black" if colour in LIGHT else "white"
+                draw.text((left + side / 2, top + side / 2), str(colour), fill=ink, font=small, anchor="mm")
     return image
-
-
-def _cell(draw: ImageDraw.ImageDraw, panel: Panel, r: int, c: int, colour: int, fine: int, font: object | None) -> None:
-    left, top = (panel.left + c * CELL) * fine, (panel.top + LABEL + r * CELL) * fine
-    side = CELL * fine
-    draw.rectangle((left, top, left + side, top + side), fill=PALETTE[colour], outline=LINE)
-    if font is not None:
-        ink = "black" if colour in LIGHT else "white"
-        draw.text((left + side / 2, top + side / 2), str(colour), fill=ink, font=font, anchor="mm")  # type: ignore[arg-type]
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------

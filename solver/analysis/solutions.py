@@ -34,14 +34,27 @@ class Solutions:
     version: str
     parts: tuple[EmbeddedSplit, ...]
 
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {self.sha256[:SHOWN]}, {self.version})"
+
+    @property
+    def data(self) -> dict[str, str]:
+        """Which solutions these are, for JSON."""
+        return {"name": self.name, "sha256": self.sha256, "version": self.version}
+
+    @property
+    def line(self) -> str:
+        """The same, in one line above a score."""
+        return f"data             {self.name}, sha256 {self.sha256[:SHOWN]}: {self.version}"
+
 
 def digest(grids: Mapping[str, Sequence[Grid]]) -> str:
     """A sha256 (hex) of the outputs themselves, whatever file they were in and however it was written."""
-    made = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for task_id in sorted(grids):
         for rows, columns, cells in map(key, grids[task_id]):
-            made.update(f"{task_id} {rows} {columns} ".encode() + cells)
-    return made.hexdigest()
+            sha256.update(f"{task_id} {rows} {columns} ".encode() + cells)
+    return sha256.hexdigest()
 
 
 def load(split: str | None, file: Path | None) -> Solutions:
@@ -53,8 +66,8 @@ def load(split: str | None, file: Path | None) -> Solutions:
     if file is None:
         raise BadInput("no solutions were named; expected --solutions FILE or --split NAME; pass one of them")
     grids = tasks.load_solutions_file(file)
-    found = VERSIONS.get(digest(grids)[:16], Version("no published set that is known here", ()))
-    return Solutions(grids, str(file), hashlib.sha256(read_bytes(file)).hexdigest(), found.name, found.parts)
+    version = VERSIONS.get(digest(grids)[:16], Version("no published set that is known here", ()))
+    return Solutions(grids, str(file), hashlib.sha256(read_bytes(file)).hexdigest(), version.name, version.parts)
 
 
 def of_run(history: History) -> Solutions | None:
@@ -63,38 +76,39 @@ def of_run(history: History) -> Solutions | None:
     if not isinstance(split, str) and not isinstance(file, str):
         return None
     try:
-        found = load(split, None) if isinstance(split, str) else load(None, Path(str(file)))
-        check(history, found)
+        solutions = load(split, None) if isinstance(split, str) else load(None, Path(str(file)))
+        check(history, solutions)
     except BadInput:
         return None
-    return found
+    return solutions
 
 
-def check(history: History, found: Solutions) -> None:
+def check(history: History, solutions: Solutions) -> None:
     """Raise `BadInput` with both hashes where the solutions are of another dataset than the run's tasks.
 
     Sets may overlap in part; what both have must be the same task, as far as the data at hand can tell.
     """
-    both = [story for story in history.stories.values() if story.id in found.grids]
+    both = [story for story in history.stories.values() if story.id in solutions.grids]
     if history.stories and not both:
-        raise _refused(history, found, f"none of its {len(history.stories)} tasks is there")
+        raise _refused(history, solutions, f"none of its {len(history.stories)} tasks is there")
     for story in both:
-        if len(found.grids[story.id]) != story.tests:
-            count = len(found.grids[story.id])
-            raise _refused(history, found, f"task {story.id} has {count} outputs there, {story.tests} test inputs here")
-    if found.sha256 == history.start.get("data_sha256"):
+        count = len(solutions.grids[story.id])
+        if count != story.tests:
+            why = f"task {story.id} has {count} outputs there, {story.tests} test inputs here"
+            raise _refused(history, solutions, why)
+    if solutions.sha256 == history.start.get("data_sha256"):
         return  # one and the same data file
     shown = {story.id: story.task for story in both if story.task is not None}
-    others = [_other(replace(part, ids=tuple(shown)), shown) for part in found.parts] if shown else []
+    others = [_other(replace(part, ids=tuple(shown)), shown) for part in solutions.parts] if shown else []
     if others and all(others):
-        raise _refused(history, found, f"task {others[0]} has other demonstrations or test inputs there")
+        raise _refused(history, solutions, f"task {others[0]} has other demonstrations or test inputs there")
 
 
-def _refused(history: History, found: Solutions, why: str) -> BadInput:
+def _refused(history: History, solutions: Solutions, why: str) -> BadInput:
     own = str(history.start.get("data_sha256") or "unknown")
     return BadInput(
-        f"{found.name} (sha256 {found.sha256[:SHOWN]}, {found.version}) is of another dataset than the run "
-        f"{history.directory} (sha256 {own[:SHOWN]}): {why}; pass the solutions of the run's own data"
+        f"{solutions} is of another dataset than the run {history.directory} (sha256 {own[:SHOWN]}): {why}; "
+        "pass the solutions of the run's own data"
     )
 
 
@@ -113,6 +127,8 @@ def _other(split: EmbeddedSplit, shown: Mapping[str, Task]) -> str:
 
 
 def _alike(one: Task, other: Task) -> bool:
-    ours = [*one.tests, *(grid for pair in one.demonstrations for grid in (pair.input, pair.output))]
-    theirs = [*other.tests, *(grid for pair in other.demonstrations for grid in (pair.input, pair.output))]
+    def grids(task: Task) -> list[Grid]:
+        return [*task.tests, *(grid for pair in task.demonstrations for grid in (pair.input, pair.output))]
+
+    ours, theirs = grids(one), grids(other)
     return len(ours) == len(theirs) and all(map(same, ours, theirs))

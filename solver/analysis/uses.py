@@ -36,14 +36,14 @@ def used(files: Sequence[Path]) -> dict[str, list[str]]:
 
     A task that was seen turned or mirrored has its view after an @; those that were not come first.
     """
-    found: dict[str, set[str]] = defaultdict(set)
+    tasks: dict[str, set[str]] = defaultdict(set)
     for path in files:
         view, lines = every(path)
         for line in lines:
             for primitives, right in zip(line.primitives, line.right, strict=False):
                 for name in primitives if line.solved and right else ():
-                    found[name].add(f"{line.task}@{view}" if view else line.task)
-    return {name: sorted(found.get(name, ()), key=lambda task: ("@" in task, task)) for name in names()}
+                    tasks[name].add(f"{line.task}@{view}" if view else line.task)
+    return {name: sorted(tasks.get(name, ()), key=lambda task: ("@" in task, task)) for name in names()}
 
 
 def table(files: Sequence[Path]) -> str:

@@ -33,12 +33,12 @@ def print_sections(sections: Sequence[Section], stream: TextIO) -> None:
         print("\n".join(_plain(section) for section in sections), file=stream)
         return
     for section in sections:
-        made = Table(title=section.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table = Table(title=section.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for n, column in enumerate(section.columns):
-            made.add_column(column, justify="right" if n else "left")
+            table.add_column(column, justify="right" if n else "left")
         for row in section.rows:
-            made.add_row(*row)
-        Console(file=stream).print(made)
+            table.add_row(*row)
+        Console(file=stream).print(table)
 
 
 def _plain(section: Section) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solver.analysis import ablate
+from solver.analysis import ablate, variants
 from solver.clock import Deadline
 from solver.config.presets import PRESETS
 from solver.config.settings import NearSettings
@@ -34,6 +34,7 @@ WRONG = np.array([[9, 9, 9, 9, 9]], np.uint8)
 
 SHARING = ("shared", "shared-then-task")
 NEAR = ("nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright")
+OTHERS = ("full", "no-ttt", "qlora", "whole", "head", "embeddings")
 DECODING = ("identity", "two-orders", "temperature", "greedy-flat", "search-flat", "search-poe", "search-count-nll")
 
 
@@ -41,13 +42,13 @@ def test_without_training_nothing_is_shared_and_nobody_learnt_from():
     near = NearSettings("folder", count=4, warm_start_threshold=0.9)
     asking = replace(PRESETS["cpu"], near=near)
     sharing = replace(PRESETS["cpu"], train=replace(PRESETS["cpu"].train, scope="shared"))
-    assert not ablate.VARIANTS["no-ttt"](asking).near.asked
-    assert ablate.VARIANTS["no-ttt"](sharing) == ablate.VARIANTS["no-ttt"](PRESETS["cpu"])
+    assert not variants.VARIANTS["no-ttt"](asking).near.asked
+    assert variants.VARIANTS["no-ttt"](sharing) == variants.VARIANTS["no-ttt"](PRESETS["cpu"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_no_ttt_changes_the_training_and_nothing_else(preset):
-    full, without = PRESETS[preset], ablate.VARIANTS["no-ttt"](PRESETS[preset])
+    full, without = PRESETS[preset], variants.VARIANTS["no-ttt"](PRESETS[preset])
     assert without.train.steps == 0
     assert asdict(replace(without, train=full.train, train_share=full.train_share)) == asdict(full)
 
@@ -55,10 +56,12 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(
     "name",
-    sorted({*ablate.VARIANTS} - {"full", "no-ttt", "qlora", "whole", "head", "embeddings", *SHARING, *NEAR, *DECODING}),
+    sorted(
+        {*variants.VARIANTS} - {"full", "no-ttt", "qlora", "whole", "head", "embeddings", *SHARING, *NEAR, *DECODING}
+    ),
 )
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
-    full, other = PRESETS[preset], ablate.VARIANTS[name](PRESETS[preset])
+    full, other = PRESETS[preset], variants.VARIANTS[name](PRESETS[preset])
     assert other.train.data != full.train.data
     assert replace(other, train=replace(other.train, data=full.train.data)) == full
     before, after = (build(STACK, config.train, 0, 1024, GRID) for config in (full, other))
@@ -69,13 +72,13 @@ def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, p
 
 @pytest.mark.parametrize("name", SHARING)
 def test_a_variant_of_the_scope_changes_nothing_but_the_scope(name):
-    other = ablate.VARIANTS[name](PRESETS["cpu"])
+    other = variants.VARIANTS[name](PRESETS["cpu"])
     assert other.train.scope == name
     assert replace(other, train=replace(other.train, scope="task")) == PRESETS["cpu"]
 
 
 def test_whole_matrices_want_an_adapter_at_least_as_wide_as_the_shipped_model():
-    other = ablate.VARIANTS["whole"](PRESETS["cpu"])
+    other = variants.VARIANTS["whole"](PRESETS["cpu"])
     assert other.train.whole
     assert other.train.rank == other.engine.rank >= Recipe().width
     assert other.train.alpha == other.train.rank**0.5  # with rsLoRA: scaled by 1
@@ -86,7 +89,7 @@ def test_whole_matrices_want_an_adapter_at_least_as_wide_as_the_shipped_model():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(preset):
-    full, other = PRESETS[preset], ablate.VARIANTS["head"](PRESETS[preset])
+    full, other = PRESETS[preset], variants.VARIANTS["head"](PRESETS[preset])
     assert (other.train.head, other.train.adapters_per_batch) == (True, 1)
     same = replace(other.train, head=False, rate=full.train.rate, adapters_per_batch=full.train.adapters_per_batch)
     assert replace(other, train=same) == full
@@ -94,7 +97,7 @@ def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(pre
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_embeddings_are_trained_beside_the_projections_and_nothing_else_changes(preset):
-    full, other = PRESETS[preset], ablate.VARIANTS["embeddings"](PRESETS[preset])
+    full, other = PRESETS[preset], variants.VARIANTS["embeddings"](PRESETS[preset])
     assert other.train.targets == (*full.train.targets, "embed_tokens", "lm_head")
     assert replace(other, train=replace(other.train, targets=full.train.targets)) == full
 
@@ -108,7 +111,7 @@ def test_embeddings_are_refused_for_the_shipped_weights_and_where_candidates_are
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():
-    other = ablate.VARIANTS["qlora"](PRESETS["h200"])
+    other = variants.VARIANTS["qlora"](PRESETS["h200"])
     assert replace(other, train=replace(other.train, bits=16)) == PRESETS["h200"]
 
 
@@ -123,10 +126,10 @@ def test_the_papers_variants_are_all_there_and_every_rule_can_be_voted_by():
         "qlora",
         "search-poe",
     }
-    assert set(ablate.PAPER) == runs | {"vote-none", "vote-flat", "vote-hierarchical", "oracle"}
-    assert runs <= set(ablate.VARIANTS)
-    assert set(ablate.REPLAYS.values()) == {*RULES, "oracle"}
-    assert not set(ablate.VARIANTS) & set(ablate.REPLAYS)
+    assert set(variants.PAPER) == runs | {"vote-none", "vote-flat", "vote-hierarchical", "oracle"}
+    assert runs <= set(variants.VARIANTS)
+    assert set(variants.REPLAYS.values()) == {*RULES, "oracle"}
+    assert not set(variants.VARIANTS) & set(variants.REPLAYS)
 
 
 @dataclass
@@ -227,12 +230,12 @@ def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_fo
     assert ablate.trained(record.Recorded((failed, *alike), 0), "shared") == {}
 
 
-@pytest.mark.parametrize("name", [*ablate.VARIANTS])
+@pytest.mark.parametrize("name", [*variants.VARIANTS])
 def test_a_variant_of_settings_that_could_contradict_it_is_a_valid_one(name):
     near = NearSettings("folder", count=4, warm_start_threshold=0.5, reuse_threshold=0.9)
     base = replace(PRESETS["cpu"], orders=4, near=near)
     plain = replace(PRESETS["cpu"], orders=4, near=NearSettings("folder"))
-    ablate.VARIANTS[name](plain if name in (*SHARING, "head") else base)
+    variants.VARIANTS[name](plain if name in (*SHARING, "head") else base)
 
 
 def of_files(folder: Path) -> list[str]:
@@ -362,7 +365,7 @@ def test_a_vote_may_be_over_another_run_than_full(files, capsys):
 
 
 def test_candidates_that_are_all_re_read_can_be_voted_on_by_every_rule(files, capsys):
-    assert ablate.main([*files, "--variants", "full", *ablate.REPLAYS, "--reread", "8"]) == 0
+    assert ablate.main([*files, "--variants", "full", *variants.REPLAYS, "--reread", "8"]) == 0
     printed = capsys.readouterr().out
     firsts = {rule: column(printed, f"vote-{rule}", 4)[0] for rule in RULES}
     assert [rule for rule, share in firsts.items() if share == "0.0%"] == ["flat", "hierarchical"]
@@ -379,9 +382,9 @@ def test_what_is_not_said_is_what_the_paper_compares_as_far_as_the_machine_can(f
     printed = capsys.readouterr().out
     assert "== qlora: left out: bits is 4: expected 16, as there is no CUDA GPU to hold 4-bit weights" in printed
     rows = [line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines() if line.startswith("| ")]
-    own = [name for name in ablate.PAPER if name != "qlora"]
+    own = [name for name in variants.PAPER if name != "qlora"]
     assert rows == 3 * ["variant", *own]
-    assert ran == [name for name in own if name in ablate.VARIANTS]
+    assert ran == [name for name in own if name in variants.VARIANTS]
 
 
 def test_every_variant_is_compared_with_full_wherever_that_stands_and_the_chart_shows_them_all(files, tmp_path, capsys):
@@ -453,7 +456,7 @@ def test_a_task_in_two_sources_is_refused(files, capsys):
 @pytest.mark.parametrize("name", DECODING)
 def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_and_nothing_else(name):
     full = PRESETS["cpu"]
-    variant = ablate.VARIANTS[name](full)
+    variant = variants.VARIANTS[name](full)
     assert variant != full
     views = {name: getattr(full, name) for name in ("views", "quick_views", "orders")}
     assert asdict(replace(variant, rule=full.rule, search=full.search, **views)) == asdict(full)
@@ -464,17 +467,17 @@ def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_an
 @pytest.mark.parametrize("preset", PRESETS)
 def test_as_many_replies_are_drawn_as_would_be_greedy_and_the_identity_is_one_view_alone(preset):
     full = PRESETS[preset]
-    drawn, identity = (ablate.VARIANTS[name](full) for name in ("temperature", "identity"))
+    drawn, identity = (variants.VARIANTS[name](full) for name in ("temperature", "identity"))
     assert drawn.views * drawn.search.samples == full.views
     assert drawn.search.temperature == 1.0
     assert (identity.views, identity.quick_views) == (1, 1)
-    assert ablate.VARIANTS["two-orders"](full) == replace(full, orders=2)
+    assert variants.VARIANTS["two-orders"](full) == replace(full, orders=2)
 
 
 @pytest.mark.parametrize("name", ["temperature", "greedy-flat"])
 def test_a_search_asked_for_is_no_hindrance_to_variants_that_do_without(name):
     searching = replace(PRESETS["cpu"], search=replace(PRESETS["cpu"].search, p_min=0.1))
-    assert ablate.VARIANTS[name](searching) == ablate.VARIANTS[name](PRESETS["cpu"])
+    assert variants.VARIANTS[name](searching) == variants.VARIANTS[name](PRESETS["cpu"])
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):

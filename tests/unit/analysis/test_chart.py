@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from solver.analysis import chart
-from solver.analysis.compare import ComparisonRow
 from solver.analysis.scoring import Scores, wilson
+from solver.analysis.variant_table import ComparisonRow
 
 SVG = "{http://www.w3.org/2000/svg}"
 

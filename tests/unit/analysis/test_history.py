@@ -41,7 +41,12 @@ def test_every_task_of_the_run_has_a_story_even_if_nothing_became_of_it(tmp_path
 
 def test_rounds_are_pooled_and_the_last_turn_s_attempts_stand(tmp_path: Path) -> None:
     story = written(tmp_path / "x.run", START, result("a", 1, 2.0), result("a", 3, 4.0, THIRD, GOOD)).stories["a"]
-    assert [(number, c.grid.tolist()) for number, c in story.found(0)] == [(1, GOOD), (1, OTHER), (3, THIRD), (3, GOOD)]
+    assert [(number, c.grid.tolist()) for number, c in story.candidates(0)] == [
+        (1, GOOD),
+        (1, OTHER),
+        (3, THIRD),
+        (3, GOOD),
+    ]
     assert [answer.votes for answer in story.ranked(0, "flat")] == [1, 2, 1]  # the adapter's order, all rounds' counts
     assert story.answers[0] is not None
     assert story.answers[0][0].tolist() == THIRD
@@ -57,7 +62,7 @@ def test_each_task_bears_its_part_of_training_an_adapter_it_shares(tmp_path: Pat
 
 def test_a_round_recorded_twice_counts_once(tmp_path: Path) -> None:
     story = written(tmp_path / "x.run", START, result("a", 3, 2.0), result("a", 3, 4.0, THIRD)).stories["a"]
-    assert [c.grid.tolist() for _, c in story.found(0)] == [THIRD, OTHER]
+    assert [c.grid.tolist() for _, c in story.candidates(0)] == [THIRD, OTHER]
 
 
 def test_a_resumed_run_goes_on_where_its_clock_stopped(tmp_path: Path) -> None:
@@ -143,8 +148,8 @@ def searched(task_id: str, at: float, cell: int, **more: Any) -> dict[str, Any]:
 
 def test_a_round_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path: Path) -> None:
     story = written(tmp_path / "x.run", START, searched("a", 1.0, 7), result("a", 3, 2.0)).stories["a"]
-    assert [n for n, _ in story.found(0)] == [0, 3, 3]
-    assert story.found(0)[0][1].program is not None
+    assert [n for n, _ in story.candidates(0)] == [0, 3, 3]
+    assert story.candidates(0)[0][1].program is not None
     assert [(a.grid.tolist(), a.votes) for a in story.ranked(0, "flat")] == [([[7]], 0), (GOOD, 1), (OTHER, 1)]
     assert [a.grid.tolist() for a in story.voted(0, "flat")] == [GOOD, OTHER]
     assert [g.tolist() for g in story.alone(0, "flat", "programs")] == [[[7]]]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from solver.analysis import diagnose, history, report
+from solver.analysis import diagnose, history, report, report_data
 from solver.data import tasks
 from solver.runtime import record
 from solver.runtime.record import Recorder, to_line
@@ -127,8 +127,8 @@ def test_a_task_s_page_has_all_there_is_to_see(run: Path) -> None:
         assert [turn["losses"] for turn in task["turns"]] == [list(turn.losses) for turn in story.turns]
         for test, shown in enumerate(task["tests"]):
             assert all(shown[name] for name in ("input", "right", "attempts"))
-            assert shown["votes"] == len(story.found(test))
-            assert len(shown["top"]) == min(report.TOP, shown["distinct"])
+            assert shown["votes"] == len(story.candidates(test))
+            assert len(shown["top"]) == min(report_data.TOP, shown["distinct"])
             for answer in shown["top"]:
                 assert len(answer["views"]) == answer["votes"]
                 assert answer["right"] == (answer["grid"] == shown["right"])
@@ -162,8 +162,8 @@ def test_the_curves_end_at_the_score_of_their_round(run: Path) -> None:
 
 
 def test_every_line_of_a_chart_has_a_stroke_of_its_own(run: Path) -> None:
-    assert data_of(page(run))["strokes"] == [report.stroke(n) for n in range(len(runs.ROUNDS))]
-    assert len({report.stroke(n) for n in range(40)}) == 40
+    assert data_of(page(run))["strokes"] == [report_data.stroke(n) for n in range(len(runs.ROUNDS))]
+    assert len({report_data.stroke(n) for n in range(40)}) == 40
 
 
 # ---- bad input, unfinished and torn runs -----------------------------------------------------------------------------

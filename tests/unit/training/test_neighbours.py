@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from solver import pipeline
-from solver.analysis import ablate
+from solver.analysis import variants
 from solver.clock import Deadline
 from solver.config.presets import PRESETS
 from solver.config.settings import EMBEDDINGS, LIKENESSES, TARGETS, Config, EngineSettings, NearSettings, TrainRecipe
@@ -442,11 +442,11 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 @pytest.mark.parametrize("name", ["nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright"])
 def test_a_variant_that_learns_from_others_changes_nothing_else_and_needs_a_library(name):
     base = replace(PRESETS["cpu"], near=NearSettings("folder"))
-    other = ablate.VARIANTS[name](base)
+    other = variants.VARIANTS[name](base)
     assert other.near != base.near
     assert replace(other, near=base.near) == base
     with pytest.raises(BadInput, match="library"):
-        ablate.VARIANTS[name](PRESETS["cpu"])
+        variants.VARIANTS[name](PRESETS["cpu"])
 
 
 # ---- vectors, by a tiny model ----------------------------------------------------------------------------------------

@@ -1,0 +1,160 @@
+"""What the script of a run's report draws: curves over time, and every task with its grids, candidates and rounds.
+
+In few bytes: a grid is its rows of digits with slashes between them. Knows nothing of HTML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from solver.analysis import diagnose
+from solver.analysis.diagnose import Output
+from solver.analysis.history import History, Story, Turn
+from solver.types import ATTEMPTS, INDUCTION, Grid, by_programs, key, round_name, same, solves
+from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE
+from solver.voting.rules import Ranked
+
+TOP = 8  # distinct answers shown for each test input; how many more there were is said
+SOURCES = {BOTH: "model and programs", MODEL_ALONE: "model", PROGRAMS_ALONE: "programs", "": "placeholder"}
+POINTS = 400  # of a line over time: more would not be seen
+
+Solutions: TypeAlias = Mapping[str, Sequence[Grid]]
+"""Task id → one grid a test input."""
+Key: TypeAlias = tuple[int, int, bytes]
+
+
+def data_of(
+    run: History, known: Solutions, outputs: Mapping[str, Sequence[Output]], statuses: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything the script draws. `known`: the solutions there are; `outputs`, `statuses`: of each task."""
+    every = [output for of_task in outputs.values() for output in of_task]
+    return {
+        "curves": list(_curves(run, known)),
+        "judged": bool(known),
+        "strokes": [stroke(n) for n in range(len(run.rounds))],
+        "reliability": [[b.vote, b.right] for b in diagnose.reliability(every)],
+        "tasks": {i: _task(story, run.rule, known.get(i), statuses[i]) for i, story in run.stories.items()},
+    }
+
+
+def stroke(n: int) -> str:
+    """How the n-th line of a chart, from 0, is dashed (SVG's `stroke-dasharray`), each in a way of its own."""
+    return ("none", "7 4", "2 3")[n] if n < 3 else "10 3" + " 2 3" * (n - 2)
+
+
+def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
+    """For every round a line over time: what the run was worth with the rounds up to it and none after.
+
+    A line begins where its round does; before that it is the line of the round before. Programs that are found while
+    the model works count with what stood then.
+    """
+    for last in run.rounds:
+        worth: dict[str, float] = {}
+        points = [(0.0, 0.0)]
+        turns = [(t.at, i, t) for i, story in run.stories.items() for t in story.turns if t.round <= last]
+        begins = 0.0 if last == run.rounds[0] else min(at for at, _, turn in turns if turn.round == last)
+        for at, task_id, turn in sorted(turns, key=lambda x: x[0]):
+            worth[task_id] = _worth(turn, known, task_id)
+            now = (round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5))
+            points = [*points, now] if at >= begins else [now]
+        points.append((round(run.seconds, 2), points[-1][1]))
+        yield {"round": last, "name": round_name(last), "points": _thin(points)}
+
+
+def _worth(turn: Turn, known: Solutions, task_id: str) -> float:
+    """The share of a task's outputs that are solved after a turn; without any solution, that the model answered."""
+    if not known:
+        programs = turn.from_programs or (0,) * len(turn.from_model)
+        given = [model + program for model, program in zip(turn.from_model, programs, strict=True)]
+        return sum(n > 0 for n in given) / max(1, len(given))
+    outputs = known.get(task_id, ())
+    hits = sum(solves(a, grid) for a, grid in zip(turn.attempts, outputs, strict=False))
+    return hits / len(outputs) if outputs else 0.0
+
+
+def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points at which a step line changes, and the last; of very many an even choice."""
+    changes = [p for n, p in enumerate(points) if n == 0 or p[1] != points[n - 1][1]]
+    step = max(1, math.ceil(len(changes) / POINTS))
+    return [*changes[::step], points[-1]]
+
+
+def _digits(grid: Grid) -> str:
+    return "/".join("".join(map(str, row)) for row in grid.tolist())
+
+
+def _task(story: Story, rule: str, known: Sequence[Grid] | None, status: str) -> dict[str, Any]:
+    pairs = story.task.demonstrations if story.task else ()
+    return {
+        "status": status,
+        "pairs": [[_digits(pair.input), _digits(pair.output)] for pair in pairs],
+        "tests": [_test(story, test, rule, known[test] if known else None) for test in range(story.tests)],
+        "turns": [_turn(turn) for turn in story.turns],
+        "failures": [[round(f.at, 2), round_name(f.round), f.why] for f in story.failures],
+    }
+
+
+def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, Any]:
+    ranked, attempts = story.ranked(test, rule), story.attempts(test)
+    return {
+        "input": _digits(story.task.tests[test]) if story.task and test < len(story.task.tests) else None,
+        "right": None if known is None else _digits(known),
+        "attempts": None if attempts is None else [_digits(grid) for grid in attempts],
+        "minds": _sources(story, test, rule),
+        "votes": sum(answer.votes for answer in ranked),
+        "distinct": len(ranked),
+        "top": list(_candidates(story, test, ranked[:TOP], known)),
+    }
+
+
+def _sources(story: Story, test: int, rule: str) -> list[str]:
+    """Whose each attempt is, in words."""
+    if not any(map(by_programs, story.rounds(test))):
+        return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
+    return [SOURCES[source] for source in story.sources(test, rule)]
+
+
+def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid | None) -> Iterable[dict[str, Any]]:
+    """The best answers with the views that found each: round, dihedral, colours, order, probability.
+
+    And the programs that computed it: text, cost, share of demonstrations right when left out (None: a code model wrote
+    it, and saw them all), programs alike.
+    """
+    behind: dict[Key, list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
+    programs: dict[Key, list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
+    for number, candidate in story.candidates(test):
+        view, program, own = candidate.view, candidate.program, key(candidate.grid)
+        if program is not None:
+            unseen = None if number == INDUCTION else program.generalises
+            programs.get(own, []).append([program.text, program.cost, unseen, program.support])
+        else:
+            chance = float(f"{math.exp(min(0.0, candidate.logprob)):.3g}")
+            told = [number, view.dihedral, "".join(map(str, view.colours)), " ".join(map(str, view.order)), chance]
+            behind.get(own, []).append(told)
+    for answer in ranked:
+        views = behind[key(answer.grid)]
+        yield {
+            "grid": _digits(answer.grid),
+            "votes": answer.votes,
+            "chance": math.fsum(view[4] for view in views) / len(views) if views else None,
+            "right": None if known is None else same(answer.grid, known),
+            "views": views,
+            "programs": programs[key(answer.grid)],
+        }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return {
+        "round": turn.round,
+        "name": round_name(turn.round),
+        "at": round(turn.at, 2),
+        "device": turn.device,
+        "steps": turn.steps,
+        "planned": turn.planned,
+        "losses": [round(loss, 4) if math.isfinite(loss) else None for loss in turn.losses],
+        "seconds": {stage: round(spent, 2) for stage, spent in turn.seconds.items()},
+        "rejected": turn.rejected,
+        "notes": turn.notes,
+    }
