@@ -54,7 +54,10 @@ def main(argv: Sequence[str]) -> int:
         if options.what == "bench":
             return _bench(options.seconds)
         if options.what == "uses":
-            return _uses(options.files)
+            from solver.analysis import uses
+
+            print(uses.table(uses.used(options.files)))
+            return 0
         return _solve(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -170,10 +173,3 @@ def _compared(task: Task, seconds: float) -> float:
         f"{fast.outcomes} outcomes), {ratio:.0f} times; {agree}"
     )
     return ratio
-
-
-def _uses(files: Sequence[Path]) -> int:
-    from solver.analysis.uses import table
-
-    print(table(files))
-    return 0

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from solver.analysis import diagnose, history, show
 from solver.analysis import solutions as right
@@ -22,9 +22,12 @@ from solver.analysis.page import TEMPLATES, filled
 from solver.analysis.report_data import Solutions, data_of
 from solver.analysis.scoring import wilson
 from solver.runtime import record
+from solver.runtime.live import span
+from solver.runtime.summary import count
 from solver.types import BadInput, Grid, round_name
 
 SETTLED = 0.5  # share of the votes from which a task without a solution counts as agreed on
+Tile: TypeAlias = tuple[str, str, str]  # a figure: what it is, its value, a note
 NAME = "report.html"  # in the run directory, where no other place is asked for
 
 
@@ -82,10 +85,7 @@ def _embedded(data: object) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people read them: '4.2 s', '12 min 05 s', '3 h 07 min'."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+    return f"{seconds:.1f} s" if seconds < 60 else span(round(seconds))
 
 
 def _facts(run: History) -> list[tuple[str, str]]:
@@ -117,21 +117,17 @@ def _warnings(run: History) -> list[str]:
     elif run.status:
         said.append(f"This run ended with exit status {run.status}.")
     if run.dropped:
-        said.append(f"Left out, as torn or not understood: {_count(run.dropped, 'line')} of the record.")
+        said.append(f"Left out, as torn or not understood: {count(run.dropped, 'line')} of the record.")
     if not run.start:
         said.append("The record's first line is missing: settings and data are unknown.")
     return said
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _tiles(run: History, known: Solutions, outputs: Mapping[str, Sequence[Output]]) -> list[dict[str, str]]:
+def _tiles(run: History, known: Solutions, outputs: Mapping[str, Sequence[Output]]) -> list[Tile]:
     """The figures a reader wants first."""
     stories = list(run.stories.values())
     placeholders = sum(story.is_placeholder for story in stories)
@@ -139,31 +135,27 @@ def _tiles(run: History, known: Solutions, outputs: Mapping[str, Sequence[Output
     tiles = [*_scores(known, [outputs[i] for i in known])] if known else []
     programs = len(stories) - answered - placeholders
     lost = f"{programs} by programs alone, " if programs else ""
-    lost += _count(placeholders, "placeholder")
-    lost += f", {_count(len(run.failures), 'failed turn')}" if run.failures else ""
-    tiles.append(_tile("From the model", f"{answered} of {len(stories)}", lost))
+    lost += count(placeholders, "placeholder")
+    lost += f", {count(len(run.failures), 'failed turn')}" if run.failures else ""
+    tiles.append(("From the model", f"{answered} of {len(stories)}", lost))
     devices = {turn.device for story in stories for turn in story.turns}
     work = diagnose.worked(run)
-    place = _count(len(devices), "device")
+    place = count(len(devices), "device")
     rough = duration(run.seconds) if run.seconds < 600 else duration(run.seconds).split(" min")[0] + " min"
-    tiles.append(_tile("Time", rough, f"{duration(work)} of work on {place}"))
+    tiles.append(("Time", rough, f"{duration(work)} of work on {place}"))
     return tiles
 
 
-def _tile(label: str, value: str, note: str) -> dict[str, str]:
-    return {"label": label, "value": value, "note": note}
-
-
-def _scores(known: Solutions, outputs: Sequence[Sequence[Output]]) -> Iterable[dict[str, str]]:
+def _scores(known: Solutions, outputs: Sequence[Sequence[Output]]) -> Iterable[Tile]:
     every = [output for task in outputs for output in task]
     total = diagnose.by_task(every, [o.solved for o in every])
     low, high = wilson(total, len(known))
     whole = sum(all(o.solved for o in task) for task in outputs)
-    yield _tile("Score (pass@2)", _percent(total), f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
-    yield _tile("Tasks solved", f"{whole} of {len(known)}", f"{sum(o.solved for o in every)} of {len(every)} outputs")
-    yield _tile("First attempt alone", _percent(diagnose.by_task(every, [o.first for o in every])), "pass@1")
+    yield ("Score (pass@2)", _percent(total), f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
+    yield ("Tasks solved", f"{whole} of {len(known)}", f"{sum(o.solved for o in every)} of {len(every)} outputs")
+    yield ("First attempt alone", _percent(diagnose.by_task(every, [o.first for o in every])), "pass@1")
     oracle = diagnose.by_task(every, [o.rank is not None for o in every])
-    yield _tile("Oracle", _percent(oracle), "right answer among the candidates")
+    yield ("Oracle", _percent(oracle), "right answer among the candidates")
 
 
 def _stages(measures: diagnose.Measures) -> Iterable[tuple[str, int, float]]:

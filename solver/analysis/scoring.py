@@ -78,13 +78,9 @@ def _mean_share(solved: Mapping[str, Sequence[bool]]) -> float:
 def solved(entries: object, outputs: Sequence[Grid], names: Sequence[str] = BOTH) -> list[bool]:
     """For each output, whether one of the named attempts equals it."""
     given = entries if isinstance(entries, list) else []
-    padded = [*given, *[None] * len(outputs)][: len(outputs)]
-    return [_hit(entry, output, names) for entry, output in zip(padded, outputs, strict=True)]
-
-
-def _hit(entry: object, output: Grid, names: Sequence[str]) -> bool:
-    attempts = [entry.get(name) for name in names] if isinstance(entry, dict) else []
-    return any(_equal(attempt, output) for attempt in attempts)
+    padded = [entry if isinstance(entry, dict) else {} for entry in [*given, *[None] * len(outputs)]]
+    pairs = zip(padded, outputs, strict=False)
+    return [any(_equal(entry.get(name), output) for name in names) for entry, output in pairs]
 
 
 def _equal(attempt: object, output: Grid) -> bool:

@@ -62,7 +62,8 @@ def load(split: str | None, file: Path | None) -> Solutions:
     if split is not None:
         grids, sha256 = tasks.load_solutions(split), tasks.sha256_of_split(split)
         parts = (replace(SPLITS[split], ids=()),)
-        return Solutions(grids, split, sha256, _of_parts(parts) or SPLITS[split].file, parts)
+        name = next((v.name for v in VERSIONS.values() if set(parts) & set(v.parts)), SPLITS[split].file)
+        return Solutions(grids, split, sha256, name, parts)
     if file is None:
         raise BadInput("no solutions were named; expected --solutions FILE or --split NAME; pass one of them")
     grids = tasks.load_solutions_file(file)
@@ -110,11 +111,6 @@ def _refused(history: History, solutions: Solutions, why: str) -> BadInput:
         f"{solutions} is of another dataset than the run {history.directory} (sha256 {own[:SHOWN]}): {why}; "
         "pass the solutions of the run's own data"
     )
-
-
-def _of_parts(parts: Sequence[EmbeddedSplit]) -> str:
-    """The name of the published version that these data files hold."""
-    return next((v.name for v in VERSIONS.values() if set(parts) & set(v.parts)), "")
 
 
 def _other(split: EmbeddedSplit, shown: Mapping[str, Task]) -> str:

@@ -46,13 +46,8 @@ def used(files: Sequence[Path]) -> dict[str, list[str]]:
     return {name: sorted(tasks.get(name, ()), key=lambda task: ("@" in task, task)) for name in names()}
 
 
-def table(files: Sequence[Path]) -> str:
-    """The table as Markdown; a primitive without a task is dead."""
-    return rendered(used(files))
-
-
-def rendered(tasks: Mapping[str, Sequence[str]]) -> str:
-    """One line for each primitive: its name and type, what it does, how many tasks, some of them."""
+def table(tasks: Mapping[str, Sequence[str]]) -> str:
+    """As Markdown, a line a primitive: name, type, what it does, how many tasks (none: it is dead), some of them."""
     lines = ["| primitive | type | what it gives | tasks | such as |", "|---|---|---|---|---|"]
     for kind, table_ in TABLES.items():
         for name, primitive in sorted(table_.items()):

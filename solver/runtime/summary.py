@@ -44,14 +44,15 @@ def summary(outcomes: Sequence[AnswerOrigin]) -> str:
     model += f" ({half} with a placeholder as second attempt)" if half else ""
     model += f", {programs} from programs alone" if programs else ""
     tasks = len({outcome.task_id for outcome in outcomes})
-    lines = [f"{_count(len(outcomes), 'answer')} to {_count(tasks, 'task')}: {model}, "]
-    lines[0] += _count(placeholders, "placeholder") + (":" if reasons else ".")
+    lines = [f"{count(len(outcomes), 'answer')} to {count(tasks, 'task')}: {model}, "]
+    lines[0] += count(placeholders, "placeholder") + (":" if reasons else ".")
     ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
     lines += ["  " + printable(f"{len(ids)} x {reason} ({_named(ids)})", None) for reason, ids in ordered]
     return "\n".join(lines)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things: '1 task', '2 tasks'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

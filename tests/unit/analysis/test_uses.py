@@ -62,5 +62,5 @@ def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
     batch.write(tmp_path / "turned.jsonl", batch.Settings("x", 1.0, 1, view=4), [right, wrong])
     found = uses.used([tmp_path / "turned.jsonl", tmp_path / "o.jsonl"])
     assert found["crop"] == ["aaaaaaaa", "aaaaaaaa@4"]
-    row = next(r for r in uses.rendered(found).splitlines() if r.startswith("| `crop` | grid → grid | "))
+    row = next(r for r in uses.table(found).splitlines() if r.startswith("| `crop` | grid → grid | "))
     assert row.endswith(". | 2 | aaaaaaaa aaaaaaaa@4 |")
