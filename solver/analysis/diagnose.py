@@ -143,26 +143,27 @@ def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str
     `rule`: ranks the candidates, the run's own where none is given; the attempts stay what they were.
     """
     return [
-        _output(task_id, history.stories.get(task_id), test, right, rule or history.rule)
+        _output(_story(history, task_id, all_right), test, right, rule or history.rule)
         for task_id, all_right in solutions.items()
         for test, right in enumerate(all_right)
     ]
 
 
-def _output(task_id: str, story: Story | None, test: int, right: Grid, rule: str) -> Output:
-    if story is None:
-        return Output(task_id, test, False, False, False, 0.0, None, 0, False, 0.0, 0)
-    attempts = story.attempts(test)
-    given = attempts or ()
-    ranked, voted = story.ranked(test, rule), story.voted(test, rule)
+def _story(history: History, task_id: str, right: Sequence[Grid]) -> Story:
+    """A task's story; an empty one where the run does not know it."""
+    return history.stories.get(task_id) or Story(task_id, len(right), None)
+
+
+def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
+    attempts, ranked, voted = story.attempts(test), story.ranked(test, rule), story.voted(test, rule)
     total = sum(answer.votes for answer in voted)
     return Output(
-        task_id=task_id,
+        task_id=story.id,
         test=test,
         solved=solves(attempts, right),
         first=attempts is not None and same(attempts[0], right),
-        shape=any(attempt.shape == right.shape for attempt in given),
-        cells=max((cells(attempt, right) for attempt in given), default=0.0),
+        shape=any(attempt.shape == right.shape for attempt in attempts or ()),
+        cells=max((cells(attempt, right) for attempt in attempts or ()), default=0.0),
         rank=next((n for n, answer in enumerate(ranked, 1) if same(answer.grid, right)), None),
         candidates=total,
         shape_found=any(answer.grid.shape == right.shape for answer in ranked),
@@ -283,23 +284,21 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
 
 def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
     """What each mind solves by itself, from the candidates of one run."""
-    stories = {i: history.stories.get(i) for i in solutions}
-    pairs = [tuple(_alone(history, stories[i], right, whose) for whose in ALONE) for i, right in solutions.items()]
+    stories = {i: _story(history, i, right) for i, right in solutions.items()}
+    pairs = [tuple(_alone(stories[i], history.rule, right, whose) for whose in ALONE) for i, right in solutions.items()]
     return Overlap(
         tasks=len(solutions),
         both=pairs.count((True, True)),
         only_programs=pairs.count((True, False)),
         only_model=pairs.count((False, True)),
         neither=pairs.count((False, False)),
-        together=sum(s is not None and all(_solved(s.answers, solutions[i])) for i, s in stories.items()),
+        together=sum(all(_solved(stories[i].answers, right)) for i, right in solutions.items()),
     )
 
 
-def _alone(history: History, story: Story | None, right: Sequence[Grid], whose: str) -> bool:
-    """Whether one mind by itself solves every output of a task."""
-    return story is not None and all(
-        _among(story.alone(test, history.rule, whose), output) for test, output in enumerate(right)
-    )
+def _alone(story: Story, rule: str, right: Sequence[Grid], whose: str) -> bool:
+    """Whether one source by itself solves every output of a task."""
+    return all(_among(story.alone(test, rule, whose), output) for test, output in enumerate(right))
 
 
 def spent(history: History) -> dict[str, dict[str, float]]:
