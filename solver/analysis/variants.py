@@ -63,8 +63,8 @@ def untrained(config: Config) -> Config:
 
 def whole(config: Config) -> Config:
     """Whole matrices are trained, not adapters of a low rank."""
-    train = training(whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * config.train.rate)
-    return replace(train(config), engine=replace(config.engine, rank=WHOLE))
+    change = training(whole=True, rank=WHOLE, alpha=round(WHOLE**0.5), rate=WHOLE_RATE * config.train.rate)
+    return change(replace(config, engine=replace(config.engine, rank=WHOLE)))
 
 
 VARIANTS: Mapping[str, Change] = {
