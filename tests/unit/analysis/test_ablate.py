@@ -505,12 +505,12 @@ def test_real_runs_with_a_worker_without_models_are_voted_on_again_and_gone_on_w
     for name in ("full", "vote-flat", "vote-none", "oracle"):
         assert column(first, name, 1) == ["2 of 2"]
         assert column(first, name, 5) == ["2 of 2"]
-    orders = len(fake_worker.from_source(tmp_path, "order"))
+    orders = len(fake_worker.heard(tmp_path, "order"))
     assert ablate.main(call) == 0
-    assert len(fake_worker.from_source(tmp_path, "order")) == orders
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
     path = tmp_path / "runs" / "full.run" / record.RECORD
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))  # as if killed before its end
     assert ablate.main(call) == 0
     assert "== full, gone on with" in capsys.readouterr().out
-    assert len(fake_worker.from_source(tmp_path, "order")) == orders
+    assert len(fake_worker.heard(tmp_path, "order")) == orders
     assert column((tmp_path / "runs" / "table.md").read_text(), "full", 1) == ["2 of 2"]
