@@ -100,7 +100,7 @@ def _solve(options: argparse.Namespace) -> int:
         raise BadInput("expected an embedded set or --challenges FILE, and not both; name one of them")
     given = tasks.load_split(options.what) if options.what else tasks.load_challenges(options.challenges)
     chosen = tasks.select(given, options.task_ids, options.limit)
-    settings = batch.Settings(chosen.name, options.seconds, options.nodes, given.sha256, options.view)
+    settings = batch.BatchSettings(chosen.name, options.seconds, options.nodes, given.sha256, options.view)
     view = View(options.view)
     seen = [views.apply_task(view, task) for task in chosen.tasks]
     start = now()

@@ -22,7 +22,7 @@ from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 
 @dataclass(frozen=True)
-class Settings:
+class BatchSettings:
     """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks.
 
     `view`: how they were turned or mirrored, see `views.dihedral`.
@@ -68,7 +68,7 @@ def answer(task: Task, seconds: float, nodes: int) -> Line:
     )  # fmt: skip
 
 
-def read(path: Path, settings: Settings) -> dict[str, Line]:
+def read(path: Path, settings: BatchSettings) -> dict[str, Line]:
     """What a file of an earlier run holds; a last line cut short is left out. Raises `BadInput`: other settings."""
     if not path.exists():
         return {}
@@ -108,7 +108,7 @@ def _opened(path: Path) -> tuple[dict[str, object], list[str]]:
     return header, rest
 
 
-def ended(path: Path, settings: Settings) -> dict[str, Line]:
+def ended(path: Path, settings: BatchSettings) -> dict[str, Line]:
     """What a run with fewer seconds answered without using them up: more would not change it.
 
     Raises `BadInput`: the file is not of such a run.
@@ -124,7 +124,7 @@ def ended(path: Path, settings: Settings) -> dict[str, Line]:
     return {n: replace(line, solved=None, right=[]) for n, line in lines.items() if line.seconds < shorter.seconds}
 
 
-def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
+def write(path: Path, settings: BatchSettings, lines: Iterable[Line]) -> None:
     """The whole file anew, in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [json.dumps(asdict(settings)), *(json.dumps(asdict(line)) for line in lines)]
@@ -135,7 +135,7 @@ def write(path: Path, settings: Settings, lines: Iterable[Line]) -> None:
 
 def run(
     tasks: Sequence[Task],
-    settings: Settings,
+    settings: BatchSettings,
     workers: int,
     path: Path | None,
     on_answer: Callable[[Line], None],

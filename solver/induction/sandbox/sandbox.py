@@ -132,7 +132,7 @@ class Sandbox:
             self._replace()
         wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
         try:
-            reason, said = self._ask({"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall})
+            reason, said = self._exchange({"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall})
         except RunnerLost as error:
             self._replace()
             reason, said = str(error), b""
@@ -169,7 +169,7 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _ask(self, request: dict[str, object]) -> tuple[str, bytes]:
+    def _exchange(self, request: dict[str, object]) -> tuple[str, bytes]:
         self._send(json.dumps(request).encode())
         deadline = Deadline.after(self.limits.wall + GRACE)
         return self._receive(deadline).decode(errors="replace"), self._receive(deadline)

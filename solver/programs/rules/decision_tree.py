@@ -224,9 +224,9 @@ def _peeled(cases: _Cases) -> Iterator[tuple[int, bool, Rule, Words]]:
             yield t, bool(side), sides[side].rule(t), rest
 
 
-def _joined(cases: _Cases, t: int, side: bool, settled: Rule, rest: Rule) -> Rule:
-    cost = float(cases.test_costs[t]) + NODE + settled.cost + rest.cost
-    return Rule(cost, -1, t, settled if side else rest, rest if side else settled)
+def _joined(cases: _Cases, t: int, side: bool, leaf: Rule, subtree: Rule) -> Rule:
+    cost = float(cases.test_costs[t]) + NODE + leaf.cost + subtree.cost
+    return Rule(cost, -1, t, leaf if side else subtree, subtree if side else leaf)
 
 
 def _list_of(cases: _Cases, depth: int, width: int, time_left: TimeLeft) -> list[Rule]:
@@ -234,11 +234,11 @@ def _list_of(cases: _Cases, depth: int, width: int, time_left: TimeLeft) -> list
     if depth == 1:
         return _two(cases, 4)
     rules: list[Rule] = []
-    for number, (t, side, settled, left) in enumerate(_peeled(cases)):
+    for number, (t, side, leaf, left) in enumerate(_peeled(cases)):
         if number >= width or not time_left():
             break
-        for rest in _list_of(cases.only(left), depth - 1, max(3, width // 6), time_left):
-            rules.append(_joined(cases, t, side, settled, rest))
+        for subtree in _list_of(cases.only(left), depth - 1, max(3, width // 6), time_left):
+            rules.append(_joined(cases, t, side, leaf, subtree))
     return sorted(rules, key=lambda r: r.cost)
 
 

@@ -55,11 +55,11 @@ def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
     assert (right.solved, right.right) == (True, [True, True, False])
     wrong = batch.score(replace(line, task="bbbbbbbb"), [outputs[0], outputs[0]])
     assert (wrong.solved, wrong.right) == (False, [False, True, False])
-    batch.write(tmp_path / "o.jsonl", batch.Settings("x", 1.0, 1), [right, wrong])
+    batch.write(tmp_path / "o.jsonl", batch.BatchSettings("x", 1.0, 1), [right, wrong])
     found = uses.used([tmp_path / "o.jsonl"])
     assert found["crop"] == found["rotate_90"] == ["aaaaaaaa"]
     assert found["rotate_180"] == []
-    batch.write(tmp_path / "turned.jsonl", batch.Settings("x", 1.0, 1, view=4), [right, wrong])
+    batch.write(tmp_path / "turned.jsonl", batch.BatchSettings("x", 1.0, 1, view=4), [right, wrong])
     found = uses.used([tmp_path / "turned.jsonl", tmp_path / "o.jsonl"])
     assert found["crop"] == ["aaaaaaaa", "aaaaaaaa@4"]
     row = next(r for r in uses.table(found).splitlines() if r.startswith("| `crop` | grid → grid | "))
