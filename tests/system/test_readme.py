@@ -134,15 +134,16 @@ def test_continuous_integration_runs_the_second_block_of_the_readme(tmp_path):
 
 @every_page
 def test_every_file_a_page_names_is_there(page):
-    """Paths in backticks; one at an earlier commit, as the page says, need not be there any more."""
+    """Paths in backticks, from the top or from the page on, and names of files below a package's page, or of tests.
+
+    One at an earlier commit, as the page says, need not be there any more.
+    """
     text = re.sub(r"`[^`]+` at commits?\b", "", page.read_text())
     folders = "solver|weights|tests|notebooks"
     named = {span for span in spans(text) if re.fullmatch(rf"(?:{folders})/[\w./-]*|[\w-]+\.(?:py|txt)|LICENSE", span)}
-    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    absent = {
-        name for name in named if not (ROOT / name).exists() and not (page.parent / name).exists() and name not in tests
-    }
-    assert sorted(absent) == []
+    below = page.parent.rglob("*.py") if page.is_relative_to(ROOT / "solver") else ()
+    bare = {path.name for path in [*below, *(ROOT / "tests").rglob("test_*.py")]}
+    assert [n for n in sorted(named - bare) if not (ROOT / n).exists() and not (page.parent / n).exists()] == []
 
 
 @every_page
@@ -174,6 +175,7 @@ def test_a_package_s_page_names_its_files_and_the_tests_of_those_that_have_none_
 @pytest.mark.parametrize("page", sorted((ROOT / "solver").rglob("README.md")), ids=lambda p: p.parent.name)
 def test_names_on_a_package_s_page_are_in_the_code(page):
     """Names of functions, settings and choices in backticks, so that none is left behind where it is renamed."""
-    code = "\n".join(path.read_text() for path in [*(ROOT / "solver").rglob("*.py"), ROOT / "submission.py"])
+    sources = [path for folder in ("solver", "tests") for path in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in sources)
     names = {said[1] for span in spans(page.read_text()) if (said := re.fullmatch(r"([A-Za-z_]\w*)(\(.*\))?", span))}
     assert sorted(names - set(re.findall(r"\w+", code)) - {"NAME"}) == []
