@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis draws the same cases on every run and does not mind a busy machine."""
+"""What all tests share: which are slow; Hypothesis draws the same cases on every run, on a busy machine, too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes: engines of se
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts an engine is slow without saying so."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ class Session:
 # ---- what is attached ------------------------------------------------------------------------------------------------
 
 
-def found(root: Path, name: str) -> list[Path]:
+def files_below(root: Path, name: str) -> list[Path]:
     """Files of this name (or pattern) below `root`/input, competitions first, then those least deep."""
     paths = [path for depth in range(1, DEPTH + 1) for path in root.glob(f"input/{'*/' * depth}{name}")]
     return sorted(paths, key=lambda p: ("competitions" not in p.relative_to(root).parts, len(p.parts), str(p)))
@@ -106,7 +106,7 @@ def tests(root: Path) -> Path:
     Data sets may carry copies of it: one in the competitions' own folder is believed first, then one that has the
     sample submission beside it.
     """
-    candidates = found(root, TEST)
+    candidates = files_below(root, TEST)
     if not candidates:
         raise NotebookError(f"no {TEST} below {root}/input: expected the competition's data; attach the competition")
     own = [path for path in candidates if "competitions" in path.relative_to(root).parts]
@@ -131,7 +131,7 @@ def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
 
 def wheelhouse(root: Path) -> Path:
     """The folder of wheels with their pins. Raises `NotebookError` unless exactly one is attached."""
-    folders = {path.parent for path in found(root, "*.whl")}
+    folders = {path.parent for path in files_below(root, "*.whl")}
     return _one(
         (folder for folder in folders if (folder / "requirements.txt").exists()),
         "folders of wheels with a requirements.txt",
@@ -145,7 +145,7 @@ def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None
     A code model that `flags` name is none.
     """
     others = {Path(value).resolve() for flag, value in pairwise(flags) if flag == "--code-model"}
-    folders = {path.parent for path in found(root, "*.safetensors") if code not in path.resolve().parents}
+    folders = {path.parent for path in files_below(root, "*.safetensors") if code not in path.resolve().parents}
     folders = {folder for folder in folders if (folder / "config.json").exists() and folder.resolve() not in others}
     return _one(folders, "folders of weights", "detach the others, or name one with --weights") if folders else None
 

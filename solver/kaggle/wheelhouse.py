@@ -32,7 +32,8 @@ from solver.types import BadInput
 
 PINS = "requirements.txt"  # in a wheelhouse: its pins, for its own Python alone
 GPU = Path(__file__).resolve().parents[2] / "requirements.txt"
-PYTHONS = ("3.11", "3.12")
+PYTHONS = ("3.11", "3.12", "3.13")
+KAGGLE = "3.12"  # what its notebooks run on; the GPU set has pins for 3.11, too
 OLD_NAMES = ("any", "manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64", "linux_x86_64")
 GLIBC = range(5, 40)  # minor versions of glibc a wheel may name: pip takes a platform by its exact name
 SHOWN = 12  # lines of pip's complaint that people are shown
@@ -134,10 +135,10 @@ def unmet(report: Report, python: str) -> tuple[str, ...]:
     asked = _asked(packages, environment(python))
     wrong = []
     for name, requirement in asked:
-        found = packages.get(canonicalize_name(requirement.name))
-        if found is None or not requirement.specifier.contains(found["version"], prereleases=True):
+        package = packages.get(canonicalize_name(requirement.name))
+        if package is None or not requirement.specifier.contains(package["version"], prereleases=True):
             wanted = str(requirement).partition(";")[0]
-            wrong.append(f"{name} wants {wanted}, has {found['version'] if found else 'none'}")
+            wrong.append(f"{name} wants {wanted}, has {package['version'] if package else 'none'}")
     return tuple(sorted(set(wrong)))
 
 
@@ -165,15 +166,15 @@ def size(out: Path) -> int:
 def _builds(report: Report, wanted: Sequence[Requirement]) -> list[str]:
     """Wheels that are another build than the pin's own, such as torch 2.13.0+cpu for torch==2.13.0."""
     exact = {canonicalize_name(one.name): str(one) for one in wanted}
-    found = {canonicalize_name(one["metadata"]["name"]): one["metadata"]["version"] for one in report["install"]}
-    return [f"{exact[n]} is {v} here" for n, v in found.items() if "+" in v and not exact[n].endswith(v)]
+    builds = {canonicalize_name(one["metadata"]["name"]): one["metadata"]["version"] for one in report["install"]}
+    return [f"{exact[n]} is {v} here" for n, v in builds.items() if "+" in v and not exact[n].endswith(v)]
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m solver wheelhouse", description="Wheels for an offline install.")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder for the wheels")
     parser.add_argument("--requirements", type=Path, default=GPU, metavar="FILE", help="pins (default: the GPU set)")
-    parser.add_argument("--python", choices=PYTHONS, default=PYTHONS[-1], help="of the machine to install on")
+    parser.add_argument("--python", choices=PYTHONS, default=KAGGLE, help="of the machine to install on")
     parser.add_argument("--no-deps", action="store_true", help="a set that leaves out packages its wheels ask for")
     parser.add_argument("--verify", action="store_true", help="download nothing: check what is there")
     return parser.parse_args(argv)

