@@ -18,8 +18,7 @@ from solver.types import Candidate, Grid, Pair, Program, Task, View
 
 def task_to_json(task: Task) -> dict[str, Any]:
     """A task as plain values."""
-    shown = [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
-    return {"id": task.id, "demonstrations": shown, "tests": [t.tolist() for t in task.tests]}
+    return {"id": task.id, "demonstrations": _shown(task), "tests": [t.tolist() for t in task.tests]}
 
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
@@ -28,12 +27,13 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
     return Task(data["id"], pairs, tuple(grid(t) for t in data["tests"]))
 
 
+def _shown(task: Task) -> list[dict[str, Any]]:
+    return [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
+
+
 def challenges(task_set: TaskSet) -> str:
     """The tasks in Kaggle's format, in order, malformed ones with what could be read of their test inputs."""
-    shown = {
-        task.id: [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]
-        for task in task_set.tasks
-    }
+    shown = {task.id: _shown(task) for task in task_set.tasks}
     whole = {
         task_id: {
             "train": shown.get(task_id, []),

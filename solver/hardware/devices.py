@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from solver.types import BadInput
 
 PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; times it may hold those
@@ -65,15 +67,15 @@ def listed(
         return tuple(map(_gpu, ids)) if shown and ids else _processes(fitting, cores)
     if text.startswith("cpu"):
         return _processes(int(text[4:] or 1), cores)
-    made: list[Device] = []
+    devices: list[Device] = []
     for part in text.split(","):
         number, _, count = part.partition(":")
         if int(number) >= shown:
             raise BadInput(f"--devices names GPU {number}: this machine shows {shown}; expected {EXPECTED}")
-        made += _shared(number, int(count or 1))
-    if len(made) > max(cores, shown):
+        devices += _shared(number, int(count or 1))
+    if len(devices) > max(cores, shown):
         raise BadInput(f"--devices is {text!r}: this machine has {cores} cores; expected at most one process a core")
-    return tuple(made)
+    return tuple(devices)
 
 
 def _gpu(number: str) -> Device:
@@ -121,13 +123,9 @@ def cores_here() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def free_memory(path: Path = Path("/proc/meminfo")) -> float:
-    """Bytes of memory that are free; infinite where the machine does not tell."""
-    try:
-        lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024.0
-    except (OSError, KeyError, ValueError):
-        return math.inf
+def free_memory() -> float:
+    """Bytes of memory that programs can still have."""
+    return float(psutil.virtual_memory().available)
 
 
 def here(text: str, weights: int) -> tuple[Device, ...]:

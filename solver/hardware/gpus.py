@@ -83,16 +83,16 @@ class Shown:
 
 def parse(text: str) -> tuple[Shown, ...]:
     """What `nvidia-smi --query-gpu=FIELDS --format=csv,noheader,nounits` printed; lines it can't read are left out."""
-    found = []
+    gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
         try:
             name, total, free, capability, driver = parts
             major, minor = map(int, capability.split("."))
-            found.append(Shown(name, int(total) << 20, int(free) << 20, (major, minor), driver))
+            gpus.append(Shown(name, int(total) << 20, int(free) << 20, (major, minor), driver))
         except ValueError:  # "[N/A]", or a message in place of a line
             continue
-    return tuple(found)
+    return tuple(gpus)
 
 
 def shown(numbers: Sequence[str] = ()) -> tuple[Shown, ...]:

@@ -130,27 +130,27 @@ def plan(model: Model, card: Card, config: Config) -> MemoryPlan:
     """
     for context, prompts in product(contexts(config), PROMPTS):
         for layout, tokens, checkpointing in product((RESIDENT, ROUNDS), steps(config, context), (False, True)):
-            made = _with_cache(_bare(model, card, config, context, layout, tokens, checkpointing), config, prompts)
-            if made is not None:
-                return replace(made, notes=_shrunk(made, config))
+            fitting = _with_cache(_bare(model, card, config, context, layout, tokens, checkpointing), config, prompts)
+            if fitting is not None:
+                return replace(fitting, notes=_shrunk(fitting, config))
     context = contexts(config)[-1]
     raise BadInput(_refusal(_bare(model, card, config, context, ROUNDS, steps(config, context)[-1], True)))
 
 
 def contexts(config: Config) -> list[int]:
     """The context asked for, then shorter ones, three quarters each, while tasks fit into them."""
-    found = [config.engine.context]
-    while (shorter := found[-1] * 3 // 4 // SMALLEST_STEP * SMALLEST_STEP) >= NARROWEST:
-        found.append(shorter)
-    return found
+    lengths = [config.engine.context]
+    while (shorter := lengths[-1] * 3 // 4 // SMALLEST_STEP * SMALLEST_STEP) >= NARROWEST:
+        lengths.append(shorter)
+    return lengths
 
 
 def steps(config: Config, context: int) -> list[int]:
     """The recipe's tokens a step, then halves, as long as they save anything: one example may fill the context."""
-    found = [config.train.tokens]
-    while found[-1] > max(context, 1024):
-        found.append(max(context, 1024, found[-1] // 2))
-    return found
+    sizes = [config.train.tokens]
+    while sizes[-1] > max(context, 1024):
+        sizes.append(max(context, 1024, sizes[-1] // 2))
+    return sizes
 
 
 def _bare(
@@ -207,12 +207,12 @@ def _with_cache(bare: MemoryPlan, config: Config, prompts: int) -> MemoryPlan | 
     return replace(widest, parts=replace(widest.parts, cache=cache), sequences=fitting)
 
 
-def _shrunk(made: MemoryPlan, config: Config) -> tuple[str, ...]:
+def _shrunk(planned: MemoryPlan, config: Config) -> tuple[str, ...]:
     """What the card made smaller than the settings asked for."""
     asked = (
-        ("context", config.engine.context, made.context),
-        ("tokens a training step", config.train.tokens, made.tokens),
-        ("sequences", config.engine.sequences, made.sequences),
+        ("context", config.engine.context, planned.context),
+        ("tokens a training step", config.train.tokens, planned.tokens),
+        ("sequences", config.engine.sequences, planned.sequences),
     )
     return tuple(f"{name} {came:,} instead of {wanted:,}" for name, wanted, came in asked if came < wanted)
 
@@ -227,75 +227,66 @@ def _refusal(least: MemoryPlan) -> str:
     )
 
 
-def lines(made: MemoryPlan) -> Iterator[str]:
+def lines(planned: MemoryPlan) -> Iterator[str]:
     """The plan in full, a line a part, for people."""
-    p, bits = made.parts, {16: made.card.dtype, 4: "4-bit"}
-    yield f"{made.model.name} on {made.card.name}: {made.layout}, {gib(made.peak)} of {gib(made.card.usable)} GiB"
+    p, model, card = planned.parts, planned.model, planned.card
+    bits = {16: card.dtype, 4: "4-bit"}
+    yield f"{model.name} on {card.name}: {planned.layout}, {gib(planned.peak)} of {gib(card.usable)} GiB"
     yield from (
         f"  {gib(size):>6} GiB  {what}"
         for size, what in (
             (p.context, "CUDA context, one process"),
-            (p.trainer_weights, f"weights for training, {bits[made.trainer_bits]}"),
+            (p.trainer_weights, f"weights for training, {bits[planned.trainer_bits]}"),
             (p.lora + p.optimizer, "LoRA, its gradients and optimizer"),
-            (p.trainer_work, f"training step, {max(made.tokens, made.context):,} tokens, {_how(made)}"),
-            (p.engine_weights, f"weights in the engine, {bits[made.model.bits]}"),
+            (p.trainer_work, f"training step, {max(planned.tokens, planned.context):,} tokens, {_how(planned)}"),
+            (p.engine_weights, f"weights in the engine, {bits[model.bits]}"),
             (p.engine_adapters, "adapters in the engine"),
             (p.engine_graphs, "CUDA graphs"),
-            (p.engine_work, f"engine step, {made.context:,} tokens of context, with logits"),
-            (p.cache, f"key-value cache, {p.cache // made.model.cache_bytes:,} tokens of {made.model.cache_bytes:,} B"),
+            (p.engine_work, f"engine step, {planned.context:,} tokens of context, with logits"),
+            (p.cache, f"key-value cache, {p.cache // model.cache_bytes:,} tokens of {model.cache_bytes:,} B"),
         )
     )
-    yield f"  while training {gib(made.training)} GiB, while sampling {gib(made.sampling)} GiB"
-    yield f"  as two processes it would be {gib(made.two_processes)} GiB"
-    yield f"  engine: {made.sequences} sequences, context {made.context:,}, dtype {made.card.dtype}"
-    yield from (f"  shrunk: {note}" for note in made.notes)
+    yield f"  while training {gib(planned.training)} GiB, while sampling {gib(planned.sampling)} GiB"
+    yield f"  as two processes it would be {gib(planned.two_processes)} GiB"
+    yield f"  engine: {planned.sequences} sequences, context {planned.context:,}, dtype {card.dtype}"
+    yield from (f"  shrunk: {note}" for note in planned.notes)
 
 
-def _how(made: MemoryPlan) -> str:
-    return "activations computed again" if made.checkpointing else "activations kept"
+def _how(planned: MemoryPlan) -> str:
+    return "activations computed again" if planned.checkpointing else "activations kept"
 
 
 PRESET_OF: Mapping[str, str] = {"t4": "kaggle-t4x2", "l4": "kaggle-l4x4", "h100": "h200", "h200": "h200"}
-COLUMNS = (
-    "model",
-    "card",
-    "layout",
-    "training",
-    "engine",
-    "cache (tokens)",
-    "at once",
-    "context",
-    "peak",
-    "checkpointing",
-)
 
 
 def table() -> str:
     """Plans for the shipped weights and the described models on every card, as Markdown; sizes in GiB."""
     models = (read(SHIPPED), *(DESCRIBED[n] for n in ("qwen3-4b", "qwen3-4b-16", "llama-3-8b-4bit")))
     rows = [row(model, card, PRESETS[PRESET_OF[name]]) for model in models for name, card in CARDS.items()]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (COLUMNS, ("---",) * len(COLUMNS), *rows))
+    columns = rows[0].keys()
+    cells = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
-def row(model: Model, card: Card, config: Config) -> Sequence[str]:
-    """A plan as a row of the table; a model that doesn't fit as one with the reason."""
+def row(model: Model, card: Card, config: Config) -> Mapping[str, str]:
+    """A plan as a row of the table, by column; a model that doesn't fit as one with the reason in place of a layout."""
+    names = {"model": model.name, "card": card.name.upper()}
     try:
-        made = plan(model, card, config)
+        planned = plan(model, card, config)
     except BadInput as error:
-        return (model.name, card.name.upper(), str(error), *[""] * (len(COLUMNS) - 3))
-    p = made.parts
-    return (
-        model.name,
-        card.name.upper(),
-        made.layout,
-        gib(p.trainer + p.optimizer + p.trainer_work),
-        gib(p.engine - p.cache + p.engine_work),
-        f"{gib(p.cache)} ({p.cache // model.cache_bytes:,})",
-        str(made.sequences),
-        f"{made.context:,}",
-        f"{gib(made.peak)} of {gib(card.usable)}",
-        "yes" if made.checkpointing else "no",
-    )
+        return {**names, "layout": str(error)}
+    p = planned.parts
+    return {
+        **names,
+        "layout": planned.layout,
+        "training": gib(p.trainer + p.optimizer + p.trainer_work),
+        "engine": gib(p.engine - p.cache + p.engine_work),
+        "cache (tokens)": f"{gib(p.cache)} ({p.cache // model.cache_bytes:,})",
+        "at once": str(planned.sequences),
+        "context": f"{planned.context:,}",
+        "peak": f"{gib(planned.peak)} of {gib(card.usable)}",
+        "checkpointing": "yes" if planned.checkpointing else "no",
+    }
 
 
 def main(argv: Sequence[str]) -> int:

@@ -16,9 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from solver.config.presets import PRESETS
 from solver.config.settings import Config
@@ -114,12 +117,10 @@ def serves(kernels: Sequence[str], capability: tuple[int, int]) -> bool:
     """Whether a build with these kernels runs on a card: machine code of its major version and no newer minor one, or
     portable code (compute_) of no newer architecture."""
     for name in kernels:
-        found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name)
-        if found is None:
-            continue
-        built = (int(found[2]), int(found[3]))
-        if built <= capability and (found[1] == "compute" or built[0] == capability[0]):
-            return True
+        if kernel := re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name):
+            built = (int(kernel[2]), int(kernel[3]))
+            if built <= capability and (kernel[1] == "compute" or built[0] == capability[0]):
+                return True
     return False
 
 
@@ -130,10 +131,10 @@ def _driver(facts: Facts) -> Iterator[Finding]:
         return
     text = facts.gpus[0].driver
     wanted = ".".join(map(str, oldest))
-    found = tuple(int(part) for part in text.split(".") if part.isdecimal())
-    if not found:
+    version = tuple(int(part) for part in text.split(".") if part.isdecimal())
+    if not version:
         yield Finding(WARNING, f"the driver's version is {text!r}: it could not be compared with {wanted}")
-    elif found < oldest:
+    elif version < oldest:
         yield Finding(FAULT, f"driver {text} is too old for CUDA {built}: expected {wanted} or newer, or a CUDA 12 set")
     else:
         yield Finding(OK, f"driver {text} serves CUDA {built}")
@@ -155,10 +156,7 @@ def _memory(facts: Facts, config: Config) -> Iterator[Finding]:
 
 def _distinct(gpus: Sequence[Shown]) -> list[Shown]:
     """One GPU of each name, that with the least free memory."""
-    by_name: dict[str, Shown] = {}
-    for gpu in sorted(gpus, key=lambda g: -g.free):
-        by_name[gpu.name] = gpu
-    return list(by_name.values())
+    return list({gpu.name: gpu for gpu in sorted(gpus, key=lambda g: -g.free)}.values())
 
 
 def _disks(facts: Facts) -> Iterator[Finding]:
@@ -236,16 +234,11 @@ def installed(name: str) -> str | None:
 
 def pins(text: str, python: tuple[int, int]) -> dict[str, str]:
     """Package → version of the lines `name==version` in a requirements file that hold for this Python version."""
-    holds: Mapping[str, Callable[[tuple[int, int]], bool]] = {
-        "<": lambda wanted: python < wanted,
-        ">=": lambda wanted: python >= wanted,
-    }
-    found = {}
-    for line in text.splitlines():
-        pin = re.match(r'([\w.-]+)==([^\s;#]+)(?:\s*;\s*python_version (<|>=) "(\d+)\.(\d+)")?', line)
-        if pin and (pin[3] is None or holds[pin[3]]((int(pin[4]), int(pin[5])))):
-            found[pin[1].lower().replace("_", "-")] = pin[2]
-    return found
+    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
+    read = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    where = {"python_version": "{}.{}".format(*python)}
+    held = [one for one in read if one.marker is None or one.marker.evaluate(where)]
+    return {canonicalize_name(one.name): next(iter(one.specifier)).version for one in held}
 
 
 def ask_torch() -> Torch | None:

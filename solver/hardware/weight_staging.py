@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from solver.hardware.gpus import GIB
 from solver.model.checkpoint import MANIFEST
 
@@ -37,14 +39,9 @@ class Mount:
         return self.read_only or self.kind not in LOCAL
 
 
-def mounts(text: str) -> tuple[Mount, ...]:
-    """The mounts in the text of /proc/mounts; blanks in a path are written `\\040` there."""
-    lines = (line.split() for line in text.splitlines())
-    return tuple(
-        Mount(parts[1].replace("\\040", " "), parts[2], "ro" in parts[3].split(","))
-        for parts in lines
-        if len(parts) >= 4
-    )
+def mounts() -> tuple[Mount, ...]:
+    """This machine's mounts, in the kernel's order."""
+    return tuple(Mount(m.mountpoint, m.fstype, "ro" in m.opts.split(",")) for m in psutil.disk_partitions(all=True))
 
 
 def mount_of(path: Path, table: tuple[Mount, ...]) -> Mount | None:
@@ -69,7 +66,7 @@ def local(
     `size`: bytes of the tensors. `scratch`: the folder for the copy, the system's for temporary files by default.
     `table`: mounts, this machine's by default.
     """
-    known = table or mounts(_mounted())
+    known = table or mounts()
     if not worth_copying(weights, size, known):
         yield weights, ""
         return
@@ -112,11 +109,3 @@ def copy(path: Path, to: Path) -> tuple[str, str]:
             target.write(piece)
     with to.open("rb") as written:
         return read.hexdigest(), hashlib.file_digest(written, "sha256").hexdigest()
-
-
-def _mounted(path: Path = Path("/proc/mounts")) -> str:
-    """The kernel's table of mounts; nothing where it tells none."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

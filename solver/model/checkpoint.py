@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from solver.data.json_files import read_json
 from solver.tokens import registry
 from solver.tokens.grid import GRID
 from solver.types import BadInput
@@ -48,13 +49,13 @@ def check(directory: Path, format: str | None = None) -> Checkpoint:
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
     if (directory / MANIFEST).exists():
-        found = _with_manifest(directory)
+        checkpoint = _with_manifest(directory)
     else:
-        found = _without(directory, format or registry.recognise(directory))
-    if format not in (None, found.format):
-        raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {found.format!r}; leave the flag out")
-    registry.load(found.format, directory)
-    return found
+        checkpoint = _without(directory, format or registry.recognise(directory))
+    if format not in (None, checkpoint.format):
+        raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {checkpoint.format!r}; leave the flag out")
+    registry.load(checkpoint.format, directory)
+    return checkpoint
 
 
 def _without(directory: Path, format: str) -> Checkpoint:
@@ -76,25 +77,26 @@ def digest(directory: Path) -> str:
 
 def _tensors(directory: Path) -> list[Path]:
     """The safetensors files, in order. Raises `BadInput` where there are none, or a shard is missing."""
-    found = sorted(directory.glob("*.safetensors"))
+    tensors = sorted(directory.glob("*.safetensors"))
     pickled = sorted(path.name for kind in PICKLES for path in directory.glob(kind))
-    if not found and pickled:
+    if not tensors and pickled:
         raise BadInput(
             f"{directory / pickled[0]} is pickled, and reading it can run any program: expected safetensors; save the "
             "weights again with transformers' save_pretrained"
         )
-    if not found:
+    if not tensors:
         raise BadInput(f"no weights in {directory}: expected config.json and model.safetensors, or its shards")
-    if missing := sorted(_shards(directory / INDEX) - {path.name for path in found}):
+    if missing := sorted(_shards(directory / INDEX) - {path.name for path in tensors}):
         raise BadInput(f"{directory / missing[0]} is missing, but {INDEX} names it: copy the weights again")
-    return found
+    return tensors
 
 
 def _shards(index: Path) -> set[str]:
     """The files an index of shards names; none where there is no index."""
     try:
-        return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        content: Any = read_json(index) if index.is_file() else {"weight_map": {}}
+        return set(content["weight_map"].values())
+    except (BadInput, TypeError, KeyError, AttributeError):
         raise BadInput(f"{index}: expected an index of shards with a weight_map: copy the weights again") from None
 
 
@@ -112,10 +114,10 @@ def _with_manifest(directory: Path) -> Checkpoint:
     loaded = {p.name: "no hash" for p in (directory / "config.json", *directory.glob("*.safetensors"))}
     for name, expected in {**loaded, **manifest["sha256"]}.items():
         path = directory / name
-        found = sha256(path)
-        if found != expected:
+        actual = sha256(path)
+        if actual != expected:
             raise BadInput(
-                f"{path}: sha256 {found[:12]} differs from the manifest's {str(expected)[:12]}: "
+                f"{path}: sha256 {actual[:12]} differs from the manifest's {str(expected)[:12]}: "
                 "the file was changed or cut short; copy the weights again"
             )
     tensors = [directory / n for n in manifest["sha256"] if n.endswith(".safetensors")]
@@ -136,14 +138,14 @@ def sha256(path: Path) -> str:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
-        sound = found["format"] in registry.NAMES and isinstance(found["sha256"], dict)
-        sound = sound and any(n.endswith(".safetensors") for n in found["sha256"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        manifest: Any = read_json(path)
+        sound = manifest["format"] in registry.NAMES and isinstance(manifest["sha256"], dict)
+        sound = sound and any(n.endswith(".safetensors") for n in manifest["sha256"])
+    except (BadInput, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
         raise BadInput(
             f"{path}: no manifest of weights in a known format ({', '.join(registry.NAMES)}): expected "
             '{"format": "grid", "sha256": {file: hash}} with a .safetensors file in it; use the shipped weights'
         )
-    return dict(found)
+    return dict(manifest)

@@ -41,10 +41,10 @@ def head_of(adapter: Adapter | None) -> Adapter | None:
 
 def by_head(adapters: Sequence[Adapter | None]) -> Mapping[Adapter | None, list[int]]:
     """The places that each head serves, heads in the order they first come; None: the base model's."""
-    found: dict[Adapter | None, list[int]] = {}
+    places: dict[Adapter | None, list[int]] = {}
     for place, adapter in enumerate(adapters):
-        found.setdefault(head_of(adapter), []).append(place)
-    return found
+        places.setdefault(head_of(adapter), []).append(place)
+    return places
 
 
 class Heads:

@@ -130,17 +130,12 @@ class GridFormat:
     vocabulary: int = VOCABULARY
     written: Written = NOTHING_WRITTEN
 
-    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        return encode_pairs(pairs)
-
-    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
-        return encode_prompt(demonstrations, test)
+    encode_pairs = staticmethod(encode_pairs)
+    encode_prompt = staticmethod(encode_prompt)
+    decode = staticmethod(decode)
 
     def encode_reply(self, grid: Grid) -> tuple[int, ...]:
         return (*encode(grid, OUTPUT).tolist(), END)
-
-    def decode(self, reply: Sequence[int]) -> Grid | None:
-        return decode(reply)
 
     def pairs_length(self, pairs: Sequence[Pair]) -> int:
         return sum(map(pair_length, pairs))

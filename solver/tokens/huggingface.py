@@ -14,13 +14,13 @@ rows, eos, each row with its newline, after bos where the checkpoint has one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from solver.data.json_files import read_json
 from solver.tokens.rows import Lines
 from solver.types import COLOURS, BadInput
 
@@ -50,8 +50,8 @@ class Words:
 
     def first_id(self, *spellings: str) -> int | None:
         """The id of the first of these tokens that there is."""
-        found = (self.library.token_to_id(spelling) for spelling in spellings)
-        return next((int(token) for token in found if token is not None), None)
+        tokens = (self.library.token_to_id(spelling) for spelling in spellings)
+        return next((int(token) for token in tokens if token is not None), None)
 
     def one(self, what: str) -> int:
         """The id of a sign of `SPELLINGS`. Raises `BadInput` where no single token is that sign."""
@@ -105,12 +105,12 @@ def read(directory: Path) -> Words:
 def _object(path: Path) -> Mapping[str, Any]:
     """A JSON object from a file; an empty one where there is no file."""
     try:
-        found = json.loads(path.read_text()) if path.is_file() else {}
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+        content = read_json(path) if path.is_file() else {}
+    except BadInput:
+        content = None
+    if not isinstance(content, dict):
         raise BadInput(f"{path}: expected one JSON object: copy it again")
-    return found
+    return content
 
 
 def architects(words: Words) -> Lines:
@@ -161,10 +161,10 @@ def _template(words: Words) -> str | None:
     path = words.directory / TEMPLATE
     if path.is_file():
         return path.read_text()
-    found = words.settings.get("chat_template")
-    if isinstance(found, list):  # several, by name
-        found = next((entry.get("template") for entry in found if entry.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
+    template = words.settings.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        template = next((entry.get("template") for entry in template if entry.get("name") == "default"), None)
+    return template if isinstance(template, str) else None
 
 
 def _turns(words: Words, template: str) -> list[str]:
@@ -178,16 +178,16 @@ def _turns(words: Words, template: str) -> list[str]:
     chat = [{"role": ("user", "assistant")[n % 2], "content": sign} for n, sign in enumerate(TURNS)]
     names = {f"{which}_token": _spelling(words, which) for which in ("bos", "eos")}
     try:
-        made = environment.from_string(template).render(
+        chat_text = environment.from_string(template).render(
             messages=chat, add_generation_prompt=True, date_string=DATE, raise_exception=_refuse, **names
         )
-        places = [made.index(sign) for sign in TURNS]
+        places = [chat_text.index(sign) for sign in TURNS]
     except (TemplateError, ValueError, TypeError) as error:
         raise BadInput(
             f"{words.directory}: its chat template cannot show pairs as turns ({str(error).splitlines()[0]}): take it "
             "out of a copy of the checkpoint for plain prompts"
         ) from None
-    return [made[: places[0]], *(made[a + 1 : b] for a, b in pairwise(places))]
+    return [chat_text[: places[0]], *(chat_text[a + 1 : b] for a, b in pairwise(places))]
 
 
 def _refuse(why: str) -> str:

@@ -5,12 +5,12 @@ Knows nothing of torch. Law: a format never writes an id the checkpoint's model 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from solver.data.json_files import read_json
 from solver.interfaces import Format
 from solver.tokens import huggingface
 from solver.tokens.grid import GRID
@@ -53,17 +53,17 @@ def load(name: str, directory: Path) -> Format:
 
     Raises `BadInput` for an unknown name, for tokens its tokenizer lacks and for ids its model lacks.
     """
-    made = _made(name, directory)
+    format = _named(name, directory)
     known = settings(directory).get("vocab_size") if name != GRID.name else None
-    if known is not None and made.vocabulary > known:
+    if known is not None and format.vocabulary > known:
         raise BadInput(
-            f"{directory}: the {name} format writes ids up to {made.vocabulary - 1}, but config.json has vocab_size "
+            f"{directory}: the {name} format writes ids up to {format.vocabulary - 1}, but config.json has vocab_size "
             f"{known}: expected a tokenizer and a format that belong to these weights"
         )
-    return made
+    return format
 
 
-def _made(name: str, directory: Path) -> Format:
+def _named(name: str, directory: Path) -> Format:
     if name == GRID.name:
         return GRID
     if name == NVARC.name:
@@ -79,10 +79,10 @@ def _nvarc(directory: Path) -> Format:
     """NVARC's format, which needs no tokenizer; one that lies there must number the cells alike."""
     if (directory / huggingface.FILE).is_file():
         words = huggingface.read(directory)
-        found = tuple(words.first_id(*huggingface.SPELLINGS[sign]) for sign in [*huggingface.DIGITS, "newline"])
-        if found != (*NVARC.cells, NVARC.newline):
+        numbered = tuple(words.first_id(*huggingface.SPELLINGS[sign]) for sign in [*huggingface.DIGITS, "newline"])
+        if numbered != (*NVARC.cells, NVARC.newline):
             raise BadInput(
-                f"{directory / huggingface.FILE}: digits and newline are {found}: expected 0 to 10 in the nvarc-16 "
+                f"{directory / huggingface.FILE}: digits and newline are {numbered}: expected 0 to 10 in the nvarc-16 "
                 "format; give another --format"
             )
     return NVARC
@@ -90,16 +90,16 @@ def _nvarc(directory: Path) -> Format:
 
 def positions(directory: Path) -> int | None:
     """Tokens of the longest sequence the model was made for; None where config.json does not say."""
-    found = settings(directory).get("max_position_embeddings")
-    return found if isinstance(found, int) else None
+    longest = settings(directory).get("max_position_embeddings")
+    return longest if isinstance(longest, int) else None
 
 
 def settings(directory: Path) -> Mapping[str, Any]:
     """What config.json says of the language model; a model that also sees images says it in a part of it."""
     try:
-        found = json.loads((directory / "config.json").read_text())
-        language: Mapping[str, Any] = found.get("text_config", found)
+        config: Any = read_json(directory / "config.json")
+        language: Mapping[str, Any] = config.get("text_config", config)
         language.get("vocab_size")
-    except (OSError, ValueError, AttributeError):
+    except (BadInput, AttributeError):
         raise BadInput(f"{directory / 'config.json'}: expected a model's configuration, one JSON object") from None
     return language

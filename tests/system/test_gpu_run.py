@@ -30,7 +30,7 @@ def call(tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "judge", lambda facts, config: (*FINDINGS, Finding(OK, f"asked for {facts[1]}")))
     monkeypatch.setattr(weight_staging, "WORTH", 1)
     table = (Mount("/", "ext4", False), Mount(str(weights), "fuse", True))
-    monkeypatch.setattr(weight_staging, "mounts", lambda text: table)
+    monkeypatch.setattr(weight_staging, "mounts", lambda: table)
     monkeypatch.setattr(weight_staging, "ROOM", 0)
 
     def run(*flags):

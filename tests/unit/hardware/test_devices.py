@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
@@ -28,11 +29,8 @@ def test_auto_starts_no_more_processes_than_there_is_memory_for(memory, weights,
     assert len(listed("auto", 8, 0, memory=memory * 2.0**30, weights=weights << 30)) == expected
 
 
-def test_free_memory_is_read_from_the_kernel_and_infinite_where_it_does_not_tell(tmp_path):
-    path = tmp_path / "meminfo"
-    assert free_memory(path) == math.inf
-    path.write_text("MemTotal:       100 kB\nMemAvailable:    64 kB\n")
-    assert free_memory(path) == 64 * 1024
+def test_free_memory_is_part_of_what_the_machine_has():
+    assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_auto_keeps_to_the_gpus_that_are_visible():
@@ -47,10 +45,10 @@ def test_numbers_are_gpus_and_one_that_is_not_there_is_refused():
 
 
 def test_several_workers_share_a_gpu_in_equal_parts_and_one_has_all_of_it():
-    made = listed("1:4,0", 8, 2)
-    assert [d.name for d in made] == ["gpu 1.0", "gpu 1.1", "gpu 1.2", "gpu 1.3", "gpu 0"]
-    assert [d.environment.get(CARD_SHARE) for d in made] == ["0.2500"] * 4 + [None]
-    assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in made[:4]} == {"1"}
+    devices = listed("1:4,0", 8, 2)
+    assert [d.name for d in devices] == ["gpu 1.0", "gpu 1.1", "gpu 1.2", "gpu 1.3", "gpu 0"]
+    assert [d.environment.get(CARD_SHARE) for d in devices] == ["0.2500"] * 4 + [None]
+    assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in devices[:4]} == {"1"}
     assert names("0:1", 8, 1) == names("0", 8, 1)
     assert len(listed("0,1,2,3", 2, 4)) == 4  # a machine with fewer cores than GPUs is no reason to leave one out
     with pytest.raises(
@@ -61,10 +59,10 @@ def test_several_workers_share_a_gpu_in_equal_parts_and_one_has_all_of_it():
 
 def test_the_cpu_hides_the_gpus_and_several_processes_have_cores_of_their_own():
     assert names("cpu", 8, 2) == [("cpu", "", False)]
-    made = listed("cpu:3", 8, 0)
-    assert [d.name for d in made] == ["cpu 0", "cpu 1", "cpu 2"]
-    assert [d.environment["VLLM_CPU_OMP_THREADS_BIND"] for d in made] == ["0-1", "2-3", "4-5"]
-    assert {d.environment["OMP_NUM_THREADS"] for d in made} == {"2"}
+    devices = listed("cpu:3", 8, 0)
+    assert [d.name for d in devices] == ["cpu 0", "cpu 1", "cpu 2"]
+    assert [d.environment["VLLM_CPU_OMP_THREADS_BIND"] for d in devices] == ["0-1", "2-3", "4-5"]
+    assert {d.environment["OMP_NUM_THREADS"] for d in devices} == {"2"}
 
 
 def test_more_processes_than_cores_are_refused():
@@ -103,6 +101,6 @@ def test_gpus_are_counted_by_what_the_driver_shows(tmp_path):
     ],
 )
 def test_programs_get_the_cores_that_gpu_workers_leave_as_far_as_there_is_memory(workers, cores, memory, places):
-    found = cpu_search_devices(workers, cores, memory * SEARCH)
-    assert [device.name for device in found] == [f"programs {n}" for n in range(places)]
-    assert all(not device.gpu and device.environment["CUDA_VISIBLE_DEVICES"] == "" for device in found)
+    searching = cpu_search_devices(workers, cores, memory * SEARCH)
+    assert [device.name for device in searching] == [f"programs {n}" for n in range(places)]
+    assert all(not device.gpu and device.environment["CUDA_VISIBLE_DEVICES"] == "" for device in searching)

@@ -11,18 +11,13 @@ import pytest
 from solver.hardware import weight_staging
 from solver.hardware.weight_staging import WORTH, Mount, local, mount_of, mounts, worth_copying
 
-TABLE = """\
-/dev/sda / ext4 rw,relatime 0 0
-kagglefs /kaggle/input fuse.gcsfuse ro,nosuid 0 0
-tmpfs /kaggle/input/own tmpfs rw 0 0
-server:/share /mnt/my\\040share nfs4 rw 0 0
-/dev/sdb /media ext4 ro 0 0
-"""
-
-
-def test_the_kernels_table_is_read_with_blanks_in_paths():
-    assert mounts(TABLE)[3] == Mount("/mnt/my share", "nfs4", False)
-    assert mounts("") == ()
+TABLE = (
+    Mount("/", "ext4", False),
+    Mount("/kaggle/input", "fuse.gcsfuse", True),
+    Mount("/kaggle/input/own", "tmpfs", False),
+    Mount("/mnt/my share", "nfs4", False),
+    Mount("/media", "ext4", True),
+)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +32,7 @@ def test_the_kernels_table_is_read_with_blanks_in_paths():
     ],
 )
 def test_what_is_read_only_or_no_local_disk_is_far(path, far):
-    mount = mount_of(Path(path), mounts(TABLE))
+    mount = mount_of(Path(path), TABLE)
     assert mount is not None
     assert mount.far == far
 
@@ -49,9 +44,8 @@ def test_of_two_mounts_on_one_point_the_later_one_holds():
 
 
 def test_small_weights_and_those_on_an_unknown_mount_stay_where_they_are():
-    table = mounts(TABLE)
-    assert worth_copying(Path("/kaggle/input/qwen"), WORTH, table)
-    assert not worth_copying(Path("/kaggle/input/qwen"), WORTH - 1, table)
+    assert worth_copying(Path("/kaggle/input/qwen"), WORTH, TABLE)
+    assert not worth_copying(Path("/kaggle/input/qwen"), WORTH - 1, TABLE)
     assert not worth_copying(Path("/kaggle/input/qwen"), WORTH, ())
 
 
@@ -116,5 +110,4 @@ def test_where_there_is_no_room_or_the_disk_fills_up_the_weights_are_read_from_a
 
 
 def test_this_machines_own_mounts_are_looked_at_by_default(tmp_path):
-    assert mount_of(tmp_path, mounts(weight_staging._mounted())) is not None
-    assert weight_staging._mounted(tmp_path / "nothing") == ""
+    assert mount_of(tmp_path, mounts()) is not None
