@@ -30,8 +30,7 @@ class NearSettings(Settings):
         "folder of tasks to learn from, made by python -m solver collect; nothing is learnt from them without "
         "--nearest, or a variant of ablate that does; a run that uses its adapters or compares gradients has to have "
         "its LoRA rank",
-        flag="--library",
-        metavar="DIR",
+        flag="--library DIR",
         read=absolute,
     )
     by: Likeness = setting(
@@ -55,13 +54,11 @@ class NearSettings(Settings):
         0,
         "tasks of the library nearest to each task, trained on beside its own demonstrations; by gradients, so many "
         "tasks' worth of examples; refused with --steps 0 and --scope shared",
-        flag="--nearest",
-        metavar="N",
+        flag="--nearest N",
         name="nearest tasks",
-        fits=lambda count: count >= 0,
+        least=0,
         expected="0 (none) or more",
-        source=NEAREST,
-        tested="examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own",
+        basis=(NEAREST, "examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own"),
     )
     share: float = setting(
         0.5,
@@ -69,8 +66,7 @@ class NearSettings(Settings):
         name="share of the nearest tasks",
         fits=lambda share: 0 < share <= 1,
         expected="a share above 0 and at most 1",
-        source=NEAREST,
-        tested="a_share_of_the_examples_is_the_nearest_tasks",
+        basis=(NEAREST, "a_share_of_the_examples_is_the_nearest_tasks"),
     )
     warm_start_threshold: float = setting(
         NEVER,
@@ -79,8 +75,7 @@ class NearSettings(Settings):
         name="near.warm_start_threshold",
         fits=_cosine,
         expected=f"a cosine from -1 to 1, or {NEVER:g} for never",
-        source=OURS,
-        tested="training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enough",
+        basis=(OURS, "training_starts_from_the_nearest_task_s_adapter_where_it_is_alike_enough"),
     )
     reuse_threshold: float = setting(
         NEVER,
@@ -89,8 +84,7 @@ class NearSettings(Settings):
         name="near.reuse_threshold",
         fits=_cosine,
         expected=f"a cosine from -1 to 1, or {NEVER:g} for never",
-        source=OURS,
-        tested="an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is",
+        basis=(OURS, "an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is"),
     )
     content: str = setting(
         "", "what the library's hash has to be, so that a run is not gone on with when another lies in its place"

@@ -23,8 +23,7 @@ class ProgramSettings(Settings):
     seconds: float = setting(
         10.0,
         "seconds of one core for each task's search for programs, whose best answer may take an attempt; 0: none",
-        flag="--programs",
-        metavar="TIME",
+        flag="--programs TIME",
         read=seconds_or_none,
         name="seconds for programs",
         fits=lambda seconds: 0 <= seconds < math.inf,
@@ -36,10 +35,8 @@ class ProgramSettings(Settings):
         200_000,
         "uses of a primitive in each task's search for programs at most",
         name="nodes for programs",
-        fits=lambda nodes: nodes >= 1,
-        expected="at least 1",
-        source=OURS,
-        tested="a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s",
+        least=1,
+        basis=(OURS, "a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s"),
     )
 
 
@@ -68,8 +65,7 @@ class InductionSettings(Settings):
     model: str = setting(
         "",
         "folder of a Hugging Face checkpoint that writes programs, with its tokenizer; none: off",
-        flag="--code-model",
-        metavar="DIR",
+        flag="--code-model DIR",
         read=absolute,
     )
     content: str = setting(
@@ -78,14 +74,12 @@ class InductionSettings(Settings):
     samples: int = setting(
         64,
         "programs asked of the code model for each task",
-        flag="--code-samples",
-        metavar="N",
+        flag="--code-samples N",
         needs="--code-model",
         name="programs of the code model for a task",
-        fits=lambda samples: samples >= 1,
+        least=1,
         expected="at least 1; raise it, or give no code model",
-        source="arXiv 2411.02272 (BARC)",
-        tested="a_right_program_of_the_code_model_has_the_first_attempt",
+        basis=("arXiv 2411.02272 (BARC)", "a_right_program_of_the_code_model_has_the_first_attempt"),
     )
     share: float = setting(
         0.25,
@@ -93,8 +87,7 @@ class InductionSettings(Settings):
         name="share of the code model",
         fits=lambda share: 0 < share < 1,
         expected="one between 0 and 1",
-        source=OURS,
-        tested="it_never_has_more_than_its_share_of_the_time",
+        basis=(OURS, "it_never_has_more_than_its_share_of_the_time"),
     )
     seconds: float = setting(5.0, "wall seconds a program may take for all grids of its task")
     memory: int = setting(512 << 20, "bytes a program may add")

@@ -52,32 +52,26 @@ class SearchSettings(Settings):
     p_min: float = setting(
         0.0,
         "every answer at least so probable under a view is found; 0: the greedy one alone",
-        flag="--p-min",
-        metavar="P",
+        flag="--p-min P",
         name="p_min",
         fits=lambda p: p == 0 or 1 / MOST_ALTERNATIVES <= p <= 1,
         expected=f"0 (greedy), or {1 / MOST_ALTERNATIVES} to 1",
-        source=PRODUCT,
-        tested="what_is_found_is_what_brute_force_finds",
+        basis=(PRODUCT, "what_is_found_is_what_brute_force_finds"),
     )
     nodes: int = setting(
         256,
         "requests to the engine that the search under one view may cost",
-        fits=lambda nodes: nodes >= 1,
-        expected="at least 1",
-        source=OURS,
-        tested="a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said",
+        least=1,
+        basis=(OURS, "a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said"),
     )
     views: int = setting(
         0,
         "views under which candidates are re-read before the vote, the first of those sampled; 0: none",
-        flag="--reread",
-        metavar="N",
+        flag="--reread N",
         name="scoring views",
-        fits=lambda views: views >= 0,
+        least=0,
         expected="0 (none) or more",
-        source=NVARC,
-        tested="the_two_best_and_their_values_are_those_of_reading_everything",
+        basis=(NVARC, "the_two_best_and_their_values_are_those_of_reading_everything"),
     )
     share: float = setting(
         0.75,
@@ -85,25 +79,21 @@ class SearchSettings(Settings):
         name="search share",
         fits=lambda share: 0 < share <= 1,
         expected="a share above 0 and at most 1",
-        source=OURS,
-        tested="a_search_gets_its_share_of_the_seconds_and_all_where_nothing_is_re_read",
+        basis=(OURS, "a_search_gets_its_share_of_the_seconds_and_all_where_nothing_is_re_read"),
     )
     temperature: float = setting(
         0.0,
         "0: the greedy reply to each view; above it `samples` are drawn; quick answers stay greedy",
         fits=lambda temperature: 0 <= temperature < math.inf,
         expected="0 (greedy) or more",
-        source=COMMON,
-        tested=_DRAWN,
+        basis=(COMMON, _DRAWN),
     )
     samples: int = setting(
         1,
         "replies drawn under each view",
         name="replies a view",
-        fits=lambda samples: samples >= 1,
-        expected="at least 1",
-        source=OURS,
-        tested=_DRAWN,
+        least=1,
+        basis=(OURS, _DRAWN),
     )
 
     def refuse_contradictions(self) -> None:

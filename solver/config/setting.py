@@ -41,11 +41,12 @@ class Choice:
 class Setting:
     """What is known of a setting.
 
-    `help`: what it does, with its unit. `fits`: whether a value is in range. `expected`: the range in words, to come
-    after "expected". `choices`: every value it may have or, of a tuple, each element, and what that does. `refusals`:
-    values of other implementations → what to do in place of them. `name`: in messages, where neither flag nor field is
-    to be named. `formerly`: the field's name in the records of older versions. `source`: where the idea is from, none
-    for what is no choice of the method. `tested`: the test that exercises it, without `test_`.
+    `help`: what it does, with its unit. `least`: the smallest value it may have. `fits`: whether a value is in
+    range otherwise. `expected`: what may come, to stand after "expected" where `least` or `choices` do not say it.
+    `choices`: every value it may have or, of a tuple, each element, and what that does. `refusals`: values of other
+    implementations → what to do in place of them. `name`: in messages, where neither flag nor field is to be named.
+    `formerly`: the field's name in the records of older versions. `source`: where the idea is from, none for what
+    is no choice of the method. `tested`: the test that exercises it, without `test_`.
 
     Of a flag: `flag`: its spelling, none where there is none. `metavar`: what follows it. `nargs`: as argparse has it.
     `read`: makes the value of (text, flag), where its type alone does not. `needs`: the flag it has to come with, and
@@ -54,6 +55,7 @@ class Setting:
     """
 
     help: str
+    least: float | None = None
     fits: Callable[[Any], bool] = lambda _: True
     expected: str = ""
     choices: Mapping[Any, Choice] = field(default_factory=dict)
@@ -78,12 +80,18 @@ class Setting:
         for one in value if isinstance(value, tuple) else (value,):
             expected = self.refusals.get(one) or self.expected or f"one of {', '.join(map(str, self.choices))}"
             require(name, one, not self.choices or one in self.choices, expected)
-        require(name, value, self.fits(value), self.expected)
+        fits = self.fits(value) and (self.least is None or value >= self.least)
+        require(name, value, fits, self.expected or f"at least {self.least}")
 
 
-def setting(default: Any, help: str, **more: Any) -> Any:
-    """A dataclass field of this default with a `Setting` of its own beside it; `more` is the rest of that."""
-    return field(default=default, metadata={ABOUT: Setting(help, **more)})
+def setting(default: Any, help: str, flag: str = "", basis: tuple[str, str] = ("", ""), **more: Any) -> Any:
+    """A dataclass field of this default with a `Setting` of its own beside it; `more` is the rest of that.
+
+    `flag`: its spelling and, after a blank, what follows it. `basis`: source, and test.
+    """
+    spelling, _, metavar = flag.partition(" ")
+    given = {"source": basis[0], "tested": basis[1], "flag": spelling, "metavar": metavar} | more
+    return field(default=default, metadata={ABOUT: Setting(help, **given)})
 
 
 @dataclass(frozen=True)

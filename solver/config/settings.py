@@ -34,37 +34,10 @@ from solver.config.training import (
 from solver.tokens import grid, registry
 from solver.voting.rules import DEFAULT, PLAIN, VOTE_WORTH
 
-__all__ = [
-    "EMBED",
-    "EMBEDDINGS",
-    "FORMS",
-    "HEAD",
-    "HOUR",
-    "LIKENESSES",
-    "LONGEST_ANSWER",
-    "LOSSES",
-    "MOST_ALTERNATIVES",
-    "NEVER",
-    "SCOPES",
-    "SIDES",
-    "TARGETS",
-    "TRANSFORMATIONS",
-    "Config",
-    "Cost",
-    "DataRecipe",
-    "EngineSettings",
-    "InductionSettings",
-    "NearSettings",
-    "ProgramSettings",
-    "SearchSettings",
-    "TrainRecipe",
-    "WriterSettings",
-    "pack",
-    "require",
-    "require_machine",
-    "seconds",
-    "unpack",
-]
+__all__ = ["EMBED", "EMBEDDINGS", "FORMS", "HEAD", "HOUR", "LIKENESSES", "LONGEST_ANSWER", "LOSSES"]
+__all__ += ["MOST_ALTERNATIVES", "NEVER", "SCOPES", "SIDES", "TARGETS", "TRANSFORMATIONS", "Config", "Cost"]
+__all__ += ["DataRecipe", "EngineSettings", "InductionSettings", "NearSettings", "ProgramSettings", "SearchSettings"]
+__all__ += ["TrainRecipe", "WriterSettings", "pack", "require", "require_machine", "seconds", "unpack"]
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 
@@ -92,8 +65,7 @@ class Config(Settings):
     time_limit: float = setting(
         600.0,
         "time of the whole run, start-up included, such as 90s, 10m or 11h30m",
-        flag="--time-limit",
-        metavar="TIME",
+        flag="--time-limit TIME",
         read=seconds,
         resumes=True,
         name="time limit",
@@ -110,41 +82,34 @@ class Config(Settings):
     views: int = setting(
         16,
         "views sampled for each test input under an adapter, greedily; 1: the identity alone",
-        flag="--views",
-        metavar="N",
+        flag="--views N",
         name="views",
-        fits=lambda views: views >= 1,
-        expected="at least 1",
-        source=SAMPLING,
-        tested="the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring",
+        least=1,
+        basis=(SAMPLING, "the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring"),
     )
     orders: int = setting(
         1,
         "views of the same transformation, each with the demonstrations in another order, before the next colours",
         name="example orders",
-        fits=lambda orders: orders >= 1,
-        expected="at least 1",
-        source=SAMPLING,
-        tested="each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change",
+        least=1,
+        basis=(SAMPLING, "each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change"),
     )
     quick_views: int = setting(
         2,
         "views of the base model's answers before any adapter is trained; 0: none",
         name="quick views",
-        fits=lambda views: views >= 0,
+        least=0,
         expected="0 (no quick answers) or more",
-        source=OURS,
-        tested="the_base_round_trains_nothing_and_samples_the_quick_views",
+        basis=(OURS, "the_base_round_trains_nothing_and_samples_the_quick_views"),
     )
     refinement_rounds: int = setting(
         2,
         "rounds with other adapters and views for tasks whose vote is split, at most",
         formerly="further",
         name="refinement rounds",
-        fits=lambda rounds: rounds >= 0,
+        least=0,
         expected="0 or more",
-        source=OURS,
-        tested=_FURTHER,
+        basis=(OURS, _FURTHER),
     )
     disagreement_threshold: float = setting(
         0.25,
@@ -153,14 +118,12 @@ class Config(Settings):
         name="disagreement threshold",
         fits=lambda share: 0 <= share <= 1,
         expected="a share from 0 to 1",
-        source=OURS,
-        tested=_FURTHER,
+        basis=(OURS, _FURTHER),
     )
     rule: str = setting(
         DEFAULT,
         "how candidates are voted on",
-        flag="--rule",
-        metavar="NAME",
+        flag="--rule NAME",
         name="voting rule",
         choices={
             "none": Choice("the identity view's answer, then the likeliest", SAMPLING, _GOLDEN),
@@ -186,8 +149,7 @@ class Config(Settings):
         name="share of shared adapters",
         fits=lambda share: 0 < share < 1,
         expected="between 0 and 1",
-        source=OURS,
-        tested="shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks",
+        basis=(OURS, "shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks"),
     )
     reserve: float = setting(8.0, "seconds kept for the end")
     minimum: float = setting(6.0, "seconds below which a turn makes no sense")

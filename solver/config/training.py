@@ -72,8 +72,7 @@ class DataRecipe(Settings):
     leave_two_out: bool = setting(
         False,
         "repeated examples are left out, and ones that lack another demonstration fill their places up to the cap",
-        source=TRAINING,
-        tested="leave_two_out_comes_in_once_leave_one_out_has_no_other_examples",
+        basis=(TRAINING, "leave_two_out_comes_in_once_leave_one_out_has_no_other_examples"),
     )
     transformations: tuple[Transformation, ...] = setting(
         ("dihedral", "colours", "order"),
@@ -117,8 +116,7 @@ class DataRecipe(Settings):
     loss: Loss = setting(
         "after-first",
         "which outputs are learnt",
-        source=TRAINING,
-        tested=_LOSS,
+        basis=(TRAINING, _LOSS),
         choices={
             "after-first": Choice("every output after the first demonstration's"),
             "all": Choice("every output"),
@@ -144,8 +142,7 @@ class TrainRecipe(Settings):
         32,
         "LoRA rank, at most the engine's; with `whole` at least as large as the model is wide",
         name="LoRA rank",
-        source=LORA,
-        tested="an_adapter_has_the_rank_of_its_recipe",
+        basis=(LORA, "an_adapter_has_the_rank_of_its_recipe"),
     )
     alpha: int = setting(
         32,
@@ -153,14 +150,12 @@ class TrainRecipe(Settings):
         name="LoRA alpha",
         fits=lambda alpha: alpha > 0,
         expected="more than 0",
-        source=LORA,
-        tested=_SOME_TARGETS,
+        basis=(LORA, _SOME_TARGETS),
     )
     rslora: bool = setting(
         True,
         "scaled by alpha / √rank, not by alpha / rank",
-        source="arXiv 2312.03732",
-        tested=_SOME_TARGETS,
+        basis=("arXiv 2312.03732", _SOME_TARGETS),
     )
     targets: tuple[Projection | Embedding, ...] = setting(
         TARGETS,
@@ -183,8 +178,7 @@ class TrainRecipe(Settings):
         name="learning rate",
         fits=lambda rate: 0 < rate < 1,
         expected="a number between 0 and 1",
-        source=MEASURED,
-        tested=_RATE,
+        basis=(MEASURED, _RATE),
     )
     embedding_rate: float = setting(
         0.1,
@@ -192,36 +186,31 @@ class TrainRecipe(Settings):
         name="share of the learning rate",
         fits=lambda share: 0 < share <= 1,
         expected="a share above 0 and at most 1",
-        source=PRODUCT,
-        tested="an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate",
+        basis=(PRODUCT, "an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate"),
     )
     warmup: float = setting(
         0.1,
         "share of the steps the rate warms up over",
         fits=lambda share: 0 <= share <= 1,
         expected="a share of the steps from 0 to 1",
-        source=TRAINING,
-        tested=_RATE,
+        basis=(TRAINING, _RATE),
     )
     tokens: int = setting(
         2048,
         "tokens a step, padding included, but at least one example",
         name="tokens a step",
-        fits=lambda tokens: tokens >= 1,
+        least=1,
         expected="at least 1, which is one example a step",
-        source=OURS,
-        tested="a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example",
+        basis=(OURS, "a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example"),
     )
     steps: int = setting(
         48,
         "training steps a task at most; 0: no test-time training",
-        flag="--steps",
-        metavar="N",
+        flag="--steps N",
         name="training steps",
-        fits=lambda steps: steps >= 0,
+        least=0,
         expected="0 (no test-time training) or more",
-        source=MEASURED,
-        tested="without_training_steps_the_trainer_is_never_asked",
+        basis=(MEASURED, "without_training_steps_the_trainer_is_never_asked"),
     )
     clip: float = setting(
         1.0,
@@ -229,23 +218,19 @@ class TrainRecipe(Settings):
         name="largest gradient norm",
         fits=lambda norm: norm > 0,
         expected="more than 0",
-        source=COMMON,
-        tested="no_step_follows_a_gradient_longer_than_the_recipe_allows",
+        basis=(COMMON, "no_step_follows_a_gradient_longer_than_the_recipe_allows"),
     )
     examples: int = setting(
         250,
         "examples a task at most",
         name="examples a task",
-        fits=lambda examples: examples >= 1,
-        expected="at least 1",
-        source=TRAINING,
-        tested="every_recipe_makes_250_examples_of_a_large_task_in_half_a_second",
+        least=1,
+        basis=(TRAINING, "every_recipe_makes_250_examples_of_a_large_task_in_half_a_second"),
     )
     scope: Scope = setting(
         "task",
         "whose an adapter is",
-        flag="--scope",
-        metavar="NAME",
+        flag="--scope NAME",
         name="adapter scope",
         source=TRAINING,
         choices={
@@ -270,24 +255,21 @@ class TrainRecipe(Settings):
     whole: bool = setting(
         False,
         "no low rank: every matrix of the targets is trained itself, and served as an adapter of full rank",
-        source=OURS,
-        tested="whole_matrices_are_trained_as_if_they_were_the_model_s_own",
+        basis=(OURS, "whole_matrices_are_trained_as_if_they_were_the_model_s_own"),
     )
     head: bool = setting(
         False,
         "the layers are frozen, and an output head of the task's own is trained from a fresh draw; what is said of "
         "LoRAs then plays no part",
-        source="arXiv 1411.1792",
-        tested="a_head_is_trained_alone_and_saved_alone",
+        basis=("arXiv 1411.1792", "a_head_is_trained_alone_and_saved_alone"),
     )
     shared_steps: int = setting(
         8,
         "training steps of a shared adapter at most, for each of its tasks",
         name="steps of a shared adapter",
-        fits=lambda steps: steps >= 1,
+        least=1,
         expected="at least 1 for each task",
-        source=OURS,
-        tested="a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn",
+        basis=(OURS, "a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn"),
     )
     bits: Bits = setting(
         16,
@@ -307,10 +289,8 @@ class TrainRecipe(Settings):
         "tasks whose adapters are trained in one batch, each on its own `tokens` a step; no faster on a CPU",
         formerly="side_by_side",
         name="adapters in a training batch",
-        fits=lambda adapters: adapters >= 1,
-        expected="at least 1",
-        source=MEASURED,
-        tested="adapters_trained_side_by_side_are_those_trained_one_after_another",
+        least=1,
+        basis=(MEASURED, "adapters_trained_side_by_side_are_those_trained_one_after_another"),
     )
     data: DataRecipe = field(default_factory=DataRecipe)
 

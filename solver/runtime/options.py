@@ -25,8 +25,7 @@ class RunOptions(Settings):
     challenges: Path | None = setting(
         None,
         "Kaggle's JSON, or a folder of ARC task files, whose test outputs are not read",
-        flag="--challenges",
-        metavar="PATH",
+        flag="--challenges PATH",
         instead_of="source",
     )
     split: str = setting(
@@ -34,86 +33,75 @@ class RunOptions(Settings):
         f"an embedded set: {', '.join(SPLITS)}; dry-run: 20 tasks of ARC-AGI-1 evaluation, comparison: 50 small ones "
         "of it, sample: 100 of every size, second-sample: 100 others, held-out: 100 of ARC-AGI-1 training that the "
         "weights have not seen, arc2-training-clean: those of ARC-AGI-2 training that are like no evaluation task",
-        flag="--split",
-        metavar="NAME",
+        flag="--split NAME",
         instead_of="source",
     )
     solutions: Path | None = setting(
         None,
         "Kaggle's solutions of --challenges; read for the score alone, once the tasks are answered",
-        flag="--solutions",
-        metavar="FILE",
+        flag="--solutions FILE",
         needs="--challenges; splits have their own",
     )
-    task_ids: tuple[str, ...] | None = setting(None, "only these tasks", flag="--task-ids", metavar="ID", nargs="+")
+    task_ids: tuple[str, ...] | None = setting(None, "only these tasks", flag="--task-ids ID", nargs="+")
     limit: int | None = setting(
         None,
         "only the first N tasks",
-        flag="--limit",
-        metavar="N",
+        flag="--limit N",
         fits=lambda limit: limit > 0,
         expected="at least 1 task",
     )
     weights: Path = setting(
         checkpoint.SHIPPED,
         "the base model: a directory as weights/, or any Hugging Face checkpoint in safetensors",
-        flag="--weights",
-        metavar="DIR",
+        flag="--weights DIR",
     )
     format: str | None = setting(
         None,
         "its tokens, if not recognised",
-        flag="--format",
-        metavar="NAME",
+        flag="--format NAME",
         choices={name: Choice() for name in registry.NAMES},
     )
     output: Path = setting(
         OUTPUT,
         f"default: {OUTPUT}; the run's directory, {OUTPUT.with_suffix('.run')}, is made beside it",
-        flag="--output",
-        metavar="FILE",
+        flag="--output FILE",
     )
     already_spent: float = setting(
         0.0,
         "used before this start, off the limit",
-        flag="--already-spent",
-        metavar="TIME",
+        flag="--already-spent TIME",
         read=seconds,
         resumes=True,
     )
     preset: str = setting(
         "cpu",
         "settings to start from",
-        flag="--preset",
-        metavar="NAME",
+        flag="--preset NAME",
         choices={name: Choice() for name in PRESETS},
     )
     devices: str = setting(
         "auto",
         f"one worker each: {devices.EXPECTED}; auto: every GPU or, without one, a process a core as far as memory goes"
         "; 0:4: four workers on one GPU, each with a quarter of its memory",
-        flag="--devices",
-        metavar="NAME",
+        flag="--devices NAME",
         resumes=True,
     )
     no_report: bool = setting(
         False, "do not write the run's report when it ends; a Kaggle rerun never does", flag="--no-report", resumes=True
     )
     resume: Path | None = setting(
-        None, "go on with the run in this directory (NAME.run)", flag="--resume", metavar="DIR", resumes=True
+        None, "go on with the run in this directory (NAME.run)", flag="--resume DIR", resumes=True
     )
     plan: str | None = setting(
         None,
         f"print the memory plan for {', '.join(CARDS)}, or for the GPUs of this machine; run nothing",
-        flag="--plan",
-        metavar="CARD",
+        flag="--plan CARD",
         nargs="?",
     )
     plan_model: str | None = setting(
         None,
         f"plan for {', '.join(DESCRIBED)}, not for --weights",
-        flag="--plan-model",
-        metavar="NAME",
+        flag="--plan-model NAME",
         needs="--plan",
     )
     preflight: bool = setting(
