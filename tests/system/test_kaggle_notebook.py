@@ -113,6 +113,7 @@ def test_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(real):
 # ---- a worker without models -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_rehearsal_under_the_other_prefix(tmp_path):
     script = kaggle_tree.make(tmp_path, *PREFIXES["plain"], worker=worker(tmp_path))
     ran = kaggle_tree.execute(interactive(script), "--time-limit 12m --devices cpu")
@@ -174,6 +175,7 @@ def reruns(tmp_path_factory) -> dict[str, tuple[kaggle_tree.Tree, dict[str, str]
     return {name: (tree, was, kaggle_tree.finish(tree, *way)) for name, (tree, was, way) in started.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_a_rerun_of_240_tasks_ends_whole_though_a_worker_is_killed(reruns, prefix):
     """Without a network, from read-only inputs, within Kaggle's limits."""

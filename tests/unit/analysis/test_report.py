@@ -263,6 +263,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs.of_split(tmp_path_factory.mktemp("large") / "x.run", "arc1-evaluation", views=16)
 
 
+@pytest.mark.slow
 def test_a_report_of_four_hundred_tasks_is_small_and_soon_written(large: Path) -> None:
     started = process_time()  # seconds of work: other jobs on the machine do not count
     size = report.write(large).stat().st_size
@@ -448,6 +449,7 @@ def test_on_a_phone_the_page_is_no_wider_than_the_phone(opened: Opened) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_four_hundred_tasks_are_soon_interactive(large: Path, opened: Opened) -> None:
     driver = opened(large)
     ready = int(driver.execute_script("return document.documentElement.dataset.ready"))

@@ -65,6 +65,7 @@ def grown(told: bool) -> float:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is read")
+@pytest.mark.slow
 def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
     assert malloc.BY_SHAPE.items() <= engine_environment.QUIET.items()  # what an engine's process is told
     free = grown(told=False)
