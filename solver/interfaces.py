@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.types import Adapter, Example, Grid, Pair, Prompt, Reply, TrainJob, TrainReport
+from solver.types import Adapter, Grid, Pair, Prompt, Reply, TrainJob, TrainReport
 
 
 class Stop(Protocol):
@@ -19,7 +19,6 @@ class Stop(Protocol):
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""
-        ...
 
 
 class Grammar(Protocol):
@@ -27,7 +26,6 @@ class Grammar(Protocol):
 
     def then(self, token: int) -> Grammar | None:
         """The same with one token more; None where it is certain that nothing wanted begins so."""
-        ...
 
 
 class Format(Protocol):
@@ -39,66 +37,43 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """What `--format` calls it."""
-        ...
 
     @property
     def end(self) -> int:
         """The token that finishes a reply."""
-        ...
 
     @property
     def vocabulary(self) -> int:
         """Every id it writes is below this."""
-        ...
 
     @property
     def written(self) -> Grammar:
         """The grammar of a reply of which nothing is said yet: it allows what `decode` accepts, nothing else."""
-        ...
 
     def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
-        ...
 
     def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
         """The demonstrations and a test input, up to where the reply begins, [length]."""
-        ...
 
     def encode_reply(self, grid: Grid) -> tuple[int, ...]:
         """The reply that spells a grid, its end included."""
-        ...
 
     def decode(self, reply: Sequence[int]) -> Grid | None:
         """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
-        ...
 
     def pairs_length(self, pairs: Sequence[Pair]) -> int:
         """Tokens of `encode_pairs`."""
-        ...
 
     def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
         """Tokens of `encode_prompt`."""
-        ...
 
 
 class Trainer(Protocol):
     """Trains one adapter on one task's examples."""
 
-    def train(
-        self,
-        name: str,
-        examples: Sequence[Example],
-        seed: int,
-        stop: Stop,
-        start_from: Adapter | None = None,
-        steps: int | None = None,
-    ) -> TrainReport:
-        """Train until the recipe ends or `stop` has no seconds left; keep what was learned.
-
-        The start is the base weights, or `start_from`, an adapter of the same recipe, which is not changed. `steps`:
-        at most so many, in place of the recipe's.
-        """
-        ...
+    def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
+        """Train until the recipe ends, or so many `steps` are done, or `stop` has no seconds left; keep the adapter."""
 
 
 @runtime_checkable
@@ -107,7 +82,6 @@ class GroupTrainer(Protocol):
 
     def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
         """`Trainer.train` for each lesson, in order; they share the seconds."""
-        ...
 
 
 class Sampler(Protocol):
@@ -115,11 +89,9 @@ class Sampler(Protocol):
 
     def sample(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop) -> list[Reply | None]:
         """One reply a request, greedy or drawn as its prompt says, in order; None where `stop` came first."""
-        ...
 
     def forget(self, adapters: Sequence[Adapter]) -> None:
         """These adapters will not be asked for again: their memory and files may be freed."""
-        ...
 
 
 OnTokens: TypeAlias = "Callable[[int, Reply], tuple[bool, Sequence[tuple[Prompt, Adapter | None]]]]"
@@ -133,7 +105,6 @@ class Streamer(Protocol):
 
     def stream(self, requests: Sequence[tuple[Prompt, Adapter | None]], stop: Stop, on_tokens: OnTokens) -> None:
         """Complete requests greedily, and those `on_tokens` adds, piece by piece, until all ended or `stop` came."""
-        ...
 
 
 ScoringRequest: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Adapter | None]
@@ -146,4 +117,3 @@ class Scorer(Protocol):
 
     def score(self, requests: Sequence[ScoringRequest], stop: Stop) -> list[float | None]:
         """Nats of each whole reply given its prompt, in order; None where `stop` came first."""
-        ...

@@ -19,7 +19,7 @@ MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
 INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -1, 0, 1, 2, 3
-"""Rounds: programs that a code model writes; ones that are searched for, without any model; the base model's quick
+"""Stages: programs that a code model writes; ones that are searched for, without any model; the base model's quick
 answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
 UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
@@ -48,12 +48,12 @@ def key(grid: Grid) -> tuple[int, int, bytes]:
 
 
 def by_programs(number: int) -> bool:
-    """Whether a round's candidates are what programs answer."""
+    """Whether a stage's candidates are what programs answer."""
     return number <= PROGRAMS
 
 
-def round_name(number: int) -> str:
-    """A round in words people know."""
+def stage_name(number: int) -> str:
+    """A stage in words people know."""
     named = {
         **{INDUCTION: "induction", PROGRAMS: "programs", BASE: "base model"},
         **{SHARED: "shared adapter", ADAPTER: "adapter"},
@@ -133,6 +133,24 @@ class Adapter:
     path: Path
 
 
+@dataclass(frozen=True, eq=False)
+class Neighbour:
+    """A task of a library, how like a given one it is (cosine, −1 to 1), and its adapter, if it has one.
+
+    `left_out`: the demonstration, counted from 0, whose example alone was compared; None: the whole task was.
+    """
+
+    task: Task
+    similarity: float
+    adapter: Adapter | None = None
+    left_out: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's id and, of an example, where its file has what is asked for."""
+        return self.task.id if self.left_out is None else f"{self.task.id} train[{self.left_out}]"
+
+
 @dataclass(frozen=True)
 class Reply:
     """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself.
@@ -198,7 +216,10 @@ class TrainReport:
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """What one adapter is to be trained on, under which name and seed, and from which adapter, if from one."""
+    """What one adapter is to be trained on, under which name and seed.
+
+    `start_from`: an adapter of the same recipe, which is not changed; None: the base weights.
+    """
 
     name: str
     examples: Sequence[Example]
@@ -212,15 +233,15 @@ Attempts: TypeAlias = tuple[Grid, Grid]
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """What one round found for one task.
+    """What one stage came to for one task.
 
-    `round`: see `record`. `candidates`: one entry a test input. `rejected`: replies that were no grid. `steps` of
-    `planned` training steps were done, with `losses` (nats a token, one a step). `seconds`: wall seconds by stage.
-    `notes`: what was cut short or left out, and why.
+    `stage`: its number, see `record`. `candidates`: one entry a test input. `rejected`: replies that were no grid.
+    `steps` of `planned` training steps were done, with `losses` (nats a token, one a step). `seconds`: wall seconds by
+    what they went for. `notes`: what was cut short or left out, and why.
     """
 
     task_id: str
-    round: int
+    stage: int
     candidates: tuple[tuple[Candidate, ...], ...]
     rejected: int = 0
     steps: int = 0

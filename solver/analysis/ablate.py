@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solver.analysis import chart, history, replay
+from solver.analysis import chart, replay
 from solver.analysis.scoring import scored
 from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, tables
 from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown
@@ -82,18 +82,16 @@ def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.N
 def taken_up(plan: RunPlan) -> RunPlan:
     """The plan, to be gone on with where its directory holds the same run, under the same limit, begun before."""
     try:
-        kept = record.read(record.directory_of(plan.output))
+        kept = record.load(plan.directory)
     except BadInput:  # nothing there: start it
         return plan
-    headers = kept.of_kind("run")
-    known = headers and (recorded_fingerprint(headers[0]), headers[0]["config"]["time_limit"])
+    known = kept.headers and (recorded_fingerprint(kept.headers[0]), kept.headers[0]["config"]["time_limit"])
     return replace(plan, resumed=kept) if known == (fingerprint(plan), plan.config.time_limit) else plan
 
 
 def finished(plan: RunPlan) -> bool:
     """Whether a plan that was taken up has nothing left to do."""
-    ends = plan.resumed.of_kind("end") if plan.resumed else []
-    return bool(ends) and ends[-1]["status"] == 0 and plan.output.exists()
+    return plan.resumed is not None and plan.resumed.status == 0 and plan.output.exists()
 
 
 def run(plan: RunPlan) -> int:
@@ -117,48 +115,47 @@ def left(plan: RunPlan) -> float:
 
 def read(plan: RunPlan) -> Answered:
     """What a variant's run left. Raises `BadInput` where its record is missing."""
-    recorded = record.read(record.directory_of(plan.output))
-    spent = {(m["task_id"], m["round"]): math.fsum(m["seconds"].values()) for m in recorded.of_kind("result")}
+    run = record.load(plan.directory)
+    spent = {(result.task_id, result.stage): math.fsum(result.seconds.values()) for result in run.results}
     seconds = dict.fromkeys(plan.task_set.tests, 0.0)
-    for message in recorded.of_kind("shared"):
-        for task_id in message["task_ids"]:
-            seconds[task_id] += message["seconds"] / len(message["task_ids"])
-    for (task_id, _), of_round in spent.items():
-        seconds[task_id] += of_round
+    for shared in run.shared:
+        for task_id in shared.task_ids:
+            seconds[task_id] += shared.each
+    for (task_id, _), of_stage in spent.items():
+        seconds[task_id] += of_stage
     written = json.loads(plan.output.read_text())
-    steps = trained(recorded, plan.config.train.scope)
-    return Answered(plan.output.stem, written, replay.candidates_of(recorded), seconds, steps)
+    steps = trained(run, plan.config.train.scope)
+    return Answered(plan.output.stem, written, replay.candidates_of(run), seconds, steps)
 
 
-def trained(recorded: record.Recorded, scope: str) -> dict[str, int]:
+def trained(run: record.RunRecord, scope: str) -> dict[str, int]:
     """Tasks that were answered with an adapter trained in the run → its steps; of several, the one trained longest.
 
     A shared adapter serves all its tasks as it is, but is only a start where the scope has each train its own.
     """
-    adapters = [m for m in recorded.of_kind("shared") if scope == "shared" and m["adapter"] is not None]
-    common = {task_id: m["steps"] for m in adapters for task_id in m["task_ids"]}
+    adapters = [s for s in run.shared if scope == "shared" and s.trained.adapter is not None]
+    common = {task_id: shared.trained.steps for shared in adapters for task_id in shared.task_ids}
     steps: dict[str, int] = {}
-    for message in recorded.of_kind("result"):
-        task_id = message["task_id"]
-        own = common.get(task_id, message.get("steps", 0))
-        if message["round"] >= ADAPTER and own:
-            steps[task_id] = max(own, steps.get(task_id, 0))
+    for result in run.results:
+        own = common.get(result.task_id, result.steps)
+        if result.stage >= ADAPTER and own:
+            steps[result.task_id] = max(own, steps.get(result.task_id, 0))
     return steps
 
 
 def minutes(plan: RunPlan) -> float:
     """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
-    return history.load(record.directory_of(plan.output)).seconds / 60
+    return record.load(plan.directory).seconds / 60
 
 
-def programs(recorded: record.Recorded) -> list[str]:
+def programs(run: record.RunRecord) -> list[str]:
     """The programs that worked on a run, by their hash."""
-    return sorted({str(header.get("code", "unknown")) for header in recorded.of_kind("run")})
+    return sorted({str(header.get("code", "unknown")) for header in run.headers})
 
 
 def strangers(plans: Iterable[RunPlan]) -> str:
     """Which variants were run by another program than this one, as a sentence; none: nothing."""
-    by = {plan.output.stem: programs(record.read(record.directory_of(plan.output))) for plan in plans}
+    by = {plan.output.stem: programs(record.load(plan.directory)) for plan in plans}
     others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
     return f" Run by other code than {program()}, which is here now: {', '.join(others)}." if others else ""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from solver.analysis.history import START, History, Story
-from solver.types import Attempts, Grid, by_programs, round_name, same, solves
+from solver.types import Attempts, Grid, by_programs, same, solves, stage_name
 from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
@@ -209,15 +209,15 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
     """
     before: dict[str, list[bool]] = {i: [False] * len(right) for i, right in solutions.items()}
     rows = []
-    for number in history.rounds:
+    for number in history.stages:
         stories = {i: s for i, s in history.stories.items() if i in before}
-        turns = {i: t for i, s in stories.items() for t in s.turns if t.round == number}
+        turns = {i: t for i, s in stories.items() for t in s.turns if t.stage == number}
         after = before | {i: _after(history, stories[i], number, solutions[i]) for i in turns}
         pairs = [(a, b) for i in before for a, b in zip(before[i], after[i], strict=True)]
         rows.append(
             RoundScore(
                 round=number,
-                name=round_name(number),
+                name=stage_name(number),
                 tasks=len(turns),
                 score=_mean(_mean(hits) for hits in after.values()),
                 outputs_solved=sum(b for _, b in pairs),
@@ -232,8 +232,8 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
 
 def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -> list[bool]:
     """Which of a task's outputs were solved by the rounds up to this one."""
-    last = [turn for turn in story.turns if turn.round <= number][-1]
-    if by_programs(last.round):
+    last = [turn for turn in story.turns if turn.stage <= number][-1]
+    if by_programs(last.stage):
         return [_among(story.after(test, history.rule, number), output) for test, output in enumerate(right)]
     return _solved(last.attempts, right)
 
@@ -277,7 +277,7 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         },
         spent=spent(history),
         wall=history.seconds,
-        overlap=overlap(history, solutions) if any(map(by_programs, history.rounds)) else None,
+        overlap=overlap(history, solutions) if any(map(by_programs, history.stages)) else None,
         engines=engines(history),
     )
 

@@ -6,61 +6,22 @@ version opens with what is whole; what could not be read is counted, never guess
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from solver.data import codec
 from solver.data.json_files import read_json
 from solver.data.tasks import Fault, load_challenges, parse_grid
 from solver.runtime import record
-from solver.runtime.record import Recorded
+from solver.runtime.record import Failure, RunRecord, StageResult
 from solver.types import ATTEMPTS, Attempts, BadInput, Candidate, Grid, Task
 from solver.voting import rules
 from solver.voting.candidates import MODEL_ALONE, from_source, ordered, sources_of
 from solver.voting.rules import Ranked
 
-BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
 START, SHARED = "start-up", "shared"  # what a device does outside of tasks' turns
-
-
-@dataclass(frozen=True, eq=False)
-class Turn:
-    """One task in one round.
-
-    `at`: seconds since the run began. `attempts`, `from_model`, `votes`, `from_programs` (attempts that programs alone
-    gave): what stood after it, one entry a test input.
-    `candidates`: this round's, one entry a test input. `losses`: nats a token, one a step. `engine`: what the engine
-    did (`counters`) for all tasks of the device's turn together, the same in each.
-    """
-
-    at: float
-    round: int
-    device: str
-    attempts: tuple[Attempts, ...]
-    from_model: tuple[int, ...]
-    votes: tuple[tuple[int, int], ...]
-    candidates: tuple[tuple[Candidate, ...], ...]
-    rejected: int = 0
-    steps: int = 0
-    planned: int = 0
-    losses: tuple[float, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    from_programs: tuple[int, ...] = ()
-    engine: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Failure:
-    """A turn that came to nothing, and why."""
-
-    at: float
-    round: int
-    task_ids: tuple[str, ...]
-    why: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +36,13 @@ class Story:
     id: str
     tests: int
     task: Task | None
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[StageResult, ...] = ()
     failures: tuple[Failure, ...] = ()
     answers: tuple[Attempts | None, ...] = ()
     shared: float = 0.0
 
     @property
-    def last(self) -> Turn | None:
+    def last(self) -> StageResult | None:
         """The turn whose attempts stand."""
         return self.turns[-1] if self.turns else None
 
@@ -91,31 +52,31 @@ class Story:
 
     def candidates(self, test: int) -> tuple[tuple[int, Candidate], ...]:
         """Every candidate of a test input with the round it came from."""
-        return tuple((t.round, c) for t in self.turns if test < len(t.candidates) for c in t.candidates[test])
+        return tuple((t.stage, c) for t in self.turns if test < len(t.candidates) for c in t.candidates[test])
 
     def ranked(self, test: int, rule: str) -> list[Ranked]:
         """The distinct answers to a test input over all rounds, best first, by any rule, as `candidates` pools them."""
-        return ordered(self.rounds(test), rule)
+        return ordered(self.by_stage(test), rule)
 
     def voted(self, test: int, rule: str) -> list[Ranked]:
         """The same of the model's vote alone, best first."""
-        return ordered(from_source(self.rounds(test), MODEL_ALONE), rule)
+        return ordered(from_source(self.by_stage(test), MODEL_ALONE), rule)
 
     def alone(self, test: int, rule: str, whose: str) -> list[Grid]:
         """What the attempts would be if one source (of `candidates.SOURCES`) had been alone, without placeholders."""
-        return [a.grid for a in ordered(from_source(self.rounds(test), whose), rule)[:ATTEMPTS]]
+        return [a.grid for a in ordered(from_source(self.by_stage(test), whose), rule)[:ATTEMPTS]]
 
     def after(self, test: int, rule: str, number: int) -> list[Grid]:
         """What the attempts would be after the rounds up to this one, whenever they came, without placeholders."""
-        rounds = {n: them for n, them in self.rounds(test).items() if n <= number}
+        rounds = {n: them for n, them in self.by_stage(test).items() if n <= number}
         return [a.grid for a in ordered(rounds, rule)[:ATTEMPTS]]
 
     def sources(self, test: int, rule: str) -> tuple[str, ...]:
         """Which source gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""
         two = self.attempts(test)
-        return () if two is None else sources_of(two, self.rounds(test), rule)
+        return () if two is None else sources_of(two, self.by_stage(test), rule)
 
-    def rounds(self, test: int) -> dict[int, list[Candidate]]:
+    def by_stage(self, test: int) -> dict[int, list[Candidate]]:
         """A test input's candidates by round."""
         rounds: dict[int, list[Candidate]] = {}
         for number, candidate in self.candidates(test):
@@ -170,9 +131,9 @@ class History:
         return given if isinstance(given, str) and given in rules.RULES else rules.DEFAULT
 
     @cached_property
-    def rounds(self) -> tuple[int, ...]:
+    def stages(self) -> tuple[int, ...]:
         """The rounds there were, in order."""
-        return tuple(sorted({turn.round for story in self.stories.values() for turn in story.turns}))
+        return tuple(sorted({turn.stage for story in self.stories.values() for turn in story.turns}))
 
 
 def answers_of(directory: Path) -> Path:
@@ -182,96 +143,17 @@ def answers_of(directory: Path) -> Path:
 
 def load(directory: Path, results: bool = True) -> History:
     """Open a run directory; without `results`, just what it set out to do. Raises `BadInput` where it is none."""
-    recorded = record.read(directory) if results else _first_line(directory)
+    run = record.load(directory) if results else record.interpreted(record.first_line(directory))
     tasks = _tasks(directory / record.CHALLENGES)
-    start: Mapping[str, Any] = {}
-    turns: list[tuple[str, Turn]] = []
-    failures: list[Failure] = []
-    shared: list[tuple[str, float]] = []
-    between: list[tuple[str, str, float]] = []
-    events: list[tuple[float, str]] = []
-    status: int | None = None
-    seconds, unread = 0.0, 0
-    for message, at in _on_one_clock(recorded.messages):
-        try:
-            match message.get("kind"):
-                case "run":
-                    start, status = start or message, None  # written again where a run was resumed
-                case "result":
-                    turns.append((str(message["task_id"]), _turn(message, at)))
-                case "shared":
-                    ids = tuple(map(str, message["task_ids"]))
-                    each = float(message["seconds"]) / len(ids)
-                    shared += [(i, each) for i in ids]
-                    between.append((str(message.get("device", "")), SHARED, each * len(ids)))
-                case "started":
-                    between.append((str(message["device"]), START, float(message["seconds"])))
-                case "failure":
-                    failures.append(_failure(message, at))
-                case "event":
-                    events.append((at, str(message["text"])))
-                case "end":
-                    status = int(message["status"])
-                case _:
-                    unread += 1
-        except BROKEN:
-            unread += 1
-        seconds = max(seconds, at)
-    counts = _counts(start, tasks, turns)
-    stories = _stories(counts, tasks, turns, failures, _answers(answers_of(directory)))
-    for task_id, spent in shared:
-        if task_id in stories:
-            stories[task_id] = replace(stories[task_id], shared=stories[task_id].shared + spent)
-    dropped = recorded.dropped + unread
-    return History(directory, start, stories, tuple(failures), tuple(events), status, seconds, dropped, tuple(between))
-
-
-def _first_line(directory: Path) -> Recorded:
-    """The record as if nothing stood behind its first line."""
-    try:
-        with (directory / record.RECORD).open("rb") as file:
-            message = record.from_line(file.readline())
-    except OSError as error:
-        raise BadInput(f"{directory} cannot be read ({error.strerror}): expected the directory of a run") from None
-    return Recorded((message,) if message else (), int(message is None))
-
-
-def _on_one_clock(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
-    """Each message with its seconds since the first start: a resumed run's own clock begins at 0 again."""
-    before = latest = 0.0
-    for message in messages:
-        if message.get("kind") == "run":
-            before = latest
-        given = message.get("at")
-        at = before + given if isinstance(given, int | float) and given >= 0 else latest
-        latest = max(latest, at)
-        yield message, at
-
-
-def _turn(message: Mapping[str, Any], at: float) -> Turn:
-    candidates = tuple(tuple(map(codec.candidate_from_json, test)) for test in message.get("candidates", ()))
-    attempts = tuple((_grid(a), _grid(b)) for a, b in message["attempts"])
-    return Turn(
-        at=at,
-        round=int(message["round"]),
-        device=str(message.get("device", "")),
-        attempts=attempts,
-        from_model=tuple(map(int, message.get("from_model", (2,) * len(attempts)))),
-        votes=tuple((int(first), int(total)) for first, total in message.get("votes", ())),
-        candidates=candidates,
-        rejected=int(message.get("rejected", 0)),
-        steps=int(message.get("steps", 0)),
-        planned=int(message.get("planned", 0)),
-        losses=tuple(map(float, message.get("losses", ()))),
-        seconds={str(stage): float(spent) for stage, spent in message.get("seconds", {}).items()},
-        notes=tuple(map(str, message.get("notes", ()))),
-        from_programs=tuple(map(int, message.get("from_programs", ()))),
-        engine={str(name): float(value) for name, value in message.get("engine", {}).items()},
-    )
-
-
-def _failure(message: Mapping[str, Any], at: float) -> Failure:
-    return Failure(at, int(message.get("round", 0)), tuple(map(str, message["task_ids"])), str(message.get("why", "")))
+    start: Mapping[str, Any] = run.headers[0] if run.headers else {}
+    stories = _stories(_counts(start, tasks, run.results), tasks, run, _answers(answers_of(directory)))
+    between = [(device, START, seconds) for device, seconds in run.starts]
+    for shared in run.shared:
+        between.append((shared.device, SHARED, shared.trained.seconds))
+        for task_id in filter(stories.__contains__, shared.task_ids):
+            stories[task_id] = replace(stories[task_id], shared=stories[task_id].shared + shared.each)
+    failures, events = tuple(run.failures), tuple(run.events)
+    return History(directory, start, stories, failures, events, run.status, run.seconds, run.dropped, tuple(between))
 
 
 def _grid(rows: object) -> Grid:
@@ -294,30 +176,26 @@ def _answers(path: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _counts(start: Mapping[str, Any], tasks: Mapping[str, Task], turns: Sequence[tuple[str, Turn]]) -> dict[str, int]:
+def _counts(start: Mapping[str, Any], tasks: Mapping[str, Task], results: Sequence[StageResult]) -> dict[str, int]:
     """Test inputs of every task anything is known of, in the run's order."""
     given = start.get("tests")
     said = {str(i): n for i, n in given.items() if isinstance(n, int)} if isinstance(given, dict) else {}
-    seen = {task_id: len(turn.attempts) for task_id, turn in turns}
+    seen = {result.task_id: len(result.attempts) for result in results}
     return said | {i: n for i, n in ({i: len(t.tests) for i, t in tasks.items()} | seen).items() if i not in said}
 
 
 def _stories(
-    counts: Mapping[str, int],
-    tasks: Mapping[str, Task],
-    turns: Sequence[tuple[str, Turn]],
-    failures: Sequence[Failure],
-    answers: Mapping[str, Any],
+    counts: Mapping[str, int], tasks: Mapping[str, Task], run: RunRecord, answers: Mapping[str, Any]
 ) -> dict[str, Story]:
-    rounds: dict[str, dict[int, Turn]] = {task_id: {} for task_id in counts}
-    for task_id, turn in turns:
-        rounds[task_id].pop(turn.round, None)
-        rounds[task_id][turn.round] = turn
+    turns: dict[str, dict[int, StageResult]] = {task_id: {} for task_id in counts}
+    for result in run.results:
+        turns[result.task_id].pop(result.stage, None)
+        turns[result.task_id][result.stage] = result
     failed: dict[str, list[Failure]] = {task_id: [] for task_id in counts}
-    for failure in failures:
+    for failure in run.failures:
         for task_id in failure.task_ids:
             failed.get(task_id, []).append(failure)
-    bare = (Story(i, n, tasks.get(i), tuple(rounds[i].values()), tuple(failed[i])) for i, n in counts.items())
+    bare = (Story(i, n, tasks.get(i), tuple(turns[i].values()), tuple(failed[i])) for i, n in counts.items())
     return {story.id: replace(story, answers=_standing(story, answers.get(story.id))) for story in bare}
 
 

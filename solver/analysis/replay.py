@@ -14,25 +14,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from solver.data import codec, tasks
+from solver.data import tasks
 from solver.data.tasks import TaskSet
 from solver.runtime import record, submission_file
 from solver.types import BASE, Attempts, BadInput, Candidate, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
+from solver.voting.candidates import ByStage
 
-Candidates: TypeAlias = Mapping[str, tuple[pooled_candidates.Rounds, ...]]
+Candidates: TypeAlias = Mapping[str, tuple[ByStage, ...]]
 """Task id → one entry a test input → that test's candidates by round, in the task's own frame."""
 
 
-def candidates_of(recorded: record.Recorded) -> Candidates:
-    """Each task's candidates by round; of a repeated round the last."""
+def candidates_of(run: record.RunRecord) -> Candidates:
+    """Every recorded candidate by task, test input and stage; of a stage that was done twice the last ones."""
     candidates: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
-    for message in recorded.of_kind("result"):
-        tests = message["candidates"]
-        known = candidates.setdefault(message["task_id"], tuple({} for _ in tests))
-        for rounds, them in zip(known, tests, strict=True):
-            rounds[message["round"]] = tuple(map(codec.candidate_from_json, them))
+    for result in run.results:
+        known = candidates.setdefault(result.task_id, tuple({} for _ in result.candidates))
+        for stages, of_test in zip(known, result.candidates, strict=True):
+            stages[result.stage] = of_test
     return candidates
 
 
@@ -56,9 +56,9 @@ def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tu
     return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
 
 
-def _voted(tests: Sequence[pooled_candidates.Rounds], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
-    padded: list[pooled_candidates.Rounds] = [*tests, *({} for _ in fallbacks)][: len(fallbacks)]
-    return tuple(pooled_candidates.attempts(rounds, rule, f) for rounds, f in zip(padded, fallbacks, strict=True))
+def _voted(tests: Sequence[ByStage], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
+    padded: list[ByStage] = [*tests, *({} for _ in fallbacks)][: len(fallbacks)]
+    return tuple(pooled_candidates.attempts(by_stage, rule, f) for by_stage, f in zip(padded, fallbacks, strict=True))
 
 
 def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> TaskSet:
@@ -69,7 +69,7 @@ def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candida
     if rule not in rules.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    candidates = from_source(candidates_of(record.read(directory)), whose)
+    candidates = from_source(candidates_of(record.load(directory)), whose)
     if rule in rules.VOTE_WORTH and unread(candidates):
         others = ", ".join(rules.PLAIN)
         raise BadInput(

@@ -24,7 +24,7 @@ from solver.analysis.scoring import wilson
 from solver.runtime import record
 from solver.runtime.live import span
 from solver.runtime.summary import count
-from solver.types import BadInput, Grid, round_name
+from solver.types import BadInput, Grid, stage_name
 
 SETTLED = 0.5  # share of the votes from which a task without a solution counts as agreed on
 Tile: TypeAlias = tuple[str, str, str]  # a figure: what it is, its value, a note
@@ -166,7 +166,7 @@ def _stages(measures: diagnose.Measures) -> Iterable[tuple[str, int, float]]:
 def _log(run: History) -> list[dict[str, str]]:
     """Events and failures in the order of time."""
     lines = [(at, "", text) for at, text in run.events]
-    lines += [(f.at, "failed", f"{round_name(f.round)}, {', '.join(f.task_ids)}: {f.why}") for f in run.failures]
+    lines += [(f.at, "failed", f"{stage_name(f.stage)}, {', '.join(f.task_ids)}: {f.why}") for f in run.failures]
     return [{"at": duration(at), "kind": kind, "text": text} for at, kind, text in sorted(lines, key=lambda x: x[0])]
 
 

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 from solver.analysis import diagnose
 from solver.analysis.diagnose import Output
-from solver.analysis.history import History, Story, Turn
-from solver.types import ATTEMPTS, INDUCTION, Grid, by_programs, key, round_name, same, solves
+from solver.analysis.history import History, Story
+from solver.runtime.record import StageResult
+from solver.types import ATTEMPTS, INDUCTION, Grid, by_programs, key, same, solves, stage_name
 from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE
 from solver.voting.rules import Ranked
 
@@ -33,7 +34,7 @@ def data_of(
     return {
         "curves": list(_curves(run, known)),
         "judged": bool(known),
-        "strokes": [stroke(n) for n in range(len(run.rounds))],
+        "strokes": [stroke(n) for n in range(len(run.stages))],
         "reliability": [[b.vote, b.right] for b in diagnose.reliability(every)],
         "tasks": {i: _task(story, run.rule, known.get(i), statuses[i]) for i, story in run.stories.items()},
     }
@@ -50,20 +51,20 @@ def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
     A line begins where its round does; before that it is the line of the round before. Programs that are found while
     the model works count with what stood then.
     """
-    for last in run.rounds:
+    for last in run.stages:
         worth: dict[str, float] = {}
         points = [(0.0, 0.0)]
-        turns = [(t.at, i, t) for i, story in run.stories.items() for t in story.turns if t.round <= last]
-        begins = 0.0 if last == run.rounds[0] else min(at for at, _, turn in turns if turn.round == last)
+        turns = [(t.at, i, t) for i, story in run.stories.items() for t in story.turns if t.stage <= last]
+        begins = 0.0 if last == run.stages[0] else min(at for at, _, turn in turns if turn.stage == last)
         for at, task_id, turn in sorted(turns, key=lambda x: x[0]):
             worth[task_id] = _worth(turn, known, task_id)
             now = (round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5))
             points = [*points, now] if at >= begins else [now]
         points.append((round(run.seconds, 2), points[-1][1]))
-        yield {"round": last, "name": round_name(last), "points": _thin(points)}
+        yield {"round": last, "name": stage_name(last), "points": _thin(points)}
 
 
-def _worth(turn: Turn, known: Solutions, task_id: str) -> float:
+def _worth(turn: StageResult, known: Solutions, task_id: str) -> float:
     """The share of a task's outputs that are solved after a turn; without any solution, that the model answered."""
     if not known:
         programs = turn.from_programs or (0,) * len(turn.from_model)
@@ -92,7 +93,7 @@ def _task(story: Story, rule: str, known: Sequence[Grid] | None, status: str) ->
         "pairs": [[_digits(pair.input), _digits(pair.output)] for pair in pairs],
         "tests": [_test(story, test, rule, known[test] if known else None) for test in range(story.tests)],
         "turns": [_turn(turn) for turn in story.turns],
-        "failures": [[round(f.at, 2), round_name(f.round), f.why] for f in story.failures],
+        "failures": [[round(f.at, 2), stage_name(f.stage), f.why] for f in story.failures],
     }
 
 
@@ -111,7 +112,7 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
 
 def _sources(story: Story, test: int, rule: str) -> list[str]:
     """Whose each attempt is, in words."""
-    if not any(map(by_programs, story.rounds(test))):
+    if not any(map(by_programs, story.by_stage(test))):
         return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
     return [SOURCES[source] for source in story.sources(test, rule)]
 
@@ -145,10 +146,10 @@ def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid |
         }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(turn: StageResult) -> dict[str, Any]:
     return {
-        "round": turn.round,
-        "name": round_name(turn.round),
+        "round": turn.stage,
+        "name": stage_name(turn.stage),
         "at": round(turn.at, 2),
         "device": turn.device,
         "steps": turn.steps,

@@ -1,4 +1,4 @@
-"""Tasks and candidates as plain values for JSON, and back: between processes, in a run's record, in Kaggle's format.
+"""Tasks, candidates and results as plain values for JSON, and back: for other processes, the record, and Kaggle.
 
 Law: what was written is read back as the same value, nats rounded to five digits aside.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from solver.data.tasks import TaskSet
-from solver.types import Candidate, Grid, Pair, Program, Task, View
+from solver.types import Candidate, Grid, Pair, Program, Task, TaskResult, View
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
@@ -68,6 +68,36 @@ def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
         return Candidate(grid(data["grid"]), View(), 0.0, program=Program(**data["program"]))
     view = View(data["dihedral"], tuple(data["colours"]), tuple(data["order"]))
     return Candidate(grid(data["grid"]), view, data["logprob"], tuple(data.get("scores", ())))
+
+
+def result_to_json(result: TaskResult) -> dict[str, Any]:
+    """A result as plain values, all candidates with their views and nats included; the stage is called its `round`."""
+    return {
+        "task_id": result.task_id,
+        "round": result.stage,
+        "rejected": result.rejected,
+        "steps": result.steps,
+        "planned": result.planned,
+        "losses": [round(loss, 4) for loss in result.losses],
+        "seconds": {k: round(v, 3) for k, v in result.seconds.items()},
+        "notes": list(result.notes),
+        "candidates": [[candidate_to_json(c) for c in of_test] for of_test in result.candidates],
+    }
+
+
+def result_from_json(data: Mapping[str, Any]) -> TaskResult:
+    """The result that `result_to_json` wrote; what earlier versions did not write is empty."""
+    return TaskResult(
+        task_id=str(data["task_id"]),
+        stage=int(data["round"]),
+        candidates=tuple(tuple(map(candidate_from_json, of_test)) for of_test in data.get("candidates", ())),
+        rejected=int(data.get("rejected", 0)),
+        steps=int(data.get("steps", 0)),
+        planned=int(data.get("planned", 0)),
+        losses=tuple(map(float, data.get("losses", ()))),
+        seconds={str(name): float(spent) for name, spent in data.get("seconds", {}).items()},
+        notes=tuple(map(str, data.get("notes", ()))),
+    )
 
 
 def grid(rows: Iterable[Iterable[int]]) -> Grid:

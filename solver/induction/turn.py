@@ -33,7 +33,7 @@ def turn(
     induction = induce(task, writer, sandbox, settings.samples, seed, stop)
     return TaskResult(
         task_id=task.id,
-        round=INDUCTION,
+        stage=INDUCTION,
         candidates=candidates(induction),
         seconds={"induction": now() - started},
         notes=(induction.line(), *(f"{count} x {reason}" for reason, count in induction.failures[:REASONS])),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.config.settings import WriterSettings
+from solver.hardware.engine_arguments import engine_arguments
 from solver.hardware.engine_environment import prepare
 from solver.induction.code_model import check
 from solver.induction.prompts import Question
@@ -29,21 +30,10 @@ class VllmWriter:
 
         on_gpu = torch.cuda.is_available()
         self.settings = settings
-        self.llm: Any = LLM(
-            model=str(model),
-            dtype=settings.dtype,
-            load_format="safetensors",
-            trust_remote_code=False,
-            max_model_len=settings.context,
-            max_num_seqs=settings.sequences,
-            max_num_batched_tokens=max(4096, settings.context),
-            kv_cache_memory_bytes=None if on_gpu else settings.cache_bytes,
-            enable_prefix_caching=True,
-            block_size=16 if on_gpu else 32,
-            enforce_eager=not on_gpu,
-            seed=seed,
-            disable_log_stats=True,
-        )
+        arguments = engine_arguments(model, settings, seed, on_gpu)
+        if on_gpu:
+            arguments["kv_cache_memory_bytes"] = None  # what is free
+        self.llm: Any = LLM(**arguments, load_format="safetensors", trust_remote_code=False)
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.asked = 0
         self.too_long = 0  # questions that were not asked because they leave no room for a reply

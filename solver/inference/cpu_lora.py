@@ -38,14 +38,14 @@ class Block:
 @lru_cache(maxsize=64)  # every layer of a step asks for the same
 def blocks(ids: tuple[int, ...], lengths: tuple[int, ...], rows: int) -> tuple[Block, ...]:
     """The first `rows` rows that have an adapter, where ids[k] holds for lengths[k] rows."""
-    made: list[Block] = []
+    together: list[Block] = []
     short: list[int] = []  # slots of the short runs since the last long one
     start = 0
 
     def close() -> None:
         if any(slot >= 0 for slot in short):
             one = short[0] if len(set(short)) == 1 else None
-            made.append(Block(slice(start - len(short), start), tuple(short), one))
+            together.append(Block(slice(start - len(short), start), tuple(short), one))
         short.clear()
 
     for slot, length in zip(ids, lengths, strict=True):
@@ -55,10 +55,10 @@ def blocks(ids: tuple[int, ...], lengths: tuple[int, ...], rows: int) -> tuple[B
         else:
             close()
             if slot >= 0:
-                made.append(Block(slice(start, start + length), (), slot))
+                together.append(Block(slice(start, start + length), (), slot))
         start += length
     close()
-    return tuple(made)
+    return tuple(together)
 
 
 @lru_cache(maxsize=64)
@@ -112,8 +112,8 @@ def add_lora_logits(
         if len(set(slots)) > 1:
             raise ValueError("a prompt's log-probabilities beside other adapters: a LoRA on the head can't give them")
         slots = slots[:1] * len(x)
-    found, sizes = blocks_of_slots(slots, len(x)), (lora_b_stacked.shape[2],)
-    _add(found, y, x, (lora_a_stacked,), (lora_b_stacked,), scale, sizes)
+    own, sizes = blocks_of_slots(slots, len(x)), (lora_b_stacked.shape[2],)
+    _add(own, y, x, (lora_a_stacked,), (lora_b_stacked,), scale, sizes)
 
 
 def add_lora_embedding(wrapper: Any, y: Tensor, x: Tensor, lora_b_stacked: Tensor, **_: Any) -> None:
@@ -126,7 +126,7 @@ def add_lora_embedding(wrapper: Any, y: Tensor, x: Tensor, lora_b_stacked: Tenso
 
 
 def _add(
-    found: Sequence[Block],
+    own: Sequence[Block],
     y: Tensor,
     x: Tensor,
     lora_a_stacked: tuple[Tensor, ...],
@@ -135,7 +135,7 @@ def _add(
     output_slices: tuple[int, ...],
 ) -> None:
     """`add_lora_linear` for the rows of these blocks."""
-    for block in found:
+    for block in own:
         rows, place = x[block.rows].to(lora_a_stacked[0].dtype), y[block.rows]
         start = 0
         for a, b, size in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):

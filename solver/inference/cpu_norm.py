@@ -51,11 +51,11 @@ def install(version: str) -> dict[str, list[str]]:
         return {}
     ops: Any = import_module("vllm.ir").ops
     priorities = {}
-    for op, made, supports, inplace in (
+    for op, kernel, supports, inplace in (
         (ops.rms_norm, rms_norm, fits, False),
         (ops.fused_add_rms_norm, fused_add_rms_norm, both_fit, True),
     ):
         if PROVIDER not in op.impls:
-            op.register_impl(PROVIDER, supports_args=supports, inplace=inplace)(made)
+            op.register_impl(PROVIDER, supports_args=supports, inplace=inplace)(kernel)
         priorities[op.name] = [PROVIDER, "native"]
     return priorities

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 
 from solver.data import views
 from solver.interfaces import Format, Grammar, Sampler, Stop, Streamer
-from solver.tokens.grid import GRID
 from solver.types import Adapter, Candidate, Prompt, Reply
 
 NODES = 256  # requests a prompt may cost: some 1 / p_min suffice unless the model hardly knows what to say
@@ -50,11 +49,19 @@ class SearchResult:
 
 
 @dataclass(frozen=True, eq=False)
+class Spelling:
+    """How replies are spelled: the grammar of one of which nothing is said yet, and the token that finishes it."""
+
+    grammar: Grammar
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
 class ViewCandidates:
     """The candidates one prompt gave, in the task's own frame and likeliest first, and how they were found."""
 
     candidates: tuple[Candidate, ...]
-    found: SearchResult
+    search: SearchResult
 
 
 def candidates(
@@ -69,15 +76,15 @@ def candidates(
 
     Where there is none, the greedy reply stands for its view, so that a model that is sure of nothing still answers.
     """
-    everything = search(requests, sampler, stop, p_min, nodes, format.written, format.end, greedy=True)
+    results = search(requests, sampler, stop, p_min, Spelling(format.written, format.end), nodes, greedy=True)
     return [
-        ViewCandidates(tuple(_decoded(prompt, found, format)), found)
-        for (prompt, _), found in zip(requests, everything, strict=True)
+        ViewCandidates(tuple(_decoded(prompt, result, format)), result)
+        for (prompt, _), result in zip(requests, results, strict=True)
     ]
 
 
-def _decoded(prompt: Prompt, found: SearchResult, format: Format) -> Iterator[Candidate]:
-    for reply in found.replies or ([found.greedy] if found.greedy else []):
+def _decoded(prompt: Prompt, result: SearchResult, format: Format) -> Iterator[Candidate]:
+    for reply in result.replies or ([result.greedy] if result.greedy else []):
         grid = format.decode(reply.tokens)
         if grid is not None:
             yield Candidate(views.invert(prompt.view, grid), prompt.view, reply.logprob)
@@ -88,29 +95,30 @@ def search(
     sampler: Sampler,
     stop: Stop,
     p_min: float,
+    spelling: Spelling,
     nodes: int = NODES,
-    grammar: Grammar = GRID.written,
-    end: int = GRID.end,
     greedy: bool = False,
 ) -> list[SearchResult]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
 
     `nodes`: requests to the sampler that one prompt may cost; of branches that appear together the likeliest are
-    followed first, and those that appear when there are no more are cut. `end`: the token that finishes a reply.
-    `greedy`: complete each prompt's greedy reply, even where it turns out to be unlikely.
+    followed first, and those that appear when there are no more are cut. `greedy`: complete each prompt's greedy
+    reply, even where it turns out to be unlikely.
     ValueError: p_min is no probability above 0.
     """
     if not 0 < p_min <= 1:
         raise ValueError(f"p_min is {p_min}: expected a probability above 0 and at most 1")
     keys = [(prompt.tokens, prompt.max_reply, adapter.name if adapter else None) for prompt, adapter in requests]
-    trees = {key: Tree(*request, p_min, nodes, end, greedy) for key, request in zip(keys, requests, strict=True)}
-    roots = [Branch(tree, (), (), 0.0, grammar, root=True) for tree in trees.values()]
+    trees = {
+        key: Tree(*request, p_min, nodes, spelling.end, greedy) for key, request in zip(keys, requests, strict=True)
+    }
+    roots = [Branch(tree, (), (), 0.0, spelling.grammar, root=True) for tree in trees.values()]
     if isinstance(sampler, Streamer):
         _listen(roots, sampler, stop)
     else:
         _in_waves(roots, sampler, stop)
-    founds = {key: tree.found() for key, tree in trees.items()}
-    return [founds[key] for key in keys]
+    results = {key: tree.result() for key, tree in trees.items()}
+    return [results[key] for key in keys]
 
 
 def _in_waves(frontier: Sequence[Branch], sampler: Sampler, stop: Stop) -> None:
@@ -175,7 +183,7 @@ class Tree:
         self.cut += 1
         self.missed += math.exp(total)
 
-    def found(self) -> SearchResult:
+    def result(self) -> SearchResult:
         """The result, likeliest replies first, equally likely ones in the order of their tokens."""
         ordered = sorted(self.replies, key=lambda r: (-r.logprob, r.tokens))
         greedy = self.greedy if self.greedy and self.greedy.finished else None

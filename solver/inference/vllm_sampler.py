@@ -11,26 +11,19 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from solver.clock import now
-from solver.config.settings import MOST_ALTERNATIVES, TARGETS, EngineSettings
+from solver.config.settings import EngineSettings
+from solver.hardware.engine_arguments import engine_arguments, gpu_arguments, lora_arguments
 from solver.hardware.engine_environment import prepare
+from solver.inference.completions import PartialCompletion, Waiting, hide_tail, queued, scored_nats
 from solver.inference.counters import Counters
 from solver.interfaces import OnTokens, ScoringRequest, Stop
 from solver.model.output_heads import Heads, by_head, head_of
 from solver.types import Adapter, Prompt, Reply
 
 T = TypeVar("T")
-
-
-def on_a_gpu(settings: EngineSettings, heads: bool = False) -> dict[str, Any]:
-    """Arguments of vLLM's `LLM` for a GPU alone: what it may take when it starts, and whether it can sleep.
-
-    Where `heads` are swapped no step is begun before the last one is over.
-    """
-    made: dict[str, Any] = {"gpu_memory_utilization": settings.gpu_share, "enable_sleep_mode": settings.sleeps}
-    return made | ({"async_scheduling": False} if heads else {})
 
 
 class VllmSampler:
@@ -71,28 +64,9 @@ class VllmSampler:
             priorities = cpu_norm.install(vllm.__version__)
         grid_qwen3.register()
         ModelRegistry.register_model("GridQwen3ForCausalLM", "solver.model.grid_qwen3_vllm:VllmGridQwen3")
-        self.llm: Any = LLM(
-            model=str(weights),
-            skip_tokenizer_init=True,
-            dtype=settings.dtype,
-            max_model_len=settings.context,
-            max_num_seqs=settings.sequences,
-            max_num_batched_tokens=max(4096, settings.context),
-            kv_cache_memory_bytes=settings.cache_bytes,
-            enable_prefix_caching=True,
-            block_size=16 if on_gpu else 32,
-            enforce_eager=not on_gpu,
-            ir_op_priority=priorities,
-            **(on_a_gpu(settings, heads) if on_gpu else {}),
-            enable_lora=True,
-            max_loras=settings.adapters,
-            max_cpu_loras=2 * settings.adapters,
-            max_lora_rank=settings.rank,
-            max_logprobs=MOST_ALTERNATIVES + 1,
-            lora_target_modules=[*TARGETS, *embedding_targets],
-            seed=seed,
-            disable_log_stats=True,
-        )
+        arguments = engine_arguments(weights, settings, seed, on_gpu) | lora_arguments(settings, embedding_targets)
+        extra = gpu_arguments(settings, heads) if on_gpu else {}
+        self.llm: Any = LLM(**arguments, ir_op_priority=priorities, **extra)
         self.heads = Heads(self.llm)
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None  # what must happen to make room
@@ -113,12 +87,12 @@ class VllmSampler:
 
         Where the seconds run out, the groups that come last go without.
         """
-        found: list[T | None] = [None] * len(requests)
+        results: list[T | None] = [None] * len(requests)
         for head, places in by_head([request[-1] for request in requests]).items():
             self._activate(head)
-            for place, made in zip(places, call([requests[p] for p in places], stop), strict=True):
-                found[place] = made
-        return found
+            for place, result in zip(places, call([requests[p] for p in places], stop), strict=True):
+                results[place] = result
+        return results
 
     def _activate(self, head: Adapter | None) -> None:
         """Have a head serve what is asked next; nothing may be under way."""
@@ -307,78 +281,3 @@ class VllmSampler:
             self.before_reload()
             self.llm.wake_up()
             self.offloaded = False
-
-
-Waiting: TypeAlias = tuple[int, Prompt, Adapter | None, Adapter | None]
-"""(number of a request, what is asked, its adapter, its head: None the base model's)."""
-
-
-def queued(requests: Sequence[tuple[Prompt, Adapter | None]], first: int) -> list[Waiting]:
-    """The requests as they wait, numbered from `first` on."""
-    return [(number, *request, head_of(request[1])) for number, request in enumerate(requests, first)]
-
-
-class PartialCompletion:
-    """A reply while the engine says it: takes the pieces as they come and knows when it has become useless."""
-
-    def __init__(self, prompt: Prompt):
-        self.prompt, self.total = prompt, 0.0  # nats so far
-        self.tokens: list[int] = []
-        self.logprobs: list[float] = []
-        self.alternatives: list[tuple[tuple[int, float], ...]] = []
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether whatever else is said, the reply's log-probability stays below what is of use."""
-        return self.total < self.prompt.floor
-
-    def take(self, piece: Any) -> None:
-        """Add what the engine said since it was last asked."""
-        wanted = self.prompt.alternatives
-        for token, step in zip(piece.token_ids, piece.logprobs, strict=True):
-            if wanted:
-                others = [(t, float(s.logprob)) for t, s in step.items() if t != token][:wanted]
-                useful = tuple(o for o in others if self.total + o[1] >= self.prompt.floor)
-                self.alternatives.append(useful)
-            self.tokens.append(int(token))
-            self.logprobs.append(float(step[token].logprob))
-            self.total += self.logprobs[-1]
-
-    def piece(self, finished: bool) -> Reply:
-        """What was said since the last piece."""
-        said = self.reply(finished)
-        self.tokens, self.logprobs, self.alternatives = [], [], []
-        return said
-
-    def reply(self, finished: bool) -> Reply:
-        """What was said."""
-        return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))
-
-
-def hide_tail(engine: Any, request: str, visible: int) -> bool:
-    """Let the engine look no more than the first `visible` tokens of a waiting request up in its prefix cache.
-
-    Log-probabilities come from computed tokens alone, so vLLM by itself computes the whole prompt again where they are
-    asked for. Here the later blocks get names nothing is cached under. False: this engine keeps its requests elsewhere.
-    """
-    try:
-        waiting = engine.engine_core.engine_core.scheduler.requests[request]
-        size, names = engine.vllm_config.cache_config.block_size, waiting.block_hashes
-        if len(names) != waiting.num_tokens // size:
-            return False
-    except (AttributeError, KeyError):
-        return False
-    names[visible // size :] = [f"{request}/{place}".encode() for place in range(visible // size, len(names))]
-    return True
-
-
-def scored_nats(output: Any, request: ScoringRequest) -> float | None:
-    """The reply's log-probability from the engine's output for prompt and reply; None where part was not computed.
-
-    The engine returns an entry for every token, but those it found in its cache hold nothing.
-    """
-    prompt, reply, _ = request
-    found = output.prompt_logprobs
-    starts = found.start_indices[len(found.start_indices) - len(reply) :]
-    computed = output.num_cached_tokens < len(prompt) and tuple(found.token_ids[i] for i in starts) == reply
-    return math.fsum(found.logprobs[i] for i in starts) if computed else None

@@ -25,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from solver.clock import now
+from solver.types import BadInput
 
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set by Kaggle where the hidden tasks are answered and nobody looks
 FLAGS = "SUBMISSION_FLAGS"  # of submission.py, which the notebook takes from the environment
@@ -269,19 +270,13 @@ def usage(working: Path) -> tuple[int, int]:
 
 def answered(run: Path) -> int:
     """Tasks that the model answered, by the run's record; torn lines are left out."""
-    ids = set()
+    from solver.runtime import record
+
     try:
-        lines = (run / "record.jsonl").read_text(errors="replace").splitlines()
-    except OSError:
+        results = record.load(run).results
+    except BadInput:
         return 0
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("kind") == "result" and any(entry.get("from_model", ())):
-            ids.add(entry["task_id"])
-    return len(ids)
+    return len({result.task_id for result in results if any(result.from_model)})
 
 
 def validate(session: Session, status: int) -> None:

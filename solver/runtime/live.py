@@ -1,4 +1,4 @@
-"""What there is to see of a run while it goes on: rounds, workers, the latest answers, warnings.
+"""What there is to see of a run while it goes on: stages, workers, the latest answers, warnings.
 
 Numbers and texts alone: `progress` tells it, `screen` draws it. Knows nothing of terminals, models or solutions.
 Law: it keeps no more than a terminal can show, however long the run.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from solver.clock import Deadline
-from solver.types import ADAPTER, SHARED, Standing, by_programs, round_name
+from solver.types import ADAPTER, SHARED, Standing, TaskResult, by_programs, stage_name
 
 LATEST = 60  # answers kept: no terminal shows more
 WARNINGS = 20  # warnings kept; how many there were in all is counted
@@ -23,14 +22,14 @@ WARNINGS = 20  # warnings kept; how many there were in all is counted
 class About:
     """What the run set out to do.
 
-    `rounds`: their numbers, in order. `done`: the (task, round) pairs an earlier process had done; `answered`: those
+    `stages`: their numbers, in order. `done`: the (task, stage) pairs an earlier process had done; `answered`: those
     it had answers to; `split`: those whose vote it left split. `limit`: seconds of the whole run; `deadline`: its end.
     """
 
     name: str = ""
     weights: str = ""
     seed: int | None = None
-    rounds: tuple[int, ...] = (ADAPTER,)
+    stages: tuple[int, ...] = (ADAPTER,)
     done: frozenset[tuple[str, int]] = frozenset()
     answered: frozenset[str] = frozenset()
     split: frozenset[str] = frozenset()
@@ -39,16 +38,16 @@ class About:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One task in one round: `text` says what it came to, such as `votes 5 of 8`, in `seconds` of work.
+class StageAnswer:
+    """One task in one stage: `text` says what it came to, such as `votes 5 of 8`, in `seconds` of work.
 
     `loss`: nats a token in the last of the training `steps`. `right`: whether all its outputs are solved now, None
-    where solutions are unknown. `split`: whether its vote is, so that another round is due. `whole`: whether each of
+    where solutions are unknown. `split`: whether its vote is, so that another stage is due. `whole`: whether each of
     its test inputs has an answer.
     """
 
     task_id: str
-    round: int
+    stage: int
     text: str
     seconds: float
     steps: int = 0
@@ -58,19 +57,19 @@ class Answer:
     whole: bool = False
 
 
-def answered(message: Mapping[str, Any], standing: Standing, split: bool, right: bool | None) -> Answer:
-    """The answer that a worker's result, as JSON values, led to."""
+def answered(result: TaskResult, standing: Standing, split: bool, right: bool | None) -> StageAnswer:
+    """The answer that a worker's result led to."""
     text = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
-    if by_programs(message["round"]):
-        count = max(map(len, message["candidates"]), default=0)
+    if by_programs(result.stage):
+        count = max(map(len, result.candidates), default=0)
         text = f"{count} {'answer' if count == 1 else 'answers'} of programs" if count else "no program"
-    return Answer(
-        task_id=message["task_id"],
-        round=message["round"],
+    return StageAnswer(
+        task_id=result.task_id,
+        stage=result.stage,
         text=text,
-        seconds=sum(message["seconds"].values()),
-        steps=message["steps"],
-        loss=message["losses"][-1] if message["losses"] else None,
+        seconds=sum(result.seconds.values()),
+        steps=result.steps,
+        loss=result.losses[-1] if result.losses else None,
         right=right,
         split=split,
         whole=standing.whole,
@@ -81,14 +80,14 @@ def answered(message: Mapping[str, Any], standing: Standing, split: bool, right:
 class Worker:
     """What the worker on a device does now.
 
-    `state`: in a word or two; `busy`: whether seconds of it count. With a turn: its round, its tasks and the `seconds`
+    `state`: in a word or two; `busy`: whether seconds of it count. With a batch: its stage, its tasks and the `seconds`
     granted; of its adapters so many are `trained`, the latest in `steps` steps to `loss` nats a token.
     """
 
     name: str
     state: str
     busy: bool = True
-    round: int = 0
+    stage: int = 0
     task_ids: tuple[str, ...] = ()
     seconds: float = 0.0
     trained: int = 0
@@ -102,17 +101,17 @@ class Live:
     def __init__(self, about: About, total: int, expected: Callable[[], float]):
         self.about, self.total, self.expected = about, total, expected
         self.solved: int | None = None
-        self.latest: deque[Answer] = deque(maxlen=LATEST)
+        self.latest: deque[StageAnswer] = deque(maxlen=LATEST)
         self.warnings: deque[str] = deque(maxlen=WARNINGS)
         self.warned = 0
         self.workers: tuple[Worker, ...] = ()
         self._began: dict[str, tuple[object, float]] = {}  # by worker: what it does, since when
         self._done, self._answered, self._split = set(about.done), set(about.answered), set(about.split)
 
-    def answer(self, answer: Answer) -> None:
-        """A task has been through a round."""
+    def answer(self, answer: StageAnswer) -> None:
+        """A task has been through a stage."""
         self.latest.append(answer)
-        self._done.add((answer.task_id, answer.round))
+        self._done.add((answer.task_id, answer.stage))
         if answer.whole:
             self._answered.add(answer.task_id)
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
@@ -130,7 +129,7 @@ class Live:
         """Take in what every worker does now; whether anything of it is new."""
         before, self.workers = self.workers, tuple(workers)
         for worker in workers:
-            doing = worker.state, worker.round, worker.task_ids
+            doing = worker.state, worker.stage, worker.task_ids
             if self._began.get(worker.name, ("", 0.0))[0] != doing:
                 self._began[worker.name] = doing, self.about.deadline.read()
         return before != self.workers
@@ -145,20 +144,20 @@ class Live:
         return len(self._answered)
 
     @property
-    def rounds(self) -> list[tuple[str, int, int]]:
-        """(Name, tasks done, tasks due) of the rounds every task gets, and of the further one begun last or due first.
+    def stages(self) -> list[tuple[str, int, int]]:
+        """(Name, tasks done, tasks due) of the stages every task gets, and of the further one begun last or due first.
 
         A further one is due to the tasks whose votes are split by now.
         """
-        numbers = [number for number in self.about.rounds if number <= ADAPTER]
-        further = [number for number in self.about.rounds if number > ADAPTER]
+        numbers = [number for number in self.about.stages if number <= ADAPTER]
+        further = [number for number in self.about.stages if number > ADAPTER]
         begun = [number for number in further if any(of == number for _, of in self._done)]
         rows = []
         for number in (*numbers, *(begun[-1:] or further[:1])):
             done = {task_id for task_id, of in self._done if of == number}
             due = done | {i for i in self._split if (i, number - 1) in self._done}
             if number <= ADAPTER or due:
-                rows.append((round_name(number), len(done), self.total if number <= ADAPTER else len(due)))
+                rows.append((stage_name(number), len(done), self.total if number <= ADAPTER else len(due)))
         return rows
 
 

@@ -15,7 +15,7 @@ from solver.config.settings import Config, unpack
 from solver.data.tasks import TaskSet
 from solver.hardware.devices import Device
 from solver.model.checkpoint import Checkpoint
-from solver.runtime.record import Recorded
+from solver.runtime.record import RunRecord, directory_of
 from solver.types import Grid
 
 HERE = Path(__file__).resolve().parents[1]
@@ -36,16 +36,21 @@ class RunPlan:
     solutions: Callable[[], Mapping[str, tuple[Grid, ...]]] | None
     devices: tuple[Device, ...]
     scored_by: Mapping[str, str | None]
-    resumed: Recorded | None = None
+    resumed: RunRecord | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory."""
+        return directory_of(self.output)
 
 
 @cache
 def program(folder: Path = HERE) -> str:
     """A short hash of the solver's own code, which a fingerprint says nothing of."""
-    found = hashlib.sha256()
+    whole = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:12]
+        whole.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()[:12]
 
 
 def fingerprint(plan: RunPlan) -> str:

@@ -69,8 +69,8 @@ def _of_split(name: str) -> Callable[[], Mapping[str, tuple[Grid, ...]]]:
 def _resumed(options: argparse.Namespace) -> RunPlan:
     """The plan of a run directory: its tasks, weights and settings. Raises `BadInput` where anything of it changed."""
     directory = options.resume
-    kept = record.read(directory)
-    headers = kept.of_kind("run")
+    kept = record.load(directory)
+    headers = kept.headers
     if not headers:
         raise BadInput(f"{directory} has no whole first line in its record: nothing to resume; start the run again")
     header = headers[0]

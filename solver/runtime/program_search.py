@@ -1,4 +1,4 @@
-"""One task's search for programs as a round of the run: proposals to candidates, within seconds and nodes.
+"""One task's search for programs as a stage of the run: proposals to candidates, within seconds and nodes.
 
 Knows nothing of models, processes or of who asks. Laws: no torch, one core; the same task and nodes give the same
 candidates as long as the seconds last, and where they did not, a note says so.
@@ -26,24 +26,24 @@ PRIORITY = Path("/proc/self/oom_score_adj")
 def search(task: Task, settings: ProgramSettings, stop: Deadline) -> TaskResult:
     """The task's best programs' answers, found before `stop` and within the settings' seconds."""
     started, own = now(), stop.within(settings.seconds)
-    found = search_programs(task, own, settings.nodes)
+    proposals = search_programs(task, own, settings.nodes)
     seconds = now() - started
     cut = own.remaining() <= 0
     return TaskResult(
         task_id=task.id,
-        round=PROGRAMS,
-        candidates=candidates(found[:KEPT], len(task.tests)),
+        stage=PROGRAMS,
+        candidates=candidates(proposals[:KEPT], len(task.tests)),
         seconds={"programs": seconds},
         notes=(f"the search for programs was stopped after {seconds:.1f} s",) if cut else (),
     )
 
 
-def candidates(found: Sequence[Proposal], tests: int) -> tuple[tuple[Candidate, ...], ...]:
+def candidates(proposals: Sequence[Proposal], tests: int) -> tuple[tuple[Candidate, ...], ...]:
     """What the proposals answer, one entry a test input."""
-    programs = [Program(p.program, round(p.cost, 3), round(p.generalises, 3), p.support) for p in found]
+    programs = [Program(p.program, round(p.cost, 3), round(p.generalises, 3), p.support) for p in proposals]
+    pairs = list(zip(proposals, programs, strict=True))
     return tuple(
-        tuple(Candidate(p.grids[n], View(), 0.0, program=made) for p, made in zip(found, programs, strict=True))
-        for n in range(tests)
+        tuple(Candidate(p.grids[n], View(), 0.0, program=program) for p, program in pairs) for n in range(tests)
     )
 
 

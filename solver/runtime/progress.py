@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from solver.runtime.live import About, Answer, Live, Worker, printable, span
+from solver.runtime.live import About, Live, StageAnswer, Worker, printable, span
 
 if TYPE_CHECKING:
     from solver.runtime.screen import Screen
@@ -34,7 +34,12 @@ class Progress:
             self._guarded(self._open)
 
     def task(
-        self, task_id: str, info: str = "", solved: int | None = None, new: bool = True, answer: Answer | None = None
+        self,
+        task_id: str,
+        info: str = "",
+        solved: int | None = None,
+        new: bool = True,
+        answer: StageAnswer | None = None,
     ) -> None:
         """A task has answers, `new`: its first. `info`: what is to be said of it. `solved`: so far, where known.
 

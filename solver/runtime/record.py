@@ -1,7 +1,8 @@
 """The run directory: what a run writes down as it goes, enough to resume it, replay its votes and report on it.
 
-Knows nothing of models or schedules. Laws: lines are only ever appended; a line that was torn by a crash or changed
-afterwards is dropped and counted, never believed; one process at a time writes to a directory.
+The one place that spells the record and reads it. Knows nothing of models or schedules. Laws: lines are only ever
+appended; one that was torn by a crash, changed afterwards, or comes from another version and is not understood, is
+dropped and counted, never believed.
 
     submission.json        the answers
     submission.run/
@@ -11,31 +12,95 @@ afterwards is dropped and counted, never believed; one process at a time writes 
       adapters/            those that tasks share
       lock                 held while a process works on the directory
 
-Kinds of line: `run` (first: fingerprint, code, data, weights, settings), `result` (one task in one round), `shared` (an
-adapter of several tasks), `failure` (a turn that failed, and why), `event` (a line for people), `end` (exit status).
-`at` is seconds since the process's start. A result's `engine` is what the engine did in its turn, for all tasks of the
-turn together (`counters`). Rounds: -1 programs that a code model writes (since version 3), 0 ones that are searched for
-(since version 2), 1 the base model's quick answers, 2 shared adapters, 3 an adapter a task, 4 and on another adapter
-and other views for tasks whose vote is split. A program's candidate has its `program` in the place of a view and nats.
+Kinds of line: `run` (first: fingerprint, code, data, weights, settings), `result` (one task in one stage), `shared` (an
+adapter of several tasks), `failure` (a batch that failed, and why), `started` (a device's model is ready), `event` (a
+line for people), `end` (exit status). `at` is seconds since the process's start. A result's `turn` names the tasks of
+its batch, and `engine` is what the engine did for all of them together (`counters`). Stages, on disk called `round`: -1
+programs that a code model writes (since version 3), 0 ones that are searched for (since version 2), 1 the base model's
+quick answers, 2 shared adapters, 3 an adapter a task, 4 and on another adapter and other views for tasks whose vote is
+split. A program's candidate has its `program` in the place of a view and nats.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from solver.types import BadInput
+from solver.data.tasks import parse_grid
+from solver.runtime.messages import SharedAdapterTrained, TaskAnswered, report_from_json, report_to_json
+from solver.types import Attempts, BadInput, Standing, TaskResult
 
-RECORD, CHALLENGES, WORKER_LOG, LOCK = "record.jsonl", "challenges.json", "worker.log", "lock"
+RECORD, CHALLENGES, WORKER_LOG = "record.jsonl", "challenges.json", "worker.log"
 ADAPTERS = "adapters"
 VERSION = 3  # of the record; 1 had no programs, 2 none of a code model: read as runs without them
+BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
+
+
+@dataclass(frozen=True, eq=False)
+class StageResult(TaskResult):
+    """One task in one stage, as the record has it.
+
+    `at`: seconds since the run began. `attempts`, `from_model`, `votes`, `from_programs` (attempts that programs alone
+    gave): what stood after it, one entry a test input. `engine`: what the engine did (`counters`) for the device's
+    whole `batch`, whose tasks' ids these are; the same in each.
+    """
+
+    at: float = 0.0
+    device: str = ""
+    attempts: tuple[Attempts, ...] = ()
+    from_model: tuple[int, ...] = ()
+    votes: tuple[tuple[int, int], ...] = ()
+    from_programs: tuple[int, ...] = ()
+    engine: Mapping[str, float] = field(default_factory=dict)
+    batch: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTraining:
+    """An adapter that a device trained for several tasks."""
+
+    device: str
+    trained: SharedAdapterTrained
+    task_ids: tuple[str, ...]
+
+    @property
+    def each(self) -> float:
+        """Seconds of it for each task."""
+        return self.trained.seconds / len(self.task_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """A batch that came to nothing, and why."""
+
+    at: float
+    stage: int
+    task_ids: tuple[str, ...]
+    why: str
+
+
+@dataclass(eq=False)
+class RunRecord:
+    """A whole run as its record tells it, lines in the order written.
+
+    `headers`: a `run` line for each start. `starts`: (device, seconds) until its model was ready. `events`: (seconds,
+    text). `status`: the exit status, None while unfinished. `seconds`: to the last line. `dropped`: lines torn, changed
+    or not understood.
+    """
+
+    headers: list[Mapping[str, Any]] = field(default_factory=list)
+    results: list[StageResult] = field(default_factory=list)
+    shared: list[SharedTraining] = field(default_factory=list)
+    starts: list[tuple[str, float]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    events: list[tuple[float, str]] = field(default_factory=list)
+    status: int | None = None
+    seconds: float = 0.0
+    dropped: int = 0
 
 
 def directory_of(output: Path) -> Path:
@@ -51,8 +116,8 @@ def to_line(message: Mapping[str, Any]) -> str:
 
 def from_line(line: bytes) -> dict[str, Any] | None:
     """The message of a line; None where it is torn or was changed."""
-    body, found, rest = line.rpartition(b',"crc":"')
-    if not found or rest.rstrip(b"\n") != f'{zlib.crc32(body):08x}"}}'.encode():
+    body, mark, rest = line.rpartition(b',"crc":"')
+    if not mark or rest.rstrip(b"\n") != f'{zlib.crc32(body):08x}"}}'.encode():
         return None
     message = json.loads(body + b"}")
     return message if isinstance(message, dict) else None
@@ -81,69 +146,95 @@ def read(directory: Path) -> Recorded:
     return Recorded(tuple(m for m in messages if m is not None), messages.count(None))
 
 
-class Recorder:
-    """Appends to a run directory's record, alone: a second process is refused while this one lives."""
+def first_line(directory: Path) -> Recorded:
+    """The record as if nothing stood behind its first line. Raises `BadInput` where there is none."""
+    try:
+        with (directory / RECORD).open("rb") as file:
+            message = from_line(file.readline())
+    except OSError as error:
+        raise BadInput(f"{directory} cannot be read ({error.strerror}): expected the directory of a run") from None
+    return Recorded((message,) if message else (), int(message is None))
 
-    def __init__(self, directory: Path, fresh: bool):
-        """Take the directory; `fresh`: forget what an earlier run wrote. Raises `BadInput` where another has it."""
-        self.directory = directory
+
+def load(directory: Path) -> RunRecord:
+    """A run directory's record, even while it is written. Raises `BadInput` where there is none."""
+    return interpreted(read(directory))
+
+
+def interpreted(recorded: Recorded) -> RunRecord:
+    """What the lines of a record say."""
+    run = RunRecord(dropped=recorded.dropped)
+    for message, at in _on_one_clock(recorded.messages):
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (directory / LOCK).open("a")
-        except OSError as error:
-            raise BadInput(f"{directory} cannot be written ({error.strerror}): expected a writable folder") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise BadInput(f"another process is working on {directory}: wait for it, or use another --output") from None
-        path = directory / RECORD
-        if fresh:
-            path.unlink(missing_ok=True)
-        else:
-            _mend(path)
-        self._file, self._given_up = path.open("ab", buffering=0), False
-
-    def write(self, message: Mapping[str, Any]) -> None:
-        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays.
-
-        After `make_room` nothing is written any more.
-        """
-        if self._given_up:
-            return
-        line, before = to_line(message).encode(), self._file.tell()
-        try:
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(0, "the disk took only part of the line")
-            os.fsync(self._file.fileno())
-        except OSError:
-            os.ftruncate(self._file.fileno(), before)
-            raise
-
-    def make_room(self) -> None:
-        """Give the disk back what the record takes, and write no more of it."""
-        self._given_up = True
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._file.fileno(), 0)
-
-    def close(self) -> None:
-        """Let go of the directory."""
-        self._file.close()
-        self._lock.close()
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            _take(run, message, at)
+        except BROKEN:
+            run.dropped += 1
+        run.seconds = max(run.seconds, at)
+    return run
 
 
-def _mend(path: Path) -> None:
-    """Cut off a torn last line, so that what is appended starts on a line of its own."""
-    if not path.exists():
-        return
-    whole = path.read_bytes()
-    end = whole.rfind(b"\n") + 1
-    if end != len(whole):
-        os.truncate(path, end)
+def _take(run: RunRecord, message: Mapping[str, Any], at: float) -> None:
+    match message.get("kind"):
+        case "run":
+            run.headers.append(message)
+            run.status = None  # written again where a run was resumed
+        case "result":
+            run.results.append(_stage_result(message, at))
+        case "shared":
+            trained = report_from_json({"adapter": None, "steps": 0, "planned": 0, "losses": (), **message})
+            assert isinstance(trained, SharedAdapterTrained)
+            ids = tuple(map(str, message["task_ids"]))
+            run.shared.append(SharedTraining(str(message.get("device", "")), trained, ids))
+        case "started":
+            run.starts.append((str(message["device"]), float(message["seconds"])))
+        case "failure":
+            ids, why = tuple(map(str, message["task_ids"])), str(message.get("why", ""))
+            run.failures.append(Failure(at, int(message.get("round", 0)), ids, why))
+        case "event":
+            run.events.append((at, str(message["text"])))
+        case "end":
+            run.status = int(message["status"])
+        case _:
+            run.dropped += 1
+
+
+def _on_one_clock(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Each message with its seconds since the first start: a resumed run's own clock begins at 0 again."""
+    before = latest = 0.0
+    for message in messages:
+        if message.get("kind") == "run":
+            before = latest
+        given = message.get("at")
+        at = before + given if isinstance(given, int | float) and given >= 0 else latest
+        latest = max(latest, at)
+        yield message, at
+
+
+def _stage_result(message: Mapping[str, Any], at: float) -> StageResult:
+    answered = report_from_json(message)
+    assert isinstance(answered, TaskAnswered)
+    attempts = tuple((parse_grid(a, ""), parse_grid(b, "")) for a, b in message.get("attempts", ()))
+    return StageResult(
+        **vars(answered.result),
+        at=at,
+        device=str(message.get("device", "")),
+        attempts=attempts,
+        from_model=tuple(map(int, message.get("from_model", (2,) * len(attempts)))),
+        votes=tuple((int(first), int(total)) for first, total in message.get("votes", ())),
+        from_programs=tuple(map(int, message.get("from_programs", ()))),
+        engine={str(name): float(value) for name, value in (answered.engine or {}).items()},
+        batch=tuple(map(str, message.get("turn", ()))),
+    )
+
+
+def result_line(answered: TaskAnswered, standing: Standing, device: str, batch: Sequence[str]) -> dict[str, Any]:
+    """A `result` line: the worker's report, and what stands after it."""
+    return {
+        **report_to_json(answered),
+        "turn": list(batch),
+        "attempts": [[a.tolist(), b.tolist()] for a, b in standing.attempts],
+        "from_model": standing.from_model,
+        "votes": standing.votes,
+        "from_programs": standing.from_programs,
+        "device": device,
+    }

@@ -1,95 +1,46 @@
-"""What runs next, where, and for how many seconds: a pure state machine over rounds, tasks and devices.
+"""What runs next, where, and for how many seconds: a pure state machine over stages, tasks and devices.
 
 Knows nothing of models, processes or clocks; the seconds left are passed in, the seconds used come back.
-Laws: no grant goes past the seconds left less the reserve; every task is offered a round before any is offered the
-next one; a task gets at most two turns in a round, so every run ends.
+Laws: no grant goes past the seconds left less the reserve; every task is offered a stage before any is offered the
+next one; a task gets at most two batches in a stage, so every run ends.
 
-Rounds. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
+Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
 `refinement`, for those whose vote is split, the most split first. Further stages use the time that the others leave;
-who takes part is decided when no turn is out, so that it depends on votes alone and not on which device was faster.
+who takes part is decided when no batch is out, so that it depends on votes alone and not on which device was faster.
 
-Shares. A turn gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
-pending ones.
-Shares are worked out anew at each turn, so what cheap tasks leave over flows to the later ones. No turn is granted
-less than its stage's minimum, and none so much that a later first turn of its stage would get less. A stage may want
-`enough` of what its turns are predicted to cost: a turn that would get less would train and have no time to answer, so
-fewer tasks have it, each with enough, and the costliest none. What would be too little for any other turn goes to the
-last ones.
+Shares. A batch gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
+pending ones. Shares are worked out anew at each batch, so what cheap tasks leave over flows to the later ones. No batch
+is granted less than its stage's minimum, and none so much that a later first batch of its stage would get less. A stage
+may want `enough` of what its batches are predicted to cost: a batch that would get less would train and have no time to
+answer, so fewer tasks have it, each with enough, and the costliest none. What would be too little for any other batch
+goes to the last ones.
 
-Order. Groups of tasks of similar size share a turn (little padding, no small task waiting for a large one); the groups
+Order. Groups of tasks of similar size share a batch (little padding, no small task waiting for a large one); the groups
 at the end that is served last are smaller, so that the devices end a stage at about the same time. When the
 budget is tight (predicted cost above the usable seconds), the small end comes first: a second spent there yields most
 answers, and it is the costly few that go short. Otherwise the large end comes first: an estimate that was too low
-shows while there is time to correct it, and the last turns are short.
+shows while there is time to correct it, and the last batches are short.
 
-Failures. A turn that failed is run once more at the end of its round, its tasks one at a time, so that one bad task
+Failures. A batch that failed is run once more at the end of its stage, its tasks one at a time, so that one bad task
 can't take its neighbours along twice; one that fails again is retired: it keeps the answers it has.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, combinations
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
-from solver.config.settings import Cost
 from solver.config.stages import Stage
+from solver.runtime.costs import Costs
+from solver.runtime.time_slices import TaskSize, TimeSlice, check, check_measured
 
-WINDOW = 24  # tasks: the fit looks at the latest ones, so it follows a machine that slows down and stays cheap
-PRIOR_POINTS = 5  # tasks' worth of trust in the prior's shape, spread over the sizes of the run's tasks
-USED_UP = 0.95  # of its seconds: a turn that used more was probably cut short, so its costs are lower bounds
-LEAST_COST = 0.01  # of the prior: a fit never predicts less, so that no share is zero
-STRETCH = 1.5  # a further turn may take so many times what is predicted for it
-SCARCE = 1.5  # times what is predicted for it: a turn with less is in a hurry
-
-
-@dataclass(frozen=True)
-class TaskSize:
-    """A task as the scheduler sees it. `tokens`: prompt + reply tokens of its longest prompt, at least 1."""
-
-    task_id: str
-    tokens: int
-
-
-@dataclass(frozen=True)
-class TimeSlice:
-    """A turn on a device: these tasks, sampled together, may use `seconds`, of which each may train its own part.
-
-    `ends`: the seconds that will be left when it ends. `hurried`: they may not be enough, so the most important comes
-    first.
-    """
-
-    device: str
-    stage: Stage
-    task_ids: tuple[str, ...]
-    seconds: float
-    train_seconds: Mapping[str, float]
-    ends: float
-    hurried: bool = False
-
-
-def fit(measured: Sequence[tuple[int, float]], prior: Cost, sizes: Sequence[int]) -> Cost:
-    """The cost line through `measured` (tokens, seconds), robust to outliers; the prior where nothing was measured.
-
-    Theil–Sen (median of pairwise slopes, then median offset, neither below 0), with `PRIOR_POINTS` made-up tasks,
-    spread over the `sizes` (tokens) of the run, that cost what the prior says times the median of measured / prior.
-    """
-    if not measured:
-        return prior
-    ratio = median(seconds / prior.seconds(tokens) for tokens, seconds in measured)
-    spread = sorted(sizes)
-    anchors = [spread[at * (len(spread) - 1) // (PRIOR_POINTS - 1)] for at in range(PRIOR_POINTS)]
-    points = [*measured, *((tokens, ratio * prior.seconds(tokens)) for tokens in anchors)]
-    slopes = [(s - r) / (n - m) for (m, r), (n, s) in combinations(points, 2) if m != n]
-    per_token = max(0.0, median(slopes)) if slopes else ratio * prior.per_token
-    return Cost(max(0.0, median(seconds - per_token * tokens for tokens, seconds in points)), per_token)
+STRETCH = 1.5  # a further batch may take so many times what is predicted for it
+SCARCE = 1.5  # times what is predicted for it: a batch with less is in a hurry
 
 
 class Scheduler:
-    """Hands out turns until nothing is left to do or the budget is spent; one turn a device is out at a time."""
+    """Hands out batches until nothing is left to do or the budget is spent; one batch a device is out at a time."""
 
     def __init__(
         self,
@@ -100,12 +51,12 @@ class Scheduler:
         devices: int = 1,
         disagreement_threshold: float = 0.0,
     ) -> None:
-        """Plan for `jobs`, at most `group` tasks a turn, `stages` in order, further ones last.
+        """Plan for `jobs`, at most `group` tasks a batch, `stages` in order, further ones last.
 
         `reserve`: seconds kept for the end. `disagreement_threshold`: a task whose need (0: all agree, 1: no answer) is
-        not above it gets no further turn. ValueError: a task twice or without tokens, or a setting out of its range.
+        not above it gets no further batch. ValueError: a task twice or without tokens, or a setting out of its range.
         """
-        _check(jobs, stages, group, reserve, devices, disagreement_threshold)
+        check(jobs, stages, group, reserve, devices, disagreement_threshold)
         self.devices = devices
         self._group, self._reserve, self._disagreement_threshold = group, reserve, disagreement_threshold
         self._tokens = {job.task_id: job.tokens for job in jobs}
@@ -119,13 +70,12 @@ class Scheduler:
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
         self._retired: list[str] = []
-        self._measured: dict[Cost, deque[tuple[int, float]]] = {s.prior: deque(maxlen=WINDOW) for s in stages}
-        self._costs = {stage.prior: stage.prior for stage in stages}
+        self._costs = Costs(self._tokens, stages)
         self._out: dict[str, TimeSlice] = {}
-        self._retrying: set[str] = set()  # devices whose running turn is a retry
+        self._retrying: set[str] = set()  # devices whose running batch is a retry
 
     def resume(self, done: Iterable[tuple[str, int]], need: Mapping[str, float]) -> None:
-        """Leave out the (task, round) pairs an earlier process finished; KeyError: an unknown task."""
+        """Leave out the (task, stage) pairs an earlier process finished; KeyError: an unknown task."""
         places = {stage.number: at for at, stage in enumerate((*self._stages, *self._later))}
         finished = {pair for pair in done if pair[1] in places}
         for number, groups in self._queue.items():
@@ -143,36 +93,36 @@ class Scheduler:
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """Tasks waiting for a turn that every task gets, or for its repetition, each once."""
+        """Tasks waiting for a batch that every task gets, or for its repetition, each once."""
         queued = [i for number in self._queue for ids in self._queue[number] for i in ids]
         return tuple(dict.fromkeys([*queued, *(i for ids in self._again.values() for i in ids)]))
 
     @property
     def retired(self) -> tuple[str, ...]:
-        """Tasks that failed twice in one round."""
+        """Tasks that failed twice in one stage."""
         return tuple(self._retired)
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do. If not, and `next` gives nothing with no turn out: budget spent."""
+        """Whether there is nothing left to do. If not, and `next` gives nothing with no batch out: budget spent."""
         return not self._out and not self.pending and self._next_further() is None
 
     def predicted(self) -> float:
-        """Predicted device seconds of all pending turns that every task gets."""
-        return math.fsum(self._predict(stage, task_id) for stage, task_id in self._waiting())
+        """Predicted device seconds of all pending batches that every task gets."""
+        return math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in self._waiting())
 
     def expected(self, remaining: float) -> float:
-        """Seconds from now to the expected end of the run: further turns included, never past the limit."""
+        """Seconds from now to the expected end of the run: further batches included, never past the limit."""
         needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self._retired]
         later = [(s, i) for at, s in enumerate(self._later, len(self._stages)) for i in needy if self._reached[i] < at]
-        work = self.predicted() + math.fsum(self._predict(stage, task_id) for stage, task_id in later)
+        work = self.predicted() + math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in later)
         running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
         return max(0.0, min(remaining - self._reserve, (work + running) / max(1, self.devices)))
 
     def next(self, device: str, remaining: float) -> TimeSlice | None:
-        """The device's next turn, or None where there is nothing for it now.
+        """The device's next batch, or None where there is nothing for it now.
 
-        `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its turn is still out.
+        `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its batch is still out.
         """
         if device in self._out:
             raise RuntimeError(f"the turn of {', '.join(self._out[device].task_ids)} has not been returned yet")
@@ -187,7 +137,7 @@ class Scheduler:
         self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
         seconds = min(self._to_the_end(share, usable), stage.most * len(task_ids))
         parts = self._train_seconds(stage, task_ids, seconds)
-        hurried = seconds < SCARCE * self._cost(stage, task_ids)
+        hurried = seconds < SCARCE * self._costs.of_batch(stage, task_ids)
         self._out[device] = TimeSlice(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
         return self._out[device]
 
@@ -199,25 +149,25 @@ class Scheduler:
         need: Mapping[str, float] | None = None,
         excused: bool = False,
     ) -> None:
-        """Take a turn back: the seconds each answered task used, and whether it ended without a fault.
+        """Take a batch back: the seconds each answered task used, and whether it ended without a fault.
 
-        Of a task that was stopped on the way `measured` may say what it would have used. Of a turn that failed only
+        Of a task that was stopped on the way `measured` may say what it would have used. Of a batch that failed only
         the tasks not `measured` are tried again; with `excused` (whoever runs it will do so in another way) that does
         not count as a failure. `need`: by task, 0 where all views agree to 1 where there is no answer. ValueError:
-        another turn than the device's own, a task that was not in it, or seconds that are negative or not finite.
+        another batch than the device's own, a task that was not in it, or seconds that are negative or not finite.
         """
         if time_slice is not self._out.get(time_slice.device):
             raise ValueError(
                 f"the turn of {', '.join(time_slice.task_ids)} is not the one that is out on {time_slice.device}"
             )
-        _check_measured(time_slice, measured)
+        check_measured(time_slice, measured)
         del self._out[time_slice.device]
         retry = time_slice.device in self._retrying
         self._retrying.discard(time_slice.device)
         self._need.update(need or {})
         unanswered = [i for i in time_slice.task_ids if i not in measured]
         if ok:
-            self._learn(time_slice, measured)
+            self._costs.learn(time_slice, measured)
         elif time_slice.stage.whole and not excused:
             pass  # later stages do without it
         elif excused or not retry:
@@ -226,7 +176,7 @@ class Scheduler:
             self._retire(unanswered)
 
     def _choose(self, usable: float, remaining: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
-        """(stage, tasks, seconds, whether it is a retry) of the next turn; the tasks are no longer pending then."""
+        """(stage, tasks, seconds, whether it is a retry) of the next batch; the tasks are no longer pending then."""
         for stage in self._stages:
             if self._queue[stage.number] or self._again[stage.number]:
                 if not usable >= stage.minimum or self._held_up(stage):
@@ -242,19 +192,19 @@ class Scheduler:
     def _from_queue(
         self, stage: Stage, usable: float, remaining: float
     ) -> tuple[Stage, tuple[str, ...], float, bool] | None:
-        """The next turn of a stage that every task gets, or None where no task of it has enough seconds.
+        """The next batch of a stage that every task gets, or None where no task of it has enough seconds.
 
-        Its largest tasks come first where there are seconds for all, so that the last turns are short ones.
+        Its largest tasks come first where there are seconds for all, so that the last batches are short ones.
         """
-        total = math.fsum(s.weight * self._predict(s, i) for s, i in self._waiting())
+        total = math.fsum(s.weight * self._costs.of_task(s, i) for s, i in self._waiting())
         small = self.predicted() > usable * self.devices
         task_ids, turns, retry = self._take(stage, small, usable)
         if not task_ids and not small:
             task_ids, turns, retry = self._take(stage, True, usable)
         if not task_ids:
             return None
-        share = self._free(remaining) * stage.weight * self._cost(stage, task_ids) / total
-        least = stage.enough * self._cost(stage, task_ids)
+        share = self._free(remaining) * stage.weight * self._costs.of_batch(stage, task_ids) / total
+        least = stage.enough * self._costs.of_batch(stage, task_ids)
         return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, turns))), retry
 
     def _begin_further(self, stage: Stage, usable: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
@@ -268,31 +218,28 @@ class Scheduler:
     def _affordable(self, stage: Stage, groups: list[tuple[str, ...]], at: int, usable: float) -> tuple[str, ...]:
         """Take the first tasks of a group off it, as many as there are enough seconds for."""
         task_ids = groups[at]
-        costs = accumulate(self._predict(stage, i) for i in task_ids)
+        costs = accumulate(self._costs.of_task(stage, i) for i in task_ids)
         count = sum(usable >= max(stage.minimum, stage.enough * cost) for cost in costs)
         if count:
             groups[at : at + 1] = [task_ids[count:]] if task_ids[count:] else []
         return task_ids[:count]
 
-    def _cost(self, stage: Stage, task_ids: Iterable[str]) -> float:
-        return math.fsum(self._predict(stage, i) for i in task_ids)
-
     def _waiting(self) -> list[tuple[Stage, str]]:
-        """The tasks of all pending turns that every task gets, with their stages."""
+        """The tasks of all pending batches that every task gets, with their stages."""
         waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
         return waiting + [(s, i) for s in (*self._stages, *self._later) for i in self._again[s.number]]
 
     def _held_up(self, stage: Stage) -> bool:
-        """Whether a turn is out that must end before this stage begins."""
+        """Whether a batch is out that must end before this stage begins."""
         return any(time_slice.stage.whole and time_slice.stage is not stage for time_slice in self._out.values())
 
     def _free(self, remaining: float) -> float:
-        """Device seconds that are left, less what running turns may still use."""
+        """Device seconds that are left, less what running batches may still use."""
         running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
         return max(0.0, (remaining - self._reserve) * self.devices - running) if remaining < math.inf else math.inf
 
     def _take(self, stage: Stage, small_end: bool, usable: float) -> tuple[tuple[str, ...], int, bool]:
-        """The stage's next tasks, how many of its first turns are left with this one, and whether it is a retry."""
+        """The stage's next tasks, how many of its first batches are left with this one, and whether it is a retry."""
         groups, again = self._queue.get(stage.number), self._again[stage.number]
         if not groups:
             return (again.pop(0),), len(again) + 1, True
@@ -300,7 +247,7 @@ class Scheduler:
         return self._affordable(stage, groups, 0 if small_end else turns - 1, usable), turns, False
 
     def _next_further(self) -> Stage | None:
-        """The stage of the next further turn."""
+        """The stage of the next further batch."""
         for at, stage in enumerate(self._later, len(self._stages)):
             if stage.number not in self._planned:
                 if self._out or any(self._again.values()):
@@ -320,15 +267,15 @@ class Scheduler:
         )
 
     def _seconds(self, stage: Stage, usable: float, share: float, turns: int) -> float:
-        """The share, but at least the minimum, and leaving the minimum to each later turn where that is possible."""
+        """The share, but at least the minimum, and leaving the minimum to each later batch where that is possible."""
         most = max(stage.minimum, usable - (turns - 1) // self.devices * stage.minimum)
         return min(max(share, stage.minimum), most)
 
     def _to_the_end(self, seconds: float, usable: float) -> float:
-        """A turn's seconds, or all there are, if what it leaves would do for no other turn that there may be."""
+        """A batch's seconds, or all there are, if what it leaves would do for no other batch that there may be."""
         left = [i for i in self._tokens if i not in self._retired]
         others = [
-            max(stage.minimum, stage.enough * self._predict(stage, i))
+            max(stage.minimum, stage.enough * self._costs.of_task(stage, i))
             for at, stage in enumerate((*self._stages, *self._later))
             for i in left
             if self._reached[i] < at
@@ -336,16 +283,16 @@ class Scheduler:
         return usable if others and usable - seconds < min(others) else seconds
 
     def _stretched(self, stage: Stage, task_ids: Sequence[str], usable: float) -> float:
-        return min(usable, max(stage.minimum, STRETCH * self._cost(stage, task_ids)))
+        return min(usable, max(stage.minimum, STRETCH * self._costs.of_batch(stage, task_ids)))
 
     def _train_seconds(self, stage: Stage, task_ids: Sequence[str], seconds: float) -> dict[str, float]:
         if stage.train_share == 0:  # 0 × inf is no number
             return dict.fromkeys(task_ids, 0.0)
-        total = self._cost(stage, task_ids)
-        return {i: seconds * stage.train_share * self._predict(stage, i) / total for i in task_ids}
+        total = self._costs.of_batch(stage, task_ids)
+        return {i: seconds * stage.train_share * self._costs.of_task(stage, i) / total for i in task_ids}
 
     def _take_back(self, time_slice: TimeSlice, task_ids: list[str], whole: bool) -> None:
-        """Put tasks of a failed turn back: as the group they were, or to be tried one at a time."""
+        """Put tasks of a failed batch back: as the group they were, or to be tried one at a time."""
         number = time_slice.stage.number
         if whole and number in self._queue and task_ids:
             self._queue[number].append(tuple(task_ids))
@@ -362,14 +309,14 @@ class Scheduler:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))
 
     def _grouped(self, task_ids: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, ...]]:
-        """Groups of neighbours; whichever end is taken first, the same tasks share a turn."""
+        """Groups of neighbours; whichever end is taken first, the same tasks share a batch."""
         ends = list(accumulate(sizes))
         return [tuple(task_ids[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
     def _sizes(self, count: int) -> list[int]:
         """Of so many tasks' groups, largest first: never more than a device's part of the tasks not yet in a group.
 
-        So a stage's last turns are short and no device waits long for another's (guided self-scheduling,
+        So a stage's last batches are short and no device waits long for another's (guided self-scheduling,
         Polychronopoulos and Kuck 1987).
         """
         sizes: list[int] = []
@@ -380,69 +327,3 @@ class Scheduler:
     def _parts(self, task_ids: Sequence[str], devices: int) -> list[tuple[str, ...]]:
         """As many parts as devices, alike in size and number of tasks."""
         return [part for at in range(devices) if (part := tuple(task_ids[at::devices]))]
-
-    def _predict(self, stage: Stage, task_id: str) -> float:
-        tokens = self._tokens[task_id]
-        return max(self._costs[stage.prior].seconds(tokens), LEAST_COST * stage.prior.seconds(tokens))
-
-    def _learn(self, time_slice: TimeSlice, measured: Mapping[str, float]) -> None:
-        prior = time_slice.stage.prior
-        cut = math.fsum(measured.values()) >= USED_UP * time_slice.seconds
-        for task_id, seconds in measured.items():
-            known = max(seconds, self._predict(time_slice.stage, task_id)) if cut else seconds
-            self._measured[prior].append((self._tokens[task_id], known))
-        self._costs[prior] = fit(self._measured[prior], prior, tuple(self._tokens.values()))
-
-
-def _check(
-    jobs: Sequence[TaskSize],
-    stages: Sequence[Stage],
-    group: int,
-    reserve: float,
-    devices: int,
-    disagreement_threshold: float,
-) -> None:
-    """ValueError, naming the setting, what came and what was expected."""
-    ids, numbers = [job.task_id for job in jobs], [stage.number for stage in stages]
-    _refuse(f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids)))
-    _refuse("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs))
-    _refuse(f"rounds are {numbers}: expected each once", bool(_twice(numbers)))
-    first = [stage.refinement for stage in stages]
-    _refuse("a further stage comes before one for every task: expected it after", first != sorted(first))
-    _refuse(f"group is {group}: expected at least 1 task", group < 1)
-    _refuse(f"devices is {devices}: expected at least 1", devices < 1)
-    _refuse(f"reserve is {reserve}: expected at least 0 seconds", not 0 <= reserve < math.inf)
-    _refuse(
-        f"disagreement_threshold is {disagreement_threshold}: expected 0 to 1", not 0 <= disagreement_threshold <= 1
-    )
-    for stage in stages:
-        _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
-        _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
-        _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
-        _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
-        tasks = max(1, len(jobs) // devices) if stage.whole else 1  # of the smallest turn
-        most = stage.most * tasks * (1 + 1e-9)  # rounding is no fault
-        _refuse(f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not most >= stage.minimum)
-        least = min(stage.prior.fixed, stage.prior.per_token)
-        free = least < 0 or stage.prior == Cost(0, 0)
-        _refuse(f"prior is {stage.prior}: expected neither part below 0, and not both 0", free)
-
-
-def _twice(values: Collection[object]) -> list[str]:
-    seen = list(values)
-    return sorted({str(value) for value in seen if seen.count(value) > 1})
-
-
-def _refuse(message: str, is_wrong: bool) -> None:
-    if is_wrong:
-        raise ValueError(message)
-
-
-def _check_measured(time_slice: TimeSlice, measured: Mapping[str, float]) -> None:
-    for task_id, seconds in measured.items():
-        if task_id not in time_slice.task_ids:
-            raise ValueError(
-                f"seconds came for {task_id}, which was not in the turn of {', '.join(time_slice.task_ids)}"
-            )
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"{task_id} used {seconds} seconds: expected a finite number, at least 0")

@@ -18,8 +18,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from solver.runtime.live import Answer, Live, Worker, printable, span
-from solver.types import by_programs, round_name
+from solver.runtime.live import Live, StageAnswer, Worker, printable, span
+from solver.types import by_programs, stage_name
 
 ENCODING = "utf-8"  # of the terminals it is shown on
 PAUSE, SECOND = 0.2, 1.0  # seconds between two pictures at least, and at most; one takes about 5 ms
@@ -68,11 +68,11 @@ class Screen:
 def picture(live: Live, width: int, height: int) -> Group:
     """All sections, one below the other.
 
-    Header and rounds get what they need, then warnings and workers, both leaving a few lines; answers the rest. Where
+    Header and stages get what they need, then warnings and workers, both leaving a few lines; answers the rest. Where
     there are not enough lines for all workers, their last one says how many more there are.
     """
     titled = height >= ROOMY
-    room = height - len(live.rounds) - 3 - (3 if titled else 0)  # header, time and tally; the titles there always are
+    room = height - len(live.stages) - 3 - (3 if titled else 0)  # header, time and tally; the titles there always are
     warned = min(len(live.warnings), WARNED if titled else 1, max(1, room - FEWEST))
     room -= warned + (titled and warned > 0)
     lines = min(len(live.workers), max(2, room - FEWEST))
@@ -81,9 +81,9 @@ def picture(live: Live, width: int, height: int) -> Group:
     about, weights = live.about, live.about.weights and f"weights {live.about.weights}"
     seed = None if about.seed is None else f"seed {about.seed}"
     header = " · ".join(filter(None, (about.name, f"{live.total} tasks", seed, weights)))
-    rounds = ((name, _bar(done, due), f"{done} of {due}") for name, done, due in live.rounds)
+    stages = ((name, _bar(done, due), f"{done} of {due}") for name, done, due in live.stages)
     sections: dict[str, list[RenderableType]] = {
-        "Rounds": [_table(rounds, 1), _text(f"{live.answered} of {live.total} tasks answered{solved}", "bold")],
+        "Rounds": [_table(stages, 1), _text(f"{live.answered} of {live.total} tasks answered{solved}", "bold")],
         "Workers": [_table((_worker(worker, live.since(worker), width) for worker in workers), 1)] if workers else [],
         f"Warnings: {live.warned}": [_text(f"! {text}", "yellow") for text in [*live.warnings][-warned:]],
         "Latest answers": [_table(map(_answer, islice(reversed(live.latest), max(0, room - lines))), 2)],
@@ -105,20 +105,20 @@ def _time(live: Live) -> RenderableType:
 
 
 def _worker(worker: Worker, used: float, width: int) -> Sequence[RenderableType]:
-    """Its turn's round, how many of its adapters are trained ('adapter 2/4'), its tasks, and the seconds used."""
+    """Its batch's stage, how many of its adapters are trained ('adapter 2/4'), its tasks, and the seconds used."""
     name = _text(worker.name, "cyan")
     if not worker.task_ids:
         return name, _text(worker.state, "dim"), *([""] * (width >= WIDE)), span(used) if worker.busy else ""
     many = f" {worker.trained}/{len(worker.task_ids)}" if worker.trained else ""
     last = "" if worker.loss is None else f", {worker.steps} steps, loss {worker.loss:.2f}"
-    doing = f"{round_name(worker.round)}{many} {' '.join(worker.task_ids)}{last}"
+    doing = f"{stage_name(worker.stage)}{many} {' '.join(worker.task_ids)}{last}"
     bars = [_bar(used, worker.seconds, BAR, "yellow")] if width >= WIDE else []
     return name, doing, *bars, f"{span(used)} of {span(worker.seconds)}"
 
 
-def _answer(answer: Answer) -> Sequence[RenderableType]:
+def _answer(answer: StageAnswer) -> Sequence[RenderableType]:
     """Whether it is right, what it came to, and how."""
-    how = "" if by_programs(answer.round) else f", {round_name(answer.round)}"
+    how = "" if by_programs(answer.stage) else f", {stage_name(answer.stage)}"
     how += f", {answer.steps} steps" if answer.steps else ""
     how += f", loss {answer.loss:.2f}" if answer.loss is not None else ""
     return _text(*SIGNS[answer.right]), answer.task_id, f"{answer.text}{how}", f"{answer.seconds:.1f} s"

@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from solver.config import settings
+from solver.runtime.messages import Order, Report, order_to_line, report_from_json
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
 KILLED = 2.0  # seconds to wait for a killed child; less than LAST
@@ -56,9 +57,9 @@ class Child:
         self.orders = self.process.stdin.fileno()
         os.set_blocking(self.orders, False)
 
-    def order(self, message: Mapping[str, Any]) -> None:
+    def order(self, order: Order) -> None:
         """Send one order; `push` sends what the pipe does not take at once. Raises `OSError` where nobody listens."""
-        self._unsent += json.dumps(message).encode() + b"\n"
+        self._unsent += order_to_line(order)
         self.push()
 
     def push(self) -> None:
@@ -72,7 +73,7 @@ class Child:
         """Whether an order is still on its way."""
         return bool(self._unsent)
 
-    def messages(self) -> tuple[list[dict[str, Any]], bool]:
+    def receive(self) -> tuple[list[Report], bool]:
         """The whole reports there are now, and whether there will be no more."""
         dead = self.process.poll() is not None  # asked first: what it said before is still read
         closed = False
@@ -81,7 +82,7 @@ class Child:
                 self._read += chunk
             closed = True
         *lines, self._read = self._read.split(b"\n")
-        return [json.loads(line) for line in lines], closed or dead
+        return [report_from_json(json.loads(line)) for line in lines], closed or dead
 
     def death(self) -> str:
         """How it ended, in words."""

@@ -28,7 +28,7 @@ from solver.model.checkpoint import ADAPTER_FILE, SHIPPED, check
 from solver.tokens import registry
 from solver.training import neighbours
 from solver.training.examples import build, plain
-from solver.types import BadInput, Task
+from solver.types import BadInput, Task, TrainJob
 
 FAR = 24 * 3600.0  # seconds: no deadline
 ASLEEP = ("OMP_WAIT_POLICY", "passive")  # how threads wait: those that spin crawl where something else uses a core
@@ -90,9 +90,9 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     shown = [plain(task, config.engine.context, format) for task in chosen.tasks]
     import numpy as np
 
-    made = {kind: [trainer.vectors(list(one_each.values()), kind) for one_each in shown] for kind in LIKENESSES}
-    states = np.stack([neighbours.together(rows, "states") for rows in made["states"]])
-    vectors = {"states": states, "gradients": np.concatenate(made["gradients"])}
+    by_kind = {kind: [trainer.vectors(list(one_each.values()), kind) for one_each in shown] for kind in LIKENESSES}
+    states = np.stack([neighbours.together(rows, "states") for rows in by_kind["states"]])
+    vectors = {"states": states, "gradients": np.concatenate(by_kind["gradients"])}
     examples = [(place, left_out) for place, one_each in enumerate(shown) for left_out in one_each]
     neighbours.save(options.output, chosen, vectors, weights.sha256, recipe, examples)
     print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
@@ -100,7 +100,7 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     said = known | neighbours.lora(recipe)
     for task in chosen.tasks if options.adapters else ():
         folder = options.output / neighbours.ADAPTERS / task.id
-        if neighbours.made(folder).items() >= said.items():
+        if neighbours.provenance(folder).items() >= said.items():
             continue
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -114,5 +114,5 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
 def trained(trainer: Any, task: Task, config: Config, format: Any) -> str:
     """Train a task's adapter into the library; what to say of it."""
     examples = build(task, config.train, config.seed, config.engine.context, format)
-    made = trainer.train(task.id, examples, config.seed, Deadline.after(FAR))
-    return f"{made.steps} steps, loss {made.losses[-1]:.3f}" if made.losses else "no example fits"
+    report = trainer.train(TrainJob(task.id, examples, config.seed), Deadline.after(FAR))
+    return f"{report.steps} steps, loss {report.losses[-1]:.3f}" if report.losses else "no example fits"

@@ -7,6 +7,7 @@ than the room, no grid larger than 30 × 30; nothing of the test inputs and outp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -32,11 +33,11 @@ def build(
     """
     data, cap = recipe.data, recipe.examples
     form = "leave-one-out" if left_out is not None and data.form == "shuffled" else data.form
-    examples = _drawn(task, data, form, cap, seed, room, format, left_out)
+    examples = _drawn(task, data, Draws(form, cap, left_out), seed, room, format)
     if not data.leave_two_out:
         return list(examples)
     distinct = {e.tokens.tobytes(): e for e in examples}
-    for example in _drawn(task, data, LEAVE_TWO_OUT, cap, seed, room, format, left_out):
+    for example in _drawn(task, data, Draws(LEAVE_TWO_OUT, cap, left_out), seed, room, format):
         if len(distinct) == cap:
             break
         distinct.setdefault(example.tokens.tobytes(), example)
@@ -60,7 +61,7 @@ def plain(task: Task, room: int, format: Format) -> dict[int, Example]:
     """
     data = DataRecipe(leave_two_out=False, transformations=())
     every = range(len(task.demonstrations))
-    return {n: example for n in every for example in _drawn(task, data, data.form, 1, 0, room, format, n)}
+    return {n: example for n in every for example in _drawn(task, data, Draws(data.form, 1, n), 0, room, format)}
 
 
 def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format) -> str | None:
@@ -79,30 +80,27 @@ def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format) -> str 
 def _alone(task: Task, room: int, format: Format) -> int:
     """Demonstrations that fit the room, but with no other before them; as they are, which turning changes a little."""
     shown = task.demonstrations
-    found = 0
+    lonely = 0
     for at, asked in enumerate(shown):
         shortest = min((*shown[:at], *shown[at + 1 :]), key=pair_length)
-        found += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
-    return found
+        lonely += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
+    return lonely
 
 
-def _drawn(
-    task: Task,
-    data: DataRecipe,
-    form: str,
-    cap: int,
-    seed: int,
-    room: int,
-    format: Format,
-    only: int | None = None,
-) -> Iterator[Example]:
-    """The examples of `cap` draws, in order; a draw whose last pair does not fit the room gives none.
+@dataclass(frozen=True)
+class Draws:
+    """`cap` examples of a form; `only`: the demonstration left out in all, counted from 0; None: each in turn."""
 
-    `only`: the demonstration left out in all of them.
-    """
+    form: str
+    cap: int
+    only: int | None = None
+
+
+def _drawn(task: Task, data: DataRecipe, draws: Draws, seed: int, room: int, format: Format) -> Iterator[Example]:
+    """The examples of the draws, in order; one whose last pair does not fit the room gives none."""
+    form, only, count = draws.form, draws.only, len(task.demonstrations)
     rng = np.random.default_rng(seed_for(seed, task.id, form.replace("-", " ")))
-    count = len(task.demonstrations)
-    for index in range(cap if form != LEAVE_TWO_OUT or count > 2 else 0):
+    for index in range(draws.cap if form != LEAVE_TWO_OUT or count > 2 else 0):
         each, place = divmod(index, count if only is None else 1)
         left_out, turn = place if only is None else only, each % DIHEDRALS
         if place == 0 and turn == 0:

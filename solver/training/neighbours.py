@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,34 +31,12 @@ from solver.config.settings import LIKENESSES, NEVER, TARGETS, NearSettings, Tra
 from solver.data import codec
 from solver.data.tasks import TaskSet, load_challenges
 from solver.model.checkpoint import ADAPTER_FILE, sha256
-from solver.types import Adapter, BadInput, Task, key
+from solver.types import Adapter, BadInput, Neighbour, Task, key
 
 IDS, WEIGHTS, LORA, EXAMPLES = "ids", "weights", "lora", "examples"
 CHALLENGES, VECTORS, ADAPTERS, MADE = "challenges.json", "vectors.npz", "adapters", "made.json"
 
 Vector: TypeAlias = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Near:
-    """A task of the library, how like the given one it is (cosine, −1 to 1), and its adapter, if it has one.
-
-    `left_out`: the demonstration, counted from 0, whose example alone was compared; None: the whole task was.
-    """
-
-    task: Task
-    similarity: float
-    adapter: Adapter | None = None
-    left_out: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The task's id and, of an example, where its file has what is asked for."""
-        return self.task.id if self.left_out is None else f"{self.task.id} train[{self.left_out}]"
-
-
-Nearest: TypeAlias = Callable[[Task], tuple[Near, ...]]
-"""The tasks, or single examples of tasks, most like a given one, the most alike first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +53,7 @@ class Neighbourhood:
     lora: Mapping[str, Any]
     examples: tuple[tuple[int, int], ...] = ()
 
-    def nearest(self, task: Task, vector: Vector, kind: str, count: int) -> tuple[Near, ...]:
+    def nearest(self, task: Task, vector: Vector, kind: str, count: int) -> tuple[Neighbour, ...]:
         """At most `count` tasks or, by gradients, as many examples as so many tasks of the library have on average.
 
         The most alike first; those as much alike by id, and those of one task in its order. `vector`: float32
@@ -90,12 +68,12 @@ class Neighbourhood:
             rows, count = self.examples, math.ceil(count * len(self.examples) / len(self.tasks))
         own = _shown(task)
         foreign = [other.id != task.id and not own & _shown(other) for other in self.tasks]
-        found = [
-            Near(self.tasks[n], float(like), self.adapters.get(self.tasks[n].id), left_out)
+        near = [
+            Neighbour(self.tasks[n], float(like), self.adapters.get(self.tasks[n].id), left_out)
             for (n, left_out), like in zip(rows, alike, strict=True)
             if foreign[n]
         ]
-        return tuple(sorted(found, key=lambda near: (-near.similarity, near.task.id, near.left_out or 0))[:count])
+        return tuple(sorted(near, key=lambda n: (-n.similarity, n.task.id, n.left_out or 0))[:count])
 
 
 def together(vectors: Vector, kind: str) -> Vector:
@@ -103,15 +81,15 @@ def together(vectors: Vector, kind: str) -> Vector:
 
     Of gradients, whose lengths fall as examples grow, each counts alike (arXiv 2402.04333).
     """
-    made: Vector = (unit(vectors) if kind == "gradients" else vectors).sum(0) / max(1, len(vectors))
-    return made
+    whole: Vector = (unit(vectors) if kind == "gradients" else vectors).sum(0) / max(1, len(vectors))
+    return whole
 
 
 def unit(vector: Vector) -> Vector:
     """The vector or, row by row, the vectors, at length 1; zeros stay."""
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    made: Vector = (vector / np.where(length > 0, length, 1)).astype(np.float32)
-    return made
+    scaled: Vector = (vector / np.where(length > 0, length, 1)).astype(np.float32)
+    return scaled
 
 
 def _shown(task: Task) -> set[tuple[object, object]]:
@@ -139,7 +117,7 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHALLENGES).write_text(codec.challenges(task_set))
-    arrays: dict[str, Any] = {kind: unit(np.asarray(made, dtype=np.float32)) for kind, made in vectors.items()}
+    arrays: dict[str, Any] = {kind: unit(np.asarray(rows, dtype=np.float32)) for kind, rows in vectors.items()}
     said: dict[str, Any] = {IDS: [task.id for task in task_set.tasks], WEIGHTS: weights, LORA: json.dumps(lora(recipe))}
     said[EXAMPLES] = np.array(examples, dtype=np.int64).reshape(-1, 2)
     np.savez(folder / VECTORS, **arrays, **said)
@@ -170,7 +148,7 @@ def load(folder: Path, weights: str) -> Neighbourhood:
         raise BadInput(f"{folder / CHALLENGES} lacks {missing[0]}: expected the tasks of {VECTORS}; make it again")
     paths = {i: folder / ADAPTERS / i for i in ids}
     said = {WEIGHTS: weights, **of_recipe}
-    whole = {i: path.resolve() for i, path in paths.items() if made(path).items() >= said.items()}
+    whole = {i: path.resolve() for i, path in paths.items() if provenance(path).items() >= said.items()}
     adapters = {i: Adapter(f"library-{i}", path) for i, path in whole.items()}
     return Neighbourhood(tuple(known[i] for i in ids), vectors, adapters, of_recipe, examples)
 
@@ -199,7 +177,7 @@ def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe,
         require(f"LoRA {name} of {folder}", library.lora[name], library.lora[name] == wanted, expected)
 
 
-def made(adapter: Path) -> dict[str, object]:
+def provenance(adapter: Path) -> dict[str, object]:
     """With what a library's adapter was made; {} where it is unfinished."""
     try:
         said = json.loads((adapter / MADE).read_text())
@@ -215,12 +193,12 @@ def finish(adapter: Path, **said: object) -> None:
 
 def digest(folder: Path) -> str:
     """A short hash of all a library holds. Raises `BadInput` where it can't be read."""
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     try:
         for path in (folder / CHALLENGES, folder / VECTORS, *sorted((folder / ADAPTERS).glob(f"*/{MADE}"))):
-            found.update(path.read_bytes())
+            content.update(path.read_bytes())
     except OSError as error:
         raise BadInput(
             f"{folder} cannot be read ({error}): expected a library made by python -m solver collect"
         ) from None
-    return found.hexdigest()[:12]
+    return content.hexdigest()[:12]

@@ -80,13 +80,13 @@ def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
 
 
 def _runs(lengths: Sequence[int]) -> Runs:
-    found, start = [], 0
+    runs, start = [], 0
     for length, same in groupby(lengths):
         count = len(list(same))
         if length:
-            found.append((start, count, length))
+            runs.append((start, count, length))
         start += count * length
-    return tuple(found)
+    return tuple(runs)
 
 
 def spans(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -126,8 +126,8 @@ class PackedAttention(torch.autograd.Function):
             (q, k, v, said), saved = saved[:4], saved[4:]
             count = len(chunks) if run[2] <= KEPT else 0
             kept, saved = saved[:count], saved[count:]
-            found = _back(_heads(given, run), q, k, v, said, kept, chunks)
-            for place, gradient in zip(back, found, strict=True):
+            gradients = _back(_heads(given, run), q, k, v, said, kept, chunks)
+            for place, gradient in zip(back, gradients, strict=True):
                 _put(place, run, gradient)
         return back[0] * ctx.scale, back[1], back[2], None, None
 

@@ -55,10 +55,10 @@ def order(
     sure = bool(programs) and programs[0].program is not None and trusted(programs[0].program)
     others = [c.grid for c in programs]
     first = others[: 1 if agreement >= SURE else 2] if sure else [*voted[:1], *others[:1]]
-    found: dict[tuple[int, int, bytes], Grid] = {}
+    grids: dict[tuple[int, int, bytes], Grid] = {}
     for grid in (*first, *voted, *others, *quick):
-        found.setdefault(key(grid), grid)
-    return list(found.values())
+        grids.setdefault(key(grid), grid)
+    return list(grids.values())
 
 
 def residual_need(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:

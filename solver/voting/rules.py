@@ -43,7 +43,7 @@ class _Tallied:
     grid: Grid
     logprobs: tuple[float, ...] = ()
     identity: bool = False  # whether the identity view is among them
-    scores: tuple[tuple[float, ...], ...] = ()  # nats of the grid re-read under each round's scoring views
+    scores: tuple[tuple[float, ...], ...] = ()  # nats of the grid re-read under each stage's scoring views
 
     @property
     def key(self) -> _Key:
@@ -64,12 +64,12 @@ class _Tallied:
 
     @property
     def views_scored(self) -> int:
-        """Scoring views it was read under in the round that read it most."""
+        """Scoring views it was read under in the stage that read it most."""
         return max(map(len, self.scores), default=0)
 
     @property
     def mean_score(self) -> float:
-        """Mean nats under those, and under all of other rounds that read it as often; -inf where under none."""
+        """Mean nats under those, and under all of other stages that read it as often; -inf where under none."""
         full = sorted(nats for scores in self.scores if len(scores) == self.views_scored for nats in scores)
         return math.fsum(full) / len(full) if full else -math.inf
 
@@ -145,7 +145,7 @@ def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]
     """By `worth` × votes + mean nats under the scoring views.
 
     Only answers re-read under equally many views compare: those with more come first, because `rescore` gives up
-    only what is beaten already. An answer that was alone in its round was not re-read: it comes before all others if
+    only what is beaten already. An answer that was alone in its stage was not re-read: it comes before all others if
     none of them has more votes, else after them. Ties: by votes, then by mean nats.
     """
     answers = _tally(candidates)
@@ -208,13 +208,13 @@ def two_attempts(ranked: Sequence[Ranked], fallback: Attempts) -> Attempts:
     return chosen[0], chosen[1]
 
 
-def agreement(ranked: Sequence[Ranked], found: Iterable[tuple[int, Candidate]]) -> tuple[int, int]:
+def agreement(ranked: Sequence[Ranked], candidates: Iterable[tuple[int, Candidate]]) -> tuple[int, int]:
     """(Views that gave the first answer, views that gave any); (0, 0) where there is no answer.
 
-    `found`: the candidates, each with its round. A view counts once in each round, however many answers it gave.
+    `candidates`: the candidates, each with its stage. A view counts once in each stage, however many answers it gave.
     """
     first, views = key(ranked[0].grid) if ranked else None, dict[tuple[int, View], bool]()
-    for number, candidate in found:
+    for number, candidate in candidates:
         view = (number, candidate.view)
         views[view] = views.get(view, False) or key(candidate.grid) == first
     return sum(views.values()), len(views)

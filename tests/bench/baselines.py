@@ -24,7 +24,8 @@ from solver.inference.threshold_search import ROUNDING
 from solver.interfaces import Grammar, ScoringRequest
 from solver.model import grid_qwen3
 from solver.tokens import grid
-from solver.training.trainer import Pace, lora_settings
+from solver.training.backends import lora_settings
+from solver.training.pace import Pace
 from solver.types import Adapter, Example, Prompt, Reply, seed_for
 
 Found = dict[tuple[int, ...], float]

@@ -15,10 +15,11 @@ import numpy as np
 from solver.clock import Deadline, now
 from solver.data.views import apply
 from solver.inference import threshold_search
-from solver.tokens.grid import END, OUTPUT, encode
-from solver.types import Adapter, Prompt
+from solver.tokens.grid import END, GRID, OUTPUT, encode
+from solver.types import Adapter, Prompt, TrainJob
 from tests.bench.setting import FAR, ROOM, Bench, fitting, views_of
 
+SPELLING = threshold_search.Spelling(GRID.written, GRID.end)
 SAID = 8  # tokens of a reply where the cost of the prompt is what counts
 STEP = 50  # adapters between two looks at the memory
 
@@ -58,7 +59,9 @@ def linearity(bench: Bench) -> list[Growth]:
     candidates = [n for n in (2, 4, 6, 8, 10) if n <= 2 * options.candidates]
     prompts = {n: bench.requests(options.tasks, n) for n in views}
     far = Deadline.after(FAR)
-    seconds = [timed(bench, lambda n=n: threshold_search.search(prompts[n], bench.sampler, far, 0.09)) for n in views]
+    seconds = [
+        timed(bench, lambda n=n: threshold_search.search(prompts[n], bench.sampler, far, 0.09, SPELLING)) for n in views
+    ]
     made = [Growth("views a task, search at 0.09", tuple(views), tuple(seconds))]
     readings = {n: read(bench, n) for n in candidates}
     seconds = [timed(bench, lambda n=n: bench.sampler.score(readings[n], far)) for n in candidates]
@@ -124,7 +127,7 @@ def memory(bench: Bench, say: Callable[[str], None] = print) -> list[tuple[int, 
     say(f"{len(own)} tasks of {bench.options.split}")
     for number in range(1, bench.options.memory + 1):
         task = own[number % len(own)]
-        made = bench.trainer.train(f"memory-{number}", bench.examples(task)[:2], number, Deadline.after(FAR))
+        made = bench.trainer.train(TrainJob(f"memory-{number}", bench.examples(task)[:2], number), Deadline.after(FAR))
         assert made.adapter is not None
         bench.sampler.sample(asked(views_of(task, 2), made.adapter), Deadline.after(FAR))
         bench.sampler.forget([made.adapter])

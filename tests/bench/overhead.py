@@ -45,11 +45,12 @@ def machinery(plan) -> None:
 def plain(plan) -> None:
     """One process, one loop: every group of tasks, one after another; the vote and the file come at the end."""
     os.environ.update(plan.devices[0].environment)  # before torch is imported
+    from solver.batch import Batch, Models
     from solver.clock import Deadline
     from solver.pipeline import solve_batch
     from solver.runtime import submission_file
+    from solver.runtime.load_models import load_models
     from solver.runtime.run import size_of
-    from solver.runtime.worker import build
     from solver.tokens.grid import GRID
     from solver.types import ADAPTER, BASE
     from solver.voting.candidates import Ledger
@@ -60,13 +61,12 @@ def plain(plan) -> None:
     placeholders = submission_file.placeholders_for(plan.task_set)
     ledger = Ledger(tasks, placeholders, config.rule)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
-        trainer, sampler, config = build(plan.checkpoint.path, config, Path(scratch))
+        trainer, sampler, config = load_models(plan.checkpoint.path, config, Path(scratch))
         for number in (BASE, ADAPTER):
             for group in groups:
                 seconds = dict.fromkeys((task.id for task in group), LIMIT)
-                for result in solve_batch(
-                    group, number, trainer, sampler, config, seconds, Deadline.after(LIMIT), {}, GRID
-                ):
+                batch, models = Batch(number, tuple(group), seconds), Models(trainer, sampler, GRID, config)
+                for result in solve_batch(batch, models, Deadline.after(LIMIT)):
                     ledger.add(result.task_id, number, result.candidates)
     file = submission_file.AnswerFile(plan.output, plan.task_set.tests)
     file.start(placeholders | {task.id: ledger.standing(task.id).attempts for task in tasks})

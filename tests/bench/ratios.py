@@ -11,10 +11,11 @@ from solver.clock import Deadline, now
 from solver.data import views
 from solver.inference import threshold_search
 from solver.model import checkpoint
-from solver.tokens.grid import END, OUTPUT, encode
-from solver.types import Adapter, Prompt
+from solver.tokens.grid import END, GRID, OUTPUT, encode
+from solver.types import Adapter, Prompt, TrainJob
 from tests.bench.setting import FAR, Bench, Row, Seconds, views_of
 
+SPELLING = threshold_search.Spelling(GRID.written, GRID.end)
 EDGE = 1e-3  # nats around p_min within which two arithmetics may disagree on what is found
 
 
@@ -25,7 +26,7 @@ def parity(bench: Bench) -> list[Row]:
     rows, found_nats, readings = [], [], []
     for p_min in bench.options.p_min:
         started = now()
-        founds = threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
+        founds = threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, SPELLING)
         ours, started = now() - started, now()
         usual = bench.elsewhere.recursion(requests, p_min)
         seconds = now() - started
@@ -47,7 +48,7 @@ def parity(bench: Bench) -> list[Row]:
 
 
 def compare(
-    founds: Sequence[threshold_search.Found], usual: Sequence[dict[tuple[int, ...], float]], p_min: float
+    founds: Sequence[threshold_search.SearchResult], usual: Sequence[dict[tuple[int, ...], float]], p_min: float
 ) -> Any:
     """(replies that only one found, but for those within `EDGE` of p_min; largest difference in nats)."""
     import math
@@ -75,7 +76,7 @@ def searching(bench: Bench) -> Iterator[Row]:
         return found
 
     def ours() -> Any:
-        return threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min)
+        return threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, SPELLING)
 
     for p_min in options.p_min:
         for name, usual, goal in (("(a) recursion", recursively, 5.0), ("(b) by fours", four_at_a_time, 2.5)):
@@ -182,7 +183,7 @@ def trained(bench: Bench, recipe: Any, grouped: Sequence[Sequence[Any]], batch: 
     module.batches = given
     try:
         return [
-            bench.trainer.train(f"bench-{n}", examples, 0, Deadline.after(FAR)).losses
+            bench.trainer.train(TrainJob(f"bench-{n}", examples, 0), Deadline.after(FAR)).losses
             for n, examples in enumerate(grouped)
         ]
     finally:

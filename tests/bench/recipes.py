@@ -30,7 +30,7 @@ from solver.data import views as task_views
 from solver.model import checkpoint
 from solver.tokens.grid import GRID
 from solver.training.examples import build, to_example
-from solver.types import BadInput, Example, Grid, Pair, Task
+from solver.types import BadInput, Example, Grid, Pair, Task, TrainJob
 
 HALF = math.log(2)  # nats: an answer with fewer has more than half of the probability
 CONTEXT = Config().engine.context
@@ -99,7 +99,7 @@ def read(
             trainer = LoraTrainer(weights, recipe, Path(folder), CONTEXT)
             examples = build(task, recipe, seed, CONTEXT, GRID)
             started = now()
-            report = trainer.train(task.id, examples, seed, Deadline.after(seconds))
+            report = trainer.train(TrainJob(task.id, examples, seed), Deadline.after(seconds))
             spent = now() - started
             nats = readings(trainer, asked)
             found.append(

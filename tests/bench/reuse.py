@@ -30,7 +30,7 @@ from solver.model import checkpoint
 from solver.tokens.grid import GRID
 from solver.training import neighbours
 from solver.training.examples import build, plain
-from solver.types import Adapter, BadInput, Task
+from solver.types import Adapter, BadInput, Task, TrainJob
 from tests.bench.recipes import CONTEXT, a_token, questions, readings
 
 FAR = 24 * 3600.0  # seconds: no deadline
@@ -75,7 +75,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
         nats, seconds = {}, {}
         for way, (start, many) in ways.items():
             started = now()
-            trainer.train(task.id, examples, config.seed, Deadline.after(FAR), start, many)
+            trainer.train(TrainJob(task.id, examples, config.seed, start), Deadline.after(FAR), steps=many)
             seconds[way] = now() - started
             nats[way] = a_token(readings(trainer, asked))
     return Read(task.id, near.task.id, near.similarity, nats, seconds)

@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from solver import pipeline
 from solver.clock import Deadline, now
 from solver.config.settings import EngineSettings, TrainRecipe
 from solver.data import tasks
 from solver.data import views as task_views
+from solver.inference.prompts import expected_reply
 from solver.model import checkpoint
 from solver.tokens import grid
-from solver.types import Adapter, Prompt, Task
+from solver.types import Adapter, Prompt, Task, TrainJob
 from tests.bench.elsewhere import Elsewhere
 from tests.support.fakes import leave_one_out
 
@@ -107,7 +107,10 @@ class Bench:
     @cached_property
     def adapters(self) -> dict[str, Adapter]:
         """An adapter for every task, by the task's id."""
-        made = {t.id: self.trainer.train(t.id, self.examples(t), 0, Deadline.after(FAR)).adapter for t in self.tasks}
+        made = {
+            t.id: self.trainer.train(TrainJob(t.id, self.examples(t), 0), Deadline.after(FAR)).adapter
+            for t in self.tasks
+        }
         return {name: adapter for name, adapter in made.items() if adapter is not None}
 
     @cached_property
@@ -168,5 +171,5 @@ def views_of(task: Task, count: int) -> list[Prompt]:
     for view in task_views.views(shown, count, 0, "views 0"):
         seen = task_views.apply_task(view, shown)
         tokens = tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
-        made.append(Prompt(task.id, 0, view, tokens, pipeline.expected_reply(task.demonstrations, task.tests[0])))
+        made.append(Prompt(task.id, 0, view, tokens, expected_reply(task.demonstrations, task.tests[0])))
     return made

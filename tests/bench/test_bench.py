@@ -13,7 +13,7 @@ from solver.config.settings import TrainRecipe
 from solver.inference.threshold_search import SearchResult
 from solver.model import checkpoint
 from solver.training.trainer import LoraTrainer
-from solver.types import Adapter, Prompt, Reply
+from solver.types import Adapter, Prompt, Reply, TrainJob
 from solver.voting.rules import RULES
 from tests.bench import __main__ as bench
 from tests.bench import baselines, gauges, growth, ratios, setting
@@ -104,7 +104,9 @@ def test_the_ratio_of_a_row_is_the_median_of_its_runs():
 def test_the_usual_training_starts_where_ours_does_and_takes_its_rates(tmp_path):
     recipe = TrainRecipe(steps=2, tokens=10**6, rank=8, alpha=8)
     examples = leave_one_out(MIRROR, 2, 0, 512)
-    ours = LoraTrainer(checkpoint.SHIPPED, recipe, tmp_path, 1024).train("bench-0", examples, 0, Deadline.after(999))
+    ours = LoraTrainer(checkpoint.SHIPPED, recipe, tmp_path, 1024).train(
+        TrainJob("bench-0", examples, 0), Deadline.after(999)
+    )
     for factored in (False, True):
         tokens, [theirs] = baselines.hugging_face_trainer(
             checkpoint.SHIPPED, recipe, [[*examples, *examples]], 2, tmp_path, factored

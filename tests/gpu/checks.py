@@ -29,13 +29,13 @@ from solver.hardware.gpus import CARDS, GIB, Card
 from solver.interfaces import Format
 from solver.model import checkpoint
 from solver.model.architecture import DESCRIBED, Model, read
-from solver.runtime import worker
+from solver.runtime import load_models
 from solver.tokens import registry
 from solver.tokens.grid import GRID
 from solver.tokens.rows import NVARC
 from solver.training import backends
 from solver.training.examples import build
-from solver.types import Adapter, Example, Prompt, Task
+from solver.types import Adapter, Example, Prompt, Task, TrainJob
 from tests.gpu.measures import Row, projected, save, share_of_limit, utilisation
 
 CLOSE = 0.02  # nats a token: what served and trained log-probabilities may differ by in 16 bits
@@ -77,23 +77,23 @@ def unsloth_takes_our_arguments(folder: Path) -> Iterator[Row]:
 
 def qwen3_4b(folder: Path) -> Iterator[Row]:
     """A random-weight Qwen3-4B with 16 tokens: Unsloth and the engine side by side, timed, and compared."""
-    yield from both(random_weights(folder, SMALL), folder, worker.this_card(), "unsloth")
+    yield from both(random_weights(folder, SMALL), folder, load_models.this_card(), "unsloth")
 
 
 def qwen3_4b_on_22_gib(folder: Path) -> Iterator[Row]:
     """The same in rounds, as a plan for a card of 22 GiB has it, on whatever card this is."""
-    card = replace(worker.this_card(), usable=22 * GIB)
+    card = replace(load_models.this_card(), usable=22 * GIB)
     yield from both(random_weights(folder, SMALL), folder, card, "unsloth", timed=False)
 
 
 def shipped(folder: Path) -> Iterator[Row]:
     """The shipped weights, which peft trains: the same again, and once in float16, as on a T4."""
-    yield from both(checkpoint.SHIPPED, folder, worker.this_card(), "peft")
+    yield from both(checkpoint.SHIPPED, folder, load_models.this_card(), "peft")
     from solver.training.trainer import LoraTrainer
 
     how = backends.setup(checkpoint.SHIPPED, CONFIG.train, CONTEXT, True, "float16")
     trainer = LoraTrainer(checkpoint.SHIPPED, replace(CONFIG.train, steps=16), folder, CONTEXT, how)
-    losses = trainer.train("half", examples(MEDIAN, GRID), 0, Deadline.after(60)).losses
+    losses = trainer.train(TrainJob("half", examples(MEDIAN, GRID), 0), Deadline.after(60)).losses
     yield Row("float16 training", "the loss falls", f"{losses[0]:.3f} to {losses[-1]:.3f}", losses[-1] < losses[0])
 
 
@@ -112,7 +112,7 @@ def four_bits(folder: Path) -> Iterator[Row]:
         recipe = replace(CONFIG.train, steps=16, bits=bits, adapters_per_batch=1)
         how = replace(backends.setup(weights, recipe, LLAMA_CONTEXT, cuda=True), library=backends.PEFT)
         trainer = LoraTrainer(weights, recipe, folder / f"{bits}", LLAMA_CONTEXT, how)
-        losses[bits] = trainer.train("llama", made, 0, Deadline.after(20)).losses
+        losses[bits] = trainer.train(TrainJob("llama", made, 0), Deadline.after(20)).losses
         first, last = losses[bits][0], losses[bits][-1]
         yield Row(f"training in {bits} bits", "the loss falls", f"{first:.3f} to {last:.3f}", last < first)
     apart = [abs(losses[4][at] - losses[16][at]) for at in (0, -1)]
@@ -142,9 +142,9 @@ def both(weights: Path, folder: Path, card: Card, library: str, timed: bool = Tr
     made = memory_plan.plan(model, card, CONFIG)
     name = f"{model.name}, {made.layout}"
     watch = Watch(torch.cuda.mem_get_info)
-    worker.this_card = lambda: card
+    load_models.this_card = lambda: card
     asked = replace(CONFIG, format=registry.recognise(weights))
-    trainer, sampler, config = worker.build_on_gpu(weights, asked, folder)
+    trainer, sampler, config = load_models.load_on_gpu(weights, asked, folder)
     format = registry.load(config.format, weights)
     inner = getattr(trainer, "trainer", trainer)
     yield Row(f"{name}: library", library, inner.how.library, inner.how.library == library)
@@ -198,9 +198,9 @@ def told(name: str, seconds: dict[int, tuple[float, float]], card: Card) -> Iter
 
 def train_once(trainer: Any, name: str, made: list[Example]) -> tuple[Any, float]:
     """A training of the recipe's steps on a task's examples, and its seconds; kernels are warm before."""
-    trainer.train(f"{name}-warm", made, 0, Deadline.after(6))
+    trainer.train(TrainJob(f"{name}-warm", made, 0), Deadline.after(6))
     started = now()
-    report = trainer.train(name, made, 0, Deadline.after(90))
+    report = trainer.train(TrainJob(name, made, 0), Deadline.after(90))
     return report, now() - started
 
 

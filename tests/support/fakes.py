@@ -19,7 +19,7 @@ from solver.interfaces import Format, Stop
 from solver.tokens.grid import END, GRID, IN, OUT, OUTPUT, ROLE_SPAN, ROW_SPAN, SPECIALS, decode, encode
 from solver.tokens.rows import Lines
 from solver.training.examples import build
-from solver.types import COLOURS, MAX_SIDE, Adapter, Example, Grid, Pair, Prompt, Reply, Task, TrainReport
+from solver.types import COLOURS, MAX_SIDE, Adapter, Example, Grid, Pair, Prompt, Reply, Task, TrainJob, TrainReport
 
 CERTAIN = -0.01  # nats: log-probability of every token of a fake reply
 GARBAGE = (OUT, IN, END)  # ends as a reply should, and is no grid
@@ -127,21 +127,14 @@ class FakeTrainer:
     limits: list[int | None] = field(default_factory=list)
     notes: tuple[str, ...] = ("nothing is trained: this is a fake",)
 
-    def train(
-        self,
-        name: str,
-        examples: Sequence[Example],
-        seed: int,
-        stop: Stop,
-        start_from: Adapter | None = None,
-        steps: int | None = None,
-    ) -> TrainReport:
+    def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
+        name = job.name
         self.limits.append(steps)
-        self.calls.append((name, tuple(examples), seed))
-        self.starts.append(start_from)
+        self.calls.append((name, tuple(job.examples), job.seed))
+        self.starts.append(job.start_from)
         if name in self.fails:
             raise RuntimeError(f"the fake trainer was told to fail for {name}")
-        if name in self.learns_nothing or not examples or stop.remaining() <= 0:
+        if name in self.learns_nothing or not job.examples or stop.remaining() <= 0:
             return TrainReport(None, 0, self.planned)
         path = (self.directory or Path("nowhere")) / name
         if self.directory:

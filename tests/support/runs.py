@@ -16,7 +16,7 @@ import numpy as np
 from solver.data import views as task_views
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import load_solutions, load_split
-from solver.runtime.record import Recorder
+from solver.runtime.recorder import Recorder
 from solver.runtime.submission_file import placeholders
 from solver.types import Candidate, Grid, Task, View
 from solver.voting import rules

@@ -14,10 +14,11 @@ from solver.inference import threshold_search
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.tokens import grid
-from solver.types import Prompt
+from solver.types import Prompt, TrainJob
 from tests.support.fakes import leave_one_out
 
 pytestmark = pytest.mark.engine
+SPELLING = threshold_search.Spelling(grid.GRID.written, grid.END)
 SETTINGS = settings.EngineSettings(context=2048, cache_bytes=256 << 20, adapters=4, sequences=64)
 RECIPE = settings.TrainRecipe(steps=3, tokens=1024, rate=5e-3)
 ADAPTERS = 20  # distinct adapters one engine has to serve
@@ -66,7 +67,7 @@ def test_one_engine_serves_twenty_adapters_and_agrees_with_peft(sampler, trainer
     """Log-probabilities from vLLM with an adapter equal those of transformers + peft for the same tokens."""
     trained = {}
     for task in small_tasks:
-        report = trainer.train(f"parity-{task.id}", leave_one_out(task, 8, 0, 1024), 0, soon())
+        report = trainer.train(TrainJob(f"parity-{task.id}", leave_one_out(task, 8, 0, 1024), 0), soon())
         trained[task.id] = report.adapter
     prompts = [prompt_for(task, number) for task in small_tasks for number in range(2)]
     replies = sampler.sample([(p, trained[p.task_id]) for p in prompts], soon())
@@ -88,7 +89,7 @@ def test_one_engine_serves_twenty_adapters_and_agrees_with_peft(sampler, trainer
 
 def test_rows_without_an_adapter_are_the_base_model_also_beside_adapters(sampler, trainer, small_tasks):
     task = small_tasks[0]
-    adapter = trainer.train("beside", leave_one_out(task, 8, 0, 1024), 0, soon()).adapter
+    adapter = trainer.train(TrainJob("beside", leave_one_out(task, 8, 0, 1024), 0), soon()).adapter
     prompts = [prompt_for(t) for t in small_tasks[:6]]
     alone = sampler.sample([(p, None) for p in prompts], soon())
     beside = sampler.sample([r for p in prompts for r in ((p, None), (p, adapter))], soon())[::2]
@@ -136,7 +137,7 @@ def test_drawn_replies_depend_on_their_seed_and_have_the_models_own_log_probabil
 
 def test_a_reply_does_not_depend_on_what_else_is_in_the_batch(sampler, trainer, small_tasks):
     """Up to rounding: alone and in a crowd of other lengths and adapters, the same tokens but for near ties."""
-    adapter = trainer.train("crowd", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    adapter = trainer.train(TrainJob("crowd", leave_one_out(small_tasks[0], 8, 0, 1024), 0), soon()).adapter
     requests = [(prompt_for(t), adapter if n % 2 else None) for n, t in enumerate(small_tasks[:8])]
     crowd = sampler.sample(requests, soon())
     gaps, equal = [], 0
@@ -151,7 +152,7 @@ def test_a_reply_does_not_depend_on_what_else_is_in_the_batch(sampler, trainer, 
 
 
 def test_the_tally_counts_replies_prompts_the_cache_and_adapters(sampler, trainer, small_tasks):
-    adapter = trainer.train("tally", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    adapter = trainer.train(TrainJob("tally", leave_one_out(small_tasks[0], 8, 0, 1024), 0), soon()).adapter
     requests = [(prompt_for(t), adapter) for t in small_tasks[:4]]
     sampler.llm.reset_prefix_cache()
     sampler.counters.take()
@@ -174,7 +175,7 @@ def heads(tmp_path_factory, small_tasks):
     recipe = replace(RECIPE, head=True, steps=48, rate=1e-2)
     trainer = LoraTrainer(checkpoint.SHIPPED, recipe, tmp_path_factory.mktemp("heads"), SETTINGS.context)
     jobs = [(f"head-{task.id}", leave_one_out(task, 8, 0, 1024)) for task in small_tasks[:2]]
-    return [trainer.train(name, examples, 0, soon()).adapter for name, examples in jobs]
+    return [trainer.train(TrainJob(name, examples, 0), soon()).adapter for name, examples in jobs]
 
 
 def with_head(adapter):
@@ -191,7 +192,7 @@ def test_heads_a_lora_and_the_base_model_in_one_call_each_say_what_transformers_
     sampler, trainer, small_tasks, heads
 ):
     """In order, and the base model's replies are bit by bit those from before any head was on."""
-    lora = trainer.train("lora", leave_one_out(small_tasks[0], 8, 0, 1024), 0, soon()).adapter
+    lora = trainer.train(TrainJob("lora", leave_one_out(small_tasks[0], 8, 0, 1024), 0), soon()).adapter
     prompts = [prompt_for(task) for task in small_tasks[:4]]
     before = sampler.sample([(p, None) for p in prompts], soon())
     users = (heads[0], None, lora, heads[1])
@@ -227,9 +228,9 @@ def test_readings_under_two_heads_are_those_of_transformers(sampler, small_tasks
 def test_a_search_under_two_heads_finds_what_it_finds_under_each_alone(sampler, small_tasks, heads):
     requests = [(prompt_for(task), user) for task in small_tasks[:3] for user in (heads[0], None, heads[1])]
     p_min = 0.02
-    together = threshold_search.search(requests, sampler, soon(), p_min, greedy=True)
+    together = threshold_search.search(requests, sampler, soon(), p_min, SPELLING, greedy=True)
     for request, found in zip(requests, together, strict=True):
-        [alone] = threshold_search.search([request], sampler, soon(), p_min, greedy=True)
+        [alone] = threshold_search.search([request], sampler, soon(), p_min, SPELLING, greedy=True)
         likely = {r.tokens: r.logprob for r in found.replies if r.logprob > np.log(2 * p_min)}
         assert likely.keys() <= {r.tokens for r in alone.replies}
         assert {r.tokens for r in alone.replies if r.logprob > np.log(2 * p_min)} <= {r.tokens for r in found.replies}

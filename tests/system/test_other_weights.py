@@ -129,7 +129,7 @@ from pathlib import Path
 import numpy as np, torch
 from solver.clock import Deadline
 from solver.config.settings import EMBEDDINGS, TARGETS, EngineSettings, TrainRecipe
-from solver.types import Example, Prompt, View
+from solver.types import Example, Prompt, TrainJob, View
 from solver.inference.vllm_sampler import VllmSampler
 weights, end = Path(sys.argv[1]), int(sys.argv[2])
 settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=4, sequences=32, dtype="float32")
@@ -143,7 +143,7 @@ users, losses = [None], []
 chosen = {"all": (*TARGETS, *EMBEDDINGS), "embed": EMBEDDINGS[:1], "head": EMBEDDINGS[1:], "both": EMBEDDINGS}
 for name, targets in chosen.items():
     trainer = LoraTrainer(weights, replace(recipe, targets=targets), weights.parent, settings.context)
-    report = trainer.train(name, examples, 0, Deadline.after(100))
+    report = trainer.train(TrainJob(name, examples, 0), Deadline.after(100))
     losses.append((report.losses[0], report.losses[-1]))
     users.append(report.adapter)
 def model_of(user):

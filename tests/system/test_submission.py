@@ -24,6 +24,7 @@ from solver.data import tasks
 from solver.hardware import devices
 from solver.runtime import pool, prepare, record, submission_file, worker_process
 from solver.runtime.plan import program
+from solver.runtime.recorder import Recorder
 from solver.runtime.run import Run
 from tests.support import fake_worker
 
@@ -527,7 +528,7 @@ def test_a_record_that_can_not_be_written_costs_no_answer(call, mixed, capsys, m
     def full(self, message):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(record.Recorder, "write", full)
+    monkeypatch.setattr(Recorder, "write", full)
     assert call("--challenges", mixed) == 0
     out = capsys.readouterr().out
     assert "2 from the model" in out
@@ -774,7 +775,7 @@ def test_a_run_that_another_program_began_is_gone_on_with_and_says_so(call, tmp_
     before, begun = output.read_bytes(), program()
     [header] = recorded(output).of_kind("run")
     assert header["code"] == begun
-    monkeypatch.setattr("solver.runtime.run.program", lambda: "0fa11a1d0000")
+    monkeypatch.setattr("solver.runtime.introduction.program", lambda: "0fa11a1d0000")
     capsys.readouterr()
     assert call("--resume", record.directory_of(output)) == 0
     said = f"warning: begun by the program {begun}, gone on with by 0fa11a1d0000: answers may differ"
@@ -798,7 +799,7 @@ def test_the_hash_of_the_program_changes_with_every_module_of_it(tmp_path):
 
 def test_a_run_directory_that_another_process_works_on_is_refused(call, tmp_path, output, capsys):
     output.parent.mkdir(parents=True)
-    with record.Recorder(record.directory_of(output), fresh=True):
+    with Recorder(record.directory_of(output), fresh=True):
         assert call("--challenges", challenges(tmp_path, MANY)) == 2
     err = capsys.readouterr().err
     assert f"error: another process is working on {record.directory_of(output)}: wait for it, or use another" in err

@@ -13,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import pipeline
+from solver.batch import Batch, Models
 from solver.clock import Deadline
 from solver.config.settings import Config, EngineSettings, SearchSettings, TrainRecipe
 from solver.data import views as task_views
+from solver.inference.prompts import expected_reply
 from solver.runtime.submission_file import placeholders
 from solver.tokens import huggingface
 from solver.tokens.grid import GRID, encoded_length, longest_reply, pair_length
 from solver.tokens.rows import NVARC
+from solver.training import shared_adapter
 from solver.training.examples import build
 from solver.types import ADAPTER, BASE, MAX_SIDE, Adapter, Pair, Standing, Task, TaskResult, same
 from solver.voting.candidates import Ledger
@@ -35,9 +38,10 @@ def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, n
     trainer, sampler = trainer or FakeTrainer(), sampler or FakeSampler(format=format)
     allowed = {task.id: seconds for task in tasks}
     stop = Deadline.after(seconds, clock)
-    results = pipeline.solve_batch(tasks, number, trainer, sampler, config, allowed, stop, {}, format)
+    batch, models = Batch(number, tuple(tasks), allowed), Models(trainer, sampler, format, config)
+    results = pipeline.solve_batch(batch, models, stop)
     assert [result.task_id for result in results] == [task.id for task in tasks]
-    assert all(result.round == number for result in results)
+    assert all(result.stage == number for result in results)
     return {r.task_id: Voted(r, standing(r, t, config.rule)) for r, t in zip(results, tasks, strict=True)}
 
 
@@ -55,7 +59,7 @@ class Voted:
 def standing(result, task, rule):
     """The vote over the result alone, with what holds of every one: two different valid grids a test input."""
     fallbacks = {task.id: placeholders(task.tests, task.demonstrations)}
-    made = Ledger([task], fallbacks, rule).add(task.id, result.round, result.candidates)
+    made = Ledger([task], fallbacks, rule).add(task.id, result.stage, result.candidates)
     assert len(made.attempts) == len(made.from_model) == len(made.votes) == len(task.tests)
     for first, second in made.attempts:
         assert not same(first, second)
@@ -171,14 +175,13 @@ def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
     seen = {}
 
     class Watching(FakeTrainer):
-        def train(self, name, examples, seed, stop, start_from=None, steps=None):
-            seen[name] = stop.remaining()
-            return super().train(name, examples, seed, stop)
+        def train(self, job, stop, steps=None):
+            seen[job.name] = stop.remaining()
+            return super().train(job, stop)
 
     stop = Deadline.after(10, FakeClock())
-    pipeline.solve_batch(
-        [MIRROR, STACK], ADAPTER, Watching(), FakeSampler(), CONFIG, {"mirror": 4, "stack": 99}, stop, {}, GRID
-    )
+    batch = Batch(ADAPTER, (MIRROR, STACK), {"mirror": 4, "stack": 99})
+    pipeline.solve_batch(batch, Models(Watching(), FakeSampler(), GRID, CONFIG), stop)
     assert seen == {"mirror": 4, "stack": 10}
 
 
@@ -258,7 +261,7 @@ def test_a_reply_has_room_for_an_answer_shaped_as_the_demonstrations_suggest_in_
     shown = Pair(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8) if same_shape else output)
     test = output if same_shape else np.zeros((2, 2), np.uint8)
     needed = encoded_length(task_views.dihedral(output, element)) + 1
-    assert needed <= pipeline.expected_reply([shown], test) <= longest_reply()
+    assert needed <= expected_reply([shown], test) <= longest_reply()
 
 
 @pytest.mark.parametrize(("shape", "scale"), [((1, 15), 2), ((10, 10), 3), ((5, 6), 5), ((1, 1), 30), ((2, 3), 4)])
@@ -266,16 +269,16 @@ def test_a_reply_has_room_for_an_answer_scaled_as_the_demonstrations_are(shape, 
     shown = Pair(np.zeros((1, 1), np.uint8), np.zeros((scale, scale), np.uint8))
     rows, columns = shape[0] * scale, shape[1] * scale
     needed = max(rows * (columns + 1), columns * (rows + 1)) + 1
-    allowed = pipeline.expected_reply([shown], np.zeros(shape, np.uint8))
+    allowed = expected_reply([shown], np.zeros(shape, np.uint8))
     assert min(needed, longest_reply()) <= allowed <= longest_reply()
 
 
 def test_a_reply_to_a_small_task_is_cut_off_long_before_the_longest_there_could_be():
-    assert pipeline.expected_reply(MIRROR.demonstrations, MIRROR.tests[0]) < 20
+    assert expected_reply(MIRROR.demonstrations, MIRROR.tests[0]) < 20
 
 
 def test_a_reply_is_bounded_even_where_no_demonstration_is_left():
-    assert 9 < pipeline.expected_reply([], np.zeros((3, 3), np.uint8)) < 30
+    assert 9 < expected_reply([], np.zeros((3, 3), np.uint8)) < 30
 
 
 def asked(seed):
@@ -288,9 +291,8 @@ def asked(seed):
 def test_in_a_hurry_the_views_of_every_test_come_in_quarters_and_the_answers_are_the_same():
     sampler, seconds = FakeSampler(), dict.fromkeys(RULES, 1e6)
     stop = Deadline.after(1e6, FakeClock())
-    results = pipeline.solve_batch(
-        TASKS, ADAPTER, FakeTrainer(), sampler, CONFIG, seconds, stop, {}, GRID, hurried=True
-    )
+    batch = Batch(ADAPTER, TASKS, seconds, hurried=True)
+    results = pipeline.solve_batch(batch, Models(FakeTrainer(), sampler, GRID, CONFIG), stop)
     tests = sum(len(task.tests) for task in TASKS)
     assert [len(batch) for batch in sampler.batches] == [2 * tests] * 4
     usual = solve(sampler=FakeSampler())
@@ -338,7 +340,7 @@ def test_a_further_round_draws_other_examples_another_adapter_and_other_views():
 
 def test_running_out_of_memory_while_training_is_not_the_tasks_own_failure():
     class Hungry(FakeTrainer):
-        def train(self, name, examples, seed, stop, start_from=None, steps=None):
+        def train(self, job, stop, steps=None):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -480,9 +482,8 @@ def test_views_that_a_search_had_no_time_for_are_told():
 def test_a_search_in_a_hurry_asks_for_a_quarter_of_the_views_at_a_time():
     seconds, sampler = {task.id: 10.0 for task in TASKS}, Reader()
     config = replace(CONFIG, search=replace(SEARCH, views=0))
-    hurried = pipeline.solve_batch(
-        TASKS, ADAPTER, FakeTrainer(), sampler, config, seconds, Deadline.after(60), {}, GRID, hurried=True
-    )
+    batch = Batch(ADAPTER, TASKS, seconds, hurried=True)
+    hurried = pipeline.solve_batch(batch, Models(FakeTrainer(), sampler, GRID, config), Deadline.after(60))
     assert len(sampler.batches) == 4
     for task, result in zip(TASKS, hurried, strict=True):
         assert [len(found) for found in result.candidates] == [8] * len(task.tests)
@@ -504,14 +505,14 @@ class GroupTeacher(FakeTrainer):
         self.groups.append(([job.name for job in jobs], stop.remaining()))
         if self.error:
             raise self.error
-        return [self.train(job.name, job.examples, job.seed, stop) for job in jobs]
+        return [self.train(job, stop) for job in jobs]
 
 
 def taught(trainer, side_by_side):
     config = replace(CONFIG, train=replace(CONFIG.train, adapters_per_batch=side_by_side))
     seconds = {task.id: 10.0 for task in (MIRROR, STACK, SINGLE)}
-    tasks = [MIRROR, STACK, SINGLE]
-    return pipeline.solve_batch(tasks, ADAPTER, trainer, FakeSampler(), config, seconds, Deadline.after(60), {}, GRID)
+    batch = Batch(ADAPTER, (MIRROR, STACK, SINGLE), seconds)
+    return pipeline.solve_batch(batch, Models(trainer, FakeSampler(), GRID, config), Deadline.after(60))
 
 
 def test_as_many_adapters_as_the_recipe_says_are_trained_side_by_side_on_their_common_seconds():
@@ -542,6 +543,14 @@ def test_where_training_side_by_side_fails_each_is_trained_alone_and_the_notes_s
     assert all(note in result.notes and result.steps == 3 for result in results)
 
 
+def test_each_adapter_is_told_of_whether_it_was_trained_side_by_side_or_alone():
+    trained, seconds = [], dict.fromkeys(RULES, 10.0)
+    config = replace(CONFIG, train=replace(CONFIG.train, adapters_per_batch=2))
+    models = Models(GroupTeacher(), FakeSampler(), GRID, config, trained=lambda name, report: trained.append(name))
+    pipeline.solve_batch(Batch(ADAPTER, (MIRROR, STACK, SINGLE), seconds), models, Deadline.after(60))
+    assert trained == [MIRROR.id, STACK.id, SINGLE.id]
+
+
 def test_memory_that_runs_out_side_by_side_is_passed_on():
     with pytest.raises(MemoryError):
         taught(GroupTeacher(error=MemoryError("out of memory")), 3)
@@ -549,7 +558,8 @@ def test_memory_that_runs_out_side_by_side_is_passed_on():
 
 def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():
     trainer, config = FakeTrainer(), replace(CONFIG, train=replace(CONFIG.train, shared_steps=5))
-    made = pipeline.train_shared_adapter(TASKS, trainer, config, Deadline.after(1e6, FakeClock()), GRID)
+    models = Models(trainer, FakeSampler(), GRID, config)
+    made = shared_adapter.train(TASKS, models, Deadline.after(1e6, FakeClock()))
     [(name, examples, _)] = trainer.calls
     assert made.adapter is not None
     assert made.adapter.name == name
@@ -563,7 +573,8 @@ def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
     trainer, sampler = FakeTrainer(), FakeSampler()
     config = replace(CONFIG, train=replace(CONFIG.train, scope=scope))
     allowed, stop = {task.id: 1e6 for task in TASKS}, Deadline.after(1e6, FakeClock())
-    return trainer, sampler, pipeline.solve_batch(TASKS, number, trainer, sampler, config, allowed, stop, shared, GRID)
+    batch = Batch(number, TASKS, allowed, shared)
+    return trainer, sampler, pipeline.solve_batch(batch, Models(trainer, sampler, GRID, config), stop)
 
 
 OURS = Adapter("ours", Path("nowhere"))
@@ -654,7 +665,8 @@ def test_the_search_and_the_reading_speak_the_models_format_too(format):
 
 def test_an_adapter_shared_by_tasks_is_trained_in_the_models_format(format):
     trainer = FakeTrainer()
-    pipeline.train_shared_adapter(TASKS, trainer, CONFIG, Deadline.after(1e6, FakeClock()), format)
+    models = Models(trainer, FakeSampler(), format, CONFIG)
+    shared_adapter.train(TASKS, models, Deadline.after(1e6, FakeClock()))
     [(_, examples, _)] = trainer.calls
     assert examples
     for example in examples:

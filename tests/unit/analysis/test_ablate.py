@@ -19,6 +19,7 @@ from solver.model.checkpoint import SHIPPED, check
 from solver.pretrain.train import Recipe
 from solver.runtime import record, submission_file, worker_process
 from solver.runtime.plan import RunPlan, fingerprint
+from solver.runtime.recorder import Recorder
 from solver.tokens.grid import GRID
 from solver.training import neighbours
 from solver.training.examples import build
@@ -153,7 +154,7 @@ class FakeRun:
         plan = self.plan
         known = {"fingerprint": fingerprint(plan), "code": ablate.program(), "data_sha256": plan.task_set.sha256}
         known |= {"tests": plan.task_set.tests, "weights": {"sha256": plan.checkpoint.sha256}}
-        with record.Recorder(record.directory_of(self.plan.output), fresh=resumed is None) as recorder:
+        with Recorder(record.directory_of(self.plan.output), fresh=resumed is None) as recorder:
             recorder.write({"kind": "run", "at": 0.1, **known, "config": pack(plan.config)})
             for task in self.plan.task_set.tasks[: 1 if name in broken else None]:
                 found = [self._candidates(task, cells) for cells in task.tests]
@@ -221,14 +222,17 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
 
 def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_for_all_its_tasks():
     results = [("a", 1, 0), ("a", 3, 20), ("a", 4, 12), ("b", 3, 0), ("c", 1, 0)]
-    lines = [{"kind": "result", "task_id": i, "round": number, "steps": steps} for i, number, steps in results]
-    shared = {"kind": "shared", "adapter": "ours", "task_ids": ["a", "b", "c"], "steps": 24}
-    failed = {"kind": "shared", "adapter": None, "task_ids": ["a", "b", "c"], "steps": 0}
-    assert ablate.trained(record.Recorded(tuple(lines), 0), "task") == {"a": 20}
-    assert ablate.trained(record.Recorded((shared, *lines), 0), "shared-then-task") == {"a": 20}
+    lines = [
+        {"kind": "result", "task_id": i, "round": number, "steps": steps, "attempts": []}
+        for i, number, steps in results
+    ]
+    failed = {"kind": "shared", "adapter": None, "task_ids": ["a", "b", "c"], "steps": 0, "seconds": 1.0}
+    shared = failed | {"adapter": "ours", "path": "", "sha256": "", "steps": 24}
+    assert ablate.trained(record.interpreted(record.Recorded(tuple(lines), 0)), "task") == {"a": 20}
+    assert ablate.trained(record.interpreted(record.Recorded((shared, *lines), 0)), "shared-then-task") == {"a": 20}
     alike = [{**line, "steps": 0} for line in lines]
-    assert ablate.trained(record.Recorded((shared, *alike), 0), "shared") == {"a": 24, "b": 24}
-    assert ablate.trained(record.Recorded((failed, *alike), 0), "shared") == {}
+    assert ablate.trained(record.interpreted(record.Recorded((shared, *alike), 0)), "shared") == {"a": 24, "b": 24}
+    assert ablate.trained(record.interpreted(record.Recorded((failed, *alike), 0)), "shared") == {}
 
 
 @pytest.mark.parametrize("name", [*variants.VARIANTS])

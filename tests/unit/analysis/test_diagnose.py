@@ -7,7 +7,7 @@ import pytest
 
 from solver.analysis import diagnose, history, run_tables
 from solver.data.codec import grid
-from solver.runtime.record import Recorder
+from solver.runtime.recorder import Recorder
 from solver.types import Grid
 
 VIEW = {"dihedral": 0, "colours": list(range(10)), "order": []}

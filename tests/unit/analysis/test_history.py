@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from solver.analysis import history
-from solver.runtime.record import Recorder
-from solver.types import BadInput, round_name
+from solver.runtime.recorder import Recorder
+from solver.types import BadInput, stage_name
 from tests.support import runs
 
 VIEW = {"dihedral": 0, "colours": list(range(10)), "order": []}
@@ -159,7 +159,7 @@ def test_a_round_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path
 
 
 def test_rounds_have_names_people_know() -> None:
-    assert [round_name(n) for n in (-1, 0, 1, 2, 3, 4, 6)] == [
+    assert [stage_name(n) for n in (-1, 0, 1, 2, 3, 4, 6)] == [
         "induction",
         *("programs", "base model", "shared adapter", "adapter"),
         *("further adapter 1", "further adapter 3"),

@@ -14,7 +14,8 @@ from solver.data import codec, tasks
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import TaskSet
 from solver.runtime import record, submission_file
-from solver.runtime.record import CHALLENGES, Recorder
+from solver.runtime.record import CHALLENGES
+from solver.runtime.recorder import Recorder
 from solver.types import Candidate, Grid, Program, Task, View
 from solver.voting.candidates import SOURCES, Ledger
 from solver.voting.rules import RULES
@@ -68,7 +69,7 @@ def test_a_repeated_round_counts_once_and_the_base_model_fills_what_the_adapters
     directory = run_directory(tmp_path / "run", [MIRROR], rounds)
     entry = voted(directory, "flat", tmp_path / "o.json")["mirror"][0]
     assert entry == {"attempt_1": [[2]], "attempt_2": [[1]]}
-    [[found]] = replay.candidates_of(record.read(directory)).values()
+    [[found]] = replay.candidates_of(record.load(directory)).values()
     assert {n: [c.grid.tolist() for c in them] for n, them in found.items()} == {1: [[[1]]], 3: [[[2]], [[2]]]}
 
 

@@ -17,7 +17,8 @@ import pytest
 from solver.analysis import diagnose, history, report, report_data
 from solver.data import tasks
 from solver.runtime import record
-from solver.runtime.record import Recorder, to_line
+from solver.runtime.record import to_line
+from solver.runtime.recorder import Recorder
 from tests.support import browser, runs
 
 MOST = 15 << 20  # bytes of a report over 400 tasks

@@ -165,7 +165,7 @@ def test_the_record_and_the_report_tell_of_it(saying, asked, output, capsys):
     known = header["config"]["induction"]
     assert (known["samples"], known["writer"]["context"], len(known["content"])) == (3, 4096, 64)
     told = history.load(record.directory_of(output))
-    assert told.rounds == (-1, 0, 1, 3)
+    assert told.stages == (-1, 0, 1, 3)
     assert spent(told)["cpu"]["induction"] > 0
     overlap = measure(told, {"task0": [np.array([[1, 0]])], "task1": [np.array([[1, 1]])]}).overlap
     assert (overlap.only_programs, overlap.both) == (1, 1)  # the fake model answers with the test input

@@ -34,7 +34,7 @@ def answered(sandbox, *texts, task=TURN, stop=None):
 
 def test_the_answers_of_fitting_programs_are_candidates_with_the_shortest_program_and_its_support(sandbox):
     result = answered(sandbox, RIGHT, OTHER, REMEMBERS, RIGHT)
-    assert (result.task_id, result.round, result.rejected, result.steps) == ("turn", INDUCTION, 0, 0)
+    assert (result.task_id, result.stage, result.rejected, result.steps) == ("turn", INDUCTION, 0, 0)
     [found] = result.candidates
     assert [(c.grid.tolist(), c.program.support) for c in found] == [([[9], [8]], 3), ([[0]], 1)]
     assert found[0].program.text == prompts.program_in(RIGHT).strip()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from solver.data import views
 from solver.inference import threshold_search
-from solver.interfaces import OnTokens, Stop
+from solver.inference.threshold_search import Spelling
+from solver.interfaces import Grammar, OnTokens, Stop
 from solver.tokens import grid
 from solver.types import COLOURS, Adapter, Prompt, Reply, View, seed_for
 from tests.support.fakes import MIRROR, FakeStop, mirror, reply_of
@@ -135,7 +136,7 @@ def every_reply(
     toy: ToySampler,
     asked: Prompt,
     adapter: Adapter | None,
-    grammar: threshold_search.Grammar = FREE,
+    grammar: Grammar = FREE,
     said: tuple[int, ...] = (),
     nats: float = 0.0,
 ) -> Iterator[tuple[tuple[int, ...], float]]:
@@ -161,7 +162,7 @@ def likely(toy, asked, adapter, p_min, grammar=FREE) -> dict[tuple[int, ...], fl
 
 
 def found_by(toy, requests, p_min, stop=None, grammar=FREE, **limits) -> list[threshold_search.SearchResult]:
-    return threshold_search.search(requests, toy, stop or FakeStop(), p_min, grammar=grammar, **limits)
+    return threshold_search.search(requests, toy, stop or FakeStop(), p_min, Spelling(grammar, END), **limits)
 
 
 def as_dict(found: threshold_search.SearchResult) -> dict[tuple[int, ...], float]:
@@ -336,4 +337,4 @@ def test_candidates_come_back_in_the_frame_of_the_task() -> None:
     assert answers.candidates[0].grid.tolist() == mirror(MIRROR.tests[0]).tolist()
     assert int((answers.candidates[1].grid != answers.candidates[0].grid).sum()) == 1
     assert [len(batch) for batch in toy.batches] == [1, 1]
-    assert answers.found.complete
+    assert answers.search.complete

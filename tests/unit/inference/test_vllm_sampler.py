@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from solver.inference.vllm_sampler import PartialCompletion, VllmSampler, hide_tail, scored_nats
+from solver.inference.completions import PartialCompletion, hide_tail, scored_nats
+from solver.inference.vllm_sampler import VllmSampler
 from solver.model.output_heads import save
 from solver.types import Adapter, Prompt, View
 from tests.support.fakes import FakeStop

@@ -13,6 +13,7 @@ import pytest
 
 from solver.kaggle import notebook
 from solver.runtime import submission_file
+from solver.runtime.record import RECORD, to_line
 from tests.support.kaggle_tree import lending_wheels
 
 GOOD = {"train": [{"input": [[1, 2]], "output": [[2, 1]]}], "test": [{"input": [[3, 4]]}]}
@@ -198,8 +199,8 @@ def installed(session) -> notebook.Session:
 
 def record_of(session: notebook.Session, *from_model: int) -> None:
     session.run.mkdir()
-    lines = [json.dumps({"kind": "result", "task_id": f"t{n}", "from_model": [k]}) for n, k in enumerate(from_model)]
-    (session.run / "record.jsonl").write_text("\n".join([*lines, '{"kind":"resu']))
+    results = [{"kind": "result", "task_id": f"t{n}", "round": 3, "from_model": [k]} for n, k in enumerate(from_model)]
+    (session.run / RECORD).write_text("".join([*map(to_line, results), '{"kind":"resu']))
 
 
 def test_a_submission_that_lacks_a_task_stops_the_notebook(installed, capfd):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from solver.clock import Deadline
-from solver.runtime.live import LATEST, WARNINGS, About, Answer, Live, Worker, answered, span
-from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, Standing
+from solver.runtime.live import LATEST, WARNINGS, About, Live, StageAnswer, Worker, answered, span
+from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, Candidate, Program, Standing, TaskResult, View
 from tests.support.fakes import FakeClock
 
 IDS = tuple("abcdefgh")
 FIRST, SECOND = ADAPTER + 1, ADAPTER + 2
 
 
-def answer(task_id: str, number: int, split: bool = False) -> Answer:
-    return Answer(task_id, number, "votes 5 of 8", 2.0, split=split, whole=True)
+def answer(task_id: str, number: int, split: bool = False) -> StageAnswer:
+    return StageAnswer(task_id, number, "votes 5 of 8", 2.0, split=split, whole=True)
 
 
 def run_of(clock: FakeClock | None = None, **about: object) -> Live:
-    told = About(rounds=(BASE, ADAPTER, FIRST, SECOND), deadline=Deadline.after(600.0, clock or FakeClock()))
+    told = About(stages=(BASE, ADAPTER, FIRST, SECOND), deadline=Deadline.after(600.0, clock or FakeClock()))
     return Live(replace(told, **about), len(IDS), lambda: 60.0)  # type: ignore[arg-type]
 
 
@@ -28,7 +29,7 @@ def test_each_round_says_how_many_of_its_tasks_are_done() -> None:
     live = run_of()
     for task_id in IDS[:5]:
         live.answer(answer(task_id, BASE))
-    assert live.rounds == [("base model", 5, 8), ("adapter", 0, 8)]  # no further one is due
+    assert live.stages == [("base model", 5, 8), ("adapter", 0, 8)]  # no further one is due
     assert live.answered == 5
 
 
@@ -38,23 +39,23 @@ def test_a_further_round_is_due_for_the_tasks_whose_votes_are_split_once_they_ha
         live.answer(answer(task_id, BASE, split=True))
     for task_id in IDS[:6]:
         live.answer(answer(task_id, ADAPTER, split=task_id in "abc"))
-    assert live.rounds[-1] == ("further adapter 1", 0, 3)
+    assert live.stages[-1] == ("further adapter 1", 0, 3)
     live.answer(answer("a", FIRST))  # agreed now, but it was due
-    assert live.rounds[-1] == ("further adapter 1", 1, 3)
+    assert live.stages[-1] == ("further adapter 1", 1, 3)
 
 
 def test_of_the_further_rounds_the_one_begun_last_is_told() -> None:
     live = run_of()
     for number in (ADAPTER, FIRST, SECOND):
         live.answer(answer("a", number, split=True))
-    assert [name for name, *_ in live.rounds] == ["base model", "adapter", "further adapter 2"]
+    assert [name for name, *_ in live.stages] == ["base model", "adapter", "further adapter 2"]
 
 
 def test_a_task_is_answered_once_each_of_its_test_inputs_has_a_candidate() -> None:
     live = run_of()
-    live.answer(Answer("a", BASE, "votes 5 of 8 and 0 of 0", 2.0))
-    assert (live.answered, live.rounds[0][1]) == (0, 1)
-    live.answer(Answer("a", ADAPTER, "votes 5 of 8 and 1 of 8", 2.0, whole=True))
+    live.answer(StageAnswer("a", BASE, "votes 5 of 8 and 0 of 0", 2.0))
+    assert (live.answered, live.stages[0][1]) == (0, 1)
+    live.answer(StageAnswer("a", ADAPTER, "votes 5 of 8 and 1 of 8", 2.0, whole=True))
     assert live.answered == 1
 
 
@@ -62,14 +63,14 @@ def test_a_task_that_comes_twice_in_a_round_counts_once() -> None:
     live = run_of()
     live.answer(answer("a", BASE))
     live.answer(answer("a", BASE))
-    assert (live.answered, live.rounds[0][1]) == (1, 1)
+    assert (live.answered, live.stages[0][1]) == (1, 1)
 
 
 def test_what_an_earlier_process_had_done_is_counted() -> None:
     live = run_of(
         done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset({"b"}), answered=frozenset("ab")
     )
-    assert [tuple(row[1:]) for row in live.rounds] == [(2, 8), (1, 8), (0, 1)]
+    assert [tuple(row[1:]) for row in live.stages] == [(2, 8), (1, 8), (0, 1)]
     assert live.answered == 2
 
 
@@ -84,14 +85,14 @@ def test_however_long_the_run_a_bounded_amount_is_kept_and_the_rest_is_counted()
 
 def test_a_worker_s_seconds_count_from_the_last_time_it_took_up_something_else() -> None:
     clock = FakeClock()
-    live, turn = run_of(clock), Worker("cpu 0", "working", round=ADAPTER, task_ids=("a", "b"), seconds=40.0)
+    live, turn = run_of(clock), Worker("cpu 0", "working", stage=ADAPTER, task_ids=("a", "b"), seconds=40.0)
     live.watch([Worker("cpu 0", "starting")])
     clock.advance(30)
     live.watch([turn])
     clock.advance(12)
     live.watch([replace(turn, trained=1, steps=20, loss=0.5)])  # the same turn, further on
     assert live.since(live.workers[0]) == 12
-    live.watch([replace(turn, round=FIRST)])
+    live.watch([replace(turn, stage=FIRST)])
     assert live.since(live.workers[0]) == 0
 
 
@@ -108,34 +109,35 @@ def test_seconds_read_like_a_clock(seconds: float, text: str) -> None:
 
 
 def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() -> None:
-    live = run_of(rounds=(BASE, SHARED, ADAPTER))
+    live = run_of(stages=(BASE, SHARED, ADAPTER))
     live.shared(IDS[:3])
-    assert live.rounds[1] == ("shared adapter", 3, 8)
+    assert live.stages[1] == ("shared adapter", 3, 8)
     assert live.answered == 0
 
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
 def test_programs_are_a_round_of_their_own_and_their_answers_count(number: int, name: str) -> None:
-    live = run_of(rounds=(number, BASE, ADAPTER))
-    live.answer(Answer("a", number, "2 answers of programs", 1.0, whole=True))
-    live.answer(Answer("b", number, "no program", 3.0))
-    assert live.rounds[0] == (name, 2, 8)
+    live = run_of(stages=(number, BASE, ADAPTER))
+    live.answer(StageAnswer("a", number, "2 answers of programs", 1.0, whole=True))
+    live.answer(StageAnswer("b", number, "no program", 3.0))
+    assert live.stages[0] == (name, 2, 8)
     assert live.answered == 1
 
 
-RESULT = {"task_id": "a", "seconds": {"train": 1.5, "sample": 0.5}, "steps": 20, "losses": [0.9, 0.4]}
+RESULT = TaskResult("a", ADAPTER, (), steps=20, losses=(0.9, 0.4), seconds={"train": 1.5, "sample": 0.5})
+FLIPPED = Candidate(np.zeros((1, 1), np.uint8), View(), 0.0, program=Program("flip", 3.0, 1.0))
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "no program"), (1, "1 answer of programs"), (3, "3 answers of programs")]
 )
 def test_what_a_search_found_is_told_in_words(count: int, text: str) -> None:
-    result = RESULT | {"round": PROGRAMS, "candidates": [[], [None] * count], "steps": 0, "losses": []}
+    result = replace(RESULT, stage=PROGRAMS, candidates=((), (FLIPPED,) * count), steps=0, losses=())
     standing = Standing((), (0,), ((0, 0),), (count,))
-    assert answered(result, standing, True, None) == Answer("a", PROGRAMS, text, 2.0, split=True, whole=count > 0)
+    assert answered(result, standing, True, None) == StageAnswer("a", PROGRAMS, text, 2.0, split=True, whole=count > 0)
 
 
 def test_what_the_model_answered_is_told_by_its_votes() -> None:
     standing = Standing((), (2, 0), ((5, 8), (0, 0)))
-    told = answered(RESULT | {"round": ADAPTER, "candidates": []}, standing, False, True)
-    assert told == Answer("a", ADAPTER, "votes 5 of 8 and 0 of 0", 2.0, 20, 0.4, right=True)
+    told = answered(RESULT, standing, False, True)
+    assert told == StageAnswer("a", ADAPTER, "votes 5 of 8 and 0 of 0", 2.0, 20, 0.4, right=True)

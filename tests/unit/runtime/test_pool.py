@@ -19,9 +19,12 @@ from solver.config.settings import Config, Cost, EngineSettings
 from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
 from solver.runtime import pool, worker_process
-from solver.runtime.pool import Hooks, Phase, WorkerPool
-from solver.runtime.scheduler import Scheduler, TaskSize
-from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, by_programs
+from solver.runtime.messages import SharedAdapterTrained
+from solver.runtime.pool import Assignment, WorkerPool
+from solver.runtime.scheduler import Scheduler
+from solver.runtime.time_slices import TaskSize
+from solver.runtime.worker_slot import Phase
+from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, TaskResult, by_programs
 from tests.support import fake_worker, fakes
 
 ONE = (Device("cpu", {}),)
@@ -37,52 +40,57 @@ def tiny(task_id: str, side: int = 1) -> Task:
 
 @dataclass
 class Heard:
-    """What the hooks were told."""
+    """What the pool told its observer."""
 
     results: list[str] = field(default_factory=list)
     searched: list[tuple[str, str]] = field(default_factory=list)  # (device, task)
     written: list[tuple[str, str]] = field(default_factory=list)  # the same of the code model
     settled: set[str] = field(default_factory=set)  # tasks that programs answered
-    rounds: Counter[int] = field(default_factory=Counter)
+    stages: Counter[int] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
-    shared: list[dict[str, object]] = field(default_factory=list)
-    lost: list[tuple[str, str]] = field(default_factory=list)
+    adapters: list[tuple[SharedAdapterTrained, tuple[str, ...]]] = field(default_factory=list)
+    lost_tasks: list[tuple[str, str]] = field(default_factory=list)
     failures: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    started: list[tuple[str, float]] = field(default_factory=list)
+    starts: list[tuple[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     trained: int = 0  # adapters of one turn, at most, that the slots told of while it went on
     looks: int = 0
 
-    @property
-    def hooks(self) -> Hooks:
-        return Hooks(
-            self.result,
-            lambda device, message: self.shared.append(message),
-            lambda task_id, why: self.lost.append((task_id, why)),
-            lambda number, ids, why: self.failures.append((number, "".join(ids), why)),
-            self.notes.append,
-            self.notes.append,
-            self.watched,
-            lambda device, seconds: self.started.append((device, seconds)),
-        )
+    def shared(self, device, trained, batch):
+        self.adapters.append((trained, batch))
 
-    def watched(self, slots):
+    def lost(self, task_id, why):
+        self.lost_tasks.append((task_id, why))
+
+    def failure(self, stage, batch, why):
+        self.failures.append((stage, "".join(batch), why))
+
+    def note(self, text):
+        self.notes.append(text)
+
+    warn = note
+
+    def started(self, device, seconds):
+        self.starts.append((device, seconds))
+
+    def watch(self, slots):
         self.trained = max(self.trained, *(len(slot.trained) for slot in slots))
         self.looks += 1
 
-    def result(self, device, message):
-        self.rounds[message["round"]] += 1
-        if by_programs(message["round"]):
-            kept = self.searched if message["round"] == PROGRAMS else self.written
-            kept.append((device, message["task_id"]))
-            self.settled |= {message["task_id"]} if message["candidates"][0] else set()
-            return 0.0 if message["candidates"][0] else 1.0
+    def result(self, device, task, batch):
+        result = task.result
+        self.stages[result.stage] += 1
+        if by_programs(result.stage):
+            kept = self.searched if result.stage == PROGRAMS else self.written
+            kept.append((device, result.task_id))
+            self.settled |= {result.task_id} if result.candidates[0] else set()
+            return 0.0 if result.candidates[0] else 1.0
         self.devices.add(device)
-        if message["task_id"] not in self.results:
-            self.results.append(message["task_id"])
-        grids = [candidate["grid"] for candidate in message["candidates"][0]]
-        return 0.0 if message["task_id"] in self.settled else 1 - grids.count(grids[0]) / len(grids)
+        if result.task_id not in self.results:
+            self.results.append(result.task_id)
+        grids = [candidate.grid.tolist() for candidate in result.candidates[0]]
+        return 0.0 if result.task_id in self.settled else 1 - grids.count(grids[0]) / len(grids)
 
 
 @pytest.fixture
@@ -123,12 +131,11 @@ def serve(tmp_path, monkeypatch):
                 if cpu_search_devices is not None
                 else None
             )
-            served = WorkerPool(
-                made, weights, config, devices, heard.hooks, log, tmp_path / "kept", cpu_search_devices or ()
-            )
+            assignment = Assignment(made, weights, config, tmp_path / "kept", {})
+            served = WorkerPool(assignment, devices, heard, log, cpu_search_devices or ())
             served.run(scheduler, deadline, phase, asking(jobs, len(devices), deadline, writing) if writing else None)
         heard.seconds = limit - deadline.remaining()
-        assert sorted([*heard.results, *(i for i, _ in heard.lost)]) == sorted(tasks)  # each exactly once
+        assert sorted([*heard.results, *(i for i, _ in heard.lost_tasks)]) == sorted(tasks)  # each exactly once
         assert deadline.remaining() > 0
         assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
         assert not any(Path(argv[argv.index("--scratch") + 1]).exists() for argv in fake_worker.heard(tmp_path, "argv"))
@@ -170,7 +177,7 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     heard = serve()
     assert sorted(heard.results) == list("abcd")
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
-    assert heard.started == [("cpu", 0.1)]
+    assert heard.starts == [("cpu", 0.1)]
     assert starts(tmp_path) == 1
     assert turns(tmp_path) == ["ab", "cd"]
 
@@ -215,7 +222,7 @@ def test_a_worker_that_dies_in_a_turn_is_replaced_and_its_tasks_get_a_turn_of_th
 def test_a_task_that_kills_every_worker_is_lost_alone_and_the_cause_is_named(serve):
     heard = serve(turns={"b": ["kill", "kill"]})
     assert sorted(heard.results) == list("acd")
-    assert heard.lost == [("b", "the worker died (SIGKILL)")]
+    assert heard.lost_tasks == [("b", "the worker died (SIGKILL)")]
     assert "cpu: the worker died (SIGKILL), in the turn of b" in heard.notes
 
 
@@ -238,7 +245,7 @@ def test_a_worker_that_hangs_is_killed_after_its_grace_and_all_tasks_are_answere
 def test_a_worker_that_hangs_to_the_end_does_not_hold_the_run_past_its_deadline(serve):
     heard = serve("ab", limit=4.5, turns={"a": ["hang"]})
     assert heard.results == []
-    assert heard.lost == [("b", "the time limit came first"), ("a", "the time limit came first")]
+    assert heard.lost_tasks == [("b", "the time limit came first"), ("a", "the time limit came first")]
     assert heard.seconds < 4.5 - pool.LAST + 0.5
 
 
@@ -255,7 +262,7 @@ def test_a_worker_that_dies_while_starting_is_tried_again(serve, tmp_path):
 def test_a_worker_that_can_not_start_is_given_up_after_a_few_tries(serve, tmp_path):
     heard = serve("ab", start=["exit"])
     assert heard.results == []
-    assert heard.lost == [("b", "the worker could not be started"), ("a", "the worker could not be started")]
+    assert heard.lost_tasks == [("b", "the worker could not be started"), ("a", "the worker could not be started")]
     assert starts(tmp_path) == pool.STARTS
     assert heard.seconds < 10
 
@@ -265,7 +272,7 @@ def test_workers_that_hang_while_starting_are_stopped_before_the_deadline(serve)
     assert set(heard.notes) == {
         "cpu: stopped: start-up took longer than it was given while starting; its log says more"
     }
-    assert [task_id for task_id, _ in heard.lost] == ["a"]
+    assert [task_id for task_id, _ in heard.lost_tasks] == ["a"]
 
 
 def test_a_worker_that_hangs_while_starting_is_replaced_while_there_is_time(serve, monkeypatch):
@@ -287,7 +294,7 @@ def test_an_order_that_failed_is_tried_again_by_a_new_worker_one_task_at_a_time(
 def test_a_task_whose_order_fails_twice_is_lost_with_the_reason(serve):
     heard = serve("ab", turns={"b": ["fail", "fail"]})
     assert heard.results == ["a"]
-    assert heard.lost == [("b", "RuntimeError: told to fail")]
+    assert heard.lost_tasks == [("b", "RuntimeError: told to fail")]
 
 
 @pytest.mark.parametrize("later", ["", "kill"])
@@ -295,7 +302,7 @@ def test_an_answer_that_came_before_the_worker_died_is_kept_and_not_asked_for_ag
     heard = serve("ab", turns={"b": ["late", later]})
     assert heard.results[0] == "b"
     assert sorted(heard.results) == ["a", "b"]
-    assert heard.lost == []
+    assert heard.lost_tasks == []
     assert turns(tmp_path) == ["ab", "a"]
 
 
@@ -327,12 +334,12 @@ def test_without_tasks_no_worker_is_started(serve, tmp_path):
 def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_process, "WORKER", fake_worker.command(tmp_path))
 
-    def interrupt(device, message):
-        raise KeyboardInterrupt
+    class Interrupting(Heard):
+        def result(self, device, task, batch):
+            raise KeyboardInterrupt
 
     with (tmp_path / "log").open("w") as log:
-        hooks = Hooks(interrupt, *[lambda *_: None] * 5)
-        served = WorkerPool([tiny("a")], WEIGHTS, CONFIG, ONE, hooks, log, tmp_path)
+        served = WorkerPool(Assignment([tiny("a")], WEIGHTS, CONFIG, tmp_path, {}), ONE, Interrupting(), log)
         with pytest.raises(KeyboardInterrupt):
             served.run(Scheduler([TaskSize("a", 10)], stages(CONFIG), 2, 1.0), Deadline.after(60))
     assert not any(alive(process) for process in fake_worker.heard(tmp_path, "start"))
@@ -344,7 +351,7 @@ def test_every_task_has_its_quick_answer_before_any_gets_an_adapter_and_split_vo
     orders = [(o["round"], "".join(t["id"] for t in o["tasks"])) for o in fake_worker.heard(tmp_path, "order")]
     assert [number for number, _ in orders] == [1, 1, 3, 3, 4, 5]
     assert orders[-2:] == [(4, "ac"), (5, "ac")]  # the most split first
-    assert heard.rounds == {1: 4, 3: 4, 4: 2, 5: 2}
+    assert heard.stages == {1: 4, 3: 4, 4: 2, 5: 2}
 
 
 def test_several_devices_share_the_tasks_and_work_at_the_same_time(serve, tmp_path):
@@ -375,7 +382,7 @@ def test_out_of_memory_takes_one_step_down_the_ladder_at_a_time_and_costs_no_tas
 def test_a_task_that_never_has_enough_memory_ends_the_ladder_and_is_lost_alone(serve, tmp_path):
     heard = serve("abc", config=replace(CONFIG, group=1), turns={"b": ["memory"] * 9})
     assert sorted(heard.results) == ["a", "c"]
-    assert heard.lost == [("b", "RuntimeError: told to fail")]
+    assert heard.lost_tasks == [("b", "RuntimeError: told to fail")]
     assert starts(tmp_path) == 1 + len(LADDER) + 1  # each step, then one more before the failure that counts
 
 
@@ -411,8 +418,8 @@ def test_tasks_are_ordered_with_the_adapter_they_share_and_with_none_where_its_t
     heard = serve(config=SHARING, devices=(Device("a", {}), Device("b", {})), turns={"b": ["fail"]})
     orders = fake_worker.heard(tmp_path, "order")
     assert sorted("".join(t["id"] for t in o["tasks"]) for o in orders if o["round"] == 2) == ["ca", "db"]
-    [made] = heard.shared
-    assert made["task_ids"] == ("c", "a")
+    [(_, batch)] = heard.adapters
+    assert batch == ("c", "a")
     given = {i: known["adapter"] for o in orders if o["round"] == 3 for i, known in o["shared"].items()}
     assert given == dict.fromkeys("ac", "shared-c-a")
     assert (2, "db") in [(number, ids) for number, ids, _ in heard.failures]
@@ -456,7 +463,7 @@ def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_c
 
 @pytest.mark.parametrize(("steps", "seconds"), [(48, 8.0), (12, 26.0), (0, 8.0)])
 def test_the_plan_learns_what_a_training_that_was_stopped_would_have_used(steps, seconds):
-    result = {"seconds": {"train": 6.0, "sample": 2.0}, "steps": steps, "planned": 48}
+    result = TaskResult("a", ADAPTER, (), steps=steps, planned=48, seconds={"train": 6.0, "sample": 2.0})
     assert pool.undisturbed(result) == seconds
 
 
@@ -515,7 +522,7 @@ def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_n
     heard = serve("ab", cpu_search_devices=(), config=config, search_turns={"a": ["hang", "hang"]})
     assert sorted(heard.results) == ["a", "b"]
     assert heard.searched == [("cpu", "b")]
-    assert heard.lost == []
+    assert heard.lost_tasks == []
     assert [(number, ids) for number, ids, _ in heard.failures] == [(PROGRAMS, "a")] * 2
 
 
@@ -530,14 +537,14 @@ def test_a_search_that_fails_is_tried_once_more_and_never_lowers_what_the_model_
 
 def test_where_no_search_can_start_the_model_has_its_turns_all_the_same(serve, tmp_path):
     heard = serve("ab", cpu_search_devices=(), search_start=["exit"])
-    assert (heard.searched, sorted(heard.results), heard.lost) == ([], ["a", "b"], [])
+    assert (heard.searched, sorted(heard.results), heard.lost_tasks) == ([], ["a", "b"], [])
     assert starts(tmp_path) == pool.STARTS + 1
 
 
 def test_where_the_model_can_not_start_programs_are_searched_all_the_same(serve, tmp_path):
     heard = serve("abc", devices=GPU, cpu_search_devices=SPARE, start=["exit"], search_pause=0.4)
     assert sorted(i for _, i in heard.searched) == list("abc")
-    assert {why for _, why in heard.lost} == {"the worker could not be started"}
+    assert {why for _, why in heard.lost_tasks} == {"the worker could not be started"}
 
 
 def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
@@ -563,15 +570,14 @@ def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devic
 
 
 def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
-    hooks = Hooks(*[lambda *_: None] * 6)
     jobs = [TaskSize("a", 10), TaskSize("b", 10)]
     with (tmp_path / "log").open("w") as log:
-        made = WorkerPool([tiny("a")], WEIGHTS, CONFIG, GPU, hooks, log, tmp_path, SPARE)
+        made = WorkerPool(Assignment([tiny("a")], WEIGHTS, CONFIG, tmp_path, {}), GPU, Heard(), log, SPARE)
     made.model = Phase(
         Scheduler(jobs, stages(replace(CONFIG, refinement_rounds=1)), 1, 0.0, disagreement_threshold=0.25),
         Deadline.after(60),
     )
-    at_work, searching = made.slots[0], made.cpu_search_devices[0]
+    at_work, searching = made.slots[0], made.cpu_search_slots[0]
     at_work.phases, at_work.need = [made.model], {"a": 0.5}
     searching.phases = [searches(jobs, CONFIG, 1, Deadline.after(60))]
     made._need(searching, "a", 0.0)
@@ -598,7 +604,7 @@ def test_a_code_model_has_every_device_before_searches_and_the_model(serve, tmp_
     assert sorted(i for _, i in heard.written) == sorted(heard.results) == list("abcd")
     assert flags(tmp_path) == [pool.WRITE, pool.SEARCH, ""]
     assert heard.notes[0] == "code model ready on cpu in 0.1 s; "
-    assert heard.started == [("cpu", 0.1)] * 2  # of a search there is nothing to tell
+    assert heard.starts == [("cpu", 0.1)] * 2  # of a search there is nothing to tell
     assert [number for number, _ in asked(tmp_path)][:4] == [INDUCTION] * 4
 
 
@@ -648,7 +654,7 @@ def test_a_task_that_breaks_the_code_model_is_tried_once_more_and_the_others_are
     assert sorted(i for _, i in heard.written) == ["a", "c", "d"]
     assert sorted(heard.results) == list("abcd")
     assert [(number, ids) for number, ids, _ in heard.failures] == [(INDUCTION, "b")] * 2
-    assert heard.lost == []
+    assert heard.lost_tasks == []
     assert all('"views": 16' in argv[argv.index("--config") + 1] for argv in fake_worker.heard(tmp_path, "argv"))
 
 

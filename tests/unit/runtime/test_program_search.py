@@ -12,10 +12,10 @@ import pytest
 
 from solver.clock import Deadline
 from solver.config.settings import ProgramSettings
-from solver.data.codec import task_to_json
 from solver.programs import solve
 from solver.programs.values import Proposal
 from solver.runtime import program_search
+from solver.runtime.messages import Order, order_to_line
 from solver.types import PROGRAMS, same
 from tests.support import fakes
 from tests.support.fakes import MIRROR, STACK
@@ -40,7 +40,7 @@ def asked(monkeypatch):
 
 def test_a_search_finds_the_rule_and_says_by_which_program():
     result = program_search.search(STACK, QUICK, Deadline.after(60))
-    assert (result.task_id, result.round, result.steps, result.rejected) == ("stack", PROGRAMS, 0, 0)
+    assert (result.task_id, result.stage, result.steps, result.rejected) == ("stack", PROGRAMS, 0, 0)
     assert len(result.candidates) == 2
     for test, found in zip(STACK.tests, result.candidates, strict=True):
         assert same(found[0].grid, fakes.stack(test))
@@ -96,13 +96,13 @@ print(os.nice(0), open("/proc/self/oom_score_adj").read())
 
 def test_a_process_that_searches_answers_orders_without_torch_and_gives_way_to_others(tmp_path):
     """The real command: its answer on the descriptor it is given, and what it said of itself before it ended."""
-    order = json.dumps({"round": PROGRAMS, "seconds": 30.0, "tasks": [task_to_json(STACK)]})
+    order = order_to_line(Order(PROGRAMS, (STACK,), 30.0, {}, False, {}, tmp_path)).decode()
     config = json.dumps({"programs": {"seconds": 20.0, "nodes": 400}})
     reading, writing = os.pipe()
     flags = ["--weights", "none", "--reports", str(writing), "--scratch", str(tmp_path), "--config", config]
     ran = subprocess.run(
         [sys.executable, "-c", CHILD, "--programs", *flags],
-        input=f"{order}\n",
+        input=order,
         cwd=ROOT,
         capture_output=True,
         text=True,

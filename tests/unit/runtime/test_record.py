@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from solver.data import codec
 from solver.data.tasks import load_challenges
 from solver.runtime import record
-from solver.runtime.record import Recorder, from_line, to_line
+from solver.runtime.record import from_line, to_line
+from solver.runtime.recorder import Recorder
 from solver.types import BadInput, Candidate, Program, View, key
 from tests.support import fakes
 

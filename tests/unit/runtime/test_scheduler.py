@@ -12,7 +12,9 @@ import pytest
 
 from solver.config.settings import Config, Cost, TrainRecipe
 from solver.config.stages import Stage, stages
-from solver.runtime.scheduler import Scheduler, TaskSize, TimeSlice, fit
+from solver.runtime.costs import fit
+from solver.runtime.scheduler import Scheduler
+from solver.runtime.time_slices import TaskSize, TimeSlice
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
@@ -163,7 +165,7 @@ def test_devices_of_runs_of_contest_size_stand_idle_for_under_two_percent() -> N
 def enough(scheduler: Scheduler, each: Stage) -> float:
     """Seconds that suffice for some turn that waits."""
     groups = [*scheduler._queue[each.number], *(ids for planned in scheduler._planned.values() for ids in planned)]
-    return max(each.minimum, each.enough * max((scheduler._predict(each, ids[0]) for ids in groups), default=0.0))
+    return max(each.minimum, each.enough * max((scheduler._costs.of_task(each, ids[0]) for ids in groups), default=0.0))
 
 
 def check(
@@ -481,7 +483,7 @@ def test_a_need_told_from_elsewhere_decides_who_gets_a_further_turn() -> None:
 def done(scheduler: Scheduler, time_slice: TimeSlice | None, need: float = 0.0) -> None:
     """The turn ended well, each task having taken what was predicted."""
     assert time_slice is not None
-    measured = {i: scheduler._predict(time_slice.stage, i) for i in time_slice.task_ids}
+    measured = {i: scheduler._costs.of_task(time_slice.stage, i) for i in time_slice.task_ids}
     scheduler.returned(time_slice, measured, True, dict.fromkeys(time_slice.task_ids, need))
 
 

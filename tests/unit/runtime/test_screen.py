@@ -27,7 +27,7 @@ from rich.screen import Screen as Whole
 
 from solver.clock import Deadline
 from solver.runtime import submission_file
-from solver.runtime.live import About, Answer, Live, Worker
+from solver.runtime.live import About, Live, StageAnswer, Worker
 from solver.runtime.progress import Progress
 from solver.runtime.screen import PAUSE, Screen, picture
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS
@@ -49,11 +49,11 @@ def run_of(workers: int = 2, warnings: int = 2, limit: float = 600.0) -> Live:
     clock.advance(31)
     for n, task_id in enumerate(IDS):
         how = {"right": n % 7 == 0, "split": n % 3 == 0, "whole": True}
-        live.answer(Answer(task_id, BASE, f"votes {n % 8 + 1} of 8", 0.8, **how))
+        live.answer(StageAnswer(task_id, BASE, f"votes {n % 8 + 1} of 8", 0.8, **how))
     for n, task_id in enumerate(IDS[:9]):
         how = {"right": n % 7 == 0, "split": n % 3 == 0, "whole": True}
         votes = f"votes {n + 4} of 16" if n % 4 else "votes 5 of 16 and 16 of 16"
-        live.answer(Answer(task_id, ADAPTER, votes, 20 + n, 24 + n, 0.31 + n / 100, **how))
+        live.answer(StageAnswer(task_id, ADAPTER, votes, 20 + n, 24 + n, 0.31 + n / 100, **how))
     live.solved = 3
     busy = [Worker(f"cpu {n}", "working", True, ADAPTER, tuple(IDS[9:13]), 41, 2, 28, 0.284) for n in range(workers)]
     live.watch([*busy[:-1], Worker(f"cpu {workers - 1}", "starting")])
@@ -132,7 +132,7 @@ def test_the_picture_fits_any_terminal(width: int, height: int) -> None:
 def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(height: int) -> None:
     live = run_of(workers=40, warnings=1)
     for n in range(300):
-        live.answer(Answer(f"{n:08}", BASE, "votes 1 of 8", 1.0))
+        live.answer(StageAnswer(f"{n:08}", BASE, "votes 1 of 8", 1.0))
     drawn = drawn_at(live, 80, height)
     assert f"! {KILLED}" in drawn
     assert "00000299 votes 1 of 8" in drawn
@@ -143,7 +143,7 @@ def test_a_warning_stays_in_sight_however_many_workers_and_answers_there_are(hei
 def test_texts_that_would_spoil_the_screen_are_shown_escaped() -> None:
     odd = "two\nlines, \x1b[2J and \udcff"
     live = Live(About(odd, odd, 0), 1, lambda: 5.0)
-    live.answer(Answer(odd, BASE, "votes 1 of 8", 1.0))
+    live.answer(StageAnswer(odd, BASE, "votes 1 of 8", 1.0))
     live.watch([Worker("cpu", "working", True, BASE, (odd,), 5.0)])
     live.warn(odd)
     lines = drawn_at(live, 120, 30).split("\n")
@@ -166,8 +166,8 @@ def test_long_turns_are_told_in_hours_and_no_time_limit_is_said() -> None:
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
 def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: int, name: str) -> None:
-    live = Live(About(rounds=(number, BASE, ADAPTER)), 3, lambda: 5.0)
-    live.answer(Answer("a", number, "2 answers of programs", 1.5, whole=True))
+    live = Live(About(stages=(number, BASE, ADAPTER)), 3, lambda: 5.0)
+    live.answer(StageAnswer("a", number, "2 answers of programs", 1.5, whole=True))
     live.watch([Worker("programs 0", "working", True, number, ("b",), 3.0), Worker("programs 1", "done", False)])
     for width in (80, 40):
         drawn = drawn_at(live, width, 24)
@@ -179,7 +179,7 @@ def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: in
 
 def test_without_solutions_nothing_is_said_of_them() -> None:
     live = Live(About(), 3, lambda: 5.0)
-    live.answer(Answer("a", BASE, "votes 1 of 8", 1.0, whole=True))
+    live.answer(StageAnswer("a", BASE, "votes 1 of 8", 1.0, whole=True))
     drawn = drawn_at(live, 80, 24)
     assert "1 of 3 tasks answered " in drawn
     assert "solved" not in drawn
@@ -228,7 +228,7 @@ def test_where_nothing_is_new_a_second_costs_one_picture_and_a_rush_of_events_a_
     before = stream.getvalue().count("tasks answered")
     for n in range(1000):
         clock.advance(0.001)
-        live.answer(Answer(str(n), BASE, "votes 1 of 8", 1.0))
+        live.answer(StageAnswer(str(n), BASE, "votes 1 of 8", 1.0))
         screen.draw()
     assert stream.getvalue().count("tasks answered") - before <= 1 / PAUSE
     screen.close()

@@ -6,111 +6,36 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from solver.config.presets import PRESETS
 from solver.config.settings import Config, EngineSettings, InductionSettings, TrainRecipe
-from solver.data.codec import task_from_json, task_to_json
-from solver.hardware.gpus import CARDS
-from solver.hardware.memory_plan import plan
-from solver.interfaces import GroupTrainer
 from solver.model import checkpoint
-from solver.model.architecture import DESCRIBED
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import worker
-from solver.runtime.worker import (
-    ReportingGroupTrainer,
-    ReportingTrainer,
-    adapters_from_json,
-    result_to_json,
-    serve,
-    serve_induction,
-    serve_searches,
-)
+from solver.runtime.messages import Order, SharedAdapter, order_to_line
+from solver.runtime.shared_adapters import intact
+from solver.runtime.worker import serve
 from solver.tokens.grid import END
-from solver.training.time_sharing import TimeSharedTrainer
 from solver.types import (
     ADAPTER,
+    INDUCTION,
+    PROGRAMS,
     SHARED,
     Adapter,
-    BadInput,
-    Candidate,
-    Example,
-    Pair,
-    Task,
-    TaskResult,
-    TrainJob,
-    View,
-    key,
     same,
 )
 from tests.support import fakes
-from tests.support.fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeStop, FakeTrainer
+from tests.support.fakes import MIRROR, RULES, SINGLE, STACK, FakeSampler, FakeTrainer
 from tests.unit.induction.test_induce import FakeWriter
 
 CONFIG = Config(views=4, seed=3, train=TrainRecipe(steps=3, examples=4), engine=EngineSettings(context=1024))
 
 
-def there_and_back(value):
-    return json.loads(json.dumps(value))
-
-
-def content(task):
-    return task.id, [(key(p.input), key(p.output)) for p in task.demonstrations], [key(t) for t in task.tests]
-
-
-@given(grids=st.lists(fakes.any_grid(4), min_size=3, max_size=7))
-def test_a_task_comes_back_from_json_as_it_was(grids):
-    task = Task("a task’s id", (Pair(grids[0], grids[1]),), tuple(grids[2:]))
-    back = task_from_json(there_and_back(task_to_json(task)))
-    assert content(back) == content(task)
-    assert all(grid.dtype == np.uint8 for grid in back.tests)
-
-
-def test_an_order_holds_nothing_but_what_a_task_holds():
-    assert set(task_to_json(STACK)) == {"id", "demonstrations", "tests"}
-
-
-def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
-    first = fakes.grid([[1, 2]])
-    view = View(5, (0, 2, 1, 3, 4, 5, 6, 7, 8, 9), (1, 0))
-    result = TaskResult(
-        task_id="t",
-        round=4,
-        rejected=3,
-        steps=4,
-        planned=5,
-        losses=(1.23456,),
-        seconds={"train": 1.23456},
-        notes=("said",),
-        candidates=((Candidate(first, view, -0.1234567),),),
-    )
-    assert there_and_back(result_to_json(result)) == {
-        "task_id": "t",
-        "round": 4,
-        "rejected": 3,
-        "steps": 4,
-        "planned": 5,
-        "losses": [1.2346],
-        "seconds": {"train": 1.235},
-        "notes": ["said"],
-        "candidates": [
-            [
-                {
-                    "grid": [[1, 2]],
-                    "dihedral": 5,
-                    "colours": [0, 2, 1, 3, 4, 5, 6, 7, 8, 9],
-                    "order": [1, 0],
-                    "logprob": -0.12346,
-                }
-            ]
-        ],
-    }
+def order_of(tasks, seconds, stage=ADAPTER, keep="kept"):
+    """The line of an order."""
+    order = Order(stage, tuple(tasks), seconds, {task.id: seconds for task in tasks}, False, {}, Path(keep))
+    return order_to_line(order).decode()
 
 
 @pytest.fixture
@@ -133,22 +58,9 @@ def drive(monkeypatch, tmp_path):
 
         monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", make_sampler)
         monkeypatch.setattr("solver.training.trainer.LoraTrainer", make_trainer)
-        lines = [
-            json.dumps(
-                {
-                    "round": ADAPTER,
-                    "shared": {},
-                    "hurried": False,
-                    **more,
-                    "tasks": [task_to_json(task) for task in tasks],
-                    "seconds": seconds,
-                    "train_seconds": {task.id: seconds for task in tasks},
-                }
-            )
-            for tasks in orders
-        ]
+        lines = [order_of(tasks, seconds, **more) for tasks in orders]
         reports = io.StringIO()
-        serve(io.StringIO("".join(f"{line}\n" for line in lines)), reports, tmp_path / "weights", CONFIG, tmp_path)
+        serve(lines, reports, lambda send: worker.models(tmp_path / "weights", CONFIG, tmp_path, send))
         assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, CONFIG.train.head, ())
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
         said = [json.loads(line) for line in reports.getvalue().splitlines()]
@@ -228,9 +140,9 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
     def none(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr("solver.runtime.worker.build", none)
+    monkeypatch.setattr("solver.runtime.model_answers.load_models", none)
     orders, reports = io.StringIO("never read"), io.StringIO()
-    serve(orders, reports, Path("weights"), CONFIG, Path())
+    serve(orders, reports, lambda send: worker.models(Path("weights"), CONFIG, Path(), send))
     [report] = map(json.loads, reports.getvalue().splitlines())
     assert (report["kind"], report["memory"]) == ("failed", True)
     assert orders.read() == "never read"
@@ -238,164 +150,34 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
 
 def test_a_shared_adapter_is_kept_outside_the_scratch_folder_and_named_with_its_hash(drive, tmp_path):
     class Writing(FakeTrainer):
-        def train(self, name, *given, **more):
-            made = super().train(name, *given, **more)
+        def train(self, job, stop, steps=None):
+            made = super().train(job, stop, steps)
             (made.adapter.path / ADAPTER_FILE).write_text("matrices")
             return made
 
     keep = tmp_path / "kept"
-    reports = drive([MIRROR, STACK], trainer=Writing(directory=tmp_path / "scratch"), round=SHARED, keep=str(keep))
+    reports = drive([MIRROR, STACK], trainer=Writing(directory=tmp_path / "scratch"), stage=SHARED, keep=keep)
     assert kinds(reports) == ["ready", "shared", "done"]
     made = reports[1]
     assert (keep / made["adapter"] / ADAPTER_FILE).read_text() == "matrices"
     assert not list((tmp_path / "scratch").iterdir())
     assert (made["steps"], made["losses"]) == (3, [1.0, 0.5, 0.3333])
-    assert adapters_from_json({"mirror": made}) == {"mirror": Adapter(made["adapter"], keep / made["adapter"])}
+    shared = SharedAdapter(made["adapter"], Path(made["path"]), made["sha256"])
+    assert intact({"mirror": shared}) == {"mirror": Adapter(made["adapter"], keep / made["adapter"])}
 
 
 def test_a_training_that_learned_nothing_shares_nothing(drive, tmp_path):
-    reports = drive([MIRROR], seconds=0.0, round=SHARED, keep=str(tmp_path / "kept"))
+    reports = drive([MIRROR], seconds=0.0, stage=SHARED, keep=tmp_path / "kept")
     assert reports[1]["adapter"] is None
 
 
 def test_a_shared_adapter_that_was_cut_short_or_is_gone_is_left_out(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ADAPTER_FILE).write_text("matrices")
-    known = {"adapter": "a", "path": str(tmp_path / "a"), "sha256": checkpoint.sha256(tmp_path / "a" / ADAPTER_FILE)}
-    assert set(adapters_from_json({"x": known})) == {"x"}
+    known = SharedAdapter("a", tmp_path / "a", checkpoint.sha256(tmp_path / "a" / ADAPTER_FILE))
+    assert set(intact({"x": known})) == {"x"}
     (tmp_path / "a" / ADAPTER_FILE).write_text("matr")
-    assert adapters_from_json({"x": known, "y": known | {"path": str(tmp_path / "gone")}}) == {}
-
-
-class Parts(list):
-    """What a worker on a GPU loads, in its order, and with what."""
-
-    def sampler(self, weights, engine, end, seed, heads, embedding_targets):
-        self.append(("engine", engine))
-        self.heads, self.embedding_targets = heads, embedding_targets
-        return SimpleNamespace(notes=("engine",), offload=lambda: self.append(("rest", None)), before_reload=None)
-
-    def trainer(self, weights, recipe, scratch, context, how):
-        self.append(("trainer", (recipe, context, how)))
-        return SimpleNamespace(notes=("trainer",), offload=lambda: None)
-
-    def names(self):
-        return [name for name, _ in self]
-
-
-@pytest.fixture
-def on_a(monkeypatch, tmp_path):
-    """Build a worker for a described model on a named card, with Unsloth installed or not; nothing is loaded."""
-
-    def run(card, model=DESCRIBED["qwen3-4b-16"], unsloth=True, config=PRESETS["kaggle-l4x4"], tokenizer=True):
-        parts = Parts()
-        (tmp_path / "config.json").write_text(json.dumps({"model_type": model.kind}))
-        if tokenizer:
-            (tmp_path / "tokenizer.json").write_text("{}")
-        monkeypatch.setattr(worker.architecture, "read", lambda weights: model)
-        monkeypatch.setattr(worker, "on_gpu", lambda threads: True)
-        monkeypatch.setattr(worker, "this_card", lambda: CARDS[card])
-        monkeypatch.setattr(worker.os, "environ", {})
-        installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
-        monkeypatch.setattr(worker.backends, "importlib", SimpleNamespace(util=installed))
-        imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(worker.os.environ))))
-        monkeypatch.setattr(worker, "importlib", imported)
-        monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", parts.sampler)
-        monkeypatch.setattr("solver.training.trainer.LoraTrainer", parts.trainer)
-        return parts, *worker.build(tmp_path, config, tmp_path / "scratch")
-
-    return run
-
-
-def test_on_a_gpu_unsloth_is_imported_before_the_engine_with_its_environment_set(on_a, tmp_path):
-    parts, trainer, sampler, _ = on_a("h100")
-    assert parts.names() == ["unsloth", "engine", "trainer"]
-    environment = dict(parts)["unsloth"]
-    assert environment["UNSLOTH_COMPILE_LOCATION"] == str(tmp_path / "scratch" / "unsloth_compiled")
-    assert environment["UNSLOTH_DISABLE_STATISTICS"] == "1"
-    assert trainer.notes == ("trainer",)
-    assert sampler.notes[0].startswith("memory plan for h100: resident")
-
-
-def test_on_a_gpu_engine_and_trainer_get_what_the_plan_of_the_card_says(on_a):
-    parts, _, _, config = on_a("t4", config=PRESETS["kaggle-t4x2"])
-    made = plan(DESCRIBED["qwen3-4b-16"], CARDS["t4"], PRESETS["kaggle-t4x2"])
-    recipe, context, how = dict(parts)["trainer"]
-    assert config == made.settings(PRESETS["kaggle-t4x2"])  # what tasks are solved with, too
-    assert dict(parts)["engine"] == config.engine
-    assert (recipe, context) == (config.train, made.context)
-    assert (how.dtype, how.checkpointing, how.library) == ("float16", made.checkpointing, "unsloth")
-
-
-@pytest.mark.parametrize("head", [False, True])
-def test_the_engine_knows_whether_heads_are_to_be_served_and_a_card_needs_no_unsloth_then(on_a, head):
-    config = PRESETS["kaggle-l4x4"]
-    parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, head=head, adapters_per_batch=1)))
-    assert (parts.heads, parts.embedding_targets) == (head, ())
-    assert ("unsloth" in parts.names()) != head
-
-
-def test_the_engine_serves_loras_on_embedding_and_head_where_the_recipe_has_them_and_peft_trains_them(on_a):
-    config = PRESETS["kaggle-l4x4"]
-    targets = (*config.train.targets, "lm_head", "embed_tokens")
-    parts, *_ = on_a("h200", config=replace(config, train=replace(config.train, targets=targets)))
-    assert (parts.names(), parts.embedding_targets) == (["engine", "trainer"], ("embed_tokens", "lm_head"))
-    _, _, how = dict(parts)["trainer"]
-    assert how.library == "peft"
-
-
-def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
-    parts, trainer, sampler, _ = on_a("l4")
-    assert parts.names()[-3:] == ["engine", "rest", "trainer"]
-    assert isinstance(trainer, TimeSharedTrainer)
-    assert sampler.before_reload == trainer.trainer.offload
-
-
-@pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])
-def test_without_unsloth_or_a_tokenizer_nothing_but_the_engine_comes_before_the_trainer(on_a, unsloth, tokenizer):
-    parts, *_ = on_a("h200", unsloth=unsloth, tokenizer=tokenizer)
-    assert parts.names() == ["engine", "trainer"]
-    assert dict(parts)["trainer"][2].library == "peft"
-
-
-def test_a_model_that_does_not_fit_is_refused_before_anything_is_loaded(on_a):
-    with pytest.raises(BadInput, match="llama-3-8b does not fit on t4"):
-        on_a("t4", model=DESCRIBED["llama-3-8b"])
-
-
-@pytest.mark.parametrize(
-    ("visible", "shown", "usable", "found"),
-    [
-        ("0", 2, True, True),
-        (None, 1, True, True),
-        ("0", 1, False, False),  # a CPU build of torch on a machine that has a GPU
-        ("", 2, True, False),
-        ("0", 0, True, False),
-        (None, 0, True, False),
-    ],
-)
-def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monkeypatch, visible, shown, usable, found):
-    prepared = []
-    monkeypatch.setattr(worker.os, "environ", {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
-    monkeypatch.setattr(worker.devices, "gpus", lambda: shown)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
-    monkeypatch.setattr("solver.hardware.engine_environment.prepare", prepared.append)
-    assert worker.on_gpu(2) == found
-    assert prepared == ([2] if shown and visible != "" else [])  # torch is not even imported for nothing
-
-
-def test_adapters_trained_side_by_side_are_each_reported_and_only_where_the_trainer_can():
-    class Group(FakeTrainer):
-        def train_together(self, jobs, stop):
-            return [self.train(job.name, job.examples, job.seed, stop) for job in jobs]
-
-    heard = []
-    reporting = ReportingGroupTrainer(Group(), lambda **message: heard.append(message["adapter"]))
-    jobs = [TrainJob(name, [Example(np.arange(3), np.ones(3, bool))], 0) for name in ("one", "two")]
-    assert [made.steps for made in reporting.train_together(jobs, FakeStop())] == [3, 3]
-    assert heard == ["one", "two"]
-    assert isinstance(reporting, GroupTrainer)
-    assert not isinstance(ReportingTrainer(FakeTrainer(), print), GroupTrainer)
+    assert intact({"x": known, "y": replace(known, path=tmp_path / "gone")}) == {}
 
 
 def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatch):
@@ -406,12 +188,12 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
 
     monkeypatch.setattr("solver.runtime.program_search.search_programs", solve)
     monkeypatch.setattr("solver.runtime.program_search.give_way", lambda: None)
-    orders = [json.dumps({"round": 0, "seconds": 9.0, "tasks": [task_to_json(task)]}) for task in (MIRROR, STACK)]
+    orders = [order_of([task], 9.0, PROGRAMS) for task in (MIRROR, STACK)]
     reports = io.StringIO()
-    serve_searches(io.StringIO("\n".join(orders)), reports, CONFIG.programs)
+    serve(orders, reports, lambda send: worker.searches(CONFIG.programs, send))
     said = [json.loads(line) for line in reports.getvalue().splitlines()]
     assert kinds(said) == ["ready", "failed", "result", "done"]
-    assert (said[1]["why"], said[1]["memory"]) == ("MemoryError: no more", False)
+    assert said[1]["why"] == "MemoryError: no more"
     assert (said[2]["task_id"], said[2]["round"], said[2]["candidates"]) == ("stack", 0, [[], []])
 
 
@@ -428,9 +210,9 @@ def induce(monkeypatch):
 
         monkeypatch.setattr("solver.induction.writer.VllmWriter", made)
         asked = InductionSettings(model="/models/mine", samples=2, seconds=0.5, unsafe=True)
-        lines = [json.dumps({"round": -1, "seconds": 9.0, "tasks": [task_to_json(task)]}) for task in orders]
+        lines = [order_of([task], 9.0, INDUCTION) for task in orders]
         reports = io.StringIO()
-        serve_induction(io.StringIO("\n".join(lines)), reports, replace(CONFIG, induction=asked))
+        serve(lines, reports, lambda send: worker.induction(replace(CONFIG, induction=asked), send))
         return [json.loads(line) for line in reports.getvalue().splitlines()]
 
     return run

@@ -13,19 +13,22 @@ import torch
 
 from solver import pipeline
 from solver.analysis import variants
+from solver.batch import Batch, Models, TaskState
 from solver.clock import Deadline
 from solver.config.presets import PRESETS
 from solver.config.settings import EMBEDDINGS, LIKENESSES, TARGETS, Config, EngineSettings, NearSettings, TrainRecipe
 from solver.data.tasks import load_split
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
-from solver.runtime import prepare, worker
+from solver.runtime import prepare
 from solver.tokens.grid import GRID
-from solver.training import collect, neighbours
+from solver.training import collect, nearest_tasks, neighbours
+from solver.training.example_vectors import FOLDED, folding
 from solver.training.examples import build, joint, plain
-from solver.training.neighbours import Near, Neighbourhood, lora
-from solver.training.trainer import FOLDED, LoraTrainer, folding
-from solver.types import ADAPTER, Adapter, BadInput, Example, Task
+from solver.training.neighbours import Neighbourhood, lora
+from solver.training.task_adapters import train_adapters, train_job
+from solver.training.trainer import LoraTrainer
+from solver.types import ADAPTER, Adapter, BadInput, Example, Neighbour, Task, TrainJob
 from tests.support import checkpoints, runs
 from tests.support.fakes import MIRROR, STACK, FakeClock, FakeSampler, FakeStop, FakeTrainer, random_task
 from tests.support.tiny import tiny_model
@@ -107,7 +110,7 @@ def test_a_library_comes_back_as_it_was_saved_with_the_adapters_that_are_whole(t
         (folder / ADAPTER_FILE).write_text(name)
         if made_with:  # else it was not finished
             neighbours.finish(folder, weights=made_with, steps=3, **lora(recipe))
-    assert neighbours.made(tmp_path / "adapters" / "a")["steps"] == 3
+    assert neighbours.provenance(tmp_path / "adapters" / "a")["steps"] == 3
     found = neighbours.load(tmp_path, "f00d")
     assert [task.id for task in found.tasks] == ["a", "b", "c", "d"]
     assert found.lora == lora(RECIPE)
@@ -265,19 +268,10 @@ def test_a_library_without_adapters_is_refused_where_they_are_wanted(tmp_path, a
 
 def solve(near: NearSettings, similarity: float = 0.9, adapter: Adapter | None = None, config: Config = CONFIG):
     trainer, sampler, config = FakeTrainer(), FakeSampler(), replace(config, near=near)
-    found = (Near(STACK, similarity, adapter), Near(A, similarity / 2))[: max(1, near.count)]
-    results = pipeline.solve_batch(
-        [MIRROR],
-        ADAPTER,
-        trainer,
-        sampler,
-        config,
-        {"mirror": 10.0},
-        Deadline.after(100.0, FakeClock()),
-        {},
-        GRID,
-        near=lambda task: found,
-    )
+    found = (Neighbour(STACK, similarity, adapter), Neighbour(A, similarity / 2))[: max(1, near.count)]
+    models = Models(trainer, sampler, GRID, config, lambda task: found)
+    batch, stop = Batch(ADAPTER, (MIRROR,), {"mirror": 10.0}), Deadline.after(100.0, FakeClock())
+    results = pipeline.solve_batch(batch, models, stop)
     return results[0], trainer, sampler
 
 
@@ -300,9 +294,9 @@ def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, other
 
 def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
     config = replace(CONFIG, near=NearSettings("folder", count=1, by="gradients", share=1.0))
-    state = pipeline.TaskState(MIRROR, 0, GRID, near=(Near(STACK, 0.9, None, 1), Near(A, 0.8, None, 0)))
+    state = TaskState(MIRROR, 0, GRID, near=(Neighbour(STACK, 0.9, None, 1), Neighbour(A, 0.8, None, 0)))
     theirs = [build(task, CONFIG.train, 0, 1024, GRID, n) for task, n in ((STACK, 1), (A, 0))]
-    made = texts(pipeline.train_job(state, ADAPTER, config).examples)
+    made = texts(train_job(state, ADAPTER, config).examples)
     assert made == texts(x for pair in zip(*theirs, strict=True) for x in pair)[:6]
 
 
@@ -311,10 +305,10 @@ def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
     [((None, None), "stack 0.900, a 0.450"), ((1, 0), "stack train[1] 0.900, a train[0] 0.450")],
 )
 def test_the_notes_name_those_learnt_from_and_how_alike_they_are(left_outs, expected):
-    found = tuple(Near(t, s, None, n) for t, s, n in zip((STACK, A), (0.9, 0.45), left_outs, strict=True))
+    found = tuple(Neighbour(t, s, None, n) for t, s, n in zip((STACK, A), (0.9, 0.45), left_outs, strict=True))
     config = replace(CONFIG, near=NearSettings("folder", count=2))
-    states = [pipeline.TaskState(MIRROR, 0, GRID)]
-    pipeline.retrieve_neighbours(states, lambda task: found, config, Deadline.after(9.0, FakeClock()))
+    states = [TaskState(MIRROR, 0, GRID)]
+    nearest_tasks.retrieve_neighbours(states, lambda task: found, config, Deadline.after(9.0, FakeClock()))
     assert states[0].notes == [f"nearest, with likeness: {expected}"]
 
 
@@ -325,25 +319,26 @@ def test_the_notes_name_none_where_nothing_is_trained():
 
 
 def test_a_share_of_the_examples_is_the_nearest_tasks():
-    mixed = pipeline.mixed([0] * 100, [1] * 100, 0.25, 40)
+    mixed = nearest_tasks.mixed([0] * 100, [1] * 100, 0.25, 40)
     assert (len(mixed), sum(mixed)) == (40, 10)
-    assert len(pipeline.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
-    assert pipeline.mixed([0] * 100, [1] * 2, 0.5, 8) == [0, 1, 0, 1, 0, 0, 0, 0]
-    assert pipeline.mixed([0] * 100, [1] * 2, 1.0, 8) == [1, 1]
+    assert len(nearest_tasks.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
+    assert nearest_tasks.mixed([0] * 100, [1] * 2, 0.5, 8) == [0, 1, 0, 1, 0, 0, 0, 0]
+    assert nearest_tasks.mixed([0] * 100, [1] * 2, 1.0, 8) == [1, 1]
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_where_one_of_both_has_no_example_there_are_as_many_of_the_other(share):
-    assert pipeline.mixed([0] * 100, [], share, 40) == [0] * 40
-    assert pipeline.mixed([], [1] * 100, share, 40) == [1] * 40
+    assert nearest_tasks.mixed([0] * 100, [], share, 40) == [0] * 40
+    assert nearest_tasks.mixed([], [1] * 100, share, 40) == [1] * 40
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_so(share):
     large = random_task([(30, 30), (30, 30)], 0, "large")
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1, share=share))
-    states, stop = [pipeline.TaskState(MIRROR, 0, GRID, near=(Near(large, 0.9),))], Deadline.after(100.0, FakeClock())
-    pipeline.train_adapters(states, ADAPTER, trainer, config, {"mirror": 9.0}, stop)
+    states, stop = [TaskState(MIRROR, 0, GRID, near=(Neighbour(large, 0.9),))], Deadline.after(100.0, FakeClock())
+    models, batch = Models(trainer, FakeSampler(), GRID, config), Batch(ADAPTER, (MIRROR,), {"mirror": 9.0})
+    train_adapters(states, batch, models, stop)
     assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
     assert states[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
 
@@ -373,7 +368,7 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
 def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, expected):
     vectors = {"states": VECTORS, "gradients": VECTORS[::-1]}
     neighbours.save(tmp_path, task_set([A, B, C]), vectors, "f00d", RECIPE, ((0, 0), (0, 1), (1, 1)))
-    monkeypatch.setattr(worker, "check", lambda *_: SimpleNamespace(sha256="f00d"))
+    monkeypatch.setattr(nearest_tasks, "check", lambda *_: SimpleNamespace(sha256="f00d"))
     asked = []
 
     def vectors(examples, kind):
@@ -381,11 +376,13 @@ def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, exp
         return VECTORS[:1]
 
     config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
-    near = worker.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
+    near = nearest_tasks.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
     assert [other.name for other in near(MIRROR)] == expected
     assert near(MIRROR) is near(MIRROR)  # further rounds ask again
     assert asked == [(texts(plain(MIRROR, 1024, GRID).values()), by)]
-    assert worker.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
+    assert (
+        nearest_tasks.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -393,14 +390,13 @@ def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, exp
 )
 def test_a_task_that_cannot_be_compared_learns_from_itself_and_says_so(seconds, why):
     def near(task: Task):
-        return {"stack": (Near(A, 0.9),)}[task.id]
+        return {"stack": (Neighbour(A, 0.9),)}[task.id]
 
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1))
-    states = [pipeline.TaskState(task, 0, GRID) for task in (MIRROR, STACK)]
-    pipeline.retrieve_neighbours(states, near, config, Deadline.after(seconds, FakeClock()))
-    pipeline.train_adapters(
-        states, ADAPTER, trainer, config, {"mirror": 9.0, "stack": 9.0}, Deadline.after(100.0, FakeClock())
-    )
+    states = [TaskState(task, 0, GRID) for task in (MIRROR, STACK)]
+    nearest_tasks.retrieve_neighbours(states, near, config, Deadline.after(seconds, FakeClock()))
+    batch = Batch(ADAPTER, (MIRROR, STACK), {"mirror": 9.0, "stack": 9.0})
+    train_adapters(states, batch, Models(trainer, FakeSampler(), GRID, config), Deadline.after(100.0, FakeClock()))
     assert states[0].near == ()
     assert states[0].notes[0].startswith(f"nothing learnt from other tasks: {why}")
     assert len(trainer.calls) == 2
@@ -412,9 +408,7 @@ def test_running_out_of_memory_while_tasks_are_compared_is_passed_on():
         raise torch.cuda.OutOfMemoryError("no room")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        pipeline.retrieve_neighbours(
-            [pipeline.TaskState(MIRROR, 0, GRID)], near, CONFIG, Deadline.after(9.0, FakeClock())
-        )
+        nearest_tasks.retrieve_neighbours([TaskState(MIRROR, 0, GRID)], near, CONFIG, Deadline.after(9.0, FakeClock()))
 
 
 def test_a_neighbour_without_an_adapter_changes_no_start_and_is_named_where_its_would_have_been_used():
@@ -466,7 +460,7 @@ def trainer(tmp_path_factory) -> LoraTrainer:
 def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
     examples = shown(MIRROR)
     assert len(examples) == len(MIRROR.demonstrations)
-    trainer.train("before", examples, 0, FakeStop())  # leaves nothing behind
+    trainer.train(TrainJob("before", examples, 0), FakeStop())  # leaves nothing behind
     trainer.adapters.start()
     trainer.adapters.draw(0, 1)  # B is zero: the base model
     with torch.no_grad():
@@ -482,14 +476,14 @@ def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
 
 @pytest.mark.parametrize("kind", LIKENESSES)
 def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer, kind):
-    report = trainer.train("one", shown(STACK), 0, FakeStop())
+    report = trainer.train(TrainJob("one", shown(STACK), 0), FakeStop())
     before = (report.adapter.path / ADAPTER_FILE).read_bytes()
     first, again, other = (neighbours.together(trainer.vectors(shown(t), kind), kind) for t in (MIRROR, MIRROR, STACK))
     assert first.dtype == np.float32
     assert np.array_equal(first, again)
     assert np.linalg.norm(first) > 0
     assert float(neighbours.unit(first) @ neighbours.unit(other)) < 0.999
-    report = trainer.train("one", shown(STACK), 0, FakeStop())
+    report = trainer.train(TrainJob("one", shown(STACK), 0), FakeStop())
     assert (report.adapter.path / ADAPTER_FILE).read_bytes() == before
 
 

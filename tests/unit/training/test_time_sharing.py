@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from solver.config.settings import EngineSettings
 from solver.hardware import engine_environment
-from solver.inference.vllm_sampler import VllmSampler, on_a_gpu
+from solver.hardware.engine_arguments import gpu_arguments
+from solver.inference.vllm_sampler import VllmSampler
 from solver.interfaces import GroupTrainer
 from solver.training.time_sharing import TimeSharedTrainer
-from solver.types import Adapter
+from solver.types import Adapter, TrainJob
 from tests.support.fakes import FakeStop, FakeTrainer
 
 
@@ -102,7 +103,7 @@ def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypa
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(LoRARequest=None))
     sampler._submit((1, 2, 3), None, None)
     assert card.on == {"engine"}
-    turns.train("task", [], 0, FakeStop())
+    turns.train(TrainJob("task", [], 0), FakeStop())
     assert card.on == {"trainer"}
     assert trainer.calls == [("task", (), 0)]
     assert sampler.llm.slept == [1]  # on level 2 it would forget its LoRA matrices
@@ -127,7 +128,7 @@ def test_adapters_trained_one_after_another_cost_one_turn(pair):
     turns, sampler, _, _ = pair
     sampler.reload()
     for name in "abc":
-        turns.train(name, [], 0, FakeStop())
+        turns.train(TrainJob(name, [], 0), FakeStop())
     assert sampler.llm.slept == [1]
 
 
@@ -145,7 +146,7 @@ def test_in_whatever_order_they_are_asked_they_are_never_both_on_the_card(orders
     turns, sampler, _, card = build()
     for order in orders:
         if order == "train":
-            turns.train("t", [], 0, FakeStop())
+            turns.train(TrainJob("t", [], 0), FakeStop())
         elif order == "wake":
             sampler.reload()
         else:
@@ -156,15 +157,15 @@ def test_in_whatever_order_they_are_asked_they_are_never_both_on_the_card(orders
 def test_notes_and_start_are_passed_on(pair, tmp_path):
     turns, _, trainer, _ = pair
     start = Adapter("start", tmp_path)
-    turns.train("t", [], 0, FakeStop(), start)
+    turns.train(TrainJob("t", [], 0, start), FakeStop())
     assert trainer.starts == [start]
     assert turns.notes == trainer.notes
 
 
 def test_a_gpus_engine_is_told_its_share_and_whether_it_sleeps():
-    assert on_a_gpu(EngineSettings(gpu_share=0.4, sleeps=True)) == {
+    assert gpu_arguments(EngineSettings(gpu_share=0.4, sleeps=True)) == {
         "gpu_memory_utilization": 0.4,
         "enable_sleep_mode": True,
     }
-    assert on_a_gpu(EngineSettings(), heads=True)["async_scheduling"] is False
+    assert gpu_arguments(EngineSettings(), heads=True)["async_scheduling"] is False
     assert engine_environment.QUIET["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"

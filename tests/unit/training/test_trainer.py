@@ -25,10 +25,12 @@ from solver.config.settings import EMBEDDINGS, TARGETS, TrainRecipe
 from solver.hardware import footprint
 from solver.model.grid_qwen3 import GridQwen3ForCausalLM
 from solver.tokens import grid
+from solver.training import base_model
 from solver.training import trainer as module
 from solver.training.adapters import saved_name
 from solver.training.backends import Setup, setup
-from solver.training.trainer import LoraTrainer, Pace, batches
+from solver.training.pace import Pace, batches
+from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, BadInput, Example, Task, TrainJob, TrainReport, seed_for
 from tests.support.fakes import MIRROR, STACK, FakeClock, FakeStop, leave_one_out, random_task
 from tests.support.tiny import tiny_model
@@ -62,7 +64,7 @@ def examples(task: Task = MIRROR, cap: int = 6) -> list[Example]:
 
 def learned(trainer: LoraTrainer, name: str = "one", task: Task = MIRROR, seed: int = 0) -> dict[str, bytes]:
     """The files of an adapter trained now."""
-    report = trainer.train(name, examples(task), seed, FakeStop())
+    report = trainer.train(TrainJob(name, examples(task), seed), FakeStop())
     assert report.adapter is not None
     return {p.name: p.read_bytes() for p in report.adapter.path.iterdir()}
 
@@ -86,13 +88,13 @@ def shares(pace: Pace, clock: FakeClock, seconds_a_step: float) -> list[float]:
 
 
 def test_three_steps_lower_the_loss_on_the_examples(trainer: LoraTrainer) -> None:
-    report = trainer.train("one", examples(), 0, FakeStop())
+    report = trainer.train(TrainJob("one", examples(), 0), FakeStop())
     assert (report.steps, report.planned, len(report.losses)) == (3, 3, 3)
     assert all(later < earlier for earlier, later in pairwise(report.losses))
 
 
 def test_a_saved_adapter_holds_the_matrices_of_every_target_and_nothing_else(trainer: LoraTrainer) -> None:
-    report = trainer.train("one", examples(), 0, FakeStop())
+    report = trainer.train(TrainJob("one", examples(), 0), FakeStop())
     assert report.adapter is not None
     assert (report.adapter.name, report.adapter.path) == ("one", trainer.directory / "one")
     tensors = load_file(report.adapter.path / "adapter_model.safetensors")
@@ -144,7 +146,7 @@ def test_a_training_that_broke_off_leaves_nothing_to_the_next(
     before, losses = learned(trainer), trainer.losses
     monkeypatch.setattr(trainer, "losses", breaks)
     with pytest.raises(RuntimeError, match="out of memory"):
-        trainer.train("broken", examples(STACK), 0, FakeStop())
+        trainer.train(TrainJob("broken", examples(STACK), 0), FakeStop())
     monkeypatch.undo()
     assert learned(trainer) == before
 
@@ -161,7 +163,7 @@ def test_an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_els
     weights: Path, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, targets=("q_proj", "v_proj"), rslora=False, alpha=16)
-    report = LoraTrainer(weights, recipe, tmp_path, 2048).train("few", examples(), 0, FakeStop())
+    report = LoraTrainer(weights, recipe, tmp_path, 2048).train(TrainJob("few", examples(), 0), FakeStop())
     assert report.adapter is not None
     assert report.losses[-1] < report.losses[0]
     settings = json.loads((report.adapter.path / "adapter_config.json").read_text())
@@ -174,7 +176,7 @@ def test_an_adapter_of_some_targets_without_rslora_says_so_and_holds_nothing_els
 @pytest.mark.parametrize("target", TARGETS)
 def test_each_target_can_be_trained_alone(weights: Path, tmp_path: Path, target: str) -> None:
     report = LoraTrainer(weights, replace(RECIPE, targets=(target,)), tmp_path, 2048).train(
-        "one", examples(), 0, FakeStop()
+        TrainJob("one", examples(), 0), FakeStop()
     )
     assert report.adapter is not None
     assert report.losses[-1] < report.losses[0]
@@ -185,7 +187,7 @@ def test_each_target_can_be_trained_alone(weights: Path, tmp_path: Path, target:
 @pytest.mark.parametrize("rank", [8, 16])
 def test_an_adapter_has_the_rank_of_its_recipe(weights: Path, tmp_path: Path, rank: int) -> None:
     report = LoraTrainer(weights, replace(RECIPE, rank=rank, steps=1), tmp_path, 2048).train(
-        "one", examples(), 0, FakeStop()
+        TrainJob("one", examples(), 0), FakeStop()
     )
     assert report.adapter is not None
     tensors = load_file(report.adapter.path / "adapter_model.safetensors")
@@ -199,7 +201,7 @@ def test_no_step_follows_a_gradient_longer_than_the_recipe_allows(
     longest = {}
     for clip in (1e-3, 1e9):
         monkeypatch.setattr(trainer, "recipe", replace(RECIPE, clip=clip))
-        trainer.train("one", examples(), 0, FakeStop())
+        trainer.train(TrainJob("one", examples(), 0), FakeStop())
         longest[clip] = float(trainer.adapters.masters[0].grad.norm())
     assert longest[1e-3] == pytest.approx(1e-3, rel=1e-3)
     assert longest[1e9] > 0.01
@@ -207,7 +209,7 @@ def test_no_step_follows_a_gradient_longer_than_the_recipe_allows(
 
 def saved(trainer: LoraTrainer, folder: Path, name: str = "one", task: Task = MIRROR) -> Adapter:
     """An adapter trained now, moved to where no later training writes."""
-    report = trainer.train(name, examples(task), 0, FakeStop())
+    report = trainer.train(TrainJob(name, examples(task), 0), FakeStop())
     assert report.adapter is not None
     return Adapter(name, report.adapter.path.rename(folder / name))
 
@@ -217,8 +219,8 @@ def test_a_training_that_starts_from_an_adapter_goes_on_where_that_one_ended(
 ) -> None:
     start = saved(trainer, tmp_path)
     before = {p.name: p.read_bytes() for p in start.path.iterdir()}
-    first = trainer.train("two", examples(), 0, FakeStop())
-    later = trainer.train("two", examples(), 0, FakeStop(), start)
+    first = trainer.train(TrainJob("two", examples(), 0), FakeStop())
+    later = trainer.train(TrainJob("two", examples(), 0, start), FakeStop())
     assert later.losses[0] < first.losses[-1]
     assert {p.name: p.read_bytes() for p in start.path.iterdir()} == before
 
@@ -242,7 +244,7 @@ def test_a_start_leaves_nothing_to_the_next_training_and_can_be_repeated(trainer
     start, plain = saved(trainer, tmp_path), learned(trainer)
 
     def started() -> bytes:
-        report = trainer.train("two", examples(STACK), 0, FakeStop(), start)
+        report = trainer.train(TrainJob("two", examples(STACK), 0, start), FakeStop())
         assert report.adapter is not None
         return (report.adapter.path / "adapter_model.safetensors").read_bytes()
 
@@ -263,9 +265,11 @@ def test_a_start_leaves_nothing_to_the_next_training_and_can_be_repeated(trainer
 def test_a_start_of_another_recipe_is_refused_by_the_setting_that_differs(
     trainer: LoraTrainer, weights: Path, tmp_path: Path, other: TrainRecipe, message: str
 ) -> None:
-    start = LoraTrainer(weights, replace(other, steps=1), tmp_path, 2048).train("other", examples(), 0, FakeStop())
+    start = LoraTrainer(weights, replace(other, steps=1), tmp_path, 2048).train(
+        TrainJob("other", examples(), 0), FakeStop()
+    )
     with pytest.raises(ValueError, match=f"{message}, as in the recipe"):
-        trainer.train("one", examples(), 0, FakeStop(), start.adapter)
+        trainer.train(TrainJob("one", examples(), 0, start.adapter), FakeStop())
 
 
 def test_a_start_whose_matrices_are_another_models_is_refused(trainer: LoraTrainer, tmp_path: Path) -> None:
@@ -274,7 +278,7 @@ def test_a_start_whose_matrices_are_another_models_is_refused(trainer: LoraTrain
     tensors = load_file(path)
     save_file(dict(list(tensors.items())[2:]), path)
     with pytest.raises(ValueError, match="holds other matrices than this base model's LoRA"):
-        trainer.train("one", examples(), 0, FakeStop(), start)
+        trainer.train(TrainJob("one", examples(), 0, start), FakeStop())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -284,17 +288,17 @@ def test_four_bit_weights_are_refused_on_a_cpu_before_any_are_read(tmp_path: Pat
 
 
 def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: LoraTrainer) -> None:
-    report = trainer.train("late", examples(), 0, FakeStop(left=0.0))
+    report = trainer.train(TrainJob("late", examples(), 0), FakeStop(left=0.0))
     assert (report.adapter, report.steps, report.planned, report.losses) == (None, 0, 3, ())
     assert not (trainer.directory / "late").exists()
 
 
 def test_no_examples_are_no_adapter(trainer: LoraTrainer) -> None:
-    assert trainer.train("empty", [], 0, FakeStop()).adapter is None
+    assert trainer.train(TrainJob("empty", [], 0), FakeStop()).adapter is None
 
 
 def test_what_was_learned_before_the_seconds_ran_out_is_kept(trainer: LoraTrainer) -> None:
-    report = trainer.train("short", examples(), 0, FakeStop(left=2.0, cost=1.0))
+    report = trainer.train(TrainJob("short", examples(), 0), FakeStop(left=2.0, cost=1.0))
     assert (report.steps, report.planned) == (2, 3)
     assert report.adapter is not None
     assert (report.adapter.path / "adapter_model.safetensors").exists()
@@ -416,7 +420,7 @@ def gpu_like(weights: Path, **how) -> Setup:
 
 def gradients(trainer: LoraTrainer, batch: list[Example]) -> tuple[float, dict[str, torch.Tensor]]:
     """The loss of a batch and its gradients with a LoRA whose B is not zero."""
-    trainer._begin()
+    trainer.begin()
     trainer.adapters.draw(0, 1)
     trainer.adapters.grads.zero_()
     generator = torch.Generator().manual_seed(0)
@@ -468,7 +472,7 @@ def beyond(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraTrainer
 def test_embedding_and_head_are_trained_and_saved_beside_the_projections(beyond: LoraTrainer) -> None:
     """And the embedding under the LoRA is not: it would be a copy of the base model's in every adapter."""
     base = {n: p.detach().clone() for n, p in beyond.model.named_parameters() if "lora_" not in n}
-    report = beyond.train("one", examples(), 0, FakeStop())
+    report = beyond.train(TrainJob("one", examples(), 0), FakeStop())
     assert all(later < earlier for earlier, later in pairwise(report.losses))
     found, expected = matrices(report), dict.fromkeys(TARGETS, 4)
     embedding, head = "base_model.model.model.embed_tokens.lora_embedding_", "base_model.model.lm_head.lora_"
@@ -493,8 +497,8 @@ def test_adapters_with_embedding_and_head_are_repeatable_and_can_be_gone_on_with
     first, start = learned(beyond), saved(beyond, tmp_path)
     assert learned(beyond, "two", STACK) != first
     assert learned(beyond) == first
-    begun = beyond.train("two", examples(), 0, FakeStop())
-    assert beyond.train("two", examples(), 0, FakeStop(), start).losses[0] < begun.losses[-1]
+    begun = beyond.train(TrainJob("two", examples(), 0), FakeStop())
+    assert beyond.train(TrainJob("two", examples(), 0, start), FakeStop()).losses[0] < begun.losses[-1]
     assert beyond.vectors(examples(), "gradients").any()
 
 
@@ -506,8 +510,8 @@ def test_the_adapter_with_embedding_and_head_is_the_one_peft_and_adamw_come_to_b
     trainer, mixed = LoraTrainer(plain, recipe, tmp_path, 2048, gpu_like(plain, dtype="float32")), examples(cap=3)
     trainer.adapters.draw(0, seed_for(0, "one", "adapter"))
     start = {n: v.clone() for n, v in trainer.adapters.views(trainer.adapters.served, 0).items()}
-    report = trainer.train("one", mixed, 0, FakeStop())
-    model = module.with_peft(plain, recipe, trainer.how)
+    report = trainer.train(TrainJob("one", mixed, 0), FakeStop())
+    model = base_model.with_peft(plain, recipe, trainer.how)
     slow = {n for n, _ in model.named_parameters() if "lora_embedding" in n}
     assert len(slow) == 2
     losses = by_the_book(model, start, recipe, mixed, slow)
@@ -540,7 +544,7 @@ def test_in_float16_a_training_learns_as_in_bfloat16(plain: Path, tmp_path: Path
     losses = {}
     for dtype in ("float16", "bfloat16"):
         trainer = LoraTrainer(plain, RECIPE, tmp_path / dtype, 2048, gpu_like(plain, dtype=dtype, pieces=True))
-        report = trainer.train("one", examples(cap=2), 0, FakeStop())
+        report = trainer.train(TrainJob("one", examples(cap=2), 0), FakeStop())
         assert trainer.scaler.is_enabled() == (dtype == "float16")
         losses[dtype] = report.losses
     assert losses["float16"][-1] < losses["float16"][0]
@@ -551,7 +555,7 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_ha
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain, dtype="float16"))
-    trainer._begin()
+    trainer.begin()
     trainer.adapters.draw(0, 0)
     [master] = trainer.adapters.masters
     before = master.clone()
@@ -563,12 +567,12 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_ha
     trainer._step([examples()], 0.1)
     assert torch.equal(master, before)
     assert trainer.scaler.get_scale() == module.FIRST_SCALE / 2
-    trainer._begin()
+    trainer.begin()
     assert trainer.scaler.get_scale() == module.FIRST_SCALE  # the next task's training starts as this one did
 
 
 def test_the_arguments_for_four_bits_are_those_bitsandbytes_knows():
-    made = module.four_bits(torch.float16)
+    made = base_model.four_bits(torch.float16)
     assert made.load_in_4bit
     assert (made.bnb_4bit_quant_type, made.bnb_4bit_compute_dtype) == ("nf4", torch.float16)
 
@@ -585,13 +589,13 @@ def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_
 
 
 def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
-    assert module.PIECE == footprint.LOSS_PIECE
+    assert base_model.PIECE == footprint.LOSS_PIECE
 
 
 @pytest.fixture
 def exact(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainRecipe, Path], LoraTrainer]:
     """Makes trainers whose model is in float32, where rounding hides nothing."""
-    made = module.with_peft
+    made = base_model.with_peft
     monkeypatch.setattr(module, "with_peft", lambda *given: made(*given).float())
     return lambda recipe, folder: LoraTrainer(weights, recipe, folder, 2048)
 
@@ -645,8 +649,8 @@ def test_the_adapter_is_the_one_peft_and_adamw_come_to_by_the_book(exact: Any, w
     trainer, mixed = exact(recipe, tmp_path), [*examples(cap=3), *examples(STACK, cap=3)]
     trainer.adapters.draw(0, seed_for(0, "one", "adapter"))
     start = {n: v.clone() for n, v in trainer.adapters.views(trainer.adapters.served, 0).items()}
-    report = trainer.train("one", mixed, 0, FakeStop())
-    model = module.with_peft(weights, recipe, trainer.how)
+    report = trainer.train(TrainJob("one", mixed, 0), FakeStop())
+    model = base_model.with_peft(weights, recipe, trainer.how)
     losses = by_the_book(model, start, recipe, mixed)
     assert report.losses == pytest.approx(losses, rel=1e-5)
     expected = {n.replace(".default.", "."): p.detach() for n, p in model.named_parameters() if p.requires_grad}
@@ -667,7 +671,7 @@ def test_adapters_trained_side_by_side_are_those_trained_one_after_another(
         exact(recipe, tmp_path / "alone"),
         exact(replace(recipe, adapters_per_batch=3), tmp_path / "together"),
     )
-    expected = [alone.train(x.name, x.examples, x.seed, FakeStop()) for x in together("abc")]
+    expected = [alone.train(x, FakeStop()) for x in together("abc")]
     if even:  # as on a GPU
         pack = module.packed_attention.pack
         monkeypatch.setattr(module.packed_attention, "pack", lambda groups, even: pack(groups, True))
@@ -697,7 +701,7 @@ def test_whole_matrices_are_trained_as_if_they_were_the_model_s_own(weights: Pat
     """AdamW's first step moves every number of a matrix against its own gradient's sign, all by the same."""
     recipe = replace(RECIPE, whole=True, rank=64, alpha=8, rate=1e-3, steps=1, clip=1e9)  # with rsLoRA scaled by 1
     trained = LoraTrainer(weights, recipe, tmp_path, 2048)
-    report = trained.train("whole", examples(), 0, FakeStop())
+    report = trained.train(TrainJob("whole", examples(), 0), FakeStop())
     assert report.adapter is not None
     saved = load_file(report.adapter.path / "adapter_model.safetensors")
     model = GridQwen3ForCausalLM.from_pretrained(weights, dtype=torch.float32)
@@ -734,7 +738,7 @@ def headed(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraTrain
 
 def test_a_head_is_trained_alone_and_saved_alone(headed: LoraTrainer, weights: Path) -> None:
     frozen = {n: p.detach().clone() for n, p in headed.model.named_parameters() if "lm_head" not in n}
-    report = headed.train("head", examples(), 0, FakeStop())
+    report = headed.train(TrainJob("head", examples(), 0), FakeStop())
     after = dict(headed.model.named_parameters())
     assert all(torch.equal(after[n], p) for n, p in frozen.items())
     assert after.keys() - frozen.keys() == {n for n, p in after.items() if p.requires_grad} == {*headed.parameters}
@@ -765,7 +769,7 @@ def test_a_head_is_the_one_adamw_comes_to_from_a_fresh_draw_over_the_base_models
     trainer, mixed = exact(recipe, tmp_path), [*examples(cap=3), *examples(STACK, cap=3)]
     trainer.adapters.draw(0, seed_for(0, "one", "adapter"))
     [start] = trainer.adapters.views(trainer.adapters.served.clone(), 0).values()
-    report = trainer.train("one", mixed, 0, FakeStop())
+    report = trainer.train(TrainJob("one", mixed, 0), FakeStop())
     model = GridQwen3ForCausalLM.from_pretrained(weights, dtype=torch.float32).requires_grad_(False)
     assert start.abs().max() == pytest.approx(1 / math.sqrt(model.config.hidden_size), rel=0.01)
     assert not torch.allclose(start, model.lm_head.weight, atol=0.1)
@@ -781,13 +785,13 @@ def test_a_head_can_start_from_another_and_from_no_lora(
     headed: LoraTrainer, trainer: LoraTrainer, tmp_path: Path
 ) -> None:
     start = saved(headed, tmp_path)
-    first = headed.train("two", examples(), 0, FakeStop())
-    later = headed.train("two", examples(), 0, FakeStop(), start)
+    first = headed.train(TrainJob("two", examples(), 0), FakeStop())
+    later = headed.train(TrainJob("two", examples(), 0, start), FakeStop())
     assert later.losses[0] < first.losses[-1]
     with pytest.raises(ValueError, match="head is None: expected True"):
-        headed.train("two", examples(), 0, FakeStop(), saved(trainer, tmp_path, "lora"))
+        headed.train(TrainJob("two", examples(), 0, saved(trainer, tmp_path, "lora")), FakeStop())
     with pytest.raises(ValueError, match="r is None: expected 8"):
-        trainer.train("two", examples(), 0, FakeStop(), start)
+        trainer.train(TrainJob("two", examples(), 0, start), FakeStop())
 
 
 @pytest.mark.parametrize("pieces", [False, True])
@@ -795,7 +799,7 @@ def test_the_head_of_a_model_of_another_architecture_is_trained_alone_too(
     plain: Path, tmp_path: Path, pieces: bool
 ) -> None:
     trainer = LoraTrainer(plain, HEAD, tmp_path, 2048, gpu_like(plain, pieces=pieces, checkpointing=pieces))
-    report = trainer.train("one", examples(cap=2), 0, FakeStop())
+    report = trainer.train(TrainJob("one", examples(cap=2), 0), FakeStop())
     assert report.losses[-1] < report.losses[0]
     assert {*trainer.parameters} == {"base_model.model.lm_head.weight"}
     assert matrices(report)["lm_head.weight"].shape == (grid.VOCABULARY, 32)

@@ -39,7 +39,7 @@ def test_candidates_of_all_rounds_with_adapters_are_pooled():
     assert same(standing.attempts[0][0], GOOD)
     assert same(standing.attempts[0][1], BAD)
     assert standing.votes == ((3, 6),)
-    assert kept.rounds("mirror") == (3, 4)
+    assert kept.stages("mirror") == (3, 4)
 
 
 def test_what_the_base_model_said_fills_an_attempt_and_outvotes_no_adapter():
@@ -139,17 +139,17 @@ def test_programs_alone_answer_a_task_that_still_needs_the_model():
 
 
 def test_each_mind_can_be_heard_alone_and_every_attempt_has_its_source():
-    rounds = {PROGRAMS: programs(WORSE, GOOD), BASE: votes(BAD), 3: votes(GOOD)}
+    by_stage = {PROGRAMS: programs(WORSE, GOOD), BASE: votes(BAD), 3: votes(GOOD)}
     waiting = FALLBACKS["mirror"][0]
     alone = {
-        whose: attempts(from_source(rounds, whose), "flat", waiting) for whose in (BOTH, MODEL_ALONE, PROGRAMS_ALONE)
+        whose: attempts(from_source(by_stage, whose), "flat", waiting) for whose in (BOTH, MODEL_ALONE, PROGRAMS_ALONE)
     }
     assert [g.tolist() for g in alone[BOTH]] == [WORSE.tolist(), GOOD.tolist()]
     assert [g.tolist() for g in alone[MODEL_ALONE]] == [GOOD.tolist(), BAD.tolist()]
     assert [g.tolist() for g in alone[PROGRAMS_ALONE]] == [WORSE.tolist(), GOOD.tolist()]
-    assert sources_of(alone[BOTH], rounds, "flat") == (PROGRAMS_ALONE, BOTH)
-    assert sources_of(alone[MODEL_ALONE], rounds, "flat") == (BOTH, MODEL_ALONE)
-    assert sources_of(waiting, rounds, "flat") == ("", "")
+    assert sources_of(alone[BOTH], by_stage, "flat") == (PROGRAMS_ALONE, BOTH)
+    assert sources_of(alone[MODEL_ALONE], by_stage, "flat") == (BOTH, MODEL_ALONE)
+    assert sources_of(waiting, by_stage, "flat") == ("", "")
 
 
 def test_written_programs_and_searched_ones_are_one_mind_in_which_the_surer_is_first():
@@ -159,8 +159,8 @@ def test_written_programs_and_searched_ones_are_one_mind_in_which_the_surer_is_f
     standing = kept.add("mirror", INDUCTION, [written])
     assert [g.tolist() for g in standing.attempts[0]] == [GOOD.tolist(), WORSE.tolist()]
     assert (standing.from_model, standing.from_programs, standing.whole) == ((0,), (2,), True)
-    rounds = {INDUCTION: written, PROGRAMS: programs(WORSE, cost=20.0), 3: votes(BAD)}
-    assert set(from_source(rounds, PROGRAMS_ALONE)) == {INDUCTION, PROGRAMS}
-    assert set(from_source(rounds, MODEL_ALONE)) == {3}
+    by_stage = {INDUCTION: written, PROGRAMS: programs(WORSE, cost=20.0), 3: votes(BAD)}
+    assert set(from_source(by_stage, PROGRAMS_ALONE)) == {INDUCTION, PROGRAMS}
+    assert set(from_source(by_stage, MODEL_ALONE)) == {3}
     sure = kept.add("mirror", PROGRAMS, [programs(WORSE, cost=2.0)])
     assert [g.tolist() for g in sure.attempts[0]] == [WORSE.tolist(), GOOD.tolist()]

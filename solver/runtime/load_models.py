@@ -1,0 +1,89 @@
+"""Loads the models a worker answers with, in the order that their libraries want, as its device's memory allows.
+
+On a GPU: Unsloth first where it trains, then the engine, then the trainer. Unsloth comes before transformers, which the
+engine imports; the engine's environment comes before torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from solver.config.settings import Config
+from solver.hardware import devices, gpus, memory_plan
+from solver.model import architecture
+from solver.tokens.registry import load
+from solver.training import backends
+from solver.training.time_sharing import TimeSharedTrainer
+
+
+def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
+    """(trainer, sampler, the settings they were built with)."""
+    if on_gpu(config.engine.threads):
+        return load_on_gpu(weights, config, scratch)
+    sampler = _load_sampler(weights, config)
+    from solver.training.trainer import LoraTrainer
+
+    return LoraTrainer(weights, config.train, scratch, config.engine.context), sampler, config
+
+
+def _load_sampler(weights: Path, config: Config) -> Any:
+    from solver.inference.vllm_sampler import VllmSampler
+
+    end, train = load(config.format, weights).end, config.train
+    return VllmSampler(weights, config.engine, end, config.seed, train.head, train.embedding_targets)
+
+
+def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
+    """`load_models` by the card's memory plan. `BadInput`: no layout fits the card."""
+    how = backends.setup(weights, config.train, config.engine.context, cuda=True)
+    if how.library == backends.UNSLOTH:
+        os.environ.update(backends.environment(scratch))
+        importlib.import_module(backends.UNSLOTH)
+    plan = memory_plan.plan(architecture.read(weights), this_card(), config)
+    planned = plan.settings(config)
+    how = backends.setup(weights, config.train, plan.context, True, plan.card.dtype, plan.checkpointing)
+    sampler = _load_sampler(weights, planned)
+    sampler.notes = (plan.line, *sampler.notes)
+    if planned.engine.sleeps:
+        sampler.offload()
+    from solver.training.trainer import LoraTrainer
+
+    trainer = LoraTrainer(weights, planned.train, scratch, plan.context, how)
+    return (TimeSharedTrainer(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
+
+
+def load_writer(config: Config) -> Any:
+    """The code model in the only engine of this process, in the format of numbers its GPU is fast in."""
+    from solver.induction.writer import VllmWriter
+
+    asked = config.induction
+    writer = replace(asked.writer, threads=config.engine.threads)
+    if on_gpu(config.engine.threads):
+        writer = replace(writer, dtype=this_card().dtype)
+    return VllmWriter(Path(asked.model), writer, config.seed)
+
+
+def on_gpu(threads: int) -> bool:
+    """Whether this process was given a GPU that its torch can use; torch is asked only where there is one."""
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "any") or devices.gpus() == 0:
+        return False
+    from solver.hardware.engine_environment import prepare
+
+    prepare(threads)  # before torch is imported
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def this_card() -> gpus.Card:
+    """The GPU this process sees first, with the memory that is free on it now; or its part of it, beside others."""
+    import torch
+
+    shown = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    share = float(os.environ.get(devices.CARD_SHARE, "1"))
+    return gpus.Shown(shown.name, total, free, (shown.major, shown.minor), "").part(share)

@@ -1,0 +1,177 @@
+"""What a run and its workers say to each other: frozen messages, and the one place that spells them, a JSON line each.
+
+Knows nothing of processes, models or schedules. Law: a message comes back from its line as it was, but for losses,
+seconds and nats, which are rounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+from solver.data.codec import result_from_json, result_to_json, task_from_json, task_to_json
+from solver.types import Task, TaskResult
+
+
+@dataclass(frozen=True)
+class SharedAdapter:
+    """An adapter that tasks share, as it was trained: its name, its folder, and the sha256 of its matrices' file."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """To a worker: a batch of tasks in one stage, `seconds` for all of it, of which each may train its own part.
+
+    `hurried`: they may not do, so the most important comes first. `shared`: by task id, the adapter it shares. `keep`:
+    the folder for one that is trained.
+    """
+
+    stage: int
+    tasks: tuple[Task, ...]
+    seconds: float
+    train_seconds: Mapping[str, float]
+    hurried: bool
+    shared: Mapping[str, SharedAdapter]
+    keep: Path
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has loaded what it answers with, in so many seconds; what there is to say of it."""
+
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AdapterTrained:
+    """One adapter of the batch is trained, in so many steps; the last one's loss in nats a token, if there was one."""
+
+    adapter: str
+    steps: int
+    loss: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class TaskAnswered:
+    """A task's result. `engine`: what the engine did for the whole batch (`counters`)."""
+
+    result: TaskResult
+    engine: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class SharedAdapterTrained:
+    """The batch's shared adapter, None where nothing was learned; steps done of those planned, losses, wall seconds."""
+
+    adapter: SharedAdapter | None
+    steps: int
+    planned: int
+    losses: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BatchDone:
+    """All of the batch has been reported."""
+
+
+@dataclass(frozen=True)
+class BatchFailed:
+    """The batch, or loading, came to nothing, and why; `memory`: whether less of it would do."""
+
+    why: str
+    memory: bool = False
+
+
+Report: TypeAlias = Ready | AdapterTrained | TaskAnswered | SharedAdapterTrained | BatchDone | BatchFailed
+"""From a worker."""
+
+Send: TypeAlias = Callable[[Report], None]
+
+_PLAIN = {"ready": Ready, "trained": AdapterTrained, "done": BatchDone, "failed": BatchFailed}
+_KINDS = {kind: name for name, kind in _PLAIN.items()}
+
+
+def order_to_line(order: Order) -> bytes:
+    """An order as a line."""
+    values = {
+        "round": order.stage,
+        "tasks": [task_to_json(task) for task in order.tasks],
+        "seconds": order.seconds,
+        "train_seconds": dict(order.train_seconds),
+        "hurried": order.hurried,
+        "shared": {task_id: shared_to_json(adapter) for task_id, adapter in order.shared.items()},
+        "keep": str(order.keep),
+    }
+    return json.dumps(values).encode() + b"\n"
+
+
+def order_from_line(line: str | bytes) -> Order:
+    """The order that `order_to_line` wrote."""
+    values = json.loads(line)
+    return Order(
+        stage=values["round"],
+        tasks=tuple(map(task_from_json, values["tasks"])),
+        seconds=values["seconds"],
+        train_seconds=values["train_seconds"],
+        hurried=values["hurried"],
+        shared={task_id: shared_from_json(adapter) for task_id, adapter in values["shared"].items()},
+        keep=Path(values["keep"]),
+    )
+
+
+def report_to_json(report: Report) -> dict[str, Any]:
+    """A report as plain values, its `kind` among them; those of results and shared adapters are the record's, too."""
+    match report:
+        case TaskAnswered():
+            engine = {} if report.engine is None else {"engine": dict(report.engine)}
+            return {"kind": "result", **engine, **result_to_json(report.result)}
+        case SharedAdapterTrained():
+            adapter: dict[str, Any] = {"adapter": None} if report.adapter is None else shared_to_json(report.adapter)
+            losses = [round(loss, 4) for loss in report.losses]
+            numbers = {"steps": report.steps, "planned": report.planned, "losses": losses}
+            return {"kind": "shared", "seconds": round(report.seconds, 3), **adapter, **numbers}
+    return {"kind": _KINDS[type(report)], **asdict(report)}
+
+
+def report_from_json(values: Mapping[str, Any]) -> Report:
+    """The report that `report_to_json` wrote."""
+    kind = values["kind"]
+    if kind == "result":
+        return TaskAnswered(result_from_json(values), values.get("engine"))
+    if kind == "shared":
+        adapter = None if values["adapter"] is None else shared_from_json(values)
+        losses = tuple(values["losses"])
+        return SharedAdapterTrained(adapter, values["steps"], values["planned"], losses, values["seconds"])
+    if kind == "ready":
+        return Ready(values["seconds"], tuple(values["notes"]))
+    report: Report = _PLAIN[kind](**{name: value for name, value in values.items() if name != "kind"})
+    return report
+
+
+def sender(stream: TextIO) -> Send:
+    """Writes reports to a stream, each at once."""
+
+    def send(report: Report) -> None:
+        stream.write(json.dumps(report_to_json(report)) + "\n")
+        stream.flush()
+
+    return send
+
+
+def shared_to_json(shared: SharedAdapter) -> dict[str, Any]:
+    """A shared adapter as plain values."""
+    return {"adapter": shared.name, "path": str(shared.path), "sha256": shared.sha256}
+
+
+def shared_from_json(values: Mapping[str, Any]) -> SharedAdapter:
+    """The shared adapter that `shared_to_json` wrote."""
+    return SharedAdapter(values["adapter"], Path(values["path"]), values["sha256"])

@@ -1,0 +1,87 @@
+"""Writes a run's record, a line at a time, alone on its directory.
+
+The log is hand-made because it must survive what a run does not: a line is on disk when it is written, and one that the
+disk refused leaves nothing of itself. Law: one process at a time writes to a directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from solver.runtime.record import RECORD, to_line
+from solver.types import BadInput
+
+LOCK = "lock"  # held while a process works on the directory
+
+
+class Recorder:
+    """Appends to a run directory's record, alone: a second process is refused while this one lives."""
+
+    def __init__(self, directory: Path, fresh: bool):
+        """Take the directory; `fresh`: forget what an earlier run wrote. Raises `BadInput` where another has it."""
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (directory / LOCK).open("a")
+        except OSError as error:
+            raise BadInput(f"{directory} cannot be written ({error.strerror}): expected a writable folder") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise BadInput(f"another process is working on {directory}: wait for it, or use another --output") from None
+        path = directory / RECORD
+        if fresh:
+            path.unlink(missing_ok=True)
+        else:
+            _mend(path)
+        self._file, self._given_up = path.open("ab", buffering=0), False
+
+    def write(self, message: Mapping[str, Any]) -> None:
+        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays.
+
+        After `make_room` nothing is written any more.
+        """
+        if self._given_up:
+            return
+        line, before = to_line(message).encode(), self._file.tell()
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(0, "the disk took only part of the line")
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), before)
+            raise
+
+    def make_room(self) -> None:
+        """Give the disk back what the record takes, and write no more of it."""
+        self._given_up = True
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), 0)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a torn last line, so that what is appended starts on a line of its own."""
+    if not path.exists():
+        return
+    whole = path.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    if end != len(whole):
+        os.truncate(path, end)
