@@ -132,7 +132,8 @@ class LoraTrainer:
             raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
         self.scaler.scale(losses.sum()).backward()
         self.adapters.step(len(groups), rate, self.recipe.clip, self.scaler)
-        return [float(loss) for loss in losses]
+        nats: list[float] = losses.tolist()
+        return nats
 
     def losses(self, groups: Sequence[Sequence[Example]]) -> Tensor:
         """Mean nats a token over the wanted tokens of each adapter's group, with the LoRAs as they stand; [groups]."""

@@ -1,4 +1,4 @@
-"""A worker process without models: speaks `solver.runtime.worker`'s protocol and misbehaves as a script says.
+"""A worker process without models: speaks `solver.runtime.messages`' protocol and misbehaves as a script says.
 
 Started as `python fake_worker.py SCRIPT.json --weights … --reports FD …`. It needs nothing but the standard library,
 so it starts at once. The script is an object:
@@ -62,7 +62,7 @@ def candidate(grid: list[list[int]], view: int) -> dict[str, Any]:
 
 
 def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
-    """An answer with all that `solver.runtime.worker.result_to_json` writes."""
+    """An answer with all that `solver.data.codec.result_to_json` writes."""
     candidates = []
     for grid in task["tests"]:
         other = [list(row) for row in grid]
@@ -84,7 +84,7 @@ def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
 
 
 def searched(task: dict[str, Any], number: int, found: dict[str, Any] | None) -> dict[str, Any]:
-    """The answer of programs in their round, with all that `solver.runtime.worker.result_to_json` writes."""
+    """The answer of programs in their round, with all that `solver.data.codec.result_to_json` writes."""
     program = {"text": "a program", "cost": (found or {}).get("cost"), "generalises": 0.0, "support": 1}
     grids = [[[(found or {}).get("cell", cell) for cell in row] for row in grid] for grid in task["tests"]]
     return {
@@ -143,7 +143,7 @@ class Worker:
             self.serve(json.loads(line))
 
     def shared(self, order: dict[str, Any]) -> None:
-        """An adapter shared by the order's tasks: a folder with a file, as `solver.runtime.worker.kept` leaves it."""
+        """An adapter shared by the order's tasks: a folder with a file, as `shared_adapters.keep` leaves it."""
         name = "shared-" + "-".join(task["id"] for task in order["tasks"])
         path = Path(order["keep"]) / name
         path.mkdir(parents=True, exist_ok=True)

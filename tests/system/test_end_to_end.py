@@ -154,9 +154,9 @@ from solver.runtime import worker
 from solver.training import trainer
 from solver.model.checkpoint import ADAPTER_FILE
 train = trainer.LoraTrainer.train
-def cutting(self, name, *given, **more):
-    made, mark = train(self, name, *given, **more), Path({mark!r})
-    if name == {name!r} and not mark.exists():
+def cutting(self, job, *given, **more):
+    made, mark = train(self, job, *given, **more), Path({mark!r})
+    if job.name == {name!r} and not mark.exists():
         mark.touch()
         os.truncate(made.adapter.path / ADAPTER_FILE, 1000)
     return made

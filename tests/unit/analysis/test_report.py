@@ -203,7 +203,7 @@ def test_without_solutions_tasks_are_told_by_their_votes(run: Path, tmp_path: Pa
     assert all(test["right"] is None for task in data_of(text)["tasks"].values() for test in task["tests"])
 
 
-def page_of(run: Path, solutions: report.Solved) -> str:
+def page_of(run: Path, solutions: report_data.Solutions) -> str:
     return report.write(run, None, solutions).read_text(encoding="utf-8")
 
 

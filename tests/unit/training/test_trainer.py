@@ -317,7 +317,7 @@ def test_a_plan_that_fits_is_the_recipes_own_whatever_the_clock_says(monkeypatch
     recipe, plans = TrainRecipe(steps=20), []
     for seconds_a_step in (0.001, 0.5, 0.99):
         clock = FakeClock()
-        monkeypatch.setattr(module, "now", clock)
+        monkeypatch.setattr("solver.training.pace.now", clock)
         plans.append(shares(Pace(recipe, Deadline.after(20.0, clock)), clock, seconds_a_step))
     assert [len(p) for p in plans] == [20, 20, 20]
     assert plans[0] == plans[1] == plans[2]
@@ -325,7 +325,7 @@ def test_a_plan_that_fits_is_the_recipes_own_whatever_the_clock_says(monkeypatch
 
 def test_the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(module, "now", clock)
+    monkeypatch.setattr("solver.training.pace.now", clock)
     plan = shares(Pace(TrainRecipe(steps=40, warmup=0.1), Deadline.after(1e6, clock)), clock, 1.0)
     assert plan[:4] == pytest.approx([0.25, 0.5, 0.75, 0.986], abs=0.01)
     assert all(later < earlier for earlier, later in pairwise(plan[4:]))
@@ -335,7 +335,7 @@ def test_the_rate_warms_up_and_falls_as_a_cosine_to_nearly_zero(monkeypatch: pyt
 
 def test_a_plan_that_does_not_fit_is_shortened_so_that_the_rate_still_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(module, "now", clock)
+    monkeypatch.setattr("solver.training.pace.now", clock)
     stop = Deadline.after(10.5, clock)
     plan = shares(Pace(TrainRecipe(steps=100), stop), clock, 1.0)
     assert len(plan) == 10
@@ -345,7 +345,7 @@ def test_a_plan_that_does_not_fit_is_shortened_so_that_the_rate_still_falls(monk
 
 def test_a_plan_is_shortened_further_where_the_steps_get_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(module, "now", clock)
+    monkeypatch.setattr("solver.training.pace.now", clock)
     pace, taken = Pace(TrainRecipe(steps=100), Deadline.after(60.0, clock)), 0
     while pace.next_share() is not None:
         taken += 1
@@ -356,7 +356,7 @@ def test_a_plan_is_shortened_further_where_the_steps_get_slower(monkeypatch: pyt
 
 def test_a_slow_first_step_alone_does_not_shorten_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(module, "now", clock)
+    monkeypatch.setattr("solver.training.pace.now", clock)
     pace = Pace(TrainRecipe(steps=20), Deadline.after(40.0, clock))
     assert pace.next_share() is not None
     clock.advance(15.0)
@@ -530,7 +530,7 @@ def test_the_loss_in_pieces_is_the_loss_over_the_whole_vocabulary(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: TrainRecipe
 ):
     """In float32, with pieces that do not divide the tokens."""
-    monkeypatch.setattr(module, "PIECE", 7)
+    monkeypatch.setattr(base_model, "PIECE", 7)
     trainer = LoraTrainer(plain, recipe, tmp_path, 2048, gpu_like(plain, dtype="float32"))
     whole = gradients(trainer, examples())
     trainer.how = replace(trainer.how, pieces=True)
@@ -596,7 +596,7 @@ def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
 def exact(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainRecipe, Path], LoraTrainer]:
     """Makes trainers whose model is in float32, where rounding hides nothing."""
     made = base_model.with_peft
-    monkeypatch.setattr(module, "with_peft", lambda *given: made(*given).float())
+    monkeypatch.setattr(base_model, "with_peft", lambda *given: made(*given).float())
     return lambda recipe, folder: LoraTrainer(weights, recipe, folder, 2048)
 
 
