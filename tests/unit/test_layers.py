@@ -223,3 +223,19 @@ def test_nothing_is_imported_by_star_and_no_error_is_caught_without_a_name(path:
 @everywhere
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree(path)), f"{path.relative_to(ROOT)} has no docstring"
+
+
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 400, 60, 7  # lines, lines, parameters without self
+
+
+@everywhere
+def test_files_functions_and_lists_of_parameters_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, (
+                f"{node.name} is {node.lineno} to {node.end_lineno}"
+            )
+            taken = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            assert len([name for name in taken if name not in ("self", "cls")]) <= MOST_PARAMETERS, node.name
