@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -74,6 +75,7 @@ def together(job: Job) -> int:
 
     from solver.pretrain.workers import apart
 
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # ends the others without a word
     told: list[int] = []
     started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method="spawn", join=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -267,6 +268,7 @@ def alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_terminated_run_of_two_workers_leaves_a_checkpoint_and_no_process(directory: Path) -> None:
     begun = Begun(directory, "--workers", "2", "--steps", "100000")
     assert len(begun.children) >= 2
@@ -275,6 +277,18 @@ def test_a_terminated_run_of_two_workers_leaves_a_checkpoint_and_no_process(dire
     assert stored(directory)[1]["done"] == str(len(lines)) == str(json.loads(lines[-1])["step"])
 
 
+@pytest.mark.slow
+def test_a_run_of_two_workers_without_room_ends_with_one_line_and_status_1(directory: Path) -> None:
+    command = [sys.executable, "-m", "solver", "pretrain", *SMALL, "--workers", "2", "--directory", str(directory)]
+    small_files = f"ulimit -f 40; exec {shlex.join([*command, '--every', '1'])}"  # of 40 KiB
+    ended = subprocess.run(["bash", "-c", small_files], env=alone(), capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.startswith("error: no checkpoint could be written at step 1 ([Errno 27] File too large")
+    assert ended.stderr.count("\n") == 1
+    assert not (directory / train.CHECKPOINT).exists()
+
+
+@pytest.mark.slow
 def test_a_run_killed_anywhere_leaves_no_process_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     directories = [tmp_path / "killed", tmp_path / "undisturbed"]
     for one in directories:
