@@ -31,7 +31,8 @@ class Grammar(Protocol):
 class Format(Protocol):
     """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
 
-    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired.
+    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired; a grid takes as many
+    tokens as `tokens.grid.encoded_length` says, or one fewer: prompts, sizes and memory plans count on it.
     """
 
     @property
@@ -81,7 +82,7 @@ class GroupTrainer(Protocol):
     """A trainer of several adapters at once, each as if it were trained alone."""
 
     def train_together(self, jobs: Sequence[TrainJob], stop: Stop) -> list[TrainReport]:
-        """`Trainer.train` for each lesson, in order; they share the seconds."""
+        """`Trainer.train` for each job, in order; they share the seconds."""
 
 
 class Sampler(Protocol):

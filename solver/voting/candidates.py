@@ -1,8 +1,9 @@
 """What is known of every task over all stages: its candidates, and the best answers they make.
 
-Knows nothing of models, files or time. Laws: the vote is over the pooled candidates of all stages with adapters, so a
-later one replaces an answer only on better evidence; what the base model said counts only where no adapter said
-anything, and fills an attempt that is left (the paper votes over trained models' answers alone); programs do not vote,
+Knows nothing of models, files or time. Laws: the vote is over the pooled candidates of all stages in which adapters are
+trained (also those that the base model gave there because an adapter failed), so a later one replaces an answer only on
+better evidence; what the base model said in its own stage counts only where these said nothing, and fills an attempt
+that is left (the paper votes over trained models' answers alone); programs do not vote,
 `ensemble` says which attempt is theirs; a stage recorded twice counts once.
 """
 

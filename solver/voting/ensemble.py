@@ -30,7 +30,7 @@ def trusted(program: Program) -> bool:
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Programs' distinct answers to a test input, each with its best program, the best first.
 
-    In the order of the search (`programs.values.worth`: cost and what it generalises), then by support.
+    In the order of the search (`types.worth`: cost and what it generalises), then by support.
     """
     first: dict[tuple[int, int, bytes], Candidate] = {}
     for candidate in sorted((c for c in candidates if c.program is not None), key=_place):
