@@ -52,7 +52,7 @@ def test_the_run_among_the_tests_data_is_the_made_up_one(tmp_path: Path) -> None
 
 def test_explore_opens_a_run_plots_it_shows_a_task_and_votes_again(explored: Any) -> None:
     shown = outputs(explored)
-    assert shown["text"].startswith("9 tasks, rounds (1, 3, 4), ")
+    assert shown["text"].startswith("9 tasks, stages (1, 3, 4), ")
     assert len(shown["image/png"]) > 1000
     assert shown["image/svg+xml"].count(next(iter(history.load(SMALL).stories))) == 4  # four views of one task
     for rule in ("none", "flat", "hierarchical", "logprob"):
