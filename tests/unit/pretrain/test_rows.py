@@ -181,7 +181,7 @@ def test_a_batch_has_the_loss_and_gradients_of_its_sequences_one_by_one(
     """Sum over all wanted tokens, in float32; as a CPU does it and, in padded parts, as a GPU."""
     monkeypatch.setattr(losses, "parts", partial(losses.parts, most=256))
     model = train.build(TINY)
-    batch = one_round(pool, Recipe(tokens=512, row=256, workers=1), 0)[0]
+    batch = one_round(pool, Recipe(tokens=1024, row=256, workers=1), 0)[0]
     expected = one_by_one(model, batch)
     sums = losses.by_rows(model, 256, False) if way == "rows" else losses.by_parts(model, "aot_eager")
     summed, parts = 0.0, 0
