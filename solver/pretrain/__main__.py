@@ -150,6 +150,8 @@ def main(argv: list[str]) -> int:
         if options.device == "cuda" and (cards := torch.cuda.device_count()) < recipe.workers:
             advice = "take fewer --workers, or --device cpu"
             sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {cards} found: {advice}")
+        if options.start_from:
+            train.check_start(options.start_from, recipe)
         provide(options, recipe.seed)
         if (options.directory / train.CHECKPOINT).exists():
             train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))

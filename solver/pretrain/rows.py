@@ -28,14 +28,14 @@ class Chunk:
     """Queries `first` to `end` of a row, and the keys from `start` on that they may see.
 
     `start`: a multiple of `CHUNK`, at or before the first place of the sequence that query `first` belongs to.
-    `hidden`: bool [end − first, end − start], true where a query must not see a key: a later one, or one of another
-    sequence.
+    `hidden`: (key, mask) for each `CHUNK` keys of which some query must not see some: a later one, or one of another
+    sequence. `key`: the first of them, counted from `start`; `mask`: bool [CHUNK, CHUNK], true where it must not.
     """
 
     start: int
     first: int
     end: int
-    hidden: Tensor
+    hidden: tuple[tuple[int, Tensor], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,5 +112,7 @@ def _chunks(starts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[Ch
         end, start = first + CHUNK, int(starts[first]) // CHUNK * CHUNK
         keys, queries = np.arange(start, end)[None, :], np.arange(first, end)[:, None]
         hidden = (keys > queries) | (keys < starts[first:end, None])
-        chunks.append(Chunk(start, first, end, torch.from_numpy(hidden)))
+        blocks = ((key, hidden[:, key : key + CHUNK]) for key in range(0, end - start, CHUNK))
+        masks = tuple((key, torch.from_numpy(block.copy())) for key, block in blocks if block.any())
+        chunks.append(Chunk(start, first, end, masks))
     return tuple(chunks)

@@ -101,6 +101,22 @@ def check(directory: Path, recipe: Recipe, pool: str = "") -> dict[str, str]:
     return counters
 
 
+def check_start(weights: Path, recipe: Recipe) -> None:
+    """Raise `BadInput` where the folder holds no exported model of the recipe's shape."""
+    path = weights / "model.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path} is no exported model ({error}); expected a folder that --export wrote") from None
+    for name, parameter in build(recipe).named_parameters():
+        if shapes.get(name) != tuple(parameter.shape):
+            shown = f"{name} {shapes.get(name, 'missing')}, this recipe {tuple(parameter.shape)}"
+            raise BadInput(
+                f"the weights in {weights} are of another shape: {shown}; give --width, --layers, ... as theirs"
+            )
+
+
 class Training:
     """A model in training: `step` takes one batch; `save` and `load` carry all of it through a directory.
 
@@ -120,9 +136,11 @@ class Training:
         self.masters = {n: source[n].detach().float().to(device).requires_grad_() for n in source}
         self.averages = {n: p.detach().clone() for n, p in self.masters.items()} if recipe.average else {}
         inside = [n for n, p in self.masters.items() if p.ndim == 2 and "layers." in n]
-        matrices = [self.masters[n] for n in inside]
+        self.matrices = [self.masters[n] for n in inside]
+        self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
         others = [p for n, p in self.masters.items() if n not in inside]
-        self.muon = torch.optim.Muon(matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
+        own = self.matrices[self.rank :: self.world]  # each worker updates its part of the matrices, then all get all
+        self.muon = torch.optim.Muon(own, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
 
     def step(self, batch: Sequence[Row], stop: Callable[[], bool] = lambda: False) -> tuple[Tensor, Tensor]:
@@ -131,12 +149,11 @@ class Training:
         Returns the whole batch's loss in nats a token, and how many workers want to stop after this step: all workers
         get the same number, so that all stop at the same step. `stop`: asked once this worker's sums are there.
         """
-        rank, world = (distributed.get_rank(), distributed.get_world_size()) if self.shared else (0, 1)
         examples = [example for row in batch for example in row]
         wanted = sum(int(example.loss[1:].sum()) for example in examples)
         size = sum(master.numel() for master in self.masters.values())
         flat = torch.zeros(size + 2, device=self.model.device)  # gradients, the loss, and who wants to stop
-        for nats in self.sums(batch[rank::world]):
+        for nats in self.sums(batch[self.rank :: self.world]):
             loss = nats / wanted
             loss.backward()
             flat[:-1] += self._taken(loss.detach())
@@ -147,6 +164,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self.masters.values(), self.recipe.clip)
         share = rate(self.done, self.recipe)
         self._update(self.muon, share * self.recipe.matrix_rate)
+        self._exchange(self.matrices)
         self._update(self.adam, share * self.recipe.other_rate)
         self.done += 1
         self._follow()
@@ -173,6 +191,19 @@ class Training:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(self.masters[name])
 
+    @torch.no_grad()
+    def _exchange(self, tensors: Sequence[Tensor]) -> None:
+        """Give every worker the tensors, one for each matrix, that the others hold; all workers at once."""
+        if not self.shared:
+            return
+        flat = torch.zeros(sum(map(Tensor.numel, tensors)), device=self.model.device)
+        parts = [p.view_as(t) for p, t in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)]
+        for part, tensor in zip(parts[self.rank :: self.world], tensors[self.rank :: self.world], strict=True):
+            part.copy_(tensor)
+        distributed.all_reduce(flat)
+        for part, tensor in zip(parts, tensors, strict=True):
+            tensor.copy_(part)
+
     def _taken(self, loss: Tensor) -> Tensor:
         """The model's gradients as one float32 vector, the loss behind them; the model has none any more."""
         parameters = list(self.model.parameters())
@@ -196,14 +227,22 @@ class Training:
     def save(self, directory: Path) -> None:
         """Write a checkpoint: masters, averages, optimizer state, counters; the old one stays until it is whole.
 
-        Raises `OSError` where it cannot be written.
+        All workers call it at the same step, the first one writes. Raises `OSError` where it cannot be written.
         """
+        momenta = [torch.zeros_like(matrix) for matrix in self.matrices]
+        for momentum, matrix in zip(
+            momenta[self.rank :: self.world], self.matrices[self.rank :: self.world], strict=True
+        ):
+            momentum.copy_(self.muon.state[matrix].get("momentum_buffer", momentum))
+        self._exchange(momenta)
+        if self.rank:
+            return
         directory.mkdir(parents=True, exist_ok=True)
         state: dict[str, Tensor] = {f"master.{n}": p.detach() for n, p in self.masters.items()}
         state |= {f"average.{n}": p for n, p in self.averages.items()}
-        for label, optimizer in (("muon", self.muon), ("adam", self.adam)):
-            for index, entry in optimizer.state_dict()["state"].items():
-                state |= {f"{label}.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
+        state |= {f"muon.{index}.momentum_buffer": momentum for index, momentum in enumerate(momenta)}
+        for index, entry in self.adam.state_dict()["state"].items():
+            state |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
         partial = directory / "checkpoint.partial"
         counters = {"done": self.done, "tokens": self.tokens, "recipe": json.dumps(asdict(self.recipe))}
         counters["pool"] = self.pool
@@ -235,6 +274,8 @@ class Training:
                 if head == label:
                     index, _, field = rest.partition(".")
                     entries.setdefault(int(index), {})[field] = tensor
+            if label == "muon":
+                entries = dict(enumerate(entries[i] for i in range(self.rank, len(entries), self.world)))
             optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
         self.done, self.tokens = int(counters["done"]), int(counters["tokens"])
 
@@ -260,8 +301,9 @@ def run(
     """Train to the recipe's last step, or until a worker is told to stop, and report in between.
 
     `rounds`: the first is the one that the next step belongs to. `report`: given the mean loss since the last report
-    and the speeds, every `every` steps and after the last one. `peak`: operations a second that the devices can do, all
-    together; 0: not known. `stop`: asked within each step; where any worker's is true all stop after it.
+    and the speeds, every `every` steps and after the last one, in all workers. `peak`: operations a second that the
+    devices can do, all together; 0: not known. `stop`: asked within each step; where any worker's is true all stop
+    after it.
     """
     recipe, recent, meter, stopping = training.recipe, list[Tensor](), Meter(training, peak), False
     while training.done < recipe.steps and not stopping:

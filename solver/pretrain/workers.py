@@ -88,11 +88,10 @@ def work(rank: int, job: Job) -> None:
     def stop() -> bool:
         return wanted[0] or (job.seconds is not None and now() - began >= job.seconds)
 
-    train.run(training, drawn, report if rank == 0 else _silent, job.every, peak, stop)
+    def silent(_loss: float, _speeds: dict[str, float]) -> None:
+        training.save(job.directory)  # this worker's part of it
+
+    train.run(training, drawn, silent if rank else report, job.every, peak, stop)
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
-
-
-def _silent(_loss: float, _speeds: dict[str, float]) -> None:
-    """What workers other than the first report."""

@@ -82,7 +82,10 @@ def test_a_place_sees_exactly_the_earlier_places_of_its_own_sequence(some: list[
         owners[: len(owned)] = owned
         seen = np.zeros((LENGTH, LENGTH), bool)
         for chunk in chunks:
-            seen[chunk.first : chunk.end, chunk.start : chunk.end] = ~chunk.hidden.numpy()
+            shown = seen[chunk.first : chunk.end, chunk.start : chunk.end]
+            shown[:] = True
+            for key, mask in chunk.hidden:
+                shown[:, key : key + CHUNK] = ~mask.numpy()
         assert [(c.first, c.end, c.start % CHUNK) for c in chunks] == [
             (first, first + CHUNK, 0) for first in range(0, LENGTH, CHUNK)
         ]
