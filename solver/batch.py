@@ -75,7 +75,9 @@ class TaskState:
     def begin(cls, task: Task, stage: int, models: Models) -> TaskState:
         """The state before anything is done: the run's own seed up to `ADAPTER`, one of their own in later stages."""
         seed = models.config.seed
-        return cls(task, seed if stage <= ADAPTER else seed_for(seed, task.id, f"round {stage}"), models.format)
+        if stage > ADAPTER:
+            seed = seed_for(seed, task.id, f"round {stage}")  # by another word the same seed would draw other views
+        return cls(task, seed, models.format)
 
     def result(self, stage: int) -> TaskResult:
         """What the stage came to, for the vote over all stages."""

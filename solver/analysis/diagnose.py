@@ -1,4 +1,4 @@
-"""What became of every test output of a run, held against its solution: how near, how sure, in which round.
+"""What became of every test output of a run, held against its solution: how near, how sure, in which stage.
 
 Knows nothing of files, models or of how results are shown. Law: every output of every solution counts in every
 denominator; an output the run never reached is wrong in each measure, never left out.
@@ -68,13 +68,13 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class RoundScore:
-    """What a run that ended after this round would have been worth.
+class StageScore:
+    """What a run that ended after this stage would have been worth.
 
     `tasks`: worked on in it. `gained`, `lost`: outputs solved and unsolved by it. `seconds`: of work, over all devices.
     """
 
-    round: int
+    stage: int
     name: str
     tasks: int
     score: float
@@ -110,7 +110,7 @@ class Measures:
     """A whole run.
 
     `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
-    → outputs. `calibration_error`: mean distance of vote and truth. `stages`: outputs that got so far on their way.
+    → outputs. `calibration_error`: mean distance of vote and truth. `reached`: outputs that got so far on their way.
     `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of the two minds, where both
     were asked. `engines`: as `engines` gives it.
     """
@@ -124,8 +124,8 @@ class Measures:
     ranks: Mapping[str, int]
     reliability: tuple[Bin, ...]
     calibration_error: float
-    rounds: tuple[RoundScore, ...]
-    stages: Mapping[str, int]
+    stages: tuple[StageScore, ...]
+    reached: Mapping[str, int]
     spent: Mapping[str, Mapping[str, float]]
     wall: float
     overlap: Overlap | None = None
@@ -202,8 +202,8 @@ def reliability(outputs: Sequence[Output]) -> tuple[Bin, ...]:
     )
 
 
-def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple[RoundScore, ...]:
-    """The rounds in order, each as if it had been the last; a placeholder counts as unsolved here.
+def by_stage(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple[StageScore, ...]:
+    """The stages in order, each as if it had been the last; a placeholder counts as unsolved here.
 
     Programs may be found while the model works: a task whose search ended last is voted on anew for each row.
     """
@@ -211,19 +211,19 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
     rows = []
     for number in history.stages:
         stories = {i: s for i, s in history.stories.items() if i in before}
-        turns = {i: t for i, s in stories.items() for t in s.turns if t.stage == number}
-        after = before | {i: _after(history, stories[i], number, solutions[i]) for i in turns}
+        results = {i: t for i, s in stories.items() for t in s.results if t.stage == number}
+        after = before | {i: _after(history, stories[i], number, solutions[i]) for i in results}
         pairs = [(a, b) for i in before for a, b in zip(before[i], after[i], strict=True)]
         rows.append(
-            RoundScore(
-                round=number,
+            StageScore(
+                stage=number,
                 name=stage_name(number),
-                tasks=len(turns),
+                tasks=len(results),
                 score=_mean(_mean(hits) for hits in after.values()),
                 outputs_solved=sum(b for _, b in pairs),
                 gained=sum(b and not a for a, b in pairs),
                 lost=sum(a and not b for a, b in pairs),
-                seconds=sum(sum(t.seconds.values()) for t in turns.values()),
+                seconds=sum(sum(t.seconds.values()) for t in results.values()),
             )
         )
         before = after
@@ -231,8 +231,8 @@ def by_round(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
 
 
 def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -> list[bool]:
-    """Which of a task's outputs were solved by the rounds up to this one."""
-    last = [turn for turn in story.turns if turn.stage <= number][-1]
+    """Which of a task's outputs were solved by the stages up to this one."""
+    last = [result for result in story.results if result.stage <= number][-1]
     if by_programs(last.stage):
         return [_among(story.after(test, history.rule, number), output) for test, output in enumerate(right)]
     return _solved(last.attempts, right)
@@ -266,8 +266,8 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         ranks={name: told[name] for name in names},
         reliability=bins,
         calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / answered if answered else 0.0,
-        rounds=by_round(history, solutions),
-        stages={
+        stages=by_stage(history, solutions),
+        reached={
             "outputs asked for": len(every),
             "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in every),
             "right shape found": sum(output.shape_found for output in every),
@@ -302,14 +302,14 @@ def _alone(story: Story, rule: str, right: Sequence[Grid], whose: str) -> bool:
 
 
 def spent(history: History) -> dict[str, dict[str, float]]:
-    """By device, its seconds by stage: starting first, `REST` last, which is what no result tells of.
+    """By device, its seconds by what they went for: starting first, `REST` last, which is what no result tells of.
 
-    That is waiting, turns that failed, and the run's own first and last moments. All stages of a device add up to the
+    That is waiting, batches that failed, and the run's own first and last moments. All of a device's add up to the
     run's seconds.
     """
     pieces = list(history.between)
     for story in history.stories.values():
-        pieces += [(turn.device, stage, used) for turn in story.turns for stage, used in turn.seconds.items()]
+        pieces += [(result.device, stage, used) for result in story.results for stage, used in result.seconds.items()]
     stages = dict.fromkeys((START, *(stage for _, stage, _ in pieces)))
     table = {device: dict.fromkeys(stages, 0.0) for device in sorted({device for device, _, _ in pieces})}
     for device, stage, used in pieces:
@@ -318,12 +318,12 @@ def spent(history: History) -> dict[str, dict[str, float]]:
 
 
 def engines(history: History) -> dict[str, dict[str, float]]:
-    """By device, what its engine did in all turns (`counters.Counters`); {} where nothing tells of it."""
-    turns = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.turns if t.engine}
+    """By device, what its engine did in all batches (`counters.Counters`); {} where nothing tells of it."""
+    results = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.results if t.engine}
     sums: dict[str, dict[str, float]] = {}
-    for turn in turns.values():
-        of_device = sums.setdefault(turn.device, {})
-        for name, value in turn.engine.items():
+    for result in results.values():
+        of_device = sums.setdefault(result.device, {})
+        for name, value in result.engine.items():
             of_device[name] = of_device.get(name, 0.0) + value
     return {device: sums[device] for device in sorted(sums)}
 

@@ -1,4 +1,4 @@
-"""A run directory as one story a task: what each round found, what failed, where the time went. Reads, never writes.
+"""A run directory as one story a task: what each stage found, what failed, where the time went. Reads, never writes.
 
 Knows nothing of solutions or models. Law: a run that is still being written, was torn by a crash, or comes from another
 version opens with what is whole; what could not be read is counted, never guessed.
@@ -21,14 +21,14 @@ from solver.voting import rules
 from solver.voting.candidates import MODEL_ALONE, from_source, ordered, sources_of
 from solver.voting.rules import Ranked
 
-START, SHARED = "start-up", "shared"  # what a device does outside of tasks' turns
+START, SHARED = "start-up", "shared"  # what a device does outside of tasks' batches
 
 
 @dataclass(frozen=True, eq=False)
 class Story:
     """One task of a run.
 
-    `tests`: its test inputs. `task`: None where it was malformed. `turns`: in the order they came, a round that was
+    `tests`: its test inputs. `task`: None where it was malformed. `results`: in the order they came, a stage that was
     done twice by its last. `answers`: two attempts a test input, None where none is known. `shared`: seconds, its part
     of training adapters that it shares with others.
     """
@@ -36,26 +36,26 @@ class Story:
     id: str
     tests: int
     task: Task | None
-    turns: tuple[StageResult, ...] = ()
+    results: tuple[StageResult, ...] = ()
     failures: tuple[Failure, ...] = ()
     answers: tuple[Attempts | None, ...] = ()
     shared: float = 0.0
 
     @property
     def last(self) -> StageResult | None:
-        """The turn whose attempts stand."""
-        return self.turns[-1] if self.turns else None
+        """The result whose attempts stand."""
+        return self.results[-1] if self.results else None
 
     def attempts(self, test: int) -> Attempts | None:
         """The attempts that stand for a test input."""
         return self.answers[test] if test < len(self.answers) else None
 
     def candidates(self, test: int) -> tuple[tuple[int, Candidate], ...]:
-        """Every candidate of a test input with the round it came from."""
-        return tuple((t.stage, c) for t in self.turns if test < len(t.candidates) for c in t.candidates[test])
+        """Every candidate of a test input with the stage it came from."""
+        return tuple((t.stage, c) for t in self.results if test < len(t.candidates) for c in t.candidates[test])
 
     def ranked(self, test: int, rule: str) -> list[Ranked]:
-        """The distinct answers to a test input over all rounds, best first, by any rule, as `candidates` pools them."""
+        """The distinct answers to a test input over all stages, best first, by any rule, as `candidates` pools them."""
         return ordered(self.by_stage(test), rule)
 
     def voted(self, test: int, rule: str) -> list[Ranked]:
@@ -67,9 +67,9 @@ class Story:
         return [a.grid for a in ordered(from_source(self.by_stage(test), whose), rule)[:ATTEMPTS]]
 
     def after(self, test: int, rule: str, number: int) -> list[Grid]:
-        """What the attempts would be after the rounds up to this one, whenever they came, without placeholders."""
-        rounds = {n: them for n, them in self.by_stage(test).items() if n <= number}
-        return [a.grid for a in ordered(rounds, rule)[:ATTEMPTS]]
+        """What the attempts would be after the stages up to this one, whenever they came, without placeholders."""
+        stages = {n: them for n, them in self.by_stage(test).items() if n <= number}
+        return [a.grid for a in ordered(stages, rule)[:ATTEMPTS]]
 
     def sources(self, test: int, rule: str) -> tuple[str, ...]:
         """Which source gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""
@@ -77,11 +77,11 @@ class Story:
         return () if two is None else sources_of(two, self.by_stage(test), rule)
 
     def by_stage(self, test: int) -> dict[int, list[Candidate]]:
-        """A test input's candidates by round."""
-        rounds: dict[int, list[Candidate]] = {}
+        """A test input's candidates by stage."""
+        stages: dict[int, list[Candidate]] = {}
         for number, candidate in self.candidates(test):
-            rounds.setdefault(number, []).append(candidate)
-        return rounds
+            stages.setdefault(number, []).append(candidate)
+        return stages
 
     def from_model(self, test: int) -> int:
         """How many of a test input's two attempts the model gave."""
@@ -98,9 +98,9 @@ class Story:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by stage, over all rounds."""
-        stages = dict.fromkeys(stage for turn in self.turns for stage in turn.seconds)
-        spent = {stage: sum(turn.seconds.get(stage, 0.0) for turn in self.turns) for stage in stages}
+        """Seconds by what they went for, over all stages."""
+        stages = dict.fromkeys(stage for result in self.results for stage in result.seconds)
+        spent = {stage: sum(result.seconds.get(stage, 0.0) for result in self.results) for stage in stages}
         return spent | ({SHARED: self.shared} if self.shared else {})
 
 
@@ -110,7 +110,7 @@ class History:
 
     `start`: its `run` line. `stories`: every task, in the run's order. `events`: (seconds, text). `status`: the exit
     status, None while unfinished. `seconds`: to its last line. `dropped`: lines torn, changed or not understood.
-    `between`: what devices did outside of tasks' turns, (device, stage, seconds): starting, training shared adapters.
+    `between`: what devices did outside of tasks' batches, (device, stage, seconds): starting, training shared adapters.
     """
 
     directory: Path
@@ -132,8 +132,8 @@ class History:
 
     @cached_property
     def stages(self) -> tuple[int, ...]:
-        """The rounds there were, in order."""
-        return tuple(sorted({turn.stage for story in self.stories.values() for turn in story.turns}))
+        """The stages there were, in order."""
+        return tuple(sorted({result.stage for story in self.stories.values() for result in story.results}))
 
 
 def answers_of(directory: Path) -> Path:
@@ -187,20 +187,20 @@ def _counts(start: Mapping[str, Any], tasks: Mapping[str, Task], results: Sequen
 def _stories(
     counts: Mapping[str, int], tasks: Mapping[str, Task], run: RunRecord, answers: Mapping[str, Any]
 ) -> dict[str, Story]:
-    turns: dict[str, dict[int, StageResult]] = {task_id: {} for task_id in counts}
+    results: dict[str, dict[int, StageResult]] = {task_id: {} for task_id in counts}
     for result in run.results:
-        turns[result.task_id].pop(result.stage, None)
-        turns[result.task_id][result.stage] = result
+        results[result.task_id].pop(result.stage, None)
+        results[result.task_id][result.stage] = result
     failed: dict[str, list[Failure]] = {task_id: [] for task_id in counts}
     for failure in run.failures:
         for task_id in failure.task_ids:
             failed.get(task_id, []).append(failure)
-    bare = (Story(i, n, tasks.get(i), tuple(turns[i].values()), tuple(failed[i])) for i, n in counts.items())
+    bare = (Story(i, n, tasks.get(i), tuple(results[i].values()), tuple(failed[i])) for i, n in counts.items())
     return {story.id: replace(story, answers=_standing(story, answers.get(story.id))) for story in bare}
 
 
 def _standing(story: Story, written: object) -> tuple[Attempts | None, ...]:
-    """The attempts that stand: the last turn's, or what the answer file holds."""
+    """The attempts that stand: the last result's, or what the answer file holds."""
     if story.last is not None:
         return story.last.attempts
     entries = written if isinstance(written, list) else []

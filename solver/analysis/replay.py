@@ -23,7 +23,7 @@ from solver.voting import rules
 from solver.voting.candidates import ByStage
 
 Candidates: TypeAlias = Mapping[str, tuple[ByStage, ...]]
-"""Task id → one entry a test input → that test's candidates by round, in the task's own frame."""
+"""Task id → one entry a test input → that test's candidates by stage, in the task's own frame."""
 
 
 def candidates_of(run: record.RunRecord) -> Candidates:
@@ -39,15 +39,15 @@ def candidates_of(run: record.RunRecord) -> Candidates:
 def from_source(candidates: Candidates, whose: str) -> Candidates:
     """The candidates of those minds alone, of `candidates.SOURCES`."""
     return {
-        i: tuple(pooled_candidates.from_source(rounds, whose) for rounds in tests) for i, tests in candidates.items()
+        i: tuple(pooled_candidates.from_source(stages, whose) for stages in tests) for i, tests in candidates.items()
     }
 
 
 def unread(candidates: Candidates) -> bool:
     """Whether there is something to choose between, and nothing of it was re-read."""
-    rounds = [them for tests in candidates.values() for of_test in tests for n, them in of_test.items() if n > BASE]
-    divided = any(len({key(c.grid) for c in them}) > 1 for them in rounds)
-    return divided and not any(c.scores for them in rounds for c in them)
+    stages = [them for tests in candidates.values() for of_test in tests for n, them in of_test.items() if n > BASE]
+    divided = any(len({key(c.grid) for c in them}) > 1 for them in stages)
+    return divided and not any(c.scores for them in stages for c in them)
 
 
 def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:

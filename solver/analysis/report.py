@@ -136,9 +136,9 @@ def _tiles(run: History, known: Solutions, outputs: Mapping[str, Sequence[Output
     programs = len(stories) - answered - placeholders
     lost = f"{programs} by programs alone, " if programs else ""
     lost += count(placeholders, "placeholder")
-    lost += f", {count(len(run.failures), 'failed turn')}" if run.failures else ""
+    lost += f", {count(len(run.failures), 'failure')}" if run.failures else ""
     tiles.append(("From the model", f"{answered} of {len(stories)}", lost))
-    devices = {turn.device for story in stories for turn in story.turns}
+    devices = {result.device for story in stories for result in story.results}
     work = diagnose.worked(run)
     place = count(len(devices), "device")
     rough = duration(run.seconds) if run.seconds < 600 else duration(run.seconds).split(" min")[0] + " min"
@@ -159,7 +159,7 @@ def _scores(known: Solutions, outputs: Sequence[Sequence[Output]]) -> Iterable[T
 
 
 def _stages(measures: diagnose.Measures) -> Iterable[tuple[str, int, float]]:
-    for name, outputs in measures.stages.items():
+    for name, outputs in measures.reached.items():
         yield name, outputs, 100 * outputs / measures.outputs
 
 

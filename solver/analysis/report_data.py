@@ -1,4 +1,4 @@
-"""What the script of a run's report draws: curves over time, and every task with its grids, candidates and rounds.
+"""What the script of a run's report draws: curves over time, and every task with its grids, candidates and stages.
 
 In few bytes: a grid is its rows of digits with slashes between them. Knows nothing of HTML.
 """
@@ -46,32 +46,32 @@ def stroke(n: int) -> str:
 
 
 def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
-    """For every round a line over time: what the run was worth with the rounds up to it and none after.
+    """For every stage a line over time: what the run was worth with the stages up to it and none after.
 
-    A line begins where its round does; before that it is the line of the round before. Programs that are found while
+    A line begins where its stage does; before that it is the line of the stage before. Programs that are found while
     the model works count with what stood then.
     """
     for last in run.stages:
         worth: dict[str, float] = {}
         points = [(0.0, 0.0)]
-        turns = [(t.at, i, t) for i, story in run.stories.items() for t in story.turns if t.stage <= last]
-        begins = 0.0 if last == run.stages[0] else min(at for at, _, turn in turns if turn.stage == last)
-        for at, task_id, turn in sorted(turns, key=lambda x: x[0]):
-            worth[task_id] = _worth(turn, known, task_id)
+        results = [(t.at, i, t) for i, story in run.stories.items() for t in story.results if t.stage <= last]
+        begins = 0.0 if last == run.stages[0] else min(at for at, _, result in results if result.stage == last)
+        for at, task_id, result in sorted(results, key=lambda x: x[0]):
+            worth[task_id] = _worth(result, known, task_id)
             now = (round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5))
             points = [*points, now] if at >= begins else [now]
         points.append((round(run.seconds, 2), points[-1][1]))
-        yield {"round": last, "name": stage_name(last), "points": _thin(points)}
+        yield {"stage": last, "name": stage_name(last), "points": _thin(points)}
 
 
-def _worth(turn: StageResult, known: Solutions, task_id: str) -> float:
-    """The share of a task's outputs that are solved after a turn; without any solution, that the model answered."""
+def _worth(result: StageResult, known: Solutions, task_id: str) -> float:
+    """The share of a task's outputs that are solved after a stage; without any solution, that the model answered."""
     if not known:
-        programs = turn.from_programs or (0,) * len(turn.from_model)
-        given = [model + program for model, program in zip(turn.from_model, programs, strict=True)]
+        programs = result.from_programs or (0,) * len(result.from_model)
+        given = [model + program for model, program in zip(result.from_model, programs, strict=True)]
         return sum(n > 0 for n in given) / max(1, len(given))
     outputs = known.get(task_id, ())
-    hits = sum(solves(a, grid) for a, grid in zip(turn.attempts, outputs, strict=False))
+    hits = sum(solves(a, grid) for a, grid in zip(result.attempts, outputs, strict=False))
     return hits / len(outputs) if outputs else 0.0
 
 
@@ -92,7 +92,7 @@ def _task(story: Story, rule: str, known: Sequence[Grid] | None, status: str) ->
         "status": status,
         "pairs": [[_digits(pair.input), _digits(pair.output)] for pair in pairs],
         "tests": [_test(story, test, rule, known[test] if known else None) for test in range(story.tests)],
-        "turns": [_turn(turn) for turn in story.turns],
+        "results": [_result(result) for result in story.results],
         "failures": [[round(f.at, 2), stage_name(f.stage), f.why] for f in story.failures],
     }
 
@@ -118,7 +118,7 @@ def _sources(story: Story, test: int, rule: str) -> list[str]:
 
 
 def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid | None) -> Iterable[dict[str, Any]]:
-    """The best answers with the views that found each: round, dihedral, colours, order, probability.
+    """The best answers with the views that found each: stage, dihedral, colours, order, probability.
 
     And the programs that computed it: text, cost, share of demonstrations right when left out (None: a code model wrote
     it, and saw them all), programs alike.
@@ -146,16 +146,16 @@ def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid |
         }
 
 
-def _turn(turn: StageResult) -> dict[str, Any]:
+def _result(result: StageResult) -> dict[str, Any]:
     return {
-        "round": turn.stage,
-        "name": stage_name(turn.stage),
-        "at": round(turn.at, 2),
-        "device": turn.device,
-        "steps": turn.steps,
-        "planned": turn.planned,
-        "losses": [round(loss, 4) if math.isfinite(loss) else None for loss in turn.losses],
-        "seconds": {stage: round(spent, 2) for stage, spent in turn.seconds.items()},
-        "rejected": turn.rejected,
-        "notes": turn.notes,
+        "stage": result.stage,
+        "name": stage_name(result.stage),
+        "at": round(result.at, 2),
+        "device": result.device,
+        "steps": result.steps,
+        "planned": result.planned,
+        "losses": [round(loss, 4) if math.isfinite(loss) else None for loss in result.losses],
+        "seconds": {stage: round(spent, 2) for stage, spent in result.seconds.items()},
+        "rejected": result.rejected,
+        "notes": result.notes,
     }

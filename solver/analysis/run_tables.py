@@ -17,9 +17,9 @@ def sections(measures: Measures) -> list[Section]:
     bins = f"Reliability of the vote (calibration error {m.calibration_error:.3f})"
     tables = [
         Section("The run", ("measure", "value"), tuple((name, f"{share:.2%}") for name, share in shares.items())),
-        rounds_section(m),
+        stages_section(m),
         *([overlap_section(m.overlap)] if m.overlap else []),
-        Section("Stages: how far outputs came", ("stage", "outputs", "share"), _counts(m.stages, m.outputs)),
+        Section("How far outputs came", ("so far", "outputs", "share"), _counts(m.reached, m.outputs)),
         Section(
             "Rank of the right answer in the vote", ("rank", "outputs"), tuple((k, str(n)) for k, n in m.ranks.items())
         ),
@@ -41,14 +41,14 @@ def _counts(counts: Mapping[str, int], whole: int) -> tuple[tuple[str, ...], ...
     return tuple((name, str(n), f"{n / whole:.1%}") for name, n in counts.items())
 
 
-def rounds_section(measures: Measures) -> Section:
-    """What each round brought."""
-    heads = ("round", "tasks", "score", "solved", "gained", "lost", "work")
+def stages_section(measures: Measures) -> Section:
+    """What each stage brought."""
+    heads = ("stage", "tasks", "score", "solved", "gained", "lost", "work")
     rows = []
-    for r in measures.rounds:
+    for r in measures.stages:
         counts = (str(r.tasks), f"{r.score:.2%}", str(r.outputs_solved), f"+{r.gained}", f"-{r.lost}")
         rows.append((r.name, *counts, f"{r.seconds:.1f} s"))
-    return Section("Rounds: the score if it had been the last", heads, tuple(rows))
+    return Section("Stages: the score if it had been the last", heads, tuple(rows))
 
 
 def spent_section(measures: Measures) -> Section:

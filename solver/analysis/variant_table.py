@@ -61,8 +61,8 @@ def hits(answered: Answered, right: Right) -> dict[str, list[bool]]:
     for task_id, outputs in right.items():
         solved = scoring.solved_outputs(answered.submission, {task_id: outputs})
         among[task_id] = [
-            hit or any(same(candidate.grid, output) for of_round in rounds.values() for candidate in of_round)
-            for hit, output, rounds in zip(
+            hit or any(same(candidate.grid, output) for of_stage in stages.values() for candidate in of_stage)
+            for hit, output, stages in zip(
                 solved, outputs, answered.candidates.get(task_id) or [{}] * len(outputs), strict=True
             )
         ]

@@ -1,1 +1,1 @@
-"""The settings of a run: one frozen tree, presets, and the rounds that follow from it."""
+"""The settings of a run: one frozen tree, presets, and the stages that follow from it."""

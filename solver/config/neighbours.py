@@ -71,7 +71,7 @@ class NearSettings(Settings):
     warm_start_threshold: float = setting(
         NEVER,
         f"likeness (cosine) from which training starts from the nearest task's adapter; {NEVER:g}: never",
-        formerly="warm",
+        formerly=("warm",),
         name="near.warm_start_threshold",
         fits=_cosine,
         expected=f"a cosine from -1 to 1, or {NEVER:g} for never",
@@ -80,7 +80,7 @@ class NearSettings(Settings):
     reuse_threshold: float = setting(
         NEVER,
         f"likeness (cosine) from which that adapter is used as it is, and nothing is trained; {NEVER:g}: never",
-        formerly="outright",
+        formerly=("outright",),
         name="near.reuse_threshold",
         fits=_cosine,
         expected=f"a cosine from -1 to 1, or {NEVER:g} for never",

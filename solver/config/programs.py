@@ -36,7 +36,7 @@ class ProgramSettings(Settings):
         "uses of a primitive in each task's search for programs at most",
         name="nodes for programs",
         least=1,
-        basis=(OURS, "a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s"),
+        basis=(OURS, "a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_batch_s"),
     )
 
 

@@ -75,7 +75,7 @@ class SearchSettings(Settings):
     )
     share: float = setting(
         0.75,
-        "share of a turn's sampling seconds for the search, where candidates are re-read after it",
+        "share of a batch's sampling seconds for the search, where candidates are re-read after it",
         name="search share",
         fits=lambda share: 0 < share <= 1,
         expected="a share above 0 and at most 1",

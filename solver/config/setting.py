@@ -45,7 +45,7 @@ class Setting:
     range otherwise. `expected`: what may come, to stand after "expected" where `least` or `choices` do not say it.
     `choices`: every value it may have or, of a tuple, each element, and what that does. `refusals`: values of other
     implementations → what to do in place of them. `name`: in messages, where neither flag nor field is to be named.
-    `formerly`: the field's name in the records of older versions. `source`: where the idea is from, none for what
+    `formerly`: the field's names in the records of older versions. `source`: where the idea is from, none for what
     is no choice of the method. `tested`: the test that exercises it, without `test_`.
 
     Of a flag: `flag`: its spelling, none where there is none. `metavar`: what follows it. `nargs`: as argparse has it.
@@ -61,7 +61,7 @@ class Setting:
     choices: Mapping[Any, Choice] = field(default_factory=dict)
     refusals: Mapping[Any, str] = field(default_factory=dict)
     name: str = ""
-    formerly: str = ""
+    formerly: tuple[str, ...] = ()
     source: str = ""
     tested: str = ""
     flag: str = ""
@@ -175,7 +175,7 @@ def unpack(group: type[S], packed: Mapping[str, Any]) -> S:
     Raises `BadInput` for an unknown name, which it names, and for a value out of its range.
     """
     kinds = get_type_hints(group)
-    now = {about.formerly: name for name, about in _abouts(group).items() if about.formerly}
+    now = {old: name for name, about in _abouts(group).items() for old in about.formerly}
     values = {}
     for name, value in packed.items():
         name = now.get(name, name)

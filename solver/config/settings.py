@@ -41,14 +41,14 @@ __all__ += ["TrainRecipe", "WriterSettings", "pack", "require", "require_machine
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 
-_FURTHER = "split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_ones_none"
+_REFINEMENT = "split_votes_get_as_many_refinement_stages_as_the_settings_say_and_settled_ones_none"
 _GOLDEN = "golden_case_gives_the_attempts_written_by_hand"
 _REREAD = "the_likeliest_under_all_views_together_wins"
 
 
 @dataclass(frozen=True)
 class Cost(Settings):
-    """What one task's turn costs: `fixed` seconds + `per_token` seconds × tokens."""
+    """What one task costs in a batch: `fixed` seconds + `per_token` seconds × tokens."""
 
     fixed: float = setting(5.0, "seconds, whatever the task's size")
     per_token: float = setting(0.01, "seconds for each of its tokens")
@@ -100,25 +100,25 @@ class Config(Settings):
         name="quick views",
         least=0,
         expected="0 (no quick answers) or more",
-        basis=(OURS, "the_base_round_trains_nothing_and_samples_the_quick_views"),
+        basis=(OURS, "the_base_stage_trains_nothing_and_samples_the_quick_views"),
     )
-    refinement_rounds: int = setting(
+    refinement_stages: int = setting(
         2,
-        "rounds with other adapters and views for tasks whose vote is split, at most",
-        formerly="further",
-        name="refinement rounds",
+        "stages with other adapters and views for tasks whose vote is split, at most",
+        formerly=("further", "refinement_rounds"),
+        name="refinement stages",
         least=0,
         expected="0 or more",
-        basis=(OURS, _FURTHER),
+        basis=(OURS, _REFINEMENT),
     )
     disagreement_threshold: float = setting(
         0.25,
         "share of the views that may be against the first attempt before a vote is split",
-        formerly="settled",
+        formerly=("settled",),
         name="disagreement threshold",
         fits=lambda share: 0 <= share <= 1,
         expected="a share from 0 to 1",
-        basis=(OURS, _FURTHER),
+        basis=(OURS, _REFINEMENT),
     )
     rule: str = setting(
         DEFAULT,
@@ -142,17 +142,17 @@ class Config(Settings):
         grid.GRID.name, "the weights' token format", choices={name: Choice() for name in registry.NAMES}
     )
     group: int = setting(4, "tasks trained one after another and sampled in one batch")
-    train_share: float = setting(0.65, "share of a turn's seconds for training")
+    train_share: float = setting(0.65, "share of a batch's seconds for training")
     shared_share: float = setting(
         0.25,
         "share of the time limit for shared adapters at most, one a device, where `train.scope` has them",
         name="share of shared adapters",
         fits=lambda share: 0 < share < 1,
         expected="between 0 and 1",
-        basis=(OURS, "shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks"),
+        basis=(OURS, "shared_adapters_are_a_stage_of_their_own_before_the_adapters_of_tasks"),
     )
     reserve: float = setting(8.0, "seconds kept for the end")
-    minimum: float = setting(6.0, "seconds below which a turn makes no sense")
+    minimum: float = setting(6.0, "seconds below which a batch makes no sense")
     cost: Cost = field(default_factory=lambda: Cost(11.0, 0.006))  # expected of a task, before any was timed
     quick_cost: Cost = field(default_factory=lambda: Cost(0.1, 0.0005))  # the same of its quick answer
     train: TrainRecipe = field(default_factory=TrainRecipe)

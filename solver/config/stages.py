@@ -1,4 +1,4 @@
-"""The rounds of a run as its settings have them: what each costs, and when it makes no sense."""
+"""The stages of a run as its settings have them: what each costs, and when it makes no sense."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
 
 @dataclass(frozen=True)
 class Stage:
-    """A round. Stages of one `prior` share their measurements.
+    """A stage. Stages of one `prior` share their measurements.
 
-    `number`: of the round. `prior`: the cost predicted before anything was measured. `train_share`: of a turn's
-    seconds, 0 to 1, for training. `minimum`: seconds below which a turn makes no sense. `refinement`: only for
-    tasks that need it. `whole`: a turn a device, each with its part of all tasks; all end before the next stage
-    begins. `weight`: of its turns where seconds are shared. `enough`: of what a turn is predicted to cost, it is
-    not begun with less. `most`: seconds that a turn can use for each of its tasks.
+    `number`: of the stage. `prior`: the cost predicted before anything was measured. `train_share`: of a batch's
+    seconds, 0 to 1, for training. `minimum`: seconds below which a batch makes no sense. `refinement`: only for
+    tasks that need it. `whole`: a batch a device, each with its part of all tasks; all end before the next stage
+    begins. `weight`: of its batches where seconds are shared. `enough`: of what a batch is predicted to cost, it is
+    not begun with less. `most`: seconds that a batch can use for each of its tasks.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Stage:
     most: float = math.inf
 
 
-QUICK = 2.0  # seconds below which a turn of quick answers makes no sense
+QUICK = 2.0  # seconds below which a batch of quick answers makes no sense
 QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: they are few, and every task is to have one
 ENOUGH = 0.6  # of what a task's adapter and views are expected to cost: with less it has no time to answer
 PROGRAMS_SHARE = 0.25  # of the usable seconds, at most, for programs where they and the model take turns on the cores
@@ -39,23 +39,23 @@ LEAST_SEARCH = 0.1  # seconds below which a search for programs makes no sense
 
 
 def programs_stage(config: Config) -> Stage:
-    """The round of programs, which has a schedule of its own: it competes with no round of the model's."""
+    """The stage of programs, which has a schedule of its own: it competes with no stage of the model's."""
     seconds = config.programs.seconds
     return Stage(PROGRAMS, Cost(seconds, 0.0), 0.0, min(LEAST_SEARCH, seconds), most=seconds)
 
 
 WRITTEN_COST = Cost(20.0, 0.01)  # of a task's programs, before any was timed: a guess, of which only the shape matters
 LEAST_WRITING = 10.0  # seconds below which hardly a reply would end
-LAST_WORDS = 2.0  # seconds before its share ends at which the last turn of the code model ends, and is reported
+LAST_WORDS = 2.0  # seconds before its share ends at which the last batch of the code model ends, and is reported
 
 
 def induction_stage() -> Stage:
-    """The round of the code model, which has a schedule of its own, too: the model of grids waits for it."""
+    """The stage of the code model, which has a schedule of its own, too: the model of grids waits for it."""
     return Stage(INDUCTION, WRITTEN_COST, 0.0, LEAST_WRITING)
 
 
 def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
-    """The rounds of a run over so many tasks. Without training the base model's views are sampled in its place."""
+    """The stages of a run over so many tasks. Without training the base model's views are sampled in its place."""
     adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum, enough=ENOUGH)
     if config.train.scope == "shared":  # sampled as the base model is, only under more views
         scale = config.views / max(1, config.quick_views)
@@ -63,13 +63,13 @@ def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...
         adapter = replace(adapter, prior=cost, train_share=0.0)
     base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum), weight=QUICK_WEIGHT)
     shared = shared_stage(config, tasks, devices)
-    more = tuple(replace(adapter, number=ADAPTER + n, refinement=True) for n in range(1, config.refinement_rounds + 1))
+    more = tuple(replace(adapter, number=ADAPTER + n, refinement=True) for n in range(1, config.refinement_stages + 1))
     first = (base,) if config.quick_views and config.train.steps else ()
     return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)
 
 
 def shared_stage(config: Config, tasks: int, devices: int) -> Stage:
-    """The round of shared adapters: a device with the most tasks has the share of the limit, none has more."""
+    """The stage of shared adapters: a device with the most tasks has the share of the limit, none has more."""
     each = config.shared_share * config.time_limit / max(1, math.ceil(tasks / devices))
     minimum = min(config.minimum, each * max(1, tasks // devices))
     return Stage(SHARED, Cost(each, 0.0), 1.0, minimum, whole=True, most=each)

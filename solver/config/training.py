@@ -287,7 +287,7 @@ class TrainRecipe(Settings):
     adapters_per_batch: int = setting(
         1,
         "tasks whose adapters are trained in one batch, each on its own `tokens` a step; no faster on a CPU",
-        formerly="side_by_side",
+        formerly=("side_by_side",),
         name="adapters in a training batch",
         least=1,
         basis=(MEASURED, "adapters_trained_side_by_side_are_those_trained_one_after_another"),

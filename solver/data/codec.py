@@ -71,10 +71,10 @@ def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
 
 
 def result_to_json(result: TaskResult) -> dict[str, Any]:
-    """A result as plain values, all candidates with their views and nats included; the stage is called its `round`."""
+    """A result as plain values, all candidates with their views and nats included."""
     return {
         "task_id": result.task_id,
-        "round": result.stage,
+        "stage": result.stage,
         "rejected": result.rejected,
         "steps": result.steps,
         "planned": result.planned,
@@ -89,7 +89,7 @@ def result_from_json(data: Mapping[str, Any]) -> TaskResult:
     """The result that `result_to_json` wrote; what earlier versions did not write is empty."""
     return TaskResult(
         task_id=str(data["task_id"]),
-        stage=int(data["round"]),
+        stage=int(data["stage"]),
         candidates=tuple(tuple(map(candidate_from_json, of_test)) for of_test in data.get("candidates", ())),
         rejected=int(data.get("rejected", 0)),
         steps=int(data.get("steps", 0)),

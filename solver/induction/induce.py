@@ -20,7 +20,7 @@ from solver.interfaces import Stop
 from solver.types import Grid, Task, key, same, seed_for
 
 PURPOSE = "induction"
-WRITING = 0.75  # of a turn's seconds may go by while replies are written: the programs in them are yet to be run
+WRITING = 0.75  # of a batch's seconds may go by while replies are written: the programs in them are yet to be run
 
 
 def sandbox_of(settings: InductionSettings) -> Sandbox:

@@ -70,4 +70,4 @@ def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
         if begun != program():
             journal.warn(f"warning: begun by the program {begun}, gone on with by {program()}: answers may differ")
         torn = plan.resumed.dropped
-        journal.note(f"resumed: {done} turns of tasks were done, {torn} torn lines of the record were dropped")
+        journal.note(f"resumed: {done} stages of tasks were done, {torn} torn lines of the record were dropped")

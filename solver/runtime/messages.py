@@ -103,7 +103,7 @@ _KINDS = {kind: name for name, kind in _PLAIN.items()}
 def order_to_line(order: Order) -> bytes:
     """An order as a line."""
     values = {
-        "round": order.stage,
+        "stage": order.stage,
         "tasks": [task_to_json(task) for task in order.tasks],
         "seconds": order.seconds,
         "train_seconds": dict(order.train_seconds),
@@ -118,7 +118,7 @@ def order_from_line(line: str | bytes) -> Order:
     """The order that `order_to_line` wrote."""
     values = json.loads(line)
     return Order(
-        stage=values["round"],
+        stage=values["stage"],
         tasks=tuple(map(task_from_json, values["tasks"])),
         seconds=values["seconds"],
         train_seconds=values["train_seconds"],

@@ -278,7 +278,7 @@ class WorkerPool:
             phase.scheduler.devices = max(1, len(able))  # those given up are not planned with
             return
         time_slice, slot.time_slice = slot.time_slice, None
-        self.observer.warn(f"{slot.device.name}: {why}, in the turn of {', '.join(time_slice.task_ids)}{step}")
+        self.observer.warn(f"{slot.device.name}: {why}, in the batch of {', '.join(time_slice.task_ids)}{step}")
         self.observer.failure(time_slice.stage.number, time_slice.task_ids, why + step)
         retired = set(phase.scheduler.retired)
         phase.scheduler.returned(time_slice, slot.measured, False, slot.need, excused=bool(step))

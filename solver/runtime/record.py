@@ -14,8 +14,8 @@ dropped and counted, never believed.
 
 Kinds of line: `run` (first: fingerprint, code, data, weights, settings), `result` (one task in one stage), `shared` (an
 adapter of several tasks), `failure` (a batch that failed, and why), `started` (a device's model is ready), `event` (a
-line for people), `end` (exit status). `at` is seconds since the process's start. A result's `turn` names the tasks of
-its batch, and `engine` is what the engine did for all of them together (`counters`). Stages, on disk called `round`: -1
+line for people), `end` (exit status). `at` is seconds since the process's start. A result's `batch` names the tasks of
+its batch, and `engine` is what the engine did for all of them together (`counters`). The stages: -1
 programs that a code model writes (since version 3), 0 ones that are searched for (since version 2), 1 the base model's
 quick answers, 2 shared adapters, 3 an adapter a task, 4 and on another adapter and other views for tasks whose vote is
 split. A program's candidate has its `program` in the place of a view and nats.
@@ -37,6 +37,7 @@ from solver.types import Attempts, BadInput, Standing, TaskResult
 RECORD, CHALLENGES, WORKER_LOG = "record.jsonl", "challenges.json", "worker.log"
 ADAPTERS = "adapters"
 VERSION = 3  # of the record; 1 had no programs, 2 none of a code model: read as runs without them
+FORMERLY = {"round": "stage", "turn": "batch"}  # members of a line as older versions called them
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what a strange line can raise
 
 
@@ -120,7 +121,9 @@ def from_line(line: bytes) -> dict[str, Any] | None:
     if not mark or rest.rstrip(b"\n") != f'{zlib.crc32(body):08x}"}}'.encode():
         return None
     message = json.loads(body + b"}")
-    return message if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return None
+    return {FORMERLY.get(str(name), str(name)): value for name, value in message.items()}
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def _take(run: RunRecord, message: Mapping[str, Any], at: float) -> None:
             run.starts.append((str(message["device"]), float(message["seconds"])))
         case "failure":
             ids, why = tuple(map(str, message["task_ids"])), str(message.get("why", ""))
-            run.failures.append(Failure(at, int(message.get("round", 0)), ids, why))
+            run.failures.append(Failure(at, int(message.get("stage", 0)), ids, why))
         case "event":
             run.events.append((at, str(message["text"])))
         case "end":
@@ -223,7 +226,7 @@ def _stage_result(message: Mapping[str, Any], at: float) -> StageResult:
         votes=tuple((int(first), int(total)) for first, total in message.get("votes", ())),
         from_programs=tuple(map(int, message.get("from_programs", ()))),
         engine={str(name): float(value) for name, value in (answered.engine or {}).items()},
-        batch=tuple(map(str, message.get("turn", ()))),
+        batch=tuple(map(str, message.get("batch", ()))),
     )
 
 
@@ -231,7 +234,7 @@ def result_line(answered: TaskAnswered, standing: Standing, device: str, batch: 
     """A `result` line: the worker's report, and what stands after it."""
     return {
         **report_to_json(answered),
-        "turn": list(batch),
+        "batch": list(batch),
         "attempts": [[a.tolist(), b.tolist()] for a, b in standing.attempts],
         "from_model": standing.from_model,
         "votes": standing.votes,

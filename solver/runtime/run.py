@@ -167,7 +167,7 @@ class Run:
         split, right = standing.need > self.plan.config.disagreement_threshold, self.answers.right.get(result.task_id)
         answer = answered(result, standing, split, right)
         steps = f"{answer.steps} steps, " if answer.steps else ""
-        name = f"round {result.stage}" if result.stage != INDUCTION else stage_name(result.stage)
+        name = f"stage {result.stage}" if result.stage != INDUCTION else stage_name(result.stage)
         text = "; ".join([f"{name}, {steps}{answer.text}, {answer.seconds:.1f} s", *result.notes])
         first = len(self.answers.ledger.stages(result.task_id)) == 1
         self.progress.task(result.task_id, text, solved, first, answer)
@@ -188,7 +188,7 @@ class Run:
         self.progress.watch([slot.shown() for slot in slots])
 
     def failure(self, stage: int, batch: Sequence[str], why: str) -> None:
-        self.journal.write({"kind": "failure", "round": stage, "task_ids": list(batch), "why": why})
+        self.journal.write({"kind": "failure", "stage": stage, "task_ids": list(batch), "why": why})
 
     def started(self, device: str, seconds: float) -> None:
         self.journal.write({"kind": "started", "device": device, "seconds": seconds})

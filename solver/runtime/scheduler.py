@@ -125,7 +125,7 @@ class Scheduler:
         `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its batch is still out.
         """
         if device in self._out:
-            raise RuntimeError(f"the turn of {', '.join(self._out[device].task_ids)} has not been returned yet")
+            raise RuntimeError(f"the batch of {', '.join(self._out[device].task_ids)} has not been returned yet")
         usable = remaining - self._reserve
         chosen = self._choose(usable, remaining)
         if chosen is None:
@@ -158,7 +158,7 @@ class Scheduler:
         """
         if time_slice is not self._out.get(time_slice.device):
             raise ValueError(
-                f"the turn of {', '.join(time_slice.task_ids)} is not the one that is out on {time_slice.device}"
+                f"the batch of {', '.join(time_slice.task_ids)} is not the one that is out on {time_slice.device}"
             )
         check_measured(time_slice, measured)
         del self._out[time_slice.device]
@@ -198,14 +198,14 @@ class Scheduler:
         """
         total = math.fsum(s.weight * self._costs.of_task(s, i) for s, i in self._waiting())
         small = self.predicted() > usable * self.devices
-        task_ids, turns, retry = self._take(stage, small, usable)
+        task_ids, batches, retry = self._take(stage, small, usable)
         if not task_ids and not small:
-            task_ids, turns, retry = self._take(stage, True, usable)
+            task_ids, batches, retry = self._take(stage, True, usable)
         if not task_ids:
             return None
         share = self._free(remaining) * stage.weight * self._costs.of_batch(stage, task_ids) / total
         least = stage.enough * self._costs.of_batch(stage, task_ids)
-        return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, turns))), retry
+        return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, batches))), retry
 
     def _begin_further(self, stage: Stage, usable: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
         """As many first tasks of the first planned group as there are enough seconds for; the others stay planned."""
@@ -243,8 +243,8 @@ class Scheduler:
         groups, again = self._queue.get(stage.number), self._again[stage.number]
         if not groups:
             return (again.pop(0),), len(again) + 1, True
-        turns = len(groups)
-        return self._affordable(stage, groups, 0 if small_end else turns - 1, usable), turns, False
+        batches = len(groups)
+        return self._affordable(stage, groups, 0 if small_end else batches - 1, usable), batches, False
 
     def _next_further(self) -> Stage | None:
         """The stage of the next further batch."""
@@ -266,9 +266,9 @@ class Scheduler:
             key=lambda i: (-self._need[i], self._tokens[i], i),
         )
 
-    def _seconds(self, stage: Stage, usable: float, share: float, turns: int) -> float:
+    def _seconds(self, stage: Stage, usable: float, share: float, batches: int) -> float:
         """The share, but at least the minimum, and leaving the minimum to each later batch where that is possible."""
-        most = max(stage.minimum, usable - (turns - 1) // self.devices * stage.minimum)
+        most = max(stage.minimum, usable - (batches - 1) // self.devices * stage.minimum)
         return min(max(share, stage.minimum), most)
 
     def _to_the_end(self, seconds: float, usable: float) -> float:

@@ -83,7 +83,7 @@ def picture(live: Live, width: int, height: int) -> Group:
     header = " · ".join(filter(None, (about.name, f"{live.total} tasks", seed, weights)))
     stages = ((name, _bar(done, due), f"{done} of {due}") for name, done, due in live.stages)
     sections: dict[str, list[RenderableType]] = {
-        "Rounds": [_table(stages, 1), _text(f"{live.answered} of {live.total} tasks answered{solved}", "bold")],
+        "Stages": [_table(stages, 1), _text(f"{live.answered} of {live.total} tasks answered{solved}", "bold")],
         "Workers": [_table((_worker(worker, live.since(worker), width) for worker in workers), 1)] if workers else [],
         f"Warnings: {live.warned}": [_text(f"! {text}", "yellow") for text in [*live.warnings][-warned:]],
         "Latest answers": [_table(map(_answer, islice(reversed(live.latest), max(0, room - lines))), 2)],

@@ -47,7 +47,7 @@ def check(
     ids, numbers = [job.task_id for job in jobs], [stage.number for stage in stages]
     _refuse(f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids)))
     _refuse("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs))
-    _refuse(f"rounds are {numbers}: expected each once", bool(_twice(numbers)))
+    _refuse(f"stages are {numbers}: expected each once", bool(_twice(numbers)))
     first = [stage.refinement for stage in stages]
     _refuse("a further stage comes before one for every task: expected it after", first != sorted(first))
     _refuse(f"group is {group}: expected at least 1 task", group < 1)
@@ -84,7 +84,7 @@ def check_measured(time_slice: TimeSlice, measured: Mapping[str, float]) -> None
     for task_id, seconds in measured.items():
         if task_id not in time_slice.task_ids:
             raise ValueError(
-                f"seconds came for {task_id}, which was not in the turn of {', '.join(time_slice.task_ids)}"
+                f"seconds came for {task_id}, which was not in the batch of {', '.join(time_slice.task_ids)}"
             )
         if not 0 <= seconds < math.inf:
             raise ValueError(f"{task_id} used {seconds} seconds: expected a finite number, at least 0")

@@ -29,7 +29,7 @@ from tests.support import browser, runs
 SPLIT = "arc1-evaluation"  # 400 tasks
 TASKS, CANDIDATES = 100, 64  # of the votes
 SCORING_VIEWS = 8  # readings of each candidate
-VIEWS = 16  # of the 400-task run, in each of its three rounds
+VIEWS = 16  # of the 400-task run, in each of its three stages
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ LIMIT = 12 * 3600.0  # seconds: none of the two is ever in a hurry
 
 
 def planned(limit: int, steps: int, output: Path):
-    """The run both make: the dry run's first tasks, one worker, no further rounds."""
+    """The run both make: the dry run's first tasks, one worker, no further stages."""
     from solver.cli import parse
     from solver.runtime.prepare import prepare
 
     flags = ["--limit", str(limit), "--steps", str(steps), "--devices", "cpu:1", "--output", str(output)]
     plan = prepare(parse([*flags, "--time-limit", str(LIMIT)]))
-    return replace(plan, config=replace(plan.config, refinement_rounds=0))
+    return replace(plan, config=replace(plan.config, refinement_stages=0))
 
 
 def machinery(plan) -> None:

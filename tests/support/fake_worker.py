@@ -5,17 +5,17 @@ so it starts at once. The script is an object:
 
 - `start`: what each start in turn does instead of getting ready: `""`, `kill`, `exit`, `hang` or `deaf` (gets ready,
   never reads an order); the last entry holds for all later starts.
-- `turns`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory` (fails
-  for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process that holds
-  its reports open).
-- `search_start`, `search_turns`: the same for those that search for programs, started with `--programs`; `write_start`,
-  `write_turns`: for those of a code model, started with `--induction`.
+- `batches`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory`
+  (fails for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process
+  that holds its reports open).
+- `search_start`, `search_batches`: the same for those that search for programs, started with `--programs`;
+  `write_start`, `write_batches`: for those of a code model, started with `--induction`.
 - `programs`: task id → what its search for programs finds: `cost` and, unless it is to answer with the test inputs
   themselves, `cell`, which every cell of an answer then is; nothing where nothing is said.
 - `written`: the same of the code model's programs.
 - `search_pause`, `write_pause`: seconds such a task takes.
 - `votes`: task id → the share of the views that agree, by which `need` is told; nine of ten where nothing is said.
-- `pause`: seconds a turn takes for each of its tasks.
+- `pause`: seconds a batch takes for each of its tasks.
 - `chatter`: noise for standard output, before and between the reports.
 
 What it was started with and every order it got are appended to `SCRIPT.json.log`, a JSON line each. It answers every
@@ -51,7 +51,7 @@ def heard(folder: Path, kind: str) -> list[Any]:
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
 
 
-INDUCTION, PROGRAMS, BASE = -1, 0, 1  # the rounds of programs, written and searched for; the one that trains nothing
+INDUCTION, PROGRAMS, BASE = -1, 0, 1  # the stages of programs, written and searched for; the one that trains nothing
 VIEWS = 10  # candidates for every test input
 
 
@@ -72,7 +72,7 @@ def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
     return {
         "kind": "result",
         "task_id": task["id"],
-        "round": number,
+        "stage": number,
         "rejected": 0,
         "steps": 2,
         "planned": 2,
@@ -84,13 +84,13 @@ def result(task: dict[str, Any], number: int, share: float) -> dict[str, Any]:
 
 
 def searched(task: dict[str, Any], number: int, found: dict[str, Any] | None) -> dict[str, Any]:
-    """The answer of programs in their round, with all that `solver.data.codec.result_to_json` writes."""
+    """The answer of programs in their stage, with all that `solver.data.codec.result_to_json` writes."""
     program = {"text": "a program", "cost": (found or {}).get("cost"), "generalises": 0.0, "support": 1}
     grids = [[[(found or {}).get("cell", cell) for cell in row] for row in grid] for grid in task["tests"]]
     return {
         "kind": "result",
         "task_id": task["id"],
-        "round": number,
+        "stage": number,
         "rejected": 0,
         "steps": 0,
         "planned": 0,
@@ -106,8 +106,8 @@ def kind_of(argv: list[str]) -> str:
     return "search_" if "--programs" in argv else "write_" if "--induction" in argv else ""
 
 
-def round_kind(number: int) -> str:
-    """The same of the worker that serves a round."""
+def stage_kind(number: int) -> str:
+    """The same of the worker that serves a stage."""
     return {PROGRAMS: "search_", INDUCTION: "write_"}.get(number, "")
 
 
@@ -153,11 +153,11 @@ class Worker:
         self.report(kind="done")
 
     def search(self, order: dict[str, Any]) -> None:
-        """A turn of programs, whoever they are from."""
+        """A batch of programs, whoever they are from."""
         for task in order["tasks"]:
             time.sleep(self.script.get(f"{self.kind}pause", 0.0))
             found = self.script.get("programs" if self.kind == "search_" else "written", {})
-            self.report(**searched(task, order["round"], found.get(task["id"])))
+            self.report(**searched(task, order["stage"], found.get(task["id"])))
         self.report(kind="done")
 
     def serve(self, order: dict[str, Any]) -> None:
@@ -166,26 +166,26 @@ class Worker:
         self.misbehave(what)
         if what in ("fail", "memory"):
             return self.report(kind="failed", why="RuntimeError: told to fail", memory=what == "memory")
-        if order["round"] == 2:
+        if order["stage"] == 2:
             return self.shared(order)
-        if order["round"] <= PROGRAMS:
+        if order["stage"] <= PROGRAMS:
             return self.search(order)
         for task in order["tasks"]:
             time.sleep(self.script.get("pause", 0.0))
-            if order["round"] != BASE:
+            if order["stage"] != BASE:
                 self.report(kind="trained", adapter=task["id"], steps=2, loss=0.5)
         for task in order["tasks"]:
-            self.report(**result(task, order["round"], self.script.get("votes", {}).get(task["id"], 0.9)))
+            self.report(**result(task, order["stage"], self.script.get("votes", {}).get(task["id"], 0.9)))
             if what == "late":
                 self.misbehave("kill")
         self.report(kind="done")
 
     def planned(self, task_id: str) -> str:
-        turns = self.script.get(f"{self.kind}turns", {}).get(task_id, [])
+        batches = self.script.get(f"{self.kind}batches", {}).get(task_id, [])
         orders = [entry["order"] for entry in self.earlier if "order" in entry]
-        orders = [order for order in orders if round_kind(order["round"]) == self.kind]
-        turn = sum(any(task["id"] == task_id for task in order["tasks"]) for order in orders)
-        return turns[turn - 1] if turn <= len(turns) else ""
+        orders = [order for order in orders if stage_kind(order["stage"]) == self.kind]
+        batch = sum(any(task["id"] == task_id for task in order["tasks"]) for order in orders)
+        return batches[batch - 1] if batch <= len(batches) else ""
 
     def misbehave(self, what: str) -> None:
         if what == "kill":

@@ -21,7 +21,7 @@ from solver.runtime.submission_file import placeholders
 from solver.types import Candidate, Grid, Task, View
 from solver.voting import rules
 
-ROUNDS = (1, 3, 4)
+STAGES = (1, 3, 4)
 
 
 def challenges(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -76,12 +76,12 @@ def write(
         head |= {"config": {"rule": "hierarchical", "seed": seed, "views": views, "time_limit": 600.0}}
         recorder.write(head | {"tests": {t.id: len(t.tests) for t in tasks}} | dict(start or {}))
         recorder.write({"kind": "event", "at": 0.5, "text": "engine and trainer ready in 0.5 s"})
-        for number in ROUNDS:
+        for number in STAGES:
             for n, task in enumerate(tasks):
                 at += float(rng.uniform(0.5, 1.5))
                 if n % 9 == 8:
-                    why = {"kind": "failure", "at": round(at, 3), "round": number, "task_ids": [task.id]}
-                    recorder.write(why | {"why": "stopped: the turn took longer than it was given"})
+                    why = {"kind": "failure", "at": round(at, 3), "stage": number, "task_ids": [task.id]}
+                    recorder.write(why | {"why": "stopped: the batch took longer than it was given"})
                     continue
                 if number > 3 and skill[task.id] > 0.9:
                     continue  # its vote is not split
@@ -101,7 +101,7 @@ def write(
                         "kind": "result",
                         "at": round(at, 3),
                         "device": "cpu",
-                        "round": number,
+                        "stage": number,
                         "task_id": task.id,
                         "attempts": [[a.tolist(), b.tolist()] for a, b in answers[task.id]],
                         "from_model": [min(2, len(r)) for r in ranked],

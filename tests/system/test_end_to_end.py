@@ -97,7 +97,7 @@ def test_every_task_is_answered_by_the_model_without_a_network(runs):
 
 def test_two_runs_with_the_same_seed_find_the_same_candidates(runs):
     """Whichever of the two workers is faster."""
-    first, second = ({(e["task_id"], e["round"]): e["candidates"] for e in run.record} for run in runs)
+    first, second = ({(e["task_id"], e["stage"]): e["candidates"] for e in run.record} for run in runs)
     assert first == second
 
 
@@ -108,7 +108,7 @@ def test_the_file_is_complete_and_valid(runs, chosen):
 
 def test_every_task_had_its_quick_answer_and_was_trained_and_every_view_of_it_sampled(runs, chosen):
     for number, steps, views in ((BASE, 0, PRESETS["cpu"].quick_views), (ADAPTER, 2, 4)):
-        entries = [entry for entry in runs[0].record if entry["round"] == number]
+        entries = [entry for entry in runs[0].record if entry["stage"] == number]
         assert sorted(entry["task_id"] for entry in entries) == sorted(chosen)
         for entry in entries:
             assert entry["steps"] == steps
@@ -144,7 +144,7 @@ def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed
 
 def adapted(directory: Path) -> bool:
     """Whether a task's adapter has answered."""
-    return any(entry["round"] == ADAPTER for entry in record.read(directory).of_kind("result"))
+    return any(entry["stage"] == ADAPTER for entry in record.read(directory).of_kind("result"))
 
 
 CUTTING = """
@@ -165,12 +165,12 @@ sys.exit(worker.main(sys.argv[1:]))
 """
 
 
-def test_an_adapter_file_cut_short_costs_its_turn_and_no_answer(chosen, tmp_path):
+def test_an_adapter_file_cut_short_costs_its_batch_and_no_answer(chosen, tmp_path):
     code = CUTTING.format(mark=str(tmp_path / "cut"), name=chosen[0])
     done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])))
     [failure] = record.read(tmp_path / "submission.run").of_kind("failure")
     assert chosen[0] in failure["task_ids"]
     assert failure["why"] in done.printed
-    adapted = {entry["task_id"] for entry in done.record if entry["round"] == ADAPTER and entry["steps"] == 2}
+    adapted = {entry["task_id"] for entry in done.record if entry["stage"] == ADAPTER and entry["steps"] == 2}
     assert adapted == set(chosen)
     assert "3 from the model" in done.printed

@@ -42,7 +42,7 @@ class Launched:
         self.challenges = folder / "challenges.json"
         self.challenges.write_text(json.dumps(TESTS))
         self.worker = json.dumps(fake_worker.command(folder, **SCRIPT))
-        self.first = ["--scope", "shared-then-task"]  # all the kinds of rounds there are
+        self.first = ["--scope", "shared-then-task"]  # all the kinds of stages there are
         self.first += ["--challenges", str(self.challenges), "--weights", str(weights), "--output", str(self.output)]
 
     def start(self, *flags: str) -> subprocess.Popen[str]:

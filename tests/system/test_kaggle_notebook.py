@@ -151,7 +151,7 @@ def kill_one(folder: Path, notebook: subprocess.Popen[str]) -> None:
     while len(orders) < 10 and notebook.poll() is None:
         time.sleep(0.05)
         with contextlib.suppress(ValueError):  # a line that is just being written
-            orders = [order for order in fake_worker.heard(folder, "order") if order["round"]]
+            orders = [order for order in fake_worker.heard(folder, "order") if order["stage"]]
     started = zip(fake_worker.heard(folder, "start"), fake_worker.heard(folder, "argv"), strict=True)
     os.kill(next(process for process, argv in started if "--programs" not in argv), signal.SIGKILL)
 

@@ -546,16 +546,16 @@ def test_flags_for_decoding_and_voting_change_these_settings_alone():
     assert replace(asked, search=plain.search, rule=plain.rule) == plain
 
 
-def test_the_record_holds_a_line_for_every_task_and_round_that_was_answered(call, mixed, output):
+def test_the_record_holds_a_line_for_every_task_and_stage_that_was_answered(call, mixed, output):
     for _ in range(2):  # the second run's record replaces the first's
         call("--challenges", mixed)
     made = recorded(output)
     assert made.dropped == 0
     assert [message["kind"] for message in made.messages][:1] == ["run"]
     assert made.messages[-1]["kind"] == "end"
-    pairs = sorted((m["task_id"], m["round"]) for m in made.of_kind("result"))
+    pairs = sorted((m["task_id"], m["stage"]) for m in made.of_kind("result"))
     assert pairs == [("first", 1), ("first", 3), ("last", 1), ("last", 3)]
-    [line] = [m for m in made.of_kind("result") if (m["task_id"], m["round"]) == ("last", 3)]
+    [line] = [m for m in made.of_kind("result") if (m["task_id"], m["stage"]) == ("last", 3)]
     assert line["attempts"] == [[[[3, 4]], [[4, 4]]]]
     assert (line["from_model"], line["votes"], line["steps"], line["losses"]) == ([2], [[9, 10]], 2, [1.0, 0.5])
     assert line["device"] == "cpu"
@@ -587,14 +587,14 @@ def test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second(call, t
     assert written["task2"] == [[[2, 1]], [[7, 7]]]  # it is not trusted
     out = capsys.readouterr().out
     assert "programs: 2 s a task at most, before the model, " in out
-    assert re.search(r"\[1/4\] task\d, round 0, (1 answer of programs|no program), 0\.0 s", out)
+    assert re.search(r"\[1/4\] task\d, stage 0, (1 answer of programs|no program), 0\.0 s", out)
     assert "4 answers to 4 tasks: 4 from the model, 0 placeholders." in out
 
 
-def test_a_search_is_recorded_as_a_round_with_its_programs_and_settles_what_both_minds_say(call, tmp_path, output):
+def test_a_search_is_recorded_as_a_stage_with_its_programs_and_settles_what_both_minds_say(call, tmp_path, output):
     votes = dict.fromkeys(FOUR, 0.6)
     assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "2", programs=FOUND, votes=votes) == 0
-    lines = {(m["task_id"], m["round"]): m for m in recorded(output).of_kind("result")}
+    lines = {(m["task_id"], m["stage"]): m for m in recorded(output).of_kind("result")}
     assert {i for i, number in lines if number == 0} == set(FOUR)
     first = lines["task0", 0]
     assert first["candidates"][0][0]["program"]["cost"] == 3
@@ -607,7 +607,7 @@ def test_a_search_is_recorded_as_a_round_with_its_programs_and_settles_what_both
 
 def test_with_no_time_for_programs_none_are_searched(call, tmp_path, output):
     assert call("--challenges", challenges(tmp_path, FOUR), "--programs", "0") == 0
-    assert {m["round"] for m in recorded(output).of_kind("result")} == {1, 3}
+    assert {m["stage"] for m in recorded(output).of_kind("result")} == {1, 3}
     assert not any("--programs" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
@@ -615,7 +615,7 @@ def test_tasks_that_are_not_searched_in_their_share_of_the_time_are_counted(call
     """Of 12 seconds 8 are kept for the end and a quarter of the others is for programs: one search of a second fits."""
     given = ["--challenges", challenges(tmp_path, FOUR), "--time-limit", "12s", "--programs", "5"]
     assert call(*given, programs=FOUND, search_pause=1.1) == 0
-    searched = [m for m in recorded(output).of_kind("result") if m["round"] == 0]
+    searched = [m for m in recorded(output).of_kind("result") if m["stage"] == 0]
     assert len(searched) <= 1
     assert (
         f"programs: {4 - len(searched)} tasks were not searched in the time there was for it" in capsys.readouterr().out
@@ -631,7 +631,7 @@ def test_a_run_with_programs_is_resumed_to_the_same_answers_without_searching_an
     path.write_bytes(b"".join(kept[:lines]))
     assert call("--resume", path.parent, **script) == 0
     assert output.read_bytes() == whole
-    pairs = Counter((m["task_id"], m["round"]) for m in recorded(output).of_kind("result"))
+    pairs = Counter((m["task_id"], m["stage"]) for m in recorded(output).of_kind("result"))
     assert all(pairs[i, 0] == 1 for i in FOUR)
 
 
@@ -677,7 +677,7 @@ def before_it_was_there(header):
 def with_former_names(header):
     """As commit 2b6fd54 called these settings."""
     config = header["config"]
-    former = {"refinement_rounds": "further", "disagreement_threshold": "settled"}
+    former = {"refinement_stages": "further", "disagreement_threshold": "settled"}
     for part, names in (
         (config, former),
         (config["train"], {"adapters_per_batch": "side_by_side"}),
@@ -686,7 +686,12 @@ def with_former_names(header):
         part |= {old: part.pop(name) for name, old in names.items()}
 
 
-@pytest.mark.parametrize("change", [before_it_was_there, with_former_names])
+def with_the_latest_former_names(header):
+    """As commit 50d3c2b called these settings."""
+    header["config"]["refinement_rounds"] = header["config"].pop("refinement_stages")
+
+
+@pytest.mark.parametrize("change", [before_it_was_there, with_former_names, with_the_latest_former_names])
 def test_a_run_that_an_older_version_recorded_is_resumed_to_the_same_answers(change, call, tmp_path, output):
     given = ["--challenges", challenges(tmp_path, MANY), "--views", "3"]
     assert call(*given, votes=SPLIT) == 0
@@ -730,19 +735,19 @@ def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturb
     assert call("--resume", path.parent, votes=SPLIT) == 0
     assert output.read_bytes() == whole
     assert f"{int(torn > 0)} torn lines of the record were dropped" in capsys.readouterr().out
-    pairs = Counter((m["task_id"], m["round"]) for m in recorded(output).of_kind("result"))
+    pairs = Counter((m["task_id"], m["stage"]) for m in recorded(output).of_kind("result"))
     assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
 
 
-def test_split_votes_get_as_many_further_rounds_as_the_settings_say_and_settled_ones_none(
+def test_split_votes_get_as_many_refinement_stages_as_the_settings_say_and_settled_ones_none(
     call, tmp_path, output, monkeypatch
 ):
     """Of the two split votes one has four views of ten against it, which is less than is asked for here."""
     monkeypatch.setitem(
-        prepare.PRESETS, "cpu", replace(prepare.PRESETS["cpu"], refinement_rounds=1, disagreement_threshold=0.45)
+        prepare.PRESETS, "cpu", replace(prepare.PRESETS["cpu"], refinement_stages=1, disagreement_threshold=0.45)
     )
     assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
-    pairs = {(m["task_id"], m["round"]) for m in recorded(output).of_kind("result")}
+    pairs = {(m["task_id"], m["stage"]) for m in recorded(output).of_kind("result")}
     assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {("task3", 4)}
 
 
@@ -752,9 +757,9 @@ def test_a_shared_training_that_learned_nothing_is_done_again_when_the_run_is_re
     messages = [record.from_line(line) for line in path.read_bytes().splitlines(keepends=True)]
     at = next(n for n, m in enumerate(messages) if m["kind"] == "shared")
     path.write_text("".join(map(record.to_line, [*messages[:at], messages[at] | {"adapter": None}])))
-    before = [o["round"] for o in fake_worker.heard(tmp_path, "order")].count(2)
+    before = [o["stage"] for o in fake_worker.heard(tmp_path, "order")].count(2)
     assert call("--resume", path.parent) == 0
-    assert [o["round"] for o in fake_worker.heard(tmp_path, "order")].count(2) == before + 1
+    assert [o["stage"] for o in fake_worker.heard(tmp_path, "order")].count(2) == before + 1
 
 
 def test_a_run_whose_weights_were_changed_is_not_resumed(call, tmp_path, weights, output, capsys):
@@ -852,10 +857,10 @@ def test_a_run_told_to_end_while_its_worker_starts_ends_soon_with_a_valid_file(t
     wait_until(lambda: not Path(f"/proc/{worker}/cmdline").exists() or not Path(f"/proc/{worker}/cmdline").read_bytes())
 
 
-def test_a_run_told_to_end_in_a_turn_keeps_the_answers_it_has(tmp_path, weights, output):
-    names = [f"task{at}" for at in range(5)]  # a turn of four, then one of the one left over, which hangs
+def test_a_run_told_to_end_in_a_batch_keeps_the_answers_it_has(tmp_path, weights, output):
+    names = [f"task{at}" for at in range(5)]  # a batch of four, then one of the one left over, which hangs
     path = challenges(tmp_path, dict.fromkeys(names, GOOD))
-    status, out, seconds = interrupt(tmp_path, weights, path, output, "stuck", turns={names[0]: ["hang"]})
+    status, out, seconds = interrupt(tmp_path, weights, path, output, "stuck", batches={names[0]: ["hang"]})
     assert (status, seconds < 10) == (130, True), out
     assert "4 from the model, 1 placeholder:" in out
     written = json.loads(output.read_text())

@@ -171,7 +171,7 @@ def test_without_training_steps_the_trainer_is_never_asked():
     assert results["stack"].notes == ()
 
 
-def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_turn():
+def test_each_training_gets_its_own_seconds_but_none_past_the_end_of_the_batch():
     seen = {}
 
     class Watching(FakeTrainer):
@@ -315,7 +315,7 @@ def test_what_a_task_is_asked_does_not_depend_on_its_neighbours():
     assert [prompt.tokens for prompt, _ in alone.batches[0]] == theirs
 
 
-def test_the_base_round_trains_nothing_and_samples_the_quick_views():
+def test_the_base_stage_trains_nothing_and_samples_the_quick_views():
     trainer, sampler = FakeTrainer(), FakeSampler()
     results = solve(trainer=trainer, sampler=sampler, number=BASE, config=replace(CONFIG, quick_views=3))
     assert trainer.calls == []
@@ -324,18 +324,18 @@ def test_the_base_round_trains_nothing_and_samples_the_quick_views():
     assert right(results["stack"], STACK)
 
 
-def test_a_further_round_draws_other_examples_another_adapter_and_other_views():
-    rounds = []
+def test_a_further_stage_draws_other_examples_another_adapter_and_other_views():
+    stages = []
     for number in (ADAPTER, ADAPTER + 1, ADAPTER + 2):
         trainer, sampler = FakeTrainer(), FakeSampler()
         solve([STACK], trainer=trainer, sampler=sampler, number=number)
         [(name, examples, seed)] = trainer.calls
-        rounds.append(
+        stages.append(
             (name, seed, tuple(e.tokens.tobytes() for e in examples), tuple(p.tokens for p, _ in sampler.batches[0]))
         )
-    assert [name for name, *_ in rounds] == ["stack", "stack-4", "stack-5"]
+    assert [name for name, *_ in stages] == ["stack", "stack-4", "stack-5"]
     for kind in range(4):
-        assert len({drawn[kind] for drawn in rounds}) == 3
+        assert len({drawn[kind] for drawn in stages}) == 3
 
 
 def test_running_out_of_memory_while_training_is_not_the_tasks_own_failure():
@@ -569,7 +569,7 @@ def test_a_shared_adapter_is_trained_on_the_examples_of_all_tasks_in_turn():
 
 
 def sharing(scope: str, shared: dict[str, Adapter], number: int = ADAPTER):
-    """A round of all tasks under a scope; the trainer, the sampler and the results."""
+    """A stage of all tasks under a scope; the trainer, the sampler and the results."""
     trainer, sampler = FakeTrainer(), FakeSampler()
     config = replace(CONFIG, train=replace(CONFIG.train, scope=scope))
     allowed, stop = {task.id: 1e6 for task in TASKS}, Deadline.after(1e6, FakeClock())

@@ -127,7 +127,7 @@
   function overviewCharts() {
     const curves = data.curves;
     if (!curves.length) { $("score-chart").replaceWith(make("p", { class: "unknown" }, "No task has a result yet.")); return; }
-    legend($("score-legend"), curves.map((c) => curves.length > 1 && c.round !== curves[0].round ? `up to ${c.name}` : c.name));
+    legend($("score-legend"), curves.map((c) => curves.length > 1 && c.stage !== curves[0].stage ? `up to ${c.name}` : c.name));
     const high = Math.max(.05, ...curves.flatMap((c) => c.points.map((p) => p[1])));
     const last = curves.at(-1), end = last.points.at(-1)[0];
     const [unit, word] = end > 7200 ? [3600, "hours"] : end > 300 ? [60, "minutes"] : [1, "seconds"];
@@ -150,7 +150,7 @@
 
   // ---- a task's page ------------------------------------------------------------------------------------------------
 
-  function viewWords([round, dihedral, colours, order, chance]) {
+  function viewWords([stage, dihedral, colours, order, chance]) {
     const words = [dihedral >= 4 ? (dihedral === 4 ? "transposed" : `transposed, ${TURNS[dihedral - 4]}`) : TURNS[dihedral]];
     const line = [`${percent(chance)} · `];
     const swatches = [];
@@ -161,7 +161,7 @@
       swatches.push(" ", box);
     }
     if (order && order.split(" ").some((at, n) => +at !== n)) words.splice(1, 0, `pairs ${order.split(" ").map((n) => +n + 1).join(" ")}`);
-    line.push(words.join(", "), ...swatches, ` (round ${round})`);
+    line.push(words.join(", "), ...swatches, ` (stage ${stage})`);
     return make("li", {}, ...line);
   }
   function candidate(answer, n, test, side) {
@@ -195,32 +195,32 @@
         make("p", { class: "place" }, "Best first by the run’s vote. Probability: the model’s own, the mean over the views that found the answer."),
         make("div", { class: "candidates" }, test.top.map((answer, k) => candidate(answer, k, test, small)))) : null];
   }
-  function roundsTable(task) {
-    const stages = [...new Set(task.turns.flatMap((turn) => Object.keys(turn.seconds)))];
-    const head = ["round", "at", ...stages, "steps", "no grid", "device"];
-    const cells = (turn) => [seconds(turn.at), ...stages.map((s) => s in turn.seconds ? seconds(turn.seconds[s]) : "–"),
-      turn.planned ? `${turn.steps} of ${turn.planned}` : "–", turn.rejected, turn.device || "–"];
-    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rounds of this task" },
+  function stagesTable(task) {
+    const parts = [...new Set(task.results.flatMap((result) => Object.keys(result.seconds)))];
+    const head = ["stage", "at", ...parts, "steps", "no grid", "device"];
+    const cells = (result) => [seconds(result.at), ...parts.map((s) => s in result.seconds ? seconds(result.seconds[s]) : "–"),
+      result.planned ? `${result.steps} of ${result.planned}` : "–", result.rejected, result.device || "–"];
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Stages of this task" },
       make("table", {}, make("thead", {}, make("tr", {}, head.map((name) => make("th", { scope: "col" }, name)))),
-        make("tbody", {}, task.turns.map((turn) => make("tr", {}, make("th", { scope: "row" }, turn.name), cells(turn).map((value) => make("td", {}, String(value))))))));
+        make("tbody", {}, task.results.map((result) => make("tr", {}, make("th", { scope: "row" }, result.name), cells(result).map((value) => make("td", {}, String(value))))))));
   }
   function workBlock(task) {
-    const trained = task.turns.filter((turn) => turn.losses.length);
-    const troubles = [...task.failures.map(([at, round, why]) => [`failed at ${seconds(at)}, ${round}: `, why]),
-      ...task.turns.flatMap((turn) => turn.notes.map((note) => [`${turn.name}: `, note]))];
+    const trained = task.results.filter((result) => result.losses.length);
+    const troubles = [...task.failures.map(([at, stage, why]) => [`failed at ${seconds(at)}, ${stage}: `, why]),
+      ...task.results.flatMap((result) => result.notes.map((note) => [`${result.name}: `, note]))];
     const chart = make("div", { class: "chart low" }), key = make("div", { class: "legend" });
     const block = make("section", { class: "block" }, make("h2", {}, "How it was worked on"), make("div", { class: "tables" },
-      task.turns.length ? make("div", { class: "card" }, make("h3", {}, "Seconds by stage"), roundsTable(task)) : null,
+      task.results.length ? make("div", { class: "card" }, make("h3", {}, "Seconds by what they went for"), stagesTable(task)) : null,
       trained.length ? make("figure", { class: "card" }, make("figcaption", {}, make("h3", {}, "Test-time training: loss, nats a token")), key, chart, make("p", { class: "axis" }, "training step")) : null,
       troubles.length ? make("div", { class: "card" }, make("h3", {}, "Failures and notes"), make("ul", { class: "notes" },
         troubles.map(([what, why]) => make("li", {}, make("b", {}, what), why)))) : null,
-      task.turns.length || troubles.length ? null : make("p", { class: "unknown" }, "The run never came to this task: its answers are placeholders.")));
+      task.results.length || troubles.length ? null : make("p", { class: "unknown" }, "The run never came to this task: its answers are placeholders.")));
     const paint = () => {
       if (!trained.length) return;
-      legend(key, trained.map((turn) => turn.name));
-      const lines = trained.map((turn, n) => line(n, turn.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null)));
-      const ends = trained.map((turn) => `${turn.name} from ${turn.losses[0]} to ${turn.losses.at(-1)} in ${count(turn.losses.length, "step")}`);
-      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 0, high: Math.max(2, ...trained.map((turn) => turn.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
+      legend(key, trained.map((result) => result.name));
+      const lines = trained.map((result, n) => line(n, result.losses.map((loss, step) => [step + 1, loss]).filter(([, loss]) => loss != null)));
+      const ends = trained.map((result) => `${result.name} from ${result.losses[0]} to ${result.losses.at(-1)} in ${count(result.losses.length, "step")}`);
+      draw(chart, lines, { name: `Training loss: ${ends.join("; ")}`, x: { low: 0, high: Math.max(2, ...trained.map((result) => result.losses.length)) }, y: { low: 0, scaleMinSpace: 22 } });
     };
     return [block, paint];
   }

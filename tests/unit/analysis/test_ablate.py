@@ -159,7 +159,7 @@ class FakeRun:
             for task in self.plan.task_set.tasks[: 1 if name in broken else None]:
                 found = [self._candidates(task, cells) for cells in task.tests]
                 saved = [[codec.candidate_to_json(c) for c in them] for them in found]
-                result = {"kind": "result", "at": 30.0, "task_id": task.id, "round": 3, "candidates": saved}
+                result = {"kind": "result", "at": 30.0, "task_id": task.id, "stage": 3, "candidates": saved}
                 steps = self.plan.config.train.steps and 10 + len(task.demonstrations)
                 recorder.write({**result, "steps": steps, "seconds": {"train": 1.5, "sample": 0.5}})
                 file.fill(task.id, [(them[0].grid, them[1].grid) for them in found])
@@ -223,7 +223,7 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
 def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_for_all_its_tasks():
     results = [("a", 1, 0), ("a", 3, 20), ("a", 4, 12), ("b", 3, 0), ("c", 1, 0)]
     lines = [
-        {"kind": "result", "task_id": i, "round": number, "steps": steps, "attempts": []}
+        {"kind": "result", "task_id": i, "stage": number, "steps": steps, "attempts": []}
         for i, number, steps in results
     ]
     failed = {"kind": "shared", "adapter": None, "task_ids": ["a", "b", "c"], "steps": 0, "seconds": 1.0}

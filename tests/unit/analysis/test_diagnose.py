@@ -26,7 +26,7 @@ def line(task_id: str, number: int, *tests: list[Any], seconds: float = 1.0) -> 
     return {
         "kind": "result",
         "at": float(number),
-        "round": number,
+        "stage": number,
         "task_id": task_id,
         "attempts": [_first_two(found) for found in tests],
         "from_model": [2 for _ in tests],
@@ -58,7 +58,7 @@ def run(tmp_path: Path) -> history.History:
 def test_the_measures_are_those_counted_by_hand(run: history.History) -> None:
     m = diagnose.measure(run, SOLUTIONS)
     assert (m.tasks, m.outputs, m.placeholders) == (5, 6, 2)
-    assert m.oracle == pytest.approx((1 + 0.5 + 1 + 0 + 0) / 5)  # "lost" had it in the first round
+    assert m.oracle == pytest.approx((1 + 0.5 + 1 + 0 + 0) / 5)  # "lost" had it in the first stage
     assert m.shape_right == pytest.approx((1 + 1 + 1 + 0 + 0) / 5)
     assert m.cell_accuracy == pytest.approx((1 + (1 + 0) / 2 + 0.5 + 0 + 0) / 5)
     assert m.ranks == {"1": 2, "2": 0, "3": 1, "4": 0, "later": 0, "not found": 3}
@@ -87,7 +87,7 @@ def test_each_device_s_seconds_are_told_by_stage_and_add_up_to_the_run_s(tmp_pat
     assert section.rows[1][3] == "5.0 s (10.0%)"
 
 
-def test_what_an_engine_did_in_a_turn_counts_once_however_many_tasks_shared_it(tmp_path: Path) -> None:
+def test_what_an_engine_did_in_a_batch_counts_once_however_many_tasks_shared_it(tmp_path: Path) -> None:
     did = {"said_tokens": 90, "seconds": 2.0, "prompt_tokens": 400, "cached_tokens": 100, "adapters": 2}
     with Recorder(tmp_path / "x.run", fresh=True) as recorder:
         recorder.write({"kind": "run", "at": 0.0, "tests": {"first": 1, "later": 1}})
@@ -108,8 +108,8 @@ def test_what_an_engine_did_in_a_turn_counts_once_however_many_tasks_shared_it(t
     assert section.rows[1] == ("cpu 1", "180", "60", "800", "25.0%", "4", "0.00 s")
 
 
-def test_each_round_is_scored_as_if_it_had_been_the_last(run: history.History) -> None:
-    base, adapter = diagnose.by_round(run, SOLUTIONS)
+def test_each_stage_is_scored_as_if_it_had_been_the_last(run: history.History) -> None:
+    base, adapter = diagnose.by_stage(run, SOLUTIONS)
     assert (base.name, base.tasks, base.outputs_solved, base.gained, base.lost) == ("base model", 3, 2, 2, 0)
     assert (adapter.name, adapter.tasks, adapter.outputs_solved) == ("adapter", 2, 2)
     assert (adapter.gained, adapter.lost) == (1, 1)
@@ -119,7 +119,7 @@ def test_each_round_is_scored_as_if_it_had_been_the_last(run: history.History) -
 
 
 def test_the_stages_tell_where_outputs_were_lost(run: history.History) -> None:
-    assert list(diagnose.measure(run, SOLUTIONS).stages.values()) == [6, 4, 4, 3, 2, 2]
+    assert list(diagnose.measure(run, SOLUTIONS).reached.values()) == [6, 4, 4, 3, 2, 2]
 
 
 def test_statuses_follow_from_the_outputs(run: history.History) -> None:
@@ -157,7 +157,7 @@ def searched(task_id: str, at: float, *tests: list[Any], attempts: Any = None) -
     found = [[{"grid": g, "program": program | {"cost": 3.0 + n}} for n, g in enumerate(test)] for test in tests]
     given = attempts or [[*_first_two(test), WRONG, SHAPE][:2] for test in tests]
     told = {"attempts": given, "from_model": [0 for _ in tests], "from_programs": [min(2, len(t)) for t in tests]}
-    return {"kind": "result", "at": at, "round": 0, "task_id": task_id, "candidates": found} | told
+    return {"kind": "result", "at": at, "stage": 0, "task_id": task_id, "candidates": found} | told
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_run_without_programs_has_no_overlap(run: history.History) -> None:
 
 
 def test_programs_found_late_count_in_their_own_row_for_what_they_are(both: history.History) -> None:
-    rows = diagnose.by_round(both, TRUTH)
+    rows = diagnose.by_stage(both, TRUTH)
     assert [(row.name, row.tasks, row.outputs_solved, row.gained, row.lost) for row in rows] == [
         ("programs", 4, 2, 2, 0),
         ("base model", 3, 2, 1, 1),  # with the vote's answer beside it, the program's second one is no attempt

@@ -118,7 +118,7 @@ def test_a_run_is_measured_with_the_solutions_its_record_names(
     assert told["data"]["version"].startswith("ARC-AGI-1 evaluation, GitHub aa922be")
     assert told["faults"] == []
     assert told["placeholders"] == told["run"]["placeholders"] == 2
-    assert told["run"]["oracle"] >= told["score"] == told["run"]["rounds"][-1]["score"]
+    assert told["run"]["oracle"] >= told["score"] == told["run"]["stages"][-1]["score"]
     assert sum(told["run"]["ranks"].values()) == told["outputs"] == 20
     assert main(["--run", str(run)]) == 0
     printed = capsys.readouterr().out

@@ -35,13 +35,13 @@ def task_set(shown: list[Task]) -> TaskSet:
 
 
 def run_directory(folder: Path, shown: list[Task], results: list[tuple[str, int, list[list[Candidate]]]]) -> Path:
-    """What a run leaves behind, as far as voting again needs it: (task, round, candidates)."""
+    """What a run leaves behind, as far as voting again needs it: (task, stage, candidates)."""
     with Recorder(folder, fresh=True) as recorder:
         (folder / CHALLENGES).write_text(codec.challenges(task_set(shown)))
         recorder.write({"kind": "run", "fingerprint": "none"})
         for task_id, number, found in results:
             saved = [[candidate_to_json(c) for c in them] for them in found]
-            recorder.write({"kind": "result", "task_id": task_id, "round": number, "candidates": saved})
+            recorder.write({"kind": "result", "task_id": task_id, "stage": number, "candidates": saved})
     return folder
 
 
@@ -63,10 +63,10 @@ def test_each_rule_gives_its_own_answers_to_the_same_candidates(tmp_path, capsys
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'none.json'}: 1 tasks, voted on by none"
 
 
-def test_a_repeated_round_counts_once_and_the_base_model_fills_what_the_adapters_leave(tmp_path):
+def test_a_repeated_stage_counts_once_and_the_base_model_fills_what_the_adapters_leave(tmp_path):
     one, two = candidate(np.array([[1]], np.uint8)), candidate(np.array([[2]], np.uint8), 1)
-    rounds = [("mirror", 1, [[one]]), ("mirror", 3, [[two]]), ("mirror", 3, [[two, two]]), ("mirror", 1, [[one]])]
-    directory = run_directory(tmp_path / "run", [MIRROR], rounds)
+    stages = [("mirror", 1, [[one]]), ("mirror", 3, [[two]]), ("mirror", 3, [[two, two]]), ("mirror", 1, [[one]])]
+    directory = run_directory(tmp_path / "run", [MIRROR], stages)
     entry = voted(directory, "flat", tmp_path / "o.json")["mirror"][0]
     assert entry == {"attempt_1": [[2]], "attempt_2": [[1]]}
     [[found]] = replay.candidates_of(record.load(directory)).values()
@@ -119,8 +119,8 @@ def test_a_rule_that_goes_by_re_reading_is_refused_where_nothing_was_re_read(tmp
 def test_one_mind_alone_can_be_heard(tmp_path):
     one, two, three = (np.array([[n]], np.uint8) for n in (1, 2, 3))
     program = Candidate(three, View(), 0.0, program=Program("p", 3.0, 1.0))
-    rounds = [("mirror", 0, [[program]]), ("mirror", 3, [[candidate(one), candidate(one, 1), candidate(two, 2)]])]
-    directory = run_directory(tmp_path / "run", [MIRROR], rounds)
+    stages = [("mirror", 0, [[program]]), ("mirror", 3, [[candidate(one), candidate(one, 1), candidate(two, 2)]])]
+    directory = run_directory(tmp_path / "run", [MIRROR], stages)
     written = {}
     for whose in SOURCES:
         assert replay.main([str(directory), "--rule", "flat", "--minds", whose]) == 0

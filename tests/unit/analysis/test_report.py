@@ -103,7 +103,7 @@ def test_the_scores_are_those_of_the_record_and_its_solutions(run: Path) -> None
     )
     text = told(page(run))
     assert f"Tasks solved {solved} of 20" in text
-    assert "From the model 18 of 20 2 placeholders, 6 failed turns" in text
+    assert "From the model 18 of 20 2 placeholders, 6 failures" in text
 
 
 def test_each_device_s_seconds_stand_in_a_table_of_stages(run: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_task_s_page_has_all_there_is_to_see(run: Path) -> None:
         story = read.stories[task_id]
         assert story.task is not None
         assert len(task["pairs"]) == len(story.task.demonstrations)
-        assert [turn["losses"] for turn in task["turns"]] == [list(turn.losses) for turn in story.turns]
+        assert [result["losses"] for result in task["results"]] == [list(result.losses) for result in story.results]
         for test, shown in enumerate(task["tests"]):
             assert all(shown[name] for name in ("input", "right", "attempts"))
             assert shown["votes"] == len(story.candidates(test))
@@ -141,11 +141,11 @@ def test_a_program_s_answer_is_shown_with_its_text_and_its_cost_and_each_attempt
         recorder.write({"kind": "run", "at": 0.0, "tests": {"a": 1}, "config": {"rule": "flat"}})
         program = {"text": "flip | <b>", "cost": 3.5, "generalises": 0.75, "support": 2}
         view = {"dihedral": 0, "colours": list(range(10)), "order": [], "logprob": -0.1}
-        found = {"kind": "result", "at": 1.0, "round": 0, "task_id": "a", "attempts": [[[[7]], [[1]]]]}
+        found = {"kind": "result", "at": 1.0, "stage": 0, "task_id": "a", "attempts": [[[[7]], [[1]]]]}
         recorder.write(
             found | {"from_model": [0], "from_programs": [1], "candidates": [[{"grid": [[7]], "program": program}]]}
         )
-        voted = found | {"at": 2.0, "round": 3, "from_model": [1], "from_programs": [1], "votes": [[1, 1]]}
+        voted = found | {"at": 2.0, "stage": 3, "from_model": [1], "from_programs": [1], "votes": [[1, 1]]}
         recorder.write(voted | {"candidates": [[{"grid": [[1]], **view}]]})
     drawn = report.render(history.load(tmp_path / "x.run"), {})
     [test] = data_of(drawn)["tasks"]["a"]["tests"]
@@ -157,13 +157,13 @@ def test_a_program_s_answer_is_shown_with_its_text_and_its_cost_and_each_attempt
 
 def test_the_curves_end_at_the_score_of_their_round(run: Path) -> None:
     curves = data_of(page(run))["curves"]
-    assert [curve["round"] for curve in curves] == list(runs.ROUNDS)
+    assert [curve["stage"] for curve in curves] == list(runs.STAGES)
     assert all(a[0] <= b[0] for curve in curves for a, b in pairwise(curve["points"]))
     assert f"Score (pass@2) {100 * curves[-1]['points'][-1][1]:.1f} %" in told(page(run))
 
 
 def test_every_line_of_a_chart_has_a_stroke_of_its_own(run: Path) -> None:
-    assert data_of(page(run))["strokes"] == [report_data.stroke(n) for n in range(len(runs.ROUNDS))]
+    assert data_of(page(run))["strokes"] == [report_data.stroke(n) for n in range(len(runs.STAGES))]
     assert len({report_data.stroke(n) for n in range(40)}) == 40
 
 
@@ -190,7 +190,7 @@ def test_a_torn_run_opens_with_what_is_whole_and_says_so(keep: float, run: Path,
 def test_a_changed_line_is_left_out_and_counted(run: Path, tmp_path: Path) -> None:
     changed = copy(run, tmp_path / "c.run")
     record = changed / "record.jsonl"
-    record.write_bytes(record.read_bytes().replace(b'"round":3', b'"round":4', 1))
+    record.write_bytes(record.read_bytes().replace(b'"stage":3', b'"stage":4', 1))
     assert "Left out, as torn or not understood: 1 line of the record." in told(page(changed))
 
 
@@ -339,10 +339,10 @@ def test_the_page_opens_from_disk_with_the_network_off(opened: Opened) -> None:
 
 @pytest.mark.browser
 def test_no_two_lines_and_no_two_keys_of_a_chart_look_alike(run: Path, opened: Opened, tmp_path: Path) -> None:
-    """Rounds 4 to 8 are made of round 3, so that there are more lines than colours."""
+    """Stages 4 to 8 are made of stage 3, so that there are more lines than colours."""
     many = copy(run, tmp_path / "x.run")
     lines = [m for m in record.read(run).messages if m["kind"] != "end"]
-    more = [m | {"round": n} for n in range(4, 9) for m in lines if m.get("round") == 3 and m["kind"] == "result"]
+    more = [m | {"stage": n} for n in range(4, 9) for m in lines if m.get("stage") == 3 and m["kind"] == "result"]
     (many / "record.jsonl").write_text("".join(map(to_line, [*lines, *more])))
     driver = opened(many)
     looks = (

@@ -228,11 +228,11 @@ def test_a_setting_out_of_its_range_is_refused_with_its_name_what_came_and_what_
     assert str(caught.value) == message
 
 
-def test_shared_adapters_are_a_round_of_their_own_before_the_adapters_of_tasks():
+def test_shared_adapters_are_a_stage_of_their_own_before_the_adapters_of_tasks():
     numbers = {
         scope: [
             (s.number, s.whole, s.train_share)
-            for s in stages(Config(refinement_rounds=0, train=TrainRecipe(scope=scope)))
+            for s in stages(Config(refinement_stages=0, train=TrainRecipe(scope=scope)))
         ]
         for scope in SCOPES
     }
@@ -252,7 +252,7 @@ def test_fewer_views_for_want_of_memory_are_never_fewer_than_the_orders_they_are
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_round_of_the_model_s(name):
+def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_stage_of_the_model_s(name):
     config = PRESETS[name]
     stage = programs_stage(config)
     assert (stage.number, stage.most, stage.prior.seconds(5000)) == (PROGRAMS, *[config.programs.seconds] * 2)
@@ -342,7 +342,7 @@ def test_settings_on_their_way_to_the_worker_are_checked_again():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_leaves_more_than_a_turn_between_its_reserve_and_its_limit(name):
+def test_every_preset_leaves_more_than_a_batch_between_its_reserve_and_its_limit(name):
     preset = PRESETS[name]
     assert preset.reserve + preset.minimum < preset.time_limit
     assert dataclasses.replace(preset) == preset  # checked once more at birth

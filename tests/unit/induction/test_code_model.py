@@ -1,4 +1,4 @@
-"""`--code-model` as part of a run: a round before all others, its refusals, its place in record, report and resuming.
+"""`--code-model` as part of a run: a stage before all others, its refusals, its place in record, report and resuming.
 
 The model that writes is a fake; its programs, the sandbox they run in and the run around them are real.
 """
@@ -69,7 +69,7 @@ def saying(tmp_path, monkeypatch, call):
 
 
 def rounds(output):
-    return {(m["task_id"], m["round"]): m for m in recorded(output).of_kind("result")}
+    return {(m["task_id"], m["stage"]): m for m in recorded(output).of_kind("result")}
 
 
 # ---- off, and refused ------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_a_code_model_that_is_none_is_refused(change, message, call, capsys, ear
     refused(call(*asked), capsys, earlier, message)
 
 
-# ---- a round of the run ----------------------------------------------------------------------------------------------
+# ---- a stage of the run ----------------------------------------------------------------------------------------------
 
 
 def test_a_right_program_of_the_code_model_has_the_first_attempt(saying, asked, output, capsys, tmp_path):
@@ -191,7 +191,7 @@ def test_a_stage_that_crashes_is_noted_and_the_run_goes_on(saying, asked, output
     out = capsys.readouterr().out
     assert "1 answer to 1 task: 1 from the model, 0 placeholders." in out
     failures = recorded(output).of_kind("failure")
-    assert [(m["round"], m["task_ids"]) for m in failures] == [(-1, ["task0"])] * 2
+    assert [(m["stage"], m["task_ids"]) for m in failures] == [(-1, ["task0"])] * 2
 
 
 def test_one_that_never_starts_is_noted_too(call, asked, output, capsys):
@@ -205,12 +205,12 @@ def test_one_that_never_starts_is_noted_too(call, asked, output, capsys):
 def test_it_never_has_more_than_its_share_of_the_time(call, asked, output, tmp_path, capsys, monkeypatch):
     """Of 24 seconds 8 are kept for the end, and a quarter of the others is 4."""
     monkeypatch.setattr(stages, "LEAST_WRITING", 0.5)
-    assert call(*asked, "--time-limit", "24s", write_turns={i: ["hang"] for i in FOUR}) == 0
+    assert call(*asked, "--time-limit", "24s", write_batches={i: ["hang"] for i in FOUR}) == 0
     assert fake_worker.heard(tmp_path, "stuck")
     first = next(m["at"] for m in recorded(output).messages if m["kind"] == "result")
     assert first < 4 + 2
     out = capsys.readouterr().out
-    assert "cpu: stopped: it took longer than it was given, in the turn of task" in out
+    assert "cpu: stopped: it took longer than it was given, in the batch of task" in out
     assert "4 from the model" in out
 
 
@@ -230,7 +230,7 @@ def test_a_resumed_run_asks_no_task_again_and_ends_with_the_same_answers(lines, 
     path.write_bytes(b"".join(kept[:lines]))
     assert saying(texts, "--resume", path.parent) == 0
     assert output.read_bytes() == whole
-    pairs = Counter((m["task_id"], m["round"]) for m in recorded(output).of_kind("result"))
+    pairs = Counter((m["task_id"], m["stage"]) for m in recorded(output).of_kind("result"))
     assert {pairs[i, -1] for i in FOUR} == {1}
 
 
@@ -274,7 +274,7 @@ def test_a_real_model_is_asked_before_the_model_of_grids_in_one_run(tmp_path):
     assert submission_file.validate(json.loads(answered.read_text()), {"a": 1, "b": 1}) == []
     made = record.read(directory)
     assert made.of_kind("failure") == []
-    asked = {m["task_id"]: m for m in made.of_kind("result") if m["round"] == -1}
+    asked = {m["task_id"]: m for m in made.of_kind("result") if m["stage"] == -1}
     for message in asked.values():
         assert message["candidates"] == [[]]
         assert message["seconds"]["induction"] > 0
@@ -282,5 +282,5 @@ def test_a_real_model_is_asked_before_the_model_of_grids_in_one_run(tmp_path):
             "programs: 2 asked for, 2 written, 0 with a program, 0 run, 0 reproduce every demonstration"
         )
     assert sorted(asked) == ["a", "b"]
-    assert {m["task_id"] for m in made.of_kind("result") if m["round"] > 0} == {"a", "b"}
+    assert {m["task_id"] for m in made.of_kind("result") if m["stage"] > 0} == {"a", "b"}
     assert ran.stdout.index("code model ready on cpu") < ran.stdout.index("engine and trainer ready on cpu")

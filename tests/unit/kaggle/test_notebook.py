@@ -199,7 +199,7 @@ def installed(session) -> notebook.Session:
 
 def record_of(session: notebook.Session, *from_model: int) -> None:
     session.run.mkdir()
-    results = [{"kind": "result", "task_id": f"t{n}", "round": 3, "from_model": [k]} for n, k in enumerate(from_model)]
+    results = [{"kind": "result", "task_id": f"t{n}", "stage": 3, "from_model": [k]} for n, k in enumerate(from_model)]
     (session.run / RECORD).write_text("".join([*map(to_line, results), '{"kind":"resu']))
 
 

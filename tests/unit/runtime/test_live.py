@@ -25,7 +25,7 @@ def run_of(clock: FakeClock | None = None, **about: object) -> Live:
     return Live(replace(told, **about), len(IDS), lambda: 60.0)  # type: ignore[arg-type]
 
 
-def test_each_round_says_how_many_of_its_tasks_are_done() -> None:
+def test_each_stage_says_how_many_of_its_tasks_are_done() -> None:
     live = run_of()
     for task_id in IDS[:5]:
         live.answer(answer(task_id, BASE))
@@ -33,7 +33,7 @@ def test_each_round_says_how_many_of_its_tasks_are_done() -> None:
     assert live.answered == 5
 
 
-def test_a_further_round_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an_adapter() -> None:
+def test_a_further_stage_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an_adapter() -> None:
     live = run_of()
     for task_id in IDS:
         live.answer(answer(task_id, BASE, split=True))
@@ -44,7 +44,7 @@ def test_a_further_round_is_due_for_the_tasks_whose_votes_are_split_once_they_ha
     assert live.stages[-1] == ("further adapter 1", 1, 3)
 
 
-def test_of_the_further_rounds_the_one_begun_last_is_told() -> None:
+def test_of_the_further_stages_the_one_begun_last_is_told() -> None:
     live = run_of()
     for number in (ADAPTER, FIRST, SECOND):
         live.answer(answer("a", number, split=True))
@@ -59,7 +59,7 @@ def test_a_task_is_answered_once_each_of_its_test_inputs_has_a_candidate() -> No
     assert live.answered == 1
 
 
-def test_a_task_that_comes_twice_in_a_round_counts_once() -> None:
+def test_a_task_that_comes_twice_in_a_stage_counts_once() -> None:
     live = run_of()
     live.answer(answer("a", BASE))
     live.answer(answer("a", BASE))
@@ -85,14 +85,14 @@ def test_however_long_the_run_a_bounded_amount_is_kept_and_the_rest_is_counted()
 
 def test_a_worker_s_seconds_count_from_the_last_time_it_took_up_something_else() -> None:
     clock = FakeClock()
-    live, turn = run_of(clock), Worker("cpu 0", "working", stage=ADAPTER, task_ids=("a", "b"), seconds=40.0)
+    live, batch = run_of(clock), Worker("cpu 0", "working", stage=ADAPTER, task_ids=("a", "b"), seconds=40.0)
     live.watch([Worker("cpu 0", "starting")])
     clock.advance(30)
-    live.watch([turn])
+    live.watch([batch])
     clock.advance(12)
-    live.watch([replace(turn, trained=1, steps=20, loss=0.5)])  # the same turn, further on
+    live.watch([replace(batch, trained=1, steps=20, loss=0.5)])  # the same batch, further on
     assert live.since(live.workers[0]) == 12
-    live.watch([replace(turn, stage=FIRST)])
+    live.watch([replace(batch, stage=FIRST)])
     assert live.since(live.workers[0]) == 0
 
 
@@ -108,7 +108,7 @@ def test_seconds_read_like_a_clock(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
-def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() -> None:
+def test_tasks_that_share_an_adapter_are_through_that_stage_without_an_answer() -> None:
     live = run_of(stages=(BASE, SHARED, ADAPTER))
     live.shared(IDS[:3])
     assert live.stages[1] == ("shared adapter", 3, 8)
@@ -116,7 +116,7 @@ def test_tasks_that_share_an_adapter_are_through_that_round_without_an_answer() 
 
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
-def test_programs_are_a_round_of_their_own_and_their_answers_count(number: int, name: str) -> None:
+def test_programs_are_a_stage_of_their_own_and_their_answers_count(number: int, name: str) -> None:
     live = run_of(stages=(number, BASE, ADAPTER))
     live.answer(StageAnswer("a", number, "2 answers of programs", 1.0, whole=True))
     live.answer(StageAnswer("b", number, "no program", 3.0))

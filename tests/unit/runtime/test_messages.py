@@ -54,7 +54,7 @@ def test_a_result_goes_to_json_with_every_candidate_its_view_and_its_nats():
     )
     assert there_and_back(result_to_json(result)) == {
         "task_id": "t",
-        "round": 4,
+        "stage": 4,
         "rejected": 3,
         "steps": 4,
         "planned": 5,

@@ -28,7 +28,7 @@ from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, TaskResult, b
 from tests.support import fake_worker, fakes
 
 ONE = (Device("cpu", {}),)
-CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0), quick_views=0, refinement_rounds=0)
+CONFIG = Config(reserve=1.0, minimum=0.5, group=2, cost=Cost(0.2, 0.0), quick_views=0, refinement_stages=0)
 LARGE = replace(CONFIG, group=16, engine=EngineSettings(adapters=16))  # 16 tasks of four full grids: 170 kB an order
 WEIGHTS = Path("weights")
 
@@ -54,7 +54,7 @@ class Heard:
     notes: list[str] = field(default_factory=list)
     starts: list[tuple[str, float]] = field(default_factory=list)
     seconds: float = 0.0
-    trained: int = 0  # adapters of one turn, at most, that the slots told of while it went on
+    trained: int = 0  # adapters of one batch, at most, that the slots told of while it went on
     looks: int = 0
 
     def shared(self, device, trained, batch):
@@ -169,7 +169,7 @@ def starts(folder: Path) -> int:
     return len(fake_worker.heard(folder, "start"))
 
 
-def turns(folder: Path) -> list[str]:
+def batches(folder: Path) -> list[str]:
     return ["".join(sorted(task["id"] for task in o["tasks"])) for o in fake_worker.heard(folder, "order")]
 
 
@@ -179,10 +179,10 @@ def test_a_healthy_worker_is_started_once_and_answers_every_task(serve, tmp_path
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
     assert heard.starts == [("cpu", 0.1)]
     assert starts(tmp_path) == 1
-    assert turns(tmp_path) == ["ab", "cd"]
+    assert batches(tmp_path) == ["ab", "cd"]
 
 
-def test_the_seats_can_be_watched_while_turns_go_on(serve, monkeypatch):
+def test_the_seats_can_be_watched_while_batches_go_on(serve, monkeypatch):
     monkeypatch.setattr(pool, "TICK", 0.01)
     heard = serve("ab", pause=0.5)
     assert heard.trained >= 1  # the last one's report comes with the results
@@ -200,8 +200,8 @@ def test_a_worker_gets_absolute_paths_its_settings_and_its_environment(serve, tm
 def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(serve, tmp_path):
     serve("ab", limit=50.0)
     [order] = fake_worker.heard(tmp_path, "order")
-    assert set(order) == {"round", "tasks", "seconds", "train_seconds", "shared", "keep", "hurried"}
-    assert order["round"] == ADAPTER
+    assert set(order) == {"stage", "tasks", "seconds", "train_seconds", "shared", "keep", "hurried"}
+    assert order["stage"] == ADAPTER
     assert 40 < order["seconds"] < 49
     assert sum(order["train_seconds"].values()) == pytest.approx(order["seconds"] * CONFIG.train_share)
     assert [set(task) for task in order["tasks"]] == [{"id", "demonstrations", "tests"}] * 2
@@ -210,25 +210,25 @@ def test_an_order_holds_its_seconds_and_those_of_each_training_and_no_solution(s
 @pytest.mark.parametrize(
     ("end", "cause"), [("kill", "the worker died (SIGKILL)"), ("exit", "the worker died (exit status 3)")]
 )
-def test_a_worker_that_dies_in_a_turn_is_replaced_and_its_tasks_get_a_turn_of_their_own(serve, tmp_path, end, cause):
-    heard = serve(turns={"b": [end]})
+def test_a_worker_that_dies_in_a_batch_is_replaced_and_its_tasks_get_a_batch_of_their_own(serve, tmp_path, end, cause):
+    heard = serve(batches={"b": [end]})
     assert sorted(heard.results) == list("abcd")
-    assert f"cpu: {cause}, in the turn of b, a" in heard.notes
+    assert f"cpu: {cause}, in the batch of b, a" in heard.notes
     assert heard.failures == [(ADAPTER, "ba", cause)]
     assert starts(tmp_path) == 2
-    assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
+    assert sorted(batches(tmp_path)) == ["a", "ab", "b", "cd"]
 
 
 def test_a_task_that_kills_every_worker_is_lost_alone_and_the_cause_is_named(serve):
-    heard = serve(turns={"b": ["kill", "kill"]})
+    heard = serve(batches={"b": ["kill", "kill"]})
     assert sorted(heard.results) == list("acd")
     assert heard.lost_tasks == [("b", "the worker died (SIGKILL)")]
-    assert "cpu: the worker died (SIGKILL), in the turn of b" in heard.notes
+    assert "cpu: the worker died (SIGKILL), in the batch of b" in heard.notes
 
 
 def test_many_deadly_tasks_cost_no_other_task_its_answer(serve, tmp_path):
     """The starts that count against the limit are those that failed, in a row."""
-    heard = serve("abcdefgh", turns={i: ["kill", "kill"] for i in "aceg"})
+    heard = serve("abcdefgh", batches={i: ["kill", "kill"] for i in "aceg"})
     assert sorted(heard.results) == list("bdfh")
     assert starts(tmp_path) > pool.STARTS
 
@@ -236,14 +236,14 @@ def test_many_deadly_tasks_cost_no_other_task_its_answer(serve, tmp_path):
 def test_a_worker_that_hangs_is_killed_after_its_grace_and_all_tasks_are_answered(serve, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "GRACE", 0.2)
     monkeypatch.setattr(pool, "LAST", 0.2)
-    heard = serve(limit=4.0, turns={"b": ["hang"]})
+    heard = serve(limit=4.0, batches={"b": ["hang"]})
     assert sorted(heard.results) == list("abcd")
-    assert "cpu: stopped: it took longer than it was given, in the turn of b, a" in heard.notes
+    assert "cpu: stopped: it took longer than it was given, in the batch of b, a" in heard.notes
     assert starts(tmp_path) == 2
 
 
 def test_a_worker_that_hangs_to_the_end_does_not_hold_the_run_past_its_deadline(serve):
-    heard = serve("ab", limit=4.5, turns={"a": ["hang"]})
+    heard = serve("ab", limit=4.5, batches={"a": ["hang"]})
     assert heard.results == []
     assert heard.lost_tasks == [("b", "the time limit came first"), ("a", "the time limit came first")]
     assert heard.seconds < 4.5 - pool.LAST + 0.5
@@ -284,26 +284,26 @@ def test_a_worker_that_hangs_while_starting_is_replaced_while_there_is_time(serv
 
 def test_an_order_that_failed_is_tried_again_by_a_new_worker_one_task_at_a_time(serve, tmp_path):
     """After an exception nobody knows what state an engine is in."""
-    heard = serve(turns={"b": ["fail"]})
+    heard = serve(batches={"b": ["fail"]})
     assert sorted(heard.results) == list("abcd")
-    assert "cpu: RuntimeError: told to fail, in the turn of b, a" in heard.notes
+    assert "cpu: RuntimeError: told to fail, in the batch of b, a" in heard.notes
     assert starts(tmp_path) == 2
-    assert sorted(turns(tmp_path)) == ["a", "ab", "b", "cd"]
+    assert sorted(batches(tmp_path)) == ["a", "ab", "b", "cd"]
 
 
 def test_a_task_whose_order_fails_twice_is_lost_with_the_reason(serve):
-    heard = serve("ab", turns={"b": ["fail", "fail"]})
+    heard = serve("ab", batches={"b": ["fail", "fail"]})
     assert heard.results == ["a"]
     assert heard.lost_tasks == [("b", "RuntimeError: told to fail")]
 
 
 @pytest.mark.parametrize("later", ["", "kill"])
 def test_an_answer_that_came_before_the_worker_died_is_kept_and_not_asked_for_again(serve, tmp_path, later):
-    heard = serve("ab", turns={"b": ["late", later]})
+    heard = serve("ab", batches={"b": ["late", later]})
     assert heard.results[0] == "b"
     assert sorted(heard.results) == ["a", "b"]
     assert heard.lost_tasks == []
-    assert turns(tmp_path) == ["ab", "a"]
+    assert batches(tmp_path) == ["ab", "a"]
 
 
 def test_what_a_worker_prints_does_not_disturb_its_reports(serve, tmp_path):
@@ -314,9 +314,9 @@ def test_what_a_worker_prints_does_not_disturb_its_reports(serve, tmp_path):
 
 def test_a_worker_whose_own_children_hold_its_reports_open_is_still_seen_to_die(serve):
     began = time.monotonic()
-    heard = serve("ab", turns={"a": ["orphan"]})
+    heard = serve("ab", batches={"a": ["orphan"]})
     assert sorted(heard.results) == ["a", "b"]
-    assert "cpu: the worker died (SIGKILL), in the turn of b, a" in heard.notes
+    assert "cpu: the worker died (SIGKILL), in the batch of b, a" in heard.notes
     assert time.monotonic() - began < 10
 
 
@@ -346,9 +346,9 @@ def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
 
 
 def test_every_task_has_its_quick_answer_before_any_gets_an_adapter_and_split_votes_get_another(serve, tmp_path):
-    config = replace(CONFIG, quick_views=2, refinement_rounds=2, quick_cost=Cost(0.1, 0.0))
+    config = replace(CONFIG, quick_views=2, refinement_stages=2, quick_cost=Cost(0.1, 0.0))
     heard = serve(config=config, votes={"c": 0.6, "a": 0.5})
-    orders = [(o["round"], "".join(t["id"] for t in o["tasks"])) for o in fake_worker.heard(tmp_path, "order")]
+    orders = [(o["stage"], "".join(t["id"] for t in o["tasks"])) for o in fake_worker.heard(tmp_path, "order")]
     assert [number for number, _ in orders] == [1, 1, 3, 3, 4, 5]
     assert orders[-2:] == [(4, "ac"), (5, "ac")]  # the most split first
     assert heard.stages == {1: 4, 3: 4, 4: 2, 5: 2}
@@ -369,25 +369,25 @@ def test_a_device_whose_workers_can_not_start_leaves_the_work_to_the_others(serv
     assert len(heard.devices) == 1
 
 
-def test_out_of_memory_takes_one_step_down_the_ladder_at_a_time_and_costs_no_task_its_turn(serve, tmp_path):
-    heard = serve("ab", turns={"b": ["memory"] * 3})
+def test_out_of_memory_takes_one_step_down_the_ladder_at_a_time_and_costs_no_task_its_batch(serve, tmp_path):
+    heard = serve("ab", batches={"b": ["memory"] * 3})
     assert sorted(heard.results) == ["a", "b"]
     said = [why.partition("; ")[2] for _, _, why in heard.failures]
     assert said == [f"out of memory: trying {step}" for step in LADDER[:3]]
-    assert turns(tmp_path) == ["ab"] * 4
+    assert batches(tmp_path) == ["ab"] * 4
     argv = fake_worker.heard(tmp_path, "argv")
     assert ['"views": 8' in given[given.index("--config") + 1] for given in argv] == [False, False, False, True]
 
 
 def test_a_task_that_never_has_enough_memory_ends_the_ladder_and_is_lost_alone(serve, tmp_path):
-    heard = serve("abc", config=replace(CONFIG, group=1), turns={"b": ["memory"] * 9})
+    heard = serve("abc", config=replace(CONFIG, group=1), batches={"b": ["memory"] * 9})
     assert sorted(heard.results) == ["a", "c"]
     assert heard.lost_tasks == [("b", "RuntimeError: told to fail")]
     assert starts(tmp_path) == 1 + len(LADDER) + 1  # each step, then one more before the failure that counts
 
 
 def test_the_last_step_of_a_gpu_is_the_cpu(serve, tmp_path):
-    serve("a", devices=(Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, gpu=True),), turns={"a": ["memory"] * 5})
+    serve("a", devices=(Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, gpu=True),), batches={"a": ["memory"] * 5})
     assert fake_worker.heard(tmp_path, "gpus") == ["0"] * 5 + [""]
 
 
@@ -415,12 +415,12 @@ SHARING = replace(CONFIG, train=replace(CONFIG.train, scope="shared-then-task"))
 
 
 def test_tasks_are_ordered_with_the_adapter_they_share_and_with_none_where_its_training_failed(serve, tmp_path):
-    heard = serve(config=SHARING, devices=(Device("a", {}), Device("b", {})), turns={"b": ["fail"]})
+    heard = serve(config=SHARING, devices=(Device("a", {}), Device("b", {})), batches={"b": ["fail"]})
     orders = fake_worker.heard(tmp_path, "order")
-    assert sorted("".join(t["id"] for t in o["tasks"]) for o in orders if o["round"] == 2) == ["ca", "db"]
+    assert sorted("".join(t["id"] for t in o["tasks"]) for o in orders if o["stage"] == 2) == ["ca", "db"]
     [(_, batch)] = heard.adapters
     assert batch == ("c", "a")
-    given = {i: known["adapter"] for o in orders if o["round"] == 3 for i, known in o["shared"].items()}
+    given = {i: known["adapter"] for o in orders if o["stage"] == 3 for i, known in o["shared"].items()}
     assert given == dict.fromkeys("ac", "shared-c-a")
     assert (2, "db") in [(number, ids) for number, ids, _ in heard.failures]
 
@@ -468,8 +468,8 @@ def test_the_plan_learns_what_a_training_that_was_stopped_would_have_used(steps,
 
 
 def asked(folder: Path) -> list[tuple[int, str]]:
-    """The orders of all workers: round and tasks."""
-    return [(o["round"], "".join(task["id"] for task in o["tasks"])) for o in fake_worker.heard(folder, "order")]
+    """The orders of all workers: stage and tasks."""
+    return [(o["stage"], "".join(task["id"] for task in o["tasks"])) for o in fake_worker.heard(folder, "order")]
 
 
 def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_path, monkeypatch):
@@ -483,7 +483,7 @@ def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_p
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
 
 
-def test_several_processes_share_the_searches_and_then_the_model_s_turns(serve, tmp_path):
+def test_several_processes_share_the_searches_and_then_the_model_s_batches(serve, tmp_path):
     devices = tuple(Device(f"cpu {n}", {}) for n in range(2))
     heard = serve(
         "abcdef", devices=devices, cpu_search_devices=(), config=replace(CONFIG, group=1), search_pause=0.2, pause=0.3
@@ -509,8 +509,8 @@ def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serv
     ]
 
 
-def test_searches_never_hold_up_the_end_of_the_model_s_turns(serve, tmp_path):
-    heard = serve("ab", devices=GPU, cpu_search_devices=SPARE, search_turns={"a": ["hang"], "b": ["hang"]})
+def test_searches_never_hold_up_the_end_of_the_model_s_batches(serve, tmp_path):
+    heard = serve("ab", devices=GPU, cpu_search_devices=SPARE, search_batches={"a": ["hang"], "b": ["hang"]})
     assert sorted(heard.results) == ["a", "b"]
     assert heard.searched == []
     assert heard.seconds < 10  # the limit is 60
@@ -519,7 +519,7 @@ def test_searches_never_hold_up_the_end_of_the_model_s_turns(serve, tmp_path):
 def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_nothing_else(serve, monkeypatch):
     monkeypatch.setattr(pool, "GRACE", 0.2)
     config = replace(CONFIG, programs=replace(CONFIG.programs, seconds=0.3))
-    heard = serve("ab", cpu_search_devices=(), config=config, search_turns={"a": ["hang", "hang"]})
+    heard = serve("ab", cpu_search_devices=(), config=config, search_batches={"a": ["hang", "hang"]})
     assert sorted(heard.results) == ["a", "b"]
     assert heard.searched == [("cpu", "b")]
     assert heard.lost_tasks == []
@@ -528,14 +528,14 @@ def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_n
 
 @pytest.mark.parametrize("end", ["kill", "fail", "memory"])
 def test_a_search_that_fails_is_tried_once_more_and_never_lowers_what_the_model_is_given(serve, tmp_path, end):
-    heard = serve("ab", cpu_search_devices=(), search_turns={"a": [end]})
+    heard = serve("ab", cpu_search_devices=(), search_batches={"a": [end]})
     assert sorted(heard.searched) == [("cpu", "a"), ("cpu", "b")]
     assert [(number, ids) for number, ids, _ in heard.failures] == [(PROGRAMS, "a")]
     assert "out of memory" not in " ".join(heard.notes)
     assert all('"views": 16' in argv[argv.index("--config") + 1] for argv in fake_worker.heard(tmp_path, "argv"))
 
 
-def test_where_no_search_can_start_the_model_has_its_turns_all_the_same(serve, tmp_path):
+def test_where_no_search_can_start_the_model_has_its_batches_all_the_same(serve, tmp_path):
     heard = serve("ab", cpu_search_devices=(), search_start=["exit"])
     assert (heard.searched, sorted(heard.results), heard.lost_tasks) == ([], ["a", "b"], [])
     assert starts(tmp_path) == pool.STARTS + 1
@@ -554,8 +554,8 @@ def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
 
 
 @pytest.mark.parametrize(("devices", "cpu_search_devices"), [(ONE, ()), (GPU, SPARE)])
-def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devices, cpu_search_devices):
-    config = replace(CONFIG, refinement_rounds=1)
+def test_a_task_that_programs_settle_gets_no_further_batch(serve, tmp_path, devices, cpu_search_devices):
+    config = replace(CONFIG, refinement_stages=1)
     split = {"a": 0.5, "b": 0.5}
     serve(
         "ab",
@@ -569,12 +569,12 @@ def test_a_task_that_programs_settle_gets_no_further_turn(serve, tmp_path, devic
     assert [ids for number, ids in asked(tmp_path) if number == ADAPTER + 1] == ["b"]
 
 
-def test_what_programs_find_after_a_task_s_turn_or_in_it_still_counts(tmp_path):
+def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts(tmp_path):
     jobs = [TaskSize("a", 10), TaskSize("b", 10)]
     with (tmp_path / "log").open("w") as log:
         made = WorkerPool(Assignment([tiny("a")], WEIGHTS, CONFIG, tmp_path, {}), GPU, Heard(), log, SPARE)
     made.model = Phase(
-        Scheduler(jobs, stages(replace(CONFIG, refinement_rounds=1)), 1, 0.0, disagreement_threshold=0.25),
+        Scheduler(jobs, stages(replace(CONFIG, refinement_stages=1)), 1, 0.0, disagreement_threshold=0.25),
         Deadline.after(60),
     )
     at_work, searching = made.slots[0], made.cpu_search_slots[0]
@@ -631,7 +631,7 @@ def test_the_code_model_sees_the_gpu_and_is_gone_when_the_model_is_loaded(serve,
     assert gone == [[], [False]]
 
 
-@pytest.mark.parametrize("script", [{"write_turns": {i: ["hang"] for i in "abcd"}}, {"write_start": ["hang"]}])
+@pytest.mark.parametrize("script", [{"write_batches": {i: ["hang"] for i in "abcd"}}, {"write_start": ["hang"]}])
 def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve, tmp_path, monkeypatch, script):
     seen = []
 
@@ -645,12 +645,12 @@ def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve
     assert sorted(heard.results) == list("abcd")
     assert heard.written == []
     model = next(at for flag, at in seen if not flag)
-    assert model - seen[0][1] < 1.5 + 2 * pool.TICK + 0.5  # the grace of a turn is longer than that
+    assert model - seen[0][1] < 1.5 + 2 * pool.TICK + 0.5  # the grace of a batch is longer than that
 
 
 @pytest.mark.parametrize("end", ["kill", "exit", "fail", "memory"])
 def test_a_task_that_breaks_the_code_model_is_tried_once_more_and_the_others_are_answered(serve, tmp_path, end):
-    heard = serve(writing=30.0, write_turns={"b": [end, end]})
+    heard = serve(writing=30.0, write_batches={"b": [end, end]})
     assert sorted(i for _, i in heard.written) == ["a", "c", "d"]
     assert sorted(heard.results) == list("abcd")
     assert [(number, ids) for number, ids, _ in heard.failures] == [(INDUCTION, "b")] * 2

@@ -1,4 +1,4 @@
-"""A task's search for programs as a round: what it gives the run, and that its process stays light."""
+"""A task's search for programs as a stage: what it gives the run, and that its process stays light."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_a_search_finds_the_rule_and_says_by_which_program():
     assert list(result.seconds) == ["programs"]
 
 
-def test_a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_turn_s(asked):
+def test_a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_batch_s(asked):
     clock = fakes.FakeClock()
-    for turn in (60.0, 2.0):
-        program_search.search(STACK, ProgramSettings(seconds=5.0, nodes=77), Deadline.after(turn, clock))
+    for batch in (60.0, 2.0):
+        program_search.search(STACK, ProgramSettings(seconds=5.0, nodes=77), Deadline.after(batch, clock))
     assert asked == [(5.0, 77), (2.0, 77)]
 
 

@@ -32,14 +32,14 @@ def adapter(train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None =
 def plan(
     jobs: list[TaskSize], group: int = 1, train_share: float = 0.5, minimum: float = 1.0, prior: Cost | None = None
 ) -> Scheduler:
-    """A scheduler of one round on one device."""
+    """A scheduler of one stage on one device."""
     return Scheduler(jobs, [adapter(train_share, minimum, prior)], group, reserve=10.0)
 
 
-def rounds(
+def several_stages(
     jobs: list[TaskSize], group: int = 1, devices: int = 1, further: int = 2, settled: float = 0.25
 ) -> Scheduler:
-    """A scheduler of the base round, the adapter round, and so many further ones."""
+    """A scheduler of the base stage, the adapter stage, and so many further ones."""
     stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), adapter()]
     stages += [replace(adapter(), number=4 + at, refinement=True) for at in range(further)]
     return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, disagreement_threshold=settled)
@@ -47,13 +47,13 @@ def rounds(
 
 @dataclass
 class World:
-    """A machine with costs of its own, noise and faults; `overrun` is the worst a turn exceeds its seconds by."""
+    """A machine with costs of its own, noise and faults; `overrun` is the worst a batch exceeds its seconds by."""
 
     draw: random.Random
     jobs: list[TaskSize]
     devices: int
     overrun: float = 0.0
-    turns: Counter[tuple[int, str]] = field(default_factory=Counter)
+    batches: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.truth = {n: Cost(self.draw.uniform(0, 20), self.draw.choice([0.0, 0.001, 0.01, 0.1])) for n in (0, 1)}
@@ -117,11 +117,11 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     assert scheduler.finished or ended, "stopped with time and work left"
     if overrun:
         return
-    assert clock <= max(0.0, budget - reserve) + ROUNDING, "a turn went past the limit"
-    turns = math.ceil(len(jobs) / group)
-    needed = math.ceil(turns / world.devices) * sum(stage.minimum for stage in stages[:always])
+    assert clock <= max(0.0, budget - reserve) + ROUNDING, "a batch went past the limit"
+    batches = math.ceil(len(jobs) / group)
+    needed = math.ceil(batches / world.devices) * sum(stage.minimum for stage in stages[:always])
     if world.faults == 0.0 and budget - reserve >= needed + minimum:
-        served = {task_id for number, task_id in world.turns if number == 1}
+        served = {task_id for number, task_id in world.batches if number == 1}
         assert served == {job.task_id for job in jobs}, "a task was starved"
     if not scheduler.finished and world.devices == 1 and budget > 100 * least:
         idle += sum(max(0.0, budget - reserve - at) for at in free.values())
@@ -131,7 +131,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
 def contest(seed: int) -> tuple[float, float]:
     """A run of contest size with the real settings and costs: idle device seconds, and all of them.
 
-    Without faults: while a worker that hangs sits its last turn out, the others have nothing left to do.
+    Without faults: while a worker that hangs sits its last batch out, the others have nothing left to do.
     """
     draw = random.Random(seed)
     jobs = [TaskSize(f"{at:08x}", draw.randint(100, 6000)) for at in range(draw.randint(60, 240))]
@@ -163,7 +163,7 @@ def test_devices_of_runs_of_contest_size_stand_idle_for_under_two_percent() -> N
 
 
 def enough(scheduler: Scheduler, each: Stage) -> float:
-    """Seconds that suffice for some turn that waits."""
+    """Seconds that suffice for some batch that waits."""
     groups = [*scheduler._queue[each.number], *(ids for planned in scheduler._planned.values() for ids in planned)]
     return max(each.minimum, each.enough * max((scheduler._costs.of_task(each, ids[0]) for ids in groups), default=0.0))
 
@@ -177,15 +177,15 @@ def check(
     assert sum(time_slice.train_seconds.values()) <= time_slice.seconds + ROUNDING
     assert time_slice.seconds <= time_slice.stage.most * len(time_slice.task_ids) + ROUNDING
     assert set(time_slice.train_seconds) == set(time_slice.task_ids)
-    assert time_slice.task_ids, "a turn for nobody: the run would never end"
+    assert time_slice.task_ids, "a batch for nobody: the run would never end"
     assert len(time_slice.task_ids) <= (len(world.jobs) if time_slice.stage.whole else group)
-    world.turns.update((number, i) for i in time_slice.task_ids)
-    assert max(world.turns.values()) <= 2
+    world.batches.update((number, i) for i in time_slice.task_ids)
+    assert max(world.batches.values()) <= 2
     if number > 1:
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
-        assert all(world.turns[1, i] for i in everyone), "an adapter before everybody's quick answer"
+        assert all(world.batches[1, i] for i in everyone), "an adapter before everybody's quick answer"
     if number > each.number:
-        assert all(world.turns[3, i] for i in everyone), "a further turn before everybody's adapter"
+        assert all(world.batches[3, i] for i in everyone), "a further batch before everybody's adapter"
 
 
 def test_laws_hold_in_every_simulated_run() -> None:
@@ -196,7 +196,7 @@ def test_laws_hold_in_every_simulated_run() -> None:
             raise AssertionError(f"simulate({seed}): {error}") from error
 
 
-def test_runs_end_and_grants_stay_inside_the_budget_when_turns_take_longer_than_granted() -> None:
+def test_runs_end_and_grants_stay_inside_the_budget_when_batches_take_longer_than_granted() -> None:
     for seed in range(300):
         simulate(seed, overrun=0.5)
 
@@ -230,7 +230,7 @@ def test_tight_budget_takes_small_tasks_first_and_an_ample_one_large_tasks() -> 
     assert ample.task_ids == ("task0",)
 
 
-def test_tasks_of_similar_size_share_a_turn_and_its_seconds() -> None:
+def test_tasks_of_similar_size_share_a_batch_and_its_seconds() -> None:
     time_slice = plan(jobs_of(400, 10, 390, 11), group=2, train_share=0.6).next("cpu", 10 + 8110.0)
     assert time_slice is not None
     assert time_slice.task_ids == ("task2", "task0")
@@ -245,7 +245,7 @@ def test_no_training_share_means_no_training_seconds_even_without_a_limit() -> N
     assert time_slice.train_seconds == {"task0": 0.0, "task1": 0.0}
 
 
-def test_a_turn_is_never_shorter_than_the_minimum_while_time_allows() -> None:
+def test_a_batch_is_never_shorter_than_the_minimum_while_time_allows() -> None:
     scheduler = plan(jobs_of(1, 1000), minimum=20.0)
     seconds: list[float] = []
     while (time_slice := scheduler.next("cpu", 50.0 - sum(seconds))) is not None:
@@ -254,14 +254,14 @@ def test_a_turn_is_never_shorter_than_the_minimum_while_time_allows() -> None:
     assert seconds == [20.0, 20.0]
 
 
-def test_too_little_time_for_a_turn_ends_the_run_and_names_who_waits() -> None:
+def test_too_little_time_for_a_batch_ends_the_run_and_names_who_waits() -> None:
     scheduler = plan(jobs_of(200, 100), minimum=5.0)
     assert scheduler.next("cpu", 14.9) is None
     assert scheduler.pending == ("task1", "task0")
     assert not scheduler.finished
 
 
-def test_failed_turn_is_tried_once_more_with_its_tasks_alone_after_all_others() -> None:
+def test_failed_batch_is_tried_once_more_with_its_tasks_alone_after_all_others() -> None:
     scheduler = plan(jobs_of(10, 20, 30, 40), group=2)
     served = []
     while (time_slice := scheduler.next("cpu", 10_000.0)) is not None:
@@ -273,7 +273,7 @@ def test_failed_turn_is_tried_once_more_with_its_tasks_alone_after_all_others() 
     assert scheduler.finished
 
 
-def test_of_a_turn_that_failed_only_the_tasks_without_an_answer_are_tried_again() -> None:
+def test_of_a_batch_that_failed_only_the_tasks_without_an_answer_are_tried_again() -> None:
     scheduler = plan(jobs_of(10, 20), group=2)
     first = scheduler.next("cpu", 10_000.0)
     assert first is not None
@@ -281,7 +281,7 @@ def test_of_a_turn_that_failed_only_the_tasks_without_an_answer_are_tried_again(
     assert scheduler.pending == ("task0",)
 
 
-def test_a_turn_that_is_excused_comes_back_whole_and_has_all_its_tries() -> None:
+def test_a_batch_that_is_excused_comes_back_whole_and_has_all_its_tries() -> None:
     scheduler = plan(jobs_of(10, 20), group=2)
     for _ in range(5):
         time_slice = scheduler.next("cpu", 10_000.0)
@@ -292,7 +292,7 @@ def test_a_turn_that_is_excused_comes_back_whole_and_has_all_its_tries() -> None
 
 
 def serve(scheduler: Scheduler, need: dict[str, float], remaining: float = 10_000.0) -> list[list[tuple[int, str]]]:
-    """Serve every turn at once; the turns in order, each as its (round, task) pairs."""
+    """Serve every batch at once; the batches in order, each as its (stage, task) pairs."""
     served = []
     while (time_slice := scheduler.next("cpu", remaining)) is not None:
         served.append([(time_slice.stage.number, i) for i in time_slice.task_ids])
@@ -302,16 +302,16 @@ def serve(scheduler: Scheduler, need: dict[str, float], remaining: float = 10_00
     return served
 
 
-def test_rounds_follow_each_other_and_split_votes_get_further_turns_the_most_split_first() -> None:
+def test_stages_follow_each_other_and_split_votes_get_further_batches_the_most_split_first() -> None:
     need = {"task0": 0.3, "task1": 0.25, "task2": 1.0}
-    served = [pair for turn in serve(rounds(jobs_of(1, 2, 3)), need) for pair in turn]
+    served = [pair for batch in serve(several_stages(jobs_of(1, 2, 3)), need) for pair in batch]
     assert [i for i in served if i[0] == 1] == served[:3]
     assert [i for i in served if i[0] == 3] == served[3:6]
     assert served[6:] == [(4, "task2"), (4, "task0"), (5, "task2"), (5, "task0")]
 
 
-def test_a_task_that_settles_on_the_way_gets_no_more_turns() -> None:
-    scheduler, asked = rounds(jobs_of(1, 2)), []
+def test_a_task_that_settles_on_the_way_gets_no_more_batches() -> None:
+    scheduler, asked = several_stages(jobs_of(1, 2)), []
     while (time_slice := scheduler.next("cpu", 10_000.0)) is not None:
         asked += [(time_slice.stage.number, i) for i in time_slice.task_ids]
         need = 0.0 if time_slice.stage.number == 4 else 1.0
@@ -323,24 +323,24 @@ def test_a_task_that_settles_on_the_way_gets_no_more_turns() -> None:
 
 def test_a_resumed_plan_leaves_out_what_was_done_and_goes_on_as_the_undisturbed_one() -> None:
     need = {f"task{at}": at / 5 for at in range(5)}
-    whole = serve(rounds(jobs_of(1, 2, 3, 4, 5), group=2), need)
+    whole = serve(several_stages(jobs_of(1, 2, 3, 4, 5), group=2), need)
     assert len(whole) == 3 + 3 + 2 + 2
     for cut in range(len(whole) + 1):
-        done = [pair for turn in whole[:cut] for pair in turn]
-        resumed = rounds(jobs_of(1, 2, 3, 4, 5), group=2)
+        done = [pair for batch in whole[:cut] for pair in batch]
+        resumed = several_stages(jobs_of(1, 2, 3, 4, 5), group=2)
         resumed.resume([(i, number) for number, i in done], {i: need[i] for _, i in done})
         assert serve(resumed, need) == whole[cut:]
 
 
 def test_devices_share_the_seconds_and_no_task_is_out_twice() -> None:
-    scheduler = rounds(jobs_of(*(10 + at for at in range(9))), devices=3, further=0)
+    scheduler = several_stages(jobs_of(*(10 + at for at in range(9))), devices=3, further=0)
     time_slices = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
     assert all(time_slice is not None for time_slice in time_slices)
     assert len({i for time_slice in time_slices if time_slice for i in time_slice.task_ids}) == 3
 
 
 def sharing(jobs: list[TaskSize], devices: int = 2) -> Scheduler:
-    """A scheduler of the base round, shared adapters and the adapter round, a task a turn."""
+    """A scheduler of the base stage, shared adapters and the adapter stage, a task a batch."""
     shared = Stage(2, Cost(30.0, 0.0), 1.0, 1.0, whole=True)
     return Scheduler(jobs, [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), shared, adapter()], 1, reserve=10.0, devices=devices)
 
@@ -361,8 +361,8 @@ def test_a_whole_stage_gives_each_device_its_part_of_all_tasks_and_the_next_one_
     assert follows.stage.number == 3
 
 
-def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
-    for excused, rounds_after in ((False, 3), (True, 2)):
+def test_a_whole_batch_that_fails_is_done_without_unless_it_is_excused() -> None:
+    for excused, stages_after in ((False, 3), (True, 2)):
         scheduler = sharing(jobs_of(1, 2), devices=1)
         for _ in range(2):
             done(scheduler, scheduler.next("a", 1000.0))
@@ -371,13 +371,13 @@ def test_a_whole_turn_that_fails_is_done_without_unless_it_is_excused() -> None:
         scheduler.returned(time_slice, {}, ok=False, excused=excused)
         again = scheduler.next("a", 900.0)
         assert again is not None
-        assert (again.stage.number, scheduler.retired) == (rounds_after, ())
+        assert (again.stage.number, scheduler.retired) == (stages_after, ())
 
 
 @pytest.mark.parametrize("scope", ["shared", "shared-then-task"])
 @pytest.mark.parametrize(("tasks", "devices"), [(1, 1), (2, 2), (5, 2), (20, 1), (20, 3), (400, 4)])
 @pytest.mark.parametrize("limit", [20.0, 120.0, 600.0, 36000.0])
-def test_a_turn_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(scope, tasks, devices, limit):
+def test_a_batch_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(scope, tasks, devices, limit):
     """Also where hardly anything else is left to do, and what was measured would have given it more."""
     config = Config(time_limit=limit, train=TrainRecipe(scope=scope))
     scheduler = Scheduler(
@@ -395,7 +395,7 @@ def test_a_turn_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(sco
     assert max(time_slice.seconds for time_slice in shared) <= config.shared_share * limit * (1 + 1e-9)
 
 
-def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
+def test_a_further_batch_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
     stages = [replace(adapter(), enough=0.6), replace(adapter(), number=4, refinement=True, enough=0.6)]
     scheduler = Scheduler(jobs_of(100, 10), stages, 1, reserve=10.0)
     for _ in range(2):
@@ -406,7 +406,7 @@ def test_a_further_turn_is_not_begun_with_too_few_seconds_and_smaller_tasks_take
     assert time_slice.task_ids == ("task1",)
 
 
-def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> None:
+def test_where_seconds_are_short_fewer_tasks_have_a_batch_each_with_enough() -> None:
     scheduler = Scheduler(jobs_of(*[20] * 12), [replace(adapter(), enough=0.6)], 4, reserve=0.0)
     time_slice = scheduler.next("cpu", 50.0)
     assert time_slice is not None
@@ -420,7 +420,7 @@ def test_where_seconds_are_short_fewer_tasks_have_a_turn_each_with_enough() -> N
     assert (len(time_slice.task_ids), time_slice.seconds) == (2, 25.0)
 
 
-def test_where_the_largest_task_has_too_few_seconds_smaller_ones_have_their_turns() -> None:
+def test_where_the_largest_task_has_too_few_seconds_smaller_ones_have_their_batches() -> None:
     stage = replace(adapter(), enough=0.6)
     scheduler = Scheduler(jobs_of(90, 24, 24, 24, 24), [stage], 1, reserve=10.0, devices=4)
     granted = [scheduler.next(f"gpu {n}", 60.0) for n in range(4)]  # 200 s in all for 186, but 54 of the 90 are no 50
@@ -440,7 +440,7 @@ def test_tasks_stopped_on_the_way_teach_what_they_would_have_used_so_that_later_
     assert all(seconds > 0.6 * 50 for seconds in granted[1:])
 
 
-def test_a_turn_with_seconds_to_spare_is_in_no_hurry() -> None:
+def test_a_batch_with_seconds_to_spare_is_in_no_hurry() -> None:
     time_slice = plan(jobs_of(20)).next("cpu", 1000.0)
     assert time_slice is not None
     assert not time_slice.hurried
@@ -456,7 +456,7 @@ def test_a_stage_of_more_weight_gets_more_of_what_is_short() -> None:
     assert granted == pytest.approx([2.0 * 1 / 20, 2.0 * 8 / 34])
 
 
-def test_a_turn_gets_no_more_seconds_than_its_tasks_can_use() -> None:
+def test_a_batch_gets_no_more_seconds_than_its_tasks_can_use() -> None:
     stage = Stage(0, Cost(3.0, 0.0), 0.0, 0.1, most=3.0)
     ample = Scheduler(jobs_of(1, 2, 3), [stage], 1, reserve=0.0).next("cpu", 1000.0)
     tight = Scheduler(jobs_of(1, 2, 3, 4), [stage], 2, reserve=0.0).next("cpu", 8.0)
@@ -466,8 +466,8 @@ def test_a_turn_gets_no_more_seconds_than_its_tasks_can_use() -> None:
     assert (len(tight.task_ids), tight.seconds) == (2, pytest.approx(4.0))
 
 
-def test_a_need_told_from_elsewhere_decides_who_gets_a_further_turn() -> None:
-    scheduler = rounds(jobs_of(1, 2), further=1)
+def test_a_need_told_from_elsewhere_decides_who_gets_a_further_batch() -> None:
+    scheduler = several_stages(jobs_of(1, 2), further=1)
     for _ in range(4):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
     scheduler.needs({"task0": 0.1})
@@ -481,7 +481,7 @@ def test_a_need_told_from_elsewhere_decides_who_gets_a_further_turn() -> None:
 
 
 def done(scheduler: Scheduler, time_slice: TimeSlice | None, need: float = 0.0) -> None:
-    """The turn ended well, each task having taken what was predicted."""
+    """The batch ended well, each task having taken what was predicted."""
     assert time_slice is not None
     measured = {i: scheduler._costs.of_task(time_slice.stage, i) for i in time_slice.task_ids}
     scheduler.returned(time_slice, measured, True, dict.fromkeys(time_slice.task_ids, need))
@@ -507,7 +507,7 @@ def test_the_expected_end_is_right_within_a_fifth_after_a_fifth_of_the_run(facto
 
 
 def test_the_expected_end_is_never_past_the_limit() -> None:
-    assert rounds(jobs_of(*[1000] * 50)).expected(100.0) == 90.0
+    assert several_stages(jobs_of(*[1000] * 50)).expected(100.0) == 90.0
 
 
 def test_measurements_correct_the_prediction() -> None:
@@ -525,7 +525,7 @@ def test_measurements_correct_the_prediction() -> None:
     assert scheduler.predicted() == pytest.approx(expected, rel=0.2)
 
 
-def test_a_turn_cut_short_never_lowers_the_prediction() -> None:
+def test_a_batch_cut_short_never_lowers_the_prediction() -> None:
     scheduler = plan(jobs_of(100, 100, 100))
     time_slice = scheduler.next("cpu", 40.0)  # 30 usable for 300 predicted
     assert time_slice is not None
@@ -533,7 +533,7 @@ def test_a_turn_cut_short_never_lowers_the_prediction() -> None:
     assert scheduler.predicted() == pytest.approx(200.0)
 
 
-def test_failed_turns_teach_nothing_about_costs() -> None:
+def test_failed_batches_teach_nothing_about_costs() -> None:
     scheduler = plan(jobs_of(100, 100))
     time_slice = scheduler.next("cpu", 1000.0)
     assert time_slice is not None
@@ -573,24 +573,24 @@ def test_the_order_of_the_jobs_makes_no_difference() -> None:
     assert first == second
 
 
-def test_a_second_turn_while_one_is_out_is_refused() -> None:
+def test_a_second_batch_while_one_is_out_is_refused() -> None:
     scheduler = plan(jobs_of(10, 10))
     scheduler.next("cpu", 1000.0)
-    with pytest.raises(RuntimeError, match="the turn of task1 has not been returned yet"):
+    with pytest.raises(RuntimeError, match="the batch of task1 has not been returned yet"):
         scheduler.next("cpu", 1000.0)
 
 
-def test_a_turn_that_was_not_out_is_refused() -> None:
-    with pytest.raises(ValueError, match="the turn of nobody is not the one that is out on cpu"):
+def test_a_batch_that_was_not_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="the batch of nobody is not the one that is out on cpu"):
         plan(jobs_of(10)).returned(TimeSlice("cpu", adapter(), ("nobody",), 1.0, {}, 0.0), {}, ok=True)
 
 
 @pytest.mark.parametrize("measured", [{"other": 1.0}, {"task0": -1.0}, {"task0": math.nan}, {"task0": math.inf}])
-def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dict[str, float]) -> None:
+def test_seconds_that_cannot_be_are_refused_and_the_batch_stays_out(measured: dict[str, float]) -> None:
     scheduler = plan(jobs_of(10))
     time_slice = scheduler.next("cpu", 1000.0)
     assert time_slice is not None
-    with pytest.raises(ValueError, match=r"not in the turn|finite number"):
+    with pytest.raises(ValueError, match=r"not in the batch|finite number"):
         scheduler.returned(time_slice, measured, ok=True)
     scheduler.returned(time_slice, {"task0": 1.0}, ok=True)
 
@@ -604,7 +604,7 @@ def test_seconds_that_cannot_be_are_refused_and_the_turn_stays_out(measured: dic
         ({"devices": 0}, "devices is 0: expected at least 1"),
         ({"disagreement_threshold": 1.5}, "disagreement_threshold is 1.5: expected 0 to 1"),
         ({"reserve": -1.0}, "reserve is -1.0: expected at least 0 seconds"),
-        ({"stages": [adapter(), adapter()]}, r"rounds are \[3, 3\]: expected each once"),
+        ({"stages": [adapter(), adapter()]}, r"stages are \[3, 3\]: expected each once"),
         (
             {"stages": [replace(adapter(), refinement=True), replace(adapter(), number=4)]},
             "a further stage comes before",

@@ -36,7 +36,7 @@ from tests.support.fakes import FakeClock
 from tests.system.test_submission import GOOD, LAUNCH, ROOT, make_weights
 
 IDS = [f"{n * 2654435761 % 2**32:08x}" for n in range(20)]
-KILLED = "cpu 1: the worker died (SIGKILL), in the turn of 00576224, 007bbfb7"
+KILLED = "cpu 1: the worker died (SIGKILL), in the batch of 00576224, 007bbfb7"
 LONG = "cpu 1: RuntimeError: something [red]long[/red] " + "that does not end and " * 9
 
 
@@ -75,7 +75,7 @@ def test_a_usual_terminal_shows_it_all() -> None:
     assert [re.sub("  +", "  ", line.rstrip()) for line in drawn.splitlines()] == [
         "dry-run · 20 tasks · seed 0 · weights grid-1m 5c30a54d8d18",
         "━━━ 9 min 12 s left, done in 5 min 31 s, of 10 min 00 s",
-        "Rounds " + "─" * 73,
+        "Stages " + "─" * 73,
         "base model  ━━━ 20 of 20",
         "adapter  ━━━  9 of 20",
         "further adapter 1 ━━━  0 of 3",
@@ -84,7 +84,7 @@ def test_a_usual_terminal_shows_it_all() -> None:
         "cpu 0 adapter 2/4 8ff34739 2e2ac0ea cc623a9b 6a99b44c, 28… ━━━ 17 s of 41 s",
         "cpu 1 starting  17 s",
         "Warnings: 2 " + "─" * 68,
-        "! cpu 1: the worker died (SIGKILL), in the turn of 00576224, 007bbfb7",
+        "! cpu 1: the worker died (SIGKILL), in the batch of 00576224, 007bbfb7",
         "! cpu 1: RuntimeError: something [red]long[/red] that does not end and that doe…",
         "Latest answers " + "─" * 65,
         "✗ f1bbcd88 votes 5 of 16 and 16 of 16, adapter, 32 steps, loss 0.39  28.0 s",
@@ -151,12 +151,12 @@ def test_texts_that_would_spoil_the_screen_are_shown_escaped() -> None:
     assert sum("two lines, \\x1b[2J and \\xdcff" in line for line in lines) == 4
 
 
-def test_a_wide_terminal_tells_the_steps_and_loss_of_a_turn_s_last_adapter() -> None:
+def test_a_wide_terminal_tells_the_steps_and_loss_of_a_batch_s_last_adapter() -> None:
     row = next(line for line in drawn_at(run_of(), 120, 24).splitlines() if line.startswith("cpu 0"))
     assert "adapter 2/4 8ff34739 2e2ac0ea cc623a9b 6a99b44c, 28 steps, loss 0.28 " in row
 
 
-def test_long_turns_are_told_in_hours_and_no_time_limit_is_said() -> None:
+def test_long_batches_are_told_in_hours_and_no_time_limit_is_said() -> None:
     live = run_of(limit=float("inf"))
     live.watch([Worker("gpu 0", "working", True, ADAPTER, ("a",), 3600.0)])
     drawn = drawn_at(live, 80, 24)
@@ -165,7 +165,7 @@ def test_long_turns_are_told_in_hours_and_no_time_limit_is_said() -> None:
 
 
 @pytest.mark.parametrize(("number", "name"), [(INDUCTION, "induction"), (PROGRAMS, "programs")])
-def test_programs_are_told_by_what_they_found_in_a_round_of_their_own(number: int, name: str) -> None:
+def test_programs_are_told_by_what_they_found_in_a_stage_of_their_own(number: int, name: str) -> None:
     live = Live(About(stages=(number, BASE, ADAPTER)), 3, lambda: 5.0)
     live.answer(StageAnswer("a", number, "2 answers of programs", 1.5, whole=True))
     live.watch([Worker("programs 0", "working", True, number, ("b",), 3.0), Worker("programs 1", "done", False)])

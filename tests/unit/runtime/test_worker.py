@@ -194,12 +194,12 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
     said = [json.loads(line) for line in reports.getvalue().splitlines()]
     assert kinds(said) == ["ready", "failed", "result", "done"]
     assert said[1]["why"] == "MemoryError: no more"
-    assert (said[2]["task_id"], said[2]["round"], said[2]["candidates"]) == ("stack", 0, [[], []])
+    assert (said[2]["task_id"], said[2]["stage"], said[2]["candidates"]) == ("stack", 0, [[], []])
 
 
 @pytest.fixture
 def induce(monkeypatch):
-    """Serve orders of the code model's round with a writer that says these texts; the reports."""
+    """Serve orders of the code model's stage with a writer that says these texts; the reports."""
 
     def run(texts, *orders, fails=None):
         def made(model, settings, seed):
@@ -228,7 +228,7 @@ def test_the_code_model_s_programs_are_run_and_their_answers_reported(induce):
     [found] = said[1]["candidates"][0]
     assert found["grid"] == fakes.mirror(MIRROR.tests[0]).tolist()
     assert (found["program"]["text"], found["program"]["support"]) == (FLIP.strip(), 2)
-    assert (said[3]["task_id"], said[3]["round"], said[3]["candidates"]) == ("stack", -1, [[], []])
+    assert (said[3]["task_id"], said[3]["stage"], said[3]["candidates"]) == ("stack", -1, [[], []])
 
 
 def test_a_task_the_code_model_fails_on_is_reported_and_the_next_one_is_served(induce, monkeypatch):

@@ -378,7 +378,7 @@ def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, exp
     config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
     near = nearest_tasks.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
     assert [other.name for other in near(MIRROR)] == expected
-    assert near(MIRROR) is near(MIRROR)  # further rounds ask again
+    assert near(MIRROR) is near(MIRROR)  # further stages ask again
     assert asked == [(texts(plain(MIRROR, 1024, GRID).values()), by)]
     assert (
         nearest_tasks.finder(None, replace(config, near=replace(config.near, count=0)), Path("weights"), GRID) is None

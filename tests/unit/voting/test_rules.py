@@ -88,7 +88,7 @@ def test_unanimous_candidates_win_under_every_rule(rule: str, answer: Grid, them
     assert agreement(ranked, enumerate(candidates)) == (len(them), len(them))
 
 
-def test_a_view_that_gives_several_answers_agrees_or_not_but_once_in_a_round() -> None:
+def test_a_view_that_gives_several_answers_agrees_or_not_but_once_in_a_stage() -> None:
     one, other = grid([[1]]), grid([[2]])
     turned = View(dihedral=1)
     found = [

@@ -1,4 +1,4 @@
-"""A task's turn at a code model: what its programs' answers are worth in the run, and what is told of the others."""
+"""A task in the code model's stage: what its programs' answers are worth in the run, and what is told of the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from solver.config.settings import InductionSettings
 from solver.induction import prompts
 from solver.induction.induce import induce
 from solver.induction.sandbox.sandbox import Limits, Sandbox
-from solver.induction.turn import COST, KEPT, LONGEST_TEXT, candidates, held, turn
+from solver.induction.stage import COST, KEPT, LONGEST_TEXT, answer_task, candidates, held
 from solver.types import INDUCTION, worth
 from solver.voting import ensemble
 from tests.unit.induction.test_induce import FAILING, OTHER, REMEMBERS, RIGHT, TALK, TURN, TWO, WRONG, FakeWriter, soon
@@ -29,7 +29,7 @@ def sandbox():
 
 def answered(sandbox, *texts, task=TURN, stop=None):
     settings = InductionSettings(model="/models/mine", samples=len(texts))
-    return turn(task, FakeWriter(texts), sandbox, settings, 0, stop or soon())
+    return answer_task(task, FakeWriter(texts), sandbox, settings, 0, stop or soon())
 
 
 def test_the_answers_of_fitting_programs_are_candidates_with_the_shortest_program_and_its_support(sandbox):
@@ -66,7 +66,7 @@ def test_what_came_of_the_other_programs_is_told(sandbox):
     assert second.startswith("1 x IndexError: ")
 
 
-def test_a_turn_that_is_over_says_that_nothing_was_run(sandbox):
+def test_a_batch_that_is_over_says_that_nothing_was_run(sandbox):
     result = answered(sandbox, RIGHT, stop=Deadline.after(0))
     assert result.candidates == ((),)
     assert "0 run, 0 reproduce" in result.notes[0]

@@ -1,4 +1,4 @@
-"""One task's turn at the code model as a round of the run: what its programs answer becomes candidates.
+"""One task in the code model's stage of the run: what its programs answer becomes candidates.
 
 Knows neither which model writes nor processes. Laws: only a program that reproduces every demonstration gives a
 candidate; with the same replies, and time to run the programs in them, the candidates are the same.
@@ -25,7 +25,7 @@ LONGEST_TEXT = 4000  # characters of a program in the record
 REASONS = 3  # why programs did not fit: so many are told, the commonest
 
 
-def turn(
+def answer_task(
     task: Task, writer: Writer, sandbox: Sandbox, settings: InductionSettings, seed: int, stop: Deadline
 ) -> TaskResult:
     """The answers of the programs that the model wrote for the task, and that were run, before `stop`."""
