@@ -6,12 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from solver.analysis.scoring import scored
 from solver.clock import Deadline
 
 if __name__ == "__main__":
-    STARTED = Deadline.after(0)  # the moment the time limit counts from
+    STARTED = Deadline.after(0)  # the moment the time limit counts from: before what takes its time to load
 
+from solver.analysis.scoring import scored
+from solver.analysis.solutions import read_solutions
 from solver.cli import parse, planned
 from solver.hardware import preflight
 from solver.kaggle.notebook import RERUN  # where nobody will look at a report
@@ -30,7 +31,7 @@ def main(argv: list[str], started: Deadline) -> int:
         if options.plan is not None:
             print(planned(options))
             return 0
-        plan = prepare(options)
+        plan = prepare(options, read_solutions)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

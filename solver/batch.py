@@ -1,7 +1,4 @@
-"""One batch of tasks on its way through the pipeline: what it is solved with, and what becomes of each task.
-
-Knows nothing of torch, vLLM, files or processes: models are Protocols here.
-"""
+"""One batch of tasks on its way through the pipeline: what it is solved with, and what becomes of each task."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from solver.config.settings import Config
-from solver.interfaces import Format, Sampler, Trainer
+from solver.interfaces import Sampler, Trainer
+from solver.tokens.grid import Format
 from solver.types import ADAPTER, Adapter, Candidate, Neighbour, Prompt, Task, TaskResult, TrainReport, seed_for
 
 Nearest: TypeAlias = Callable[[Task], tuple[Neighbour, ...]]
@@ -19,48 +17,37 @@ Nearest: TypeAlias = Callable[[Task], tuple[Neighbour, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The tasks of one worker's time slice, in one stage.
-
-    `train_seconds`: by task id, how long each may train. `shared`: by task id, the adapter it shares with others.
-    `hurried`: the seconds may not do, so a quarter of the views is sampled after the other, not all at once.
-    """
+    """The tasks of one worker's time slice, in one stage."""
 
     stage: int
     tasks: tuple[Task, ...]
-    train_seconds: Mapping[str, float]
-    shared: Mapping[str, Adapter] = field(default_factory=dict)
-    hurried: bool = False
+    train_seconds: Mapping[str, float]  # by task id, how long each may train
+    shared: Mapping[str, Adapter] = field(default_factory=dict)  # by task id, the adapter it shares with others
+    hurried: bool = False  # the seconds may not do: a quarter of the views is sampled after the other
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """What tasks are solved with. `nearest`: finds the other tasks that `config.near` has a task learn from, if any.
-
-    `trained`: told of each adapter as soon as it is trained, by name.
-    """
+    """What tasks are solved with."""
 
     trainer: Trainer
     sampler: Sampler
     format: Format
     config: Config
-    nearest: Nearest | None = None
-    trained: Callable[[str, TrainReport], None] = lambda *_: None
+    nearest: Nearest | None = None  # finds the other tasks that `config.near` has a task learn from, if any
+    trained: Callable[[str, TrainReport], None] = lambda *_: None  # told of each adapter once it is trained, by name
 
 
 @dataclass
 class TaskState:
-    """What becomes of one task in one stage. `seed`: of everything random in it. `format`: how the model reads.
-
-    `start`: the adapter that training goes on from. `reuses_adapter`: its adapter is another task's, as it is.
-    `prompts`: (number of the view, prompt). `candidates`: one list a test input.
-    """
+    """What becomes of one task in one stage."""
 
     task: Task
-    seed: int
+    seed: int  # of everything random in it
     format: Format
-    start: Adapter | None = None
+    start: Adapter | None = None  # the adapter that training goes on from
     near: tuple[Neighbour, ...] = ()
-    reuses_adapter: bool = False
+    reuses_adapter: bool = False  # its adapter is another task's, as it is
     adapter: Adapter | None = None
     steps: int = 0
     planned: int = 0
@@ -68,8 +55,8 @@ class TaskState:
     rejected: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    candidates: list[list[Candidate]] = field(default_factory=list)
-    prompts: list[tuple[int, Prompt]] = field(default_factory=list)
+    candidates: list[list[Candidate]] = field(default_factory=list)  # one list a test input
+    prompts: list[tuple[int, Prompt]] = field(default_factory=list)  # with the number of the view
 
     @classmethod
     def begin(cls, task: Task, stage: int, models: Models) -> TaskState:

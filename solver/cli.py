@@ -1,6 +1,6 @@
 """The command line of `submission.py`: its flags, made of the settings, and how they are checked.
 
-Does not import: models. Invariant: flags that make no sense end with one line and exit status 2.
+Invariant: flags that make no sense end with one line and exit status 2.
 """
 
 from __future__ import annotations
@@ -68,10 +68,8 @@ def _refuse_beside_resume(parser: OneLine, options: argparse.Namespace) -> None:
     *most, last = (flag for path, flag in kept.items() if path != "resume")
     for action in parser._actions:
         if action.dest not in (*kept, "help") and getattr(options, action.dest) != action.default:
-            raise BadInput(
-                f"{action.option_strings[0]} came with --resume: expected nothing beside it but {', '.join(most)} and "
-                f"{last}"
-            )
+            came = f"{action.option_strings[0]} came with --resume"
+            raise BadInput(f"{came}: expected nothing beside it but {', '.join(most)} and {last}")
 
 
 def planned(options: argparse.Namespace) -> str:
@@ -80,14 +78,10 @@ def planned(options: argparse.Namespace) -> str:
     A named card is planned with the preset meant for it, unless `--preset` names another than the default.
     """
     model = described(options.plan_model) if options.plan_model else read(options.weights)
-    if options.plan:
-        card = named(options.plan)
-        if options.preset == "cpu":
-            options.preset = memory_plan.PRESET_OF[card.name]
-        return "\n".join(memory_plan.lines(memory_plan.plan(model, card, configure(options))))
-    found = [gpu.card for gpu in shown()]
-    if not found:
+    cards = [named(options.plan)] if options.plan else [gpu.card for gpu in shown()]
+    if not cards:
         raise BadInput(f"--plan names no card and nvidia-smi shows none: expected one of {', '.join(CARDS)}")
-    return "\n".join(
-        line for card in found for line in memory_plan.lines(memory_plan.plan(model, card, configure(options)))
-    )
+    if options.plan and options.preset == "cpu":
+        options.preset = memory_plan.PRESET_OF[cards[0].name]
+    plans = [memory_plan.plan(model, card, configure(options)) for card in cards]
+    return "\n".join(line for plan in plans for line in memory_plan.lines(plan))

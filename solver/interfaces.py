@@ -1,17 +1,11 @@
-"""The seams: Protocols behind which models, engines and token formats stay out of sight.
-
-Knows nothing of files, models, clocks or the command line.
-"""
+"""The seams: Protocols behind which models and engines stay out of sight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from solver.types import Adapter, Grid, Pair, Prompt, Reply, TrainJob, TrainReport
+from solver.types import Adapter, Prompt, Reply, TrainJob, TrainReport
 
 
 class Stop(Protocol):
@@ -26,48 +20,6 @@ class Grammar(Protocol):
 
     def then(self, token: int) -> Grammar | None:
         """The same with one token more; None where it is certain that nothing wanted begins so."""
-
-
-class Format(Protocol):
-    """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
-
-    Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is rejected, never repaired; a grid takes as many
-    tokens as `tokens.grid.encoded_length` says, or one fewer: prompts, sizes and memory plans count on it.
-    """
-
-    @property
-    def name(self) -> str:
-        """What `--format` calls it."""
-
-    @property
-    def end(self) -> int:
-        """The token that finishes a reply."""
-
-    @property
-    def vocabulary(self) -> int:
-        """Every id it writes is below this."""
-
-    @property
-    def written(self) -> Grammar:
-        """The grammar of a reply of which nothing is said yet: it allows what `decode` accepts, nothing else."""
-
-    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
-
-    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
-        """The demonstrations and a test input, up to where the reply begins, [length]."""
-
-    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
-        """The reply that spells a grid, its end included."""
-
-    def decode(self, reply: Sequence[int]) -> Grid | None:
-        """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
-
-    def pairs_length(self, pairs: Sequence[Pair]) -> int:
-        """Tokens of `encode_pairs`."""
-
-    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
-        """Tokens of `encode_prompt`."""
 
 
 class Trainer(Protocol):

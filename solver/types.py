@@ -1,6 +1,6 @@
 """The nouns every module shares: frozen values, and the error that stops a run.
 
-Knows nothing of files, models, clocks or the command line. Law: every value here is frozen.
+Law: every value here is frozen.
 """
 
 from __future__ import annotations
@@ -54,11 +54,8 @@ def by_programs(number: int) -> bool:
 
 def stage_name(number: int) -> str:
     """A stage in words people know."""
-    named = {
-        **{INDUCTION: "induction", PROGRAMS: "programs", BASE: "base model"},
-        **{SHARED: "shared adapter", ADAPTER: "adapter"},
-    }
-    return named.get(number, f"further adapter {number - ADAPTER}")
+    named = ("induction", "programs", "base model", "shared adapter", "adapter")
+    return named[number - INDUCTION] if number <= ADAPTER else f"further adapter {number - ADAPTER}"
 
 
 def seed_for(seed: int, task_id: str, purpose: str) -> int:
@@ -85,43 +82,37 @@ class Task:
 
 @dataclass(frozen=True)
 class View:
-    """An invertible augmentation of a task (dihedral × colour permutation × demonstration order).
+    """An invertible augmentation of a task."""
 
-    `dihedral`: 0–7, see `views.dihedral`. `colours`: colour c becomes colours[c]; a permutation of 0–9.
-    `order`: the demonstrations' order, a permutation of their indices, or () for the order given.
-    """
-
-    dihedral: int = 0
-    colours: tuple[int, ...] = tuple(range(COLOURS))
-    order: tuple[int, ...] = ()
+    dihedral: int = 0  # 0–7, see `views.dihedral`
+    colours: tuple[int, ...] = tuple(range(COLOURS))  # colour c becomes colours[c]; a permutation of 0–9
+    order: tuple[int, ...] = ()  # of the demonstrations, a permutation of their indices, or () for the order given
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One training sequence: `tokens` int32 [length]; `loss` bool [length], True where the token is to be predicted."""
+    """One training sequence."""
 
-    tokens: NDArray[np.int32]
-    loss: NDArray[np.bool_]
+    tokens: NDArray[np.int32]  # [length]
+    loss: NDArray[np.bool_]  # [length], True where the token is to be predicted
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
     """What is asked of the sampler: one test input of one task under one view, as token ids.
 
-    `tokens` may end with the beginning of a reply, which is then continued. `max_reply`: tokens to be said at most.
-    `alternatives`: so many other tokens are wanted beside each one said. `floor`: nats below which neither a reply nor
-    an alternative is of use; the sampler may leave off there and say so by an unfinished reply.
-    `temperature`: 0 asks for the greedy reply; above it one is drawn, by `seed`.
+    `floor`: nats below which neither a reply nor an alternative is of use; the sampler may leave off there and say so
+    by an unfinished reply.
     """
 
     task_id: str
     test: int
     view: View
-    tokens: tuple[int, ...]
-    max_reply: int
-    alternatives: int = 0
+    tokens: tuple[int, ...]  # they may end with the beginning of a reply, which is then continued
+    max_reply: int  # tokens to be said at most
+    alternatives: int = 0  # so many other tokens are wanted beside each one said
     floor: float = -math.inf
-    temperature: float = 0.0
+    temperature: float = 0.0  # 0 asks for the greedy reply; above it one is drawn, by `seed`
     seed: int = 0
 
 
@@ -135,15 +126,12 @@ class Adapter:
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """A task of a library, how like a given one it is (cosine, −1 to 1), and its adapter, if it has one.
-
-    `left_out`: the demonstration, counted from 0, whose example alone was compared; None: the whole task was.
-    """
+    """A task of a library, as far as it is like a given one."""
 
     task: Task
-    similarity: float
-    adapter: Adapter | None = None
-    left_out: int | None = None
+    similarity: float  # cosine, −1 to 1
+    adapter: Adapter | None = None  # its own, if it has one
+    left_out: int | None = None  # the demonstration whose example alone was compared; None: the whole task was
 
     @property
     def name(self) -> str:
@@ -153,14 +141,14 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said: token ids, the log-probability of each (nats), and whether it ended by itself.
+    """What the model said.
 
     `alternatives`: for each token, where asked for: other tokens with their nats in its place, likeliest first.
     """
 
     tokens: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finished: bool
+    logprobs: tuple[float, ...]  # nats of each token
+    finished: bool  # whether it ended by itself
     alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
 
     @property
@@ -171,16 +159,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Program:
-    """What computed an answer where no model said it; it reproduces every demonstration.
-
-    `cost`: description length, in steps. `generalises`: the share of demonstrations, 0 to 1, that are right as well
-    where they are left out of the search. `support`: programs found that answer the same.
-    """
+    """What computed an answer where no model said it; it reproduces every demonstration."""
 
     text: str
-    cost: float
-    generalises: float
-    support: int = 1
+    cost: float  # description length, in steps
+    generalises: float  # the share of demonstrations, 0 to 1, that are right as well where left out of the search
+    support: int = 1  # programs found that answer the same
 
 
 def worth(cost: float, generalises: float) -> float:
@@ -194,37 +178,33 @@ class Candidate:
 
     `scores`: nats of this grid re-read under the task's scoring views, one after another, the same views for every
     candidate of a test input; fewer where it was beaten before the last view, none where nothing was re-read.
-    `program`: what computed the grid, where no model said it; its view is the identity then, and its nats are 0.
     """
 
     grid: Grid
     view: View
     logprob: float
     scores: tuple[float, ...] = ()
-    program: Program | None = None
+    program: Program | None = None  # what computed the grid, where no model said it: under the identity, with 0 nats
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a training made: the adapter (None if nothing was learned), steps done of steps planned, loss per step."""
+    """What a training made, in `steps` of `planned` ones."""
 
-    adapter: Adapter | None
+    adapter: Adapter | None  # None if nothing was learned
     steps: int
     planned: int
-    losses: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()  # nats a token, one a step
 
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """What one adapter is to be trained on, under which name and seed.
-
-    `start_from`: an adapter of the same recipe, which is not changed; None: the base weights.
-    """
+    """What one adapter is to be trained on, under which name and seed."""
 
     name: str
     examples: Sequence[Example]
     seed: int
-    start_from: Adapter | None = None
+    start_from: Adapter | None = None  # an adapter of the same recipe, which is not changed; None: the base weights
 
 
 Attempts: TypeAlias = tuple[Grid, Grid]
@@ -233,46 +213,35 @@ Attempts: TypeAlias = tuple[Grid, Grid]
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """What one stage came to for one task.
-
-    `stage`: its number, see `record`. `candidates`: one entry a test input. `rejected`: replies that were no grid.
-    `steps` of `planned` training steps were done, with `losses` (nats a token, one a step). `seconds`: wall seconds by
-    what they went for. `notes`: what was cut short or left out, and why.
-    """
+    """What one stage came to for one task, in `steps` of `planned` training steps."""
 
     task_id: str
     stage: int
-    candidates: tuple[tuple[Candidate, ...], ...]
-    rejected: int = 0
+    candidates: tuple[tuple[Candidate, ...], ...]  # one entry a test input
+    rejected: int = 0  # replies that were no grid
     steps: int = 0
     planned: int = 0
-    losses: tuple[float, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    losses: tuple[float, ...] = ()  # nats a token, one a step
+    seconds: dict[str, float] = field(default_factory=dict)  # wall seconds by what they went for
+    notes: tuple[str, ...] = ()  # what was cut short or left out, and why
 
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """The best answers to one task so far.
-
-    `attempts`: one entry a test input; `from_model`: how many of the two the model gave. `votes`: views behind the
-    vote's first answer to each test, and how many there were. `from_programs`: attempts that programs alone gave.
-    `residual_needs`: the share of each test's need that programs leave, 0 to 1; (): they had no say.
-    """
+    """The best answers to one task so far; each field has one entry a test input."""
 
     attempts: tuple[Attempts, ...]
-    from_model: tuple[int, ...]
-    votes: tuple[tuple[int, int], ...]
-    from_programs: tuple[int, ...] = ()
-    residual_needs: tuple[float, ...] = ()
+    from_model: tuple[int, ...]  # how many of the two attempts the model gave
+    votes: tuple[tuple[int, int], ...]  # views behind the vote's first answer, and how many there were
+    from_programs: tuple[int, ...] = ()  # attempts that programs alone gave
+    residual_needs: tuple[float, ...] = ()  # the share of the need that programs leave, 0 to 1; (): they had no say
 
     @property
     def need(self) -> float:
         """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
         split = [1.0 - first / total if total else 1.0 for first, total in self.votes]
-        return max(
-            need * residual for need, residual in zip(split, self.residual_needs or (1.0,) * len(split), strict=True)
-        )
+        left = self.residual_needs or (1.0,) * len(split)
+        return max(need * residual for need, residual in zip(split, left, strict=True))
 
     @property
     def whole(self) -> bool:

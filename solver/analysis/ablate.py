@@ -20,6 +20,7 @@ from pathlib import Path
 
 from solver.analysis import chart, replay
 from solver.analysis.scoring import scored
+from solver.analysis.solutions import read_solutions
 from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, tables
 from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown
 from solver.cli import parser, validated
@@ -44,11 +45,11 @@ def gather(options: argparse.Namespace) -> tuple[RunPlan, dict[str, list[str]]]:
     require("--resume", resume, resume is None, "to be left out: variants begun before are gone on with by themselves")
     if not options.tasks:
         options.split = options.split or "dry-run"
-        plans = [prepare(options)]
+        plans = [prepare(options, read_solutions)]
     else:
         given = "--challenges" if options.challenges else "--split" if options.split else None
         require("--tasks", given, given is None, f"no {given} beside it: name that source with --tasks, too")
-        plans = [prepare(_of_source(options, source)) for source in options.tasks]
+        plans = [prepare(_of_source(options, source), read_solutions) for source in options.tasks]
     for plan in plans:
         if plan.solutions is None:
             name = plan.task_set.name

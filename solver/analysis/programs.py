@@ -125,11 +125,10 @@ def _solve(options: argparse.Namespace) -> int:
 
 
 def _outputs(options: argparse.Namespace) -> Mapping[str, Sequence[Grid]]:
-    from solver.data import tasks
+    from solver.analysis.solutions import read_solutions
 
-    if options.what:
-        return tasks.load_solutions(options.what)
-    return tasks.load_solutions_file(options.solutions) if options.solutions else {}
+    source = options.what or options.solutions
+    return read_solutions(source) if source else {}
 
 
 def _total(lines: Mapping[str, Line], tasks: int, seconds: float) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from solver.analysis.page import filled
+from solver.analysis.solutions import read_solutions
 from solver.data.splits import SPLITS
-from solver.data.tasks import load_challenges, load_solutions, load_split, select
+from solver.data.tasks import load_challenges, load_split, select
 from solver.types import BadInput, Grid, Task
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _task_at(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequen
     lost = [task_id for task_id in given.tasks if task_id not in chosen]
     if lost:
         raise BadInput(f"task {lost[0]} of {task_set.name} is malformed and cannot be shown; name another")
-    return [chosen[i] for i in given.tasks], load_solutions(split) if split and given.answers else {}
+    return [chosen[i] for i in given.tasks], read_solutions(split) if split and given.answers else {}
 
 
 def _split_with(task_ids: Sequence[str]) -> str:

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from solver.analysis.history import History
 from solver.data import tasks
-from solver.data.json_files import read_bytes
+from solver.data.json_files import Members, describe, read_bytes, read_json
 from solver.data.splits import SPLITS, VERSIONS, EmbeddedSplit, Version
+from solver.data.tasks import Fault, parse_grid
 from solver.types import BadInput, Grid, Task, key, same
 
 SHOWN = 12  # hex digits of a hash that people are shown
@@ -57,18 +59,54 @@ def digest(grids: Mapping[str, Sequence[Grid]]) -> str:
     return sha256.hexdigest()
 
 
+def read_solutions(source: str | Path) -> dict[str, tuple[Grid, ...]]:
+    """The test outputs of an embedded set, by its name, or of Kaggle's solutions JSON {id: [grid, …]}, by its path.
+
+    Returns id → one grid a test input, in file order. Raises `BadInput`.
+    """
+    if isinstance(source, Path):
+        return _of_file(source)
+    split = tasks.split_named(source)
+    published: Any = read_json(tasks.data_file(split, f"split {source}"))
+    published = published[split.part]
+    return {i: tuple(parse_grid(test["output"], i) for test in published[i]["test"]) for i in split.ids or published}
+
+
+def _of_file(path: Path) -> dict[str, tuple[Grid, ...]]:
+    expected = "expected Kaggle's solutions JSON {id: [grid, ...]}; pass such a file"
+    content = read_json(path)
+    if not isinstance(content, Members) or not content:
+        raise BadInput(f"{path} holds {describe(content) if content else 'nothing'}; {expected}")
+    try:
+        if content.repeated:
+            raise Fault(describe(content.repeated[0][0]), "appears more than once")
+        return {task_id: _outputs(content, task_id) for task_id in content}
+    except Fault as fault:
+        raise BadInput(f"{path}: {fault}; {expected}") from None
+
+
+def _outputs(content: Members, task_id: str) -> tuple[Grid, ...]:
+    grids = content[task_id]
+    if not isinstance(grids, list) or not grids:
+        raise Fault(describe(task_id), f"{describe(grids)} came, a list of at least one grid was expected")
+    return tuple(parse_grid(grid, f"{describe(task_id)}[{i}]") for i, grid in enumerate(grids))
+
+
 def load(split: str | None, file: Path | None) -> Solutions:
     """The solutions of an embedded set or of Kaggle's solutions JSON. Raises `BadInput`."""
     if split is not None:
-        grids, sha256 = tasks.load_solutions(split), tasks.sha256_of_split(split)
-        parts = (replace(SPLITS[split], ids=()),)
+        grids, parts = read_solutions(split), (replace(SPLITS[split], ids=()),)
         name = next((v.name for v in VERSIONS.values() if set(parts) & set(v.parts)), SPLITS[split].file)
-        return Solutions(grids, split, sha256, name, parts)
+        return Solutions(grids, split, _sha256(tasks.data_file(SPLITS[split], split)), name, parts)
     if file is None:
         raise BadInput("no solutions were named; expected --solutions FILE or --split NAME; pass one of them")
-    grids = tasks.load_solutions_file(file)
+    grids = read_solutions(file)
     version = VERSIONS.get(digest(grids)[:16], Version("no published set that is known here", ()))
-    return Solutions(grids, str(file), hashlib.sha256(read_bytes(file)).hexdigest(), version.name, version.parts)
+    return Solutions(grids, str(file), _sha256(file), version.name, version.parts)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
 def of_run(history: History) -> Solutions | None:

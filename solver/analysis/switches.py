@@ -64,16 +64,16 @@ def others() -> str:
 
 def is_choice(entry: Entry) -> bool:
     """Whether a setting is a choice of the method, and not of the clock, the engine or the run."""
-    return bool(entry.about.source) or any(choice.source for choice in entry.about.choices.values())
+    return any(source for source, _ in entry.basis.values())
 
 
 def _rows(entry: Entry) -> Iterable[Sequence[str]]:
-    about, name = entry.about, f"`{entry.path}`"
-    yield name, "", _shown(entry.default), about.help, about.source, _test(about.tested)
-    for value, choice in about.choices.items():
+    name, (source, test) = f"`{entry.path}`", entry.basis[None]
+    yield name, "", _shown(entry.default), entry.about.help, source, _test(test)
+    for value, help in entry.about.choices.items():
         default = entry.default == value or (isinstance(entry.default, tuple) and value in entry.default)
-        source, test = choice.source or about.source, choice.tested or about.tested
-        yield name, f"`{value}`", "yes" if default else "", choice.help, source, _test(test)
+        own_source, own_test = entry.basis[value]
+        yield name, f"`{value}`", "yes" if default else "", help, own_source or source, _test(own_test or test)
 
 
 def _test(name: str) -> str:

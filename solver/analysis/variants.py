@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from solver.analysis.variant_table import ORACLE
-from solver.config.settings import EMBEDDINGS, NEVER, TARGETS, TRANSFORMATIONS, Config, require
+from solver.config.settings import EMBEDDINGS, NEVER, TARGETS, Config, require
+from solver.config.training import TRANSFORMATIONS
 from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
-from solver.voting.rules import RULES
+from solver.voting.rules import RULES, RuleName
 
 Change: TypeAlias = Callable[[Config], Config]
 
@@ -42,7 +43,7 @@ def nearing(**settings: Any) -> Change:
     return lambda config: replace(config, near=replace(config.near, **settings))
 
 
-def searching(rule: str, views: int = 0) -> Change:
+def searching(rule: RuleName, views: int = 0) -> Change:
     """A variant with every likely answer in the greedy one's place, re-read under so many views, voted on by a rule."""
     likely: dict[str, Any] = {"p_min": LIKELY, "views": views, "temperature": 0.0, "samples": 1}
     return lambda config: replace(config, rule=rule, search=replace(config.search, **likely))

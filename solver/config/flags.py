@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from solver.config.setting import Entry, require
 
@@ -38,8 +38,7 @@ def absolute(text: str, _: str) -> str:
 
 def described(entry: Entry) -> str:
     """What a flag does, and every value it may have."""
-    choices = entry.about.choices
-    return f"{entry.about.help}: {', '.join(map(str, choices))}" if choices else entry.about.help
+    return f"{entry.about.help}: {', '.join(map(str, entry.values))}" if entry.values else entry.about.help
 
 
 def add(parser: argparse.ArgumentParser, entries: Iterable[Entry], defaults: bool) -> None:
@@ -61,7 +60,7 @@ def _argument(entry: Entry) -> dict[str, Any]:
     about, kind = entry.about, entry.kind
     if kind is bool:
         return {"action": "store_true"}
-    if get_origin(kind) is UnionType:  # with None
+    if get_origin(kind) in (UnionType, Annotated):  # with None, or with a range
         kind = get_args(kind)[0]
     more: dict[str, Any] = {"metavar": about.metavar} if about.metavar else {}
     if about.nargs:
@@ -79,7 +78,7 @@ def read(options: argparse.Namespace, entries: Iterable[Entry]) -> None:
             value = entry.about.read(value, entry.about.flag)
         value = tuple(value) if isinstance(value, list) else value
         setattr(options, entry.path, value)
-        entry.about.check(entry.path, value)
+        entry.check(value)
 
 
 def refuse_lone(options: argparse.Namespace, entries: Iterable[Entry]) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from solver.types import BadInput
 
@@ -26,81 +27,117 @@ def require(name: str, value: object, fits: bool, expected: str) -> None:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One value of a closed set.
+class Range:
+    """What a number may be, in words and as a test; the second half of an `Annotated` type of a setting."""
 
-    `help`: what it does. `source`: where the idea is from. `tested`: the test that exercises it, without `test_`.
-    """
+    expected: str
+    fits: Callable[[Any], bool]
 
-    help: str = ""
-    source: str = ""
-    tested: str = ""
+
+Count: TypeAlias = Annotated[int, Range("0 or more", lambda number: number >= 0)]
+Positive: TypeAlias = Annotated[int, Range("at least 1", lambda number: number >= 1)]
+Share: TypeAlias = Annotated[float, Range("a share above 0 and at most 1", lambda share: 0 < share <= 1)]
+Part: TypeAlias = Annotated[float, Range("a share between 0 and 1", lambda share: 0 < share < 1)]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting.
+    """What is known of a setting beside its type, which says its closed set (`Literal`) or its `Range`.
 
-    `help`: what it does, with its unit. `least`: the smallest value it may have. `fits`: whether a value is in
-    range otherwise. `expected`: what may come, to stand after "expected" where `least` or `choices` do not say it.
-    `choices`: every value it may have or, of a tuple, each element, and what that does. `refusals`: values of other
-    implementations → what to do in place of them. `name`: in messages, where neither flag nor field is to be named.
-    `formerly`: the field's names in the records of older versions. `source`: where the idea is from, none for what
-    is no choice of the method. `tested`: the test that exercises it, without `test_`.
-
-    Of a flag: `flag`: its spelling, none where there is none. `metavar`: what follows it. `nargs`: as argparse has it.
-    `read`: makes the value of (text, flag), where its type alone does not. `needs`: the flag it has to come with, and
-    after a semicolon a word to that. `instead_of`: flags of one group exclude each other. `resumes`: a resumed run
-    takes it beside `--resume`.
+    `choices`: what each value of a closed set does; where the type is open, these are all it may have.
     """
 
-    help: str
-    least: float | None = None
-    fits: Callable[[Any], bool] = lambda _: True
-    expected: str = ""
-    choices: Mapping[Any, Choice] = field(default_factory=dict)
-    refusals: Mapping[Any, str] = field(default_factory=dict)
-    name: str = ""
-    formerly: tuple[str, ...] = ()
-    source: str = ""
-    tested: str = ""
-    flag: str = ""
-    metavar: str = ""
-    nargs: str | None = None
-    read: Callable[[str, str], Any] | None = None
-    needs: str = ""
-    instead_of: str = ""
-    resumes: bool = False
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `BadInput` unless the setting of this name may have this value; None is what was not given."""
-        if value is None:
-            return
-        name = self.name or self.flag or name
-        for one in value if isinstance(value, tuple) else (value,):
-            expected = self.refusals.get(one) or self.expected or f"one of {', '.join(map(str, self.choices))}"
-            require(name, one, not self.choices or one in self.choices, expected)
-        fits = self.fits(value) and (self.least is None or value >= self.least)
-        require(name, value, fits, self.expected or f"at least {self.least}")
+    help: str  # what it does, with its unit
+    fits: Callable[[Any], bool] = lambda _: True  # whether a value is in a range of its own
+    expected: str = ""  # what may come, to stand after "expected" where the type does not say it well
+    choices: Mapping[Any, str] = field(default_factory=dict)
+    refusals: Mapping[Any, str] = field(default_factory=dict)  # values others have → what to do in place of them
+    name: str = ""  # in messages, where neither flag nor field is to be named
+    formerly: tuple[str, ...] = ()  # the field's names in the records of older versions
+    flag: str = ""  # its spelling, where there is a flag
+    metavar: str = ""  # what follows the flag
+    nargs: str | None = None  # of the flag, as argparse has it
+    read: Callable[[str, str], Any] | None = None  # the value of (text, flag), where the type alone does not say it
+    needs: str = ""  # the flag it has to come with, and after a semicolon a word to that
+    instead_of: str = ""  # flags of one group exclude each other
+    resumes: bool = False  # a resumed run takes the flag beside `--resume`
 
 
-def setting(default: Any, help: str, flag: str = "", basis: tuple[str, str] = ("", ""), **more: Any) -> Any:
+def setting(default: Any, help: str, flag: str = "", **more: Any) -> Any:
     """A dataclass field of this default with a `Setting` of its own beside it; `more` is the rest of that.
 
-    `flag`: its spelling and, after a blank, what follows it. `basis`: source, and test.
+    `flag`: its spelling and, after a blank, what follows it.
     """
     spelling, _, metavar = flag.partition(" ")
-    given = {"source": basis[0], "tested": basis[1], "flag": spelling, "metavar": metavar} | more
-    return field(default=default, metadata={ABOUT: Setting(help, **given)})
+    return field(default=default, metadata={ABOUT: Setting(help, **{"flag": spelling, "metavar": metavar} | more)})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A setting in its tree.
+
+    `basis`: of each value of a closed set and, under None, of the setting itself: where the idea is from, none for what
+    is no choice of the method, and the test that exercises it, without `test_`.
+    """
+
+    path: str  # its name with those of the groups it is in
+    kind: Any  # its type
+    default: Any
+    about: Setting
+    basis: Mapping[Any, tuple[str, str]]
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values of a closed set; (): it is open."""
+        return tuple(self.about.choices) or closed_set(self.kind)
+
+    def check(self, value: Any) -> None:
+        """Raise `BadInput` unless the setting may have this value; None is what was not given."""
+        if value is None:
+            return
+        about, allowed = self.about, self.values
+        name = about.name or about.flag or self.path
+        for one in value if isinstance(value, tuple) else (value,):
+            expected = about.refusals.get(one) or about.expected or f"one of {', '.join(map(str, allowed))}"
+            require(name, one, not allowed or one in allowed, expected)
+        limits = [limit for limit in get_args(self.kind) if isinstance(limit, Range)]
+        expected = about.expected or "".join(limit.expected for limit in limits)
+        require(name, value, about.fits(value) and all(limit.fits(value) for limit in limits), expected)
+
+
+def closed_set(kind: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, or of those in a union or a tuple; () for every other type."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(value for part in get_args(kind) for value in closed_set(part))
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings that are checked at birth: first each alone, then `refuse_contradictions`."""
 
+    BASIS: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """For each setting that is a choice of the method, or `setting=value`: where it is from, and the test of it."""
+
+    @classmethod
+    @cache
+    def own(cls) -> tuple[Entry, ...]:
+        """The settings of this group, without those of the groups in it."""
+        kinds = get_type_hints(cls, include_extras=True)
+        return tuple(
+            Entry(each.name, kinds[each.name], each.default, each.metadata[ABOUT], cls._basis(each))
+            for each in fields(cls)
+            if ABOUT in each.metadata
+        )
+
+    @classmethod
+    def _basis(cls, each: Field[Any]) -> dict[Any, tuple[str, str]]:
+        keys = {None: each.name, **{value: f"{each.name}={value}" for value in each.metadata[ABOUT].choices}}
+        return {value: cls.BASIS.get(key, ("", "")) for value, key in keys.items()}
+
     def __post_init__(self) -> None:
-        for name, about in _abouts(type(self)).items():
-            about.check(name, getattr(self, name))
+        for each in self.own():
+            each.check(getattr(self, each.path))
         self.refuse_contradictions()
 
     def refuse_contradictions(self) -> None:
@@ -110,34 +147,19 @@ class Settings:
 S = TypeVar("S", bound=Settings)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A setting in its tree. `path`: its name with those of the groups it is in. `kind`: its type. `default`: there."""
-
-    path: str
-    kind: Any
-    default: Any
-    about: Setting
-
-
 def entries(tree: type[Settings]) -> tuple[Entry, ...]:
     """All settings of a tree, depth first, in the order of their fields."""
-    whole = tree()
-    return tuple(Entry(path, kind, attrgetter(path)(whole), about) for path, kind, about in _walk(tree, ""))
+    return tuple(_walk(tree(), ""))
 
 
-def _walk(group: type, before: str) -> Iterator[tuple[str, Any, Setting]]:
-    kinds = get_type_hints(group)
+def _walk(group: Settings, before: str) -> Iterator[Entry]:
+    own = {each.path: each for each in group.own()}
     for each in fields(group):
-        kind, path = kinds[each.name], before + each.name
-        if is_dataclass(kind):
-            yield from _walk(kind, f"{path}.")  # type: ignore[arg-type]
-        elif ABOUT in each.metadata:
-            yield path, kind, each.metadata[ABOUT]
-
-
-def _abouts(group: type) -> Mapping[str, Setting]:
-    return {each.name: each.metadata[ABOUT] for each in fields(group) if ABOUT in each.metadata}
+        value = getattr(group, each.name)
+        if isinstance(value, Settings):
+            yield from _walk(value, f"{before}{each.name}.")
+        elif each.name in own:
+            yield replace(own[each.name], path=before + each.name, default=value)
 
 
 def changed(tree: S, changes: Mapping[str, Any]) -> S:
@@ -164,18 +186,13 @@ def canonical(tree: Settings) -> str:
     return json.dumps(differences(tree), sort_keys=True, separators=(",", ":"))
 
 
-def pack(tree: Settings) -> dict[str, Any]:
-    """The whole tree as plain values for JSON, defaults included."""
-    return asdict(tree)
-
-
 def unpack(group: type[S], packed: Mapping[str, Any]) -> S:
-    """The tree back from `pack`'s values, also from those of older versions: what they lack is at its default.
+    """The tree back from `asdict`'s values, also from those of older versions: what they lack is at its default.
 
     Raises `BadInput` for an unknown name, which it names, and for a value out of its range.
     """
     kinds = get_type_hints(group)
-    now = {old: name for name, about in _abouts(group).items() for old in about.formerly}
+    now = {old: each.path for each in group.own() for old in each.about.formerly}
     values = {}
     for name, value in packed.items():
         name = now.get(name, name)

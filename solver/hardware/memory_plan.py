@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from solver.config.presets import PRESETS
-from solver.config.settings import EMBED, HEAD, LONGEST_ANSWER, Config
+from solver.config.settings import EMBED, HEAD, Config
 from solver.hardware.footprint import LORA_BYTES, OPTIMIZER_BYTES, Parts, beyond_work, engine_work, trainer_work
 from solver.hardware.gpus import CARDS, GIB, Card
 from solver.model.architecture import DESCRIBED, HALF, Model, read
 from solver.model.checkpoint import SHIPPED
+from solver.tokens.grid import LONGEST_REPLY
 from solver.types import BadInput
 
 RESIDENT, ROUNDS = "resident", "rounds"  # both at hand all the time; the engine asleep while adapters are trained
@@ -32,7 +33,7 @@ CUDA_CONTEXT = int(0.6 * GIB)  # driver, libraries and kernels of one process; 0
 GRAPHS = int(0.75 * GIB)  # what vLLM's captured CUDA graphs keep
 SPARE = 0.04  # of a card stays unplanned: fragments, and what the estimates miss
 PROMPTS = (32, 8, 2)  # prompts of full length the cache should hold, and must at the least to be worth starting
-NARROWEST = 2 * (LONGEST_ANSWER + 1)  # tokens of context below which hardly a task fits
+NARROWEST = 2 * (LONGEST_REPLY + 1)  # tokens of context below which hardly a task fits
 SMALLEST_STEP = 1024  # a context is shortened to a multiple of this
 
 
@@ -183,7 +184,7 @@ def _bare(
 
 def _logits(config: Config, sequences: int) -> int:
     """Places an engine's step computes logits for: one a sequence, or a whole reply's where candidates are re-read."""
-    return max(sequences, LONGEST_ANSWER) if config.search.views else sequences
+    return max(sequences, LONGEST_REPLY) if config.search.views else sequences
 
 
 def _with_cache(bare: MemoryPlan, config: Config, prompts: int) -> MemoryPlan | None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from solver.batch import TaskState
 from solver.config.settings import Config, SearchSettings
 from solver.data.views import apply_task, views
-from solver.tokens.grid import fit, longest_reply
+from solver.tokens.grid import LONGEST_REPLY, fit
 from solver.types import Adapter, Grid, Pair, Prompt, Task, seed_for
 
 SLACK = 1.25  # a reply may be so many times the length expected of it before it is cut off
@@ -88,4 +88,4 @@ def expected_reply(demonstrations: Sequence[Pair], test: Grid) -> int:
     seen = [(p.input.size, p.output.size, max(p.output.shape)) for p in demonstrations] or [(1, 1, 1)]
     cells = max(max(out for _, out, _ in seen), max(out / size for size, out, _ in seen) * test.size)
     rows = max(*(side for _, _, side in seen), *test.shape)
-    return min(longest_reply(), int(SLACK * (cells + rows)) + 2)
+    return min(LONGEST_REPLY, int(SLACK * (cells + rows)) + 2)

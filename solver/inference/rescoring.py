@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solver.data.views import apply
-from solver.interfaces import Format, Scorer, ScoringRequest, Stop
+from solver.interfaces import Scorer, ScoringRequest, Stop
+from solver.tokens.grid import Format
 from solver.types import ATTEMPTS, Adapter, Candidate, Grid, Prompt, key
 
 FIRST = 2  # views under which every candidate is read before any is given up

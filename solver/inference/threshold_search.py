@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from solver.data import views
-from solver.interfaces import Format, Grammar, Sampler, Stop, Streamer
+from solver.interfaces import Grammar, Sampler, Stop, Streamer
+from solver.tokens.grid import Format
 from solver.types import Adapter, Candidate, Prompt, Reply
 
 NODES = 256  # requests a prompt may cost: some 1 / p_min suffice unless the model hardly knows what to say

@@ -1,6 +1,6 @@
 """What of a model decides its memory: the numbers of its `config.json`, its parameter count and its key-value bytes.
 
-Knows nothing of cards, training or torch. Law: the parameter count is the one the model has once it is loaded.
+Law: the parameter count is the one the model has once it is loaded.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from solver.tokens import grid
+from solver.tokens import grid, registry
 from solver.types import COLOURS, MAX_SIDE, BadInput
 
-GRID = "grid_qwen3"  # the shipped weights' own architecture: factored embedding and head
-GRID_TABLES = 3 + 2 * (MAX_SIDE + 1) + COLOURS + 1 + grid.SPECIALS  # rows: role, row, column, colour or special
-GRID_HEAD = 3 * MAX_SIDE + COLOURS + grid.SPECIALS  # outputs: row, column, colour, row marker, special
+GRID = registry.OWN_MODEL  # the shipped weights' own architecture: factored embedding and head
+TABLES = (3, MAX_SIDE + 1, MAX_SIDE + 1, COLOURS + 1 + grid.SPECIALS)
+"""Rows of its embedding's tables: roles, rows, columns, and the ten colours, the row marker and the specials."""
+HEAD = (MAX_SIDE, MAX_SIDE, COLOURS, MAX_SIDE, grid.SPECIALS)  # its outputs: row, column, colour, row marker, special
 KEY_NORMS = ("qwen3", GRID)  # architectures that normalise queries and keys, one weight a head dimension each
 QUERY_BIASES = ("qwen2",)  # architectures whose queries, keys and values always have a bias
 KNOWN = ("llama", "mistral", "qwen2", "qwen3", GRID)  # architectures whose parameters are counted here
@@ -27,27 +28,21 @@ HALF = 2  # bytes of a bfloat16 or float16 number
 
 @dataclass(frozen=True)
 class Model:
-    """A causal language model of the Llama family by its numbers, as `config.json` names them.
-
-    `heads`, `key_heads`: attention heads, and those of keys and values. `vocabulary`: token ids, which is the width of
-    the logits. `tied`: whether the head is the embedding. `biased`: whether the config asks for attention biases.
-    `bits`: of a projection's weight in the checkpoint, 16 or 4. `stored`: bytes of its safetensors files' tensors, None
-    where there are none to look at.
-    """
+    """A causal language model of the Llama family by its numbers, as `config.json` names them."""
 
     name: str
     kind: str
     layers: int
     hidden: int
     heads: int
-    key_heads: int
+    key_heads: int  # attention heads of keys and values
     head_dim: int
     intermediate: int
-    vocabulary: int
-    tied: bool
-    biased: bool = False
-    bits: int = 16
-    stored: int | None = None
+    vocabulary: int  # token ids, which is the width of the logits
+    tied: bool  # whether the head is the embedding
+    biased: bool = False  # whether the config asks for attention biases
+    bits: int = 16  # of a projection's weight in the checkpoint, 16 or 4
+    stored: int | None = None  # bytes of its safetensors files' tensors; None: there are none to look at
 
     @property
     def projections(self) -> int:
@@ -59,7 +54,7 @@ class Model:
     def embedding(self) -> int:
         """Weights of the embedding and, where it has weights of its own, of the head."""
         if self.kind == GRID:
-            return (GRID_TABLES + GRID_HEAD) * self.hidden
+            return (sum(TABLES) + sum(HEAD)) * self.hidden
         return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     @property
@@ -76,7 +71,7 @@ class Model:
     @property
     def head_outputs(self) -> int:
         """Width of what the training loss is computed from: the vocabulary, or the factored head's outputs."""
-        return GRID_HEAD if self.kind == GRID else self.vocabulary
+        return sum(HEAD) if self.kind == GRID else self.vocabulary
 
     @property
     def cache_bytes(self) -> int:

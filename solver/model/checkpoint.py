@@ -1,6 +1,6 @@
 """What a directory of weights says of itself, checked before anything heavy is imported.
 
-Knows nothing of torch. Laws: weights whose bytes differ from their manifest are refused; weights without one, which
+Laws: weights whose bytes differ from their manifest are refused; weights without one, which
 others made, are hashed as they are; pickled ones are never loaded.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from solver.data.json_files import read_json
 from solver.tokens import registry
-from solver.tokens.grid import GRID
 from solver.types import BadInput
 
 MANIFEST = "manifest.json"
@@ -28,18 +27,15 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights: their directory, token format, sha256, and the bytes of all safetensors files.
-
-    `sha256`: of the largest safetensors file or, for weights without a manifest, of the hashes of all their files.
-    """
+    """Weights, checked."""
 
     path: Path
-    format: str
-    sha256: str
-    bytes: int
+    format: registry.Name
+    sha256: str  # of the largest safetensors file or, without a manifest, of the hashes of all files
+    bytes: int  # of all safetensors files
 
 
-def check(directory: Path, format: str | None = None) -> Checkpoint:
+def check(directory: Path, format: registry.Name | None = None) -> Checkpoint:
     """The checkpoint in a directory; its files are compared with its manifest, if it has one.
 
     `format`: the token format by name; None: the manifest's, or what `registry` recognises. Raises `BadInput` where
@@ -48,21 +44,15 @@ def check(directory: Path, format: str | None = None) -> Checkpoint:
     """
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
-    if (directory / MANIFEST).exists():
-        checkpoint = _with_manifest(directory)
+    if (directory / MANIFEST).exists() or format == "grid" or registry.is_own(directory):
+        checkpoint = _with_manifest(directory)  # made by this project
     else:
-        checkpoint = _without(directory, format or registry.recognise(directory))
+        known = format or registry.recognise(directory)
+        checkpoint = Checkpoint(directory, known, digest(directory), size(directory))
     if format not in (None, checkpoint.format):
         raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {checkpoint.format!r}; leave the flag out")
     registry.load(checkpoint.format, directory)
     return checkpoint
-
-
-def _without(directory: Path, format: str) -> Checkpoint:
-    """Weights that others made, hashed as they are; none of those in the grid format, which this project makes."""
-    if format == GRID.name or registry.is_own(directory):
-        _manifest(directory / MANIFEST)
-    return Checkpoint(directory, format, digest(directory), size(directory))
 
 
 def digest(directory: Path) -> str:
@@ -102,11 +92,7 @@ def _shards(index: Path) -> set[str]:
 
 def size(directory: Path) -> int:
     """Bytes of a directory's tensors."""
-    return _bytes(_tensors(directory))
-
-
-def _bytes(tensors: list[Path]) -> int:
-    return sum(path.stat().st_size for path in tensors)
+    return sum(path.stat().st_size for path in _tensors(directory))
 
 
 def _with_manifest(directory: Path) -> Checkpoint:
@@ -120,9 +106,8 @@ def _with_manifest(directory: Path) -> Checkpoint:
                 f"{path}: sha256 {actual[:12]} differs from the manifest's {str(expected)[:12]}: "
                 "the file was changed or cut short; copy the weights again"
             )
-    tensors = [directory / n for n in manifest["sha256"] if n.endswith(".safetensors")]
-    largest = max(tensors, key=lambda path: path.stat().st_size)
-    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest.name], _bytes(tensors))
+    largest = max(_tensors(directory), key=lambda path: path.stat().st_size)
+    return Checkpoint(directory, manifest["format"], manifest["sha256"][largest.name], size(directory))
 
 
 def sha256(path: Path) -> str:

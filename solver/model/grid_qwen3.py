@@ -19,14 +19,11 @@ from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
+from solver.model.architecture import GRID, HEAD, TABLES
 from solver.tokens import grid
-from solver.types import COLOURS, MAX_SIDE
+from solver.types import COLOURS
 
 NEVER = -1e9  # logit of a token the head cannot say (input cells): a number, not −inf, so that sums stay finite
-ROLES = 3
-HUES = COLOURS + 1 + grid.SPECIALS  # ten colours, the row marker, the specials
-TABLES = (ROLES, MAX_SIDE + 1, MAX_SIDE + 1, HUES)  # rows of the embedding's tables: role, row, column, colour
-HEAD = (MAX_SIDE, MAX_SIDE, COLOURS, MAX_SIDE, grid.SPECIALS)  # outputs: row, column, colour, row marker, special
 
 
 class GridQwen3Config(Qwen3Config):  # type: ignore[misc]
@@ -36,7 +33,7 @@ class GridQwen3Config(Qwen3Config):  # type: ignore[misc]
     `grid_theta`: rotary base of the row and column angles (sides are at most 30, so it is small).
     """
 
-    model_type = "grid_qwen3"
+    model_type = GRID
     rotary_pairs: tuple[int, int, int] = (6, 5, 5)
     grid_theta: float = 100.0
 
@@ -225,5 +222,5 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
 
 def register() -> None:
     """Make transformers' Auto classes know the model type. May be called again."""
-    AutoConfig.register("grid_qwen3", GridQwen3Config, exist_ok=True)
+    AutoConfig.register(GRID, GridQwen3Config, exist_ok=True)
     AutoModelForCausalLM.register(GridQwen3Config, GridQwen3ForCausalLM, exist_ok=True)

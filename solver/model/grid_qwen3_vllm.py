@@ -13,7 +13,8 @@ from torch.nn import functional
 from vllm.config import VllmConfig
 from vllm.model_executor.models.qwen3 import Qwen3ForCausalLM
 
-from solver.model.grid_qwen3 import HEAD, embedding_rows, frequencies, lookup, spread_logits
+from solver.model.architecture import HEAD
+from solver.model.grid_qwen3 import embedding_rows, frequencies, lookup, spread_logits
 
 
 class AngleRotary(nn.Module):

@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, distributed
 
 from solver.clock import now
-from solver.model.grid_qwen3 import HEAD, GridQwen3Config, GridQwen3ForCausalLM, spread_logits
+from solver.model.architecture import HEAD
+from solver.model.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, spread_logits
 from solver.pretrain import losses
 from solver.pretrain.ahead import Round
 from solver.pretrain.batches import ROUND
@@ -384,6 +385,6 @@ def gauge(pool: Pool, count: int) -> list[Example]:
         known = pool.pairs[index % len(pool.ids)]
         pairs = [known[i] for i in rng.permutation(len(known)) if pair_length(known[i]) <= GAUGE_PAIR][:4]
         if len(pairs) == 4:
-            tokens, owner = grid.encode_pairs(pairs)
+            tokens, owner = grid.GRID.encode_pairs(pairs)
             drawn.append(Example(tokens, owner == 3))
     return drawn

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from solver.clock import Deadline
-from solver.config.settings import pack
 from solver.config.stages import stages
 from solver.data import codec
 from solver.runtime import record
@@ -48,7 +48,7 @@ def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
             "sha256": plan.checkpoint.sha256,
             "path": str(plan.checkpoint.path.resolve()),
         },
-        "config": pack(plan.config),
+        "config": asdict(plan.config),
         "tests": plan.task_set.tests,
         "output": str(plan.output.resolve()),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from solver.config.flags import seconds
 from solver.config.presets import PRESETS
-from solver.config.setting import Choice, Settings, setting
+from solver.config.setting import Settings, setting
 from solver.data.splits import SPLITS
 from solver.hardware import devices
 from solver.hardware.gpus import CARDS
@@ -55,12 +55,7 @@ class RunOptions(Settings):
         "the base model: a directory as weights/, or any Hugging Face checkpoint in safetensors",
         flag="--weights DIR",
     )
-    format: str | None = setting(
-        None,
-        "its tokens, if not recognised",
-        flag="--format NAME",
-        choices={name: Choice() for name in registry.NAMES},
-    )
+    format: registry.Name | None = setting(None, "its tokens, if not recognised", flag="--format NAME")
     output: Path = setting(
         OUTPUT,
         f"default: {OUTPUT}; the run's directory, {OUTPUT.with_suffix('.run')}, is made beside it",
@@ -77,7 +72,7 @@ class RunOptions(Settings):
         "cpu",
         "settings to start from",
         flag="--preset NAME",
-        choices={name: Choice() for name in PRESETS},
+        choices=dict.fromkeys(PRESETS, ""),
     )
     devices: str = setting(
         "auto",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from solver.config.presets import PRESETS
 from solver.config.setting import changed, entries, require
@@ -29,6 +31,9 @@ from solver.tokens import registry
 from solver.training import backends, neighbours
 from solver.types import BadInput, Grid
 
+Right: TypeAlias = Mapping[str, tuple[Grid, ...]]  # id → the right answer to each test input
+ReadSolutions: TypeAlias = Callable[[str | Path], Right]  # of an embedded set, by its name, or of a file
+
 
 def configure(options: argparse.Namespace) -> Config:
     """The preset with what the flags change. Raises `BadInput` for settings that contradict each other."""
@@ -37,16 +42,16 @@ def configure(options: argparse.Namespace) -> Config:
     return replace(config, train_share=0.0) if config.train.steps == 0 else config
 
 
-def prepare(options: argparse.Namespace) -> RunPlan:
-    """Read and check all the flags point to. Raises `BadInput`."""
+def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:
+    """Read and check all the flags point to; `read_solutions` is for the score alone. Raises `BadInput`."""
     if options.resume is not None:
-        return _resumed(options)
+        return _resumed(options, read_solutions)
     if options.challenges is not None:
         task_set, name = tasks.load_challenges(options.challenges), None
-        solutions = _scored(options.solutions, task_set)
+        solutions = _scored(options.solutions, task_set, read_solutions)
     else:
         task_set, name = tasks.load_split(options.split), options.split
-        solutions = _of_split(name)
+        solutions = partial(read_solutions, name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
     weights = checkpoint.check(options.weights, options.format)
@@ -62,11 +67,7 @@ def prepare(options: argparse.Namespace) -> RunPlan:
     )
 
 
-def _of_split(name: str) -> Callable[[], Mapping[str, tuple[Grid, ...]]]:
-    return lambda: tasks.load_solutions(name)
-
-
-def _resumed(options: argparse.Namespace) -> RunPlan:
+def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:
     """The plan of a run directory: its tasks, weights and settings. Raises `BadInput` where anything of it changed."""
     directory = options.resume
     kept = record.load(directory)
@@ -86,7 +87,9 @@ def _resumed(options: argparse.Namespace) -> RunPlan:
     task_set = replace(tasks.load_challenges(directory / record.CHALLENGES), name=name, sha256=sha256)
     if options.time_limit is not None:
         config = replace(config, time_limit=options.time_limit)
-    solutions = _of_split(split) if split else _scored(Path(path), task_set) if path and Path(path).exists() else None
+    solutions: Callable[[], Right] | None = partial(read_solutions, split) if split else None
+    if path and Path(path).exists():
+        solutions = _scored(Path(path), task_set, read_solutions)
     weights = checkpoint.check(Path(kept_weights), config.format)
     config = inducing(suited(config, weights))
     plan = RunPlan(
@@ -107,18 +110,18 @@ def _resumed(options: argparse.Namespace) -> RunPlan:
     return plan
 
 
-def _scored(path: Path | None, task_set: TaskSet) -> Callable[[], Mapping[str, tuple[Grid, ...]]] | None:
+def _scored(path: Path | None, task_set: TaskSet, read: ReadSolutions) -> Callable[[], Right] | None:
     """A reader of the solutions file, which must be there and must name every task; what it holds is not kept."""
     if path is None:
         return None
-    known = tasks.load_solutions_file(path)
+    known = read(path)
     missing = [i for i in task_set.tests if i not in known]
     if missing:
         raise BadInput(f"{path} has no solution for {missing[0]}: expected the solutions of the same challenges")
     for task in task_set.tasks:
         if len(known[task.id]) != len(task.tests):
             raise BadInput(f"{path} has {len(known[task.id])} solutions for {task.id}: expected {len(task.tests)}")
-    return lambda: tasks.load_solutions_file(path)
+    return partial(read, path)
 
 
 def suited(config: Config, weights: Checkpoint) -> Config:

@@ -16,7 +16,6 @@ from pathlib import Path
 from solver.clock import Deadline
 from solver.config.stages import stages
 from solver.hardware import preflight, weight_staging
-from solver.interfaces import Format
 from solver.runtime import record
 from solver.runtime.answer_book import AnswerBook, Scored
 from solver.runtime.introduction import about, introduce
@@ -33,7 +32,7 @@ from solver.runtime.shared_adapters import intact
 from solver.runtime.time_slices import TaskSize
 from solver.runtime.worker_slot import WorkerSlot
 from solver.tokens import registry
-from solver.tokens.grid import encoded_length
+from solver.tokens.grid import Format, encoded_length
 from solver.types import INDUCTION, SHARED, BadInput, Standing, Task, TaskResult, stage_name
 
 INTERRUPTED = 130  # exit status by the shell's convention

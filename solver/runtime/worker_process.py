@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from solver.config import settings
+from solver.config.settings import Config
 from solver.runtime.messages import Order, Report, order_to_line, report_from_json
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
@@ -32,7 +33,7 @@ class Child:
     def __init__(
         self,
         weights: Path,
-        config: settings.Config,
+        config: Config,
         environment: Mapping[str, str],
         log: TextIO,
         flags: Sequence[str] = (),
@@ -41,7 +42,7 @@ class Child:
         self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=_memory(), ignore_cleanup_errors=True)
         given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
         self.process = subprocess.Popen(
-            [*WORKER, *flags, *given, "--config", json.dumps(settings.pack(config)), "--parent", str(os.getpid())],
+            [*WORKER, *flags, *given, "--config", json.dumps(asdict(config)), "--parent", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

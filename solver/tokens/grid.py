@@ -1,7 +1,6 @@
 """Grids as token ids and back, in the shipped weights' own format; lengths, and what fits, in any format.
 
-Knows nothing of files or models. Laws: `decode(encode(grid)) == grid`; a decoder never repairs: what is not a
-rectangle of 1–30 by 1–30 colours, written exactly as `encode` writes it, is rejected.
+Law: the grammar is the decoder, so a reply can be written token by token exactly when it can be decoded.
 
 **The coordinate format.** Every cell is one token that carries its role (input or output), row, column and colour;
 every row begins with a marker token that carries its role and row. A model can so look up all of a cell's
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.interfaces import Format
 from solver.types import COLOURS, MAX_SIDE, Grid, Pair
 
 SPECIALS = 16  # ids 0–15; the ones not named here are free
@@ -26,6 +24,7 @@ INPUT, OUTPUT = 0, 1  # roles
 ROW_SPAN = 1 + MAX_SIDE * COLOURS  # ids a row: its marker, then (column, colour)
 ROLE_SPAN = MAX_SIDE * ROW_SPAN  # ids a role
 VOCABULARY = SPECIALS + 2 * ROLE_SPAN  # 18,076
+LONGEST_REPLY = MAX_SIDE * (MAX_SIDE + 1) + 1  # tokens, in every format, the end included
 
 _MARKERS = (SPECIALS + np.arange(2)[:, None] * ROLE_SPAN + np.arange(MAX_SIDE)[None, :] * ROW_SPAN).astype(np.int32)
 _FIRST_COLOUR = (_MARKERS[:, :, None] + 1 + np.arange(MAX_SIDE)[None, None, :] * COLOURS).astype(np.int32)
@@ -55,96 +54,141 @@ def pair_length(pair: Pair) -> int:
     return encoded_length(pair.input) + encoded_length(pair.output) + 3
 
 
-def encode_pairs(pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Pairs in one sequence: (ids, which pair's output a token belongs to: −1 where none); END counts as output."""
-    ids: list[NDArray[np.int32]] = []
-    owner: list[NDArray[np.int32]] = []
-    for index, pair in enumerate(pairs):
-        shown, reply = encode(pair.input, INPUT), encode(pair.output, OUTPUT)
-        ids += [np.array([IN], np.int32), shown, np.array([OUT], np.int32), reply, np.array([END], np.int32)]
-        owner += [np.full(shown.size + 2, -1, np.int32), np.full(reply.size + 1, index, np.int32)]
-    return np.concatenate(ids), np.concatenate(owner)
+@dataclass(frozen=True)
+class Format:
+    """How a checkpoint spells grids: a token a cell, at most one a row, one that ends a reply, a few around them.
 
+    Pairs read `opening, grid, answer, grid, end, between, grid, answer, grid, end, …`. How a grid is spelled and what a
+    reply may say next are each format's own. Laws: `decode(encode_reply(grid)) == grid`; whatever else comes is
+    rejected, never repaired; a grid takes as many tokens as `encoded_length` says, or one fewer: prompts, sizes and
+    memory plans count on it.
+    """
 
-def encode_prompt(demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
-    """The demonstrations and a test input, up to and with the OUT that asks for the answer."""
-    question = np.concatenate([np.array([IN], np.int32), encode(test, INPUT), np.array([OUT], np.int32)])
-    return np.concatenate([encode_pairs(demonstrations)[0], question]) if demonstrations else question
+    name: str
+    opening: tuple[int, ...]  # before the first input
+    answer: tuple[int, ...]  # between an input and its output
+    end: int  # finishes an output
+    between: tuple[int, ...]  # from there to the next input
 
+    def spelled(self, grid: Grid, role: int) -> NDArray[np.int32]:
+        """A grid as ids, [`spelled_length`], in the role of an input or an output."""
+        raise NotImplementedError
 
-def decode(reply: Sequence[int]) -> Grid | None:
-    """The grid that a reply spells, END included; None where it is not exactly what `encode` would have written."""
-    ids = np.asarray(reply, dtype=np.int64)
-    if ids.size < 3 or ids[-1] != END:
-        return None
-    body = ids[:-1] - SPECIALS - OUTPUT * ROLE_SPAN
-    rows = int((body % ROW_SPAN == 0).sum())
-    if not 1 <= rows <= MAX_SIDE or body.size % rows or not 2 <= body.size // rows <= MAX_SIDE + 1:
-        return None
-    cells = body.reshape(rows, -1)[:, 1:] % ROW_SPAN - 1
-    grid: Grid = (cells % COLOURS).astype(np.uint8)
-    return grid if np.array_equal(encode(grid, OUTPUT), ids[:-1]) else None
+    def spelled_length(self, grid: Grid) -> int:
+        """Tokens of `spelled`."""
+        return encoded_length(grid)
+
+    def colours(self, reply: Sequence[int]) -> list[int]:
+        """The colours that the cells of a reply have, in order."""
+        raise NotImplementedError
+
+    @property
+    def vocabulary(self) -> int:
+        """Every id it writes is below this."""
+        raise NotImplementedError
+
+    @property
+    def written(self) -> Written:
+        """A reply of which nothing is said yet."""
+        raise NotImplementedError
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pairs in one sequence: (ids, which pair's reply a token belongs to: −1 where none), both [length]."""
+        ids: list[NDArray[np.int32]] = []
+        owner: list[NDArray[np.int32]] = []
+        for index, pair in enumerate(pairs):
+            shown = self._asked(pair.input, first=index == 0)
+            reply = np.append(self.spelled(pair.output, OUTPUT), np.int32(self.end))
+            ids += [shown, reply]
+            owner += [np.full(shown.size, -1, np.int32), np.full(reply.size, index, np.int32)]
+        return np.concatenate(ids), np.concatenate(owner)
+
+    def encode_prompt(self, demonstrations: Sequence[Pair], test: Grid) -> NDArray[np.int32]:
+        """The demonstrations and a test input, up to where the reply begins, [length]."""
+        question = self._asked(test, first=not demonstrations)
+        return np.concatenate([self.encode_pairs(demonstrations)[0], question]) if demonstrations else question
+
+    def _asked(self, shown: Grid, first: bool) -> NDArray[np.int32]:
+        """An input from the end of the pair before it, or from the start, to where its output begins."""
+        before = self.opening if first else self.between
+        return np.concatenate([before, self.spelled(shown, INPUT), self.answer], dtype=np.int32, casting="unsafe")
+
+    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
+        """The reply that spells a grid, its end included."""
+        return (*self.spelled(grid, OUTPUT).tolist(), self.end)
+
+    def decode(self, reply: Sequence[int]) -> Grid | None:
+        """The grid a reply spells; None where it is not exactly what `encode_reply` would have written."""
+        written: Written | None = self.written
+        for token in reply:
+            written = written.then(token) if written else None
+        if written is None or not written.ended:
+            return None
+        return np.array(self.colours(reply), np.uint8).reshape(-1, written.width)
+
+    def pairs_length(self, pairs: Sequence[Pair]) -> int:
+        """Tokens of `encode_pairs`."""
+        grids = sum(self.spelled_length(p.input) + self.spelled_length(p.output) for p in pairs)
+        around = len(pairs) * (len(self.between) + len(self.answer) + 1)
+        return grids + around + (len(self.opening) - len(self.between) if pairs else 0)
+
+    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
+        """Tokens of `encode_prompt`."""
+        before = self.between if demonstrations else self.opening
+        return self.pairs_length(demonstrations) + len(before) + self.spelled_length(test) + len(self.answer)
 
 
 @dataclass(frozen=True)
 class Written:
-    """How far a reply has come in spelling a grid; frozen, so that many continuations share one beginning.
+    """How far a reply has come in spelling a grid; frozen, so that many continuations share one beginning."""
 
-    `rows`: row markers said. `cells`: cells of the row begun last. `width`: cells a row, 0 as long as it is open.
-    """
-
-    rows: int = 0
-    cells: int = 0
-    width: int = 0
+    rows: int = 0  # begun or, in lines, ended
+    cells: int = 0  # of the row at hand
+    width: int = 0  # cells a row, 0 as long as it is open
     ended: bool = False
+
+    @property
+    def row_is_full(self) -> bool:
+        """Whether the row at hand may end here."""
+        return self.cells > 0 and self.width in (0, self.cells)
 
     def then(self, token: int) -> Written | None:
         """The same with one token more; None where no reply that `decode` accepts begins so."""
-        row_is_full = self.cells > 0 and self.width in (0, self.cells)
-        if self.ended or (token == END and not row_is_full):
-            return None
-        if token == END:
-            return Written(self.rows, self.cells, self.cells, ended=True)
-        row, place = divmod(token - SPECIALS - OUTPUT * ROLE_SPAN, ROW_SPAN)
-        if place == 0:
-            fits = row == self.rows < MAX_SIDE and (row == 0 or row_is_full)
-            return Written(row + 1, 0, self.cells) if fits else None
-        fits = 0 <= row == self.rows - 1 and (place - 1) // COLOURS == self.cells and self.cells != (self.width or -1)
-        return Written(self.rows, self.cells + 1, self.width) if fits else None
-
-
-NOTHING_WRITTEN = Written()
-
-
-def longest_reply(side_rows: int = MAX_SIDE, side_columns: int = MAX_SIDE) -> int:
-    """Tokens of the longest reply for a grid of at most these sides, END included."""
-    return side_rows * (side_columns + 1) + 1
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class GridFormat:
-    """The functions above as a `interfaces.Format`."""
+class WrittenGrid(Written):
+    """A reply in the coordinate format, every token of which says where it stands."""
 
-    name: str = "grid"
-    end: int = END
-    vocabulary: int = VOCABULARY
-    written: Written = NOTHING_WRITTEN
-
-    encode_pairs = staticmethod(encode_pairs)
-    encode_prompt = staticmethod(encode_prompt)
-    decode = staticmethod(decode)
-
-    def encode_reply(self, grid: Grid) -> tuple[int, ...]:
-        return (*encode(grid, OUTPUT).tolist(), END)
-
-    def pairs_length(self, pairs: Sequence[Pair]) -> int:
-        return sum(map(pair_length, pairs))
-
-    def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
-        return self.pairs_length(demonstrations) + encoded_length(test) + 2
+    def then(self, token: int) -> Written | None:
+        if self.ended or (token == END and not self.row_is_full):
+            return None
+        if token == END:
+            return WrittenGrid(self.rows, self.cells, self.cells, ended=True)
+        row, place = divmod(token - SPECIALS - OUTPUT * ROLE_SPAN, ROW_SPAN)
+        if place == 0:
+            fits = row == self.rows < MAX_SIDE and (row == 0 or self.row_is_full)
+            return WrittenGrid(row + 1, 0, self.cells) if fits else None
+        fits = 0 <= row == self.rows - 1 and (place - 1) // COLOURS == self.cells and self.cells != (self.width or -1)
+        return WrittenGrid(self.rows, self.cells + 1, self.width) if fits else None
 
 
-GRID = GridFormat()
+class GridFormat(Format):
+    """The coordinate format."""
+
+    vocabulary = VOCABULARY
+    written = WrittenGrid()
+
+    def spelled(self, grid: Grid, role: int) -> NDArray[np.int32]:
+        return encode(grid, role)
+
+    def colours(self, reply: Sequence[int]) -> list[int]:
+        places = [(token - SPECIALS) % ROW_SPAN for token in reply[:-1]]
+        return [(place - 1) % COLOURS for place in places if place]
+
+
+GRID = GridFormat("grid", opening=(IN,), answer=(OUT,), end=END, between=(IN,))
 
 
 def fit(demonstrations: Sequence[Pair], test: Grid, room: int, format: Format) -> tuple[tuple[Pair, ...], int]:

@@ -116,7 +116,8 @@ def _object(path: Path) -> Mapping[str, Any]:
 def architects(words: Words) -> Lines:
     """ARChitects' format in the ids of a checkpoint's tokenizer. Raises `BadInput` for a token that is missing."""
     question, answer = (words.one("I"),), (words.one("O"),)
-    return _lines(words, ARCHITECTS, (*words.bos(), *question), answer, words.eos(), question, closed=True)
+    opening, end = (*words.bos(), *question), words.eos()
+    return _lines(words, ARCHITECTS, opening=opening, answer=answer, end=end, between=question, closed=True)
 
 
 def text(words: Words) -> Lines:
@@ -124,8 +125,9 @@ def text(words: Words) -> Lines:
     template = _template(words)
     if template is not None:
         return _chat(words, *_turns(words, template))
-    opening = (*words.bos(), *words.spell(INPUT))
-    return _lines(words, TEXT, opening, words.spell(OUTPUT), words.eos(), words.spell(INPUT), closed=True)
+    between, answer, end = words.spell(INPUT), words.spell(OUTPUT), words.eos()
+    opening = (*words.bos(), *between)
+    return _lines(words, TEXT, opening=opening, answer=answer, end=end, between=between, closed=True)
 
 
 def _chat(words: Words, opening: str, answer: str, between: str, *again: str) -> Lines:
@@ -137,21 +139,15 @@ def _chat(words: Words, opening: str, answer: str, between: str, *again: str) ->
             f"{words.directory}: its chat template ends an answer with {between[:40]!r}: expected a special token, and "
             "all turns to look alike; take the template out of a copy of the checkpoint for plain prompts"
         )
-    return _lines(words, TEXT, words.spell(opening), words.spell(answer), end, tuple(rest), closed=False)
+    frame = {"opening": words.spell(opening), "answer": words.spell(answer), "end": end, "between": tuple(rest)}
+    return _lines(words, TEXT, **frame, closed=False)
 
 
-def _lines(
-    words: Words,
-    name: str,
-    opening: tuple[int, ...],
-    answer: tuple[int, ...],
-    end: int,
-    between: tuple[int, ...],
-    closed: bool,
-) -> Lines:
-    cells, newline = tuple(words.one(digit) for digit in DIGITS), words.one("newline")
+def _lines(words: Words, name: str, **frame: Any) -> Lines:
+    """The lines framed so, in the ids of a checkpoint's tokenizer."""
+    cells = tuple(words.one(digit) for digit in DIGITS)
     try:
-        return Lines(name, cells, newline, opening, answer, end, between, closed)
+        return Lines(name, cells=cells, newline=words.one("newline"), **frame)
     except ValueError as error:
         raise BadInput(f"{words.directory / FILE}: {error}; give another --format") from None
 

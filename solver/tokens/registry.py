@@ -8,38 +8,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from solver.data.json_files import read_json
-from solver.interfaces import Format
 from solver.tokens import huggingface
-from solver.tokens.grid import GRID
-from solver.tokens.rows import NVARC
+from solver.tokens.grid import GRID, Format
+from solver.tokens.rows import NVARC, Lines
 from solver.types import BadInput
 
-NAMES = (GRID.name, NVARC.name, huggingface.ARCHITECTS, huggingface.TEXT)
+Name: TypeAlias = Literal["grid", "nvarc-16", "architects", "text"]
+NAMES: tuple[Name, ...] = get_args(Name)
 OWN_MODEL = "grid_qwen3"  # the model type of weights in the grid format
 NVARC_TOKENS = 16
 FEW = 256  # a vocabulary below this was cut to what grids need: a byte-level one has more tokens by its bytes alone
 
 
-def recognise(directory: Path) -> str:
+def recognise(directory: Path) -> Name:
     """The name of the format, from config.json and tokenizer.json. Raises `BadInput` where they do not tell."""
     config = settings(directory)
     if is_own(directory):
-        return GRID.name
+        return "grid"
     if config.get("vocab_size") == NVARC_TOKENS and str(config.get("model_type")).startswith("qwen"):
-        return NVARC.name
+        return "nvarc-16"
     if not (directory / huggingface.FILE).is_file():
         raise BadInput(
             f"{directory}: no {huggingface.FILE}, and config.json (model_type {config.get('model_type')!r}, vocab_size "
             f"{config.get('vocab_size')!r}) is of no format that does without: put it there, or give --format"
         )
     words = huggingface.read(directory)
-    small = words.size < FEW and all(
-        words.first_id(*spellings) is not None for spellings in huggingface.SPELLINGS.values()
-    )
-    return huggingface.ARCHITECTS if small else huggingface.TEXT
+    has_all = all(words.first_id(*spellings) is not None for spellings in huggingface.SPELLINGS.values())
+    return "architects" if words.size < FEW and has_all else "text"
 
 
 def is_own(directory: Path) -> bool:
@@ -53,8 +51,16 @@ def load(name: str, directory: Path) -> Format:
 
     Raises `BadInput` for an unknown name, for tokens its tokenizer lacks and for ids its model lacks.
     """
-    format = _named(name, directory)
-    known = settings(directory).get("vocab_size") if name != GRID.name else None
+    if name not in NAMES:
+        raise BadInput(f"format is {name!r}: expected one of {', '.join(NAMES)}")
+    if name == GRID.name:
+        return GRID
+    if name == NVARC.name:
+        format = _nvarc(directory)
+    else:
+        read = huggingface.architects if name == huggingface.ARCHITECTS else huggingface.text
+        format = read(huggingface.read(directory))
+    known = settings(directory).get("vocab_size")
     if known is not None and format.vocabulary > known:
         raise BadInput(
             f"{directory}: the {name} format writes ids up to {format.vocabulary - 1}, but config.json has vocab_size "
@@ -63,19 +69,7 @@ def load(name: str, directory: Path) -> Format:
     return format
 
 
-def _named(name: str, directory: Path) -> Format:
-    if name == GRID.name:
-        return GRID
-    if name == NVARC.name:
-        return _nvarc(directory)
-    if name == huggingface.ARCHITECTS:
-        return huggingface.architects(huggingface.read(directory))
-    if name == huggingface.TEXT:
-        return huggingface.text(huggingface.read(directory))
-    raise BadInput(f"format is {name!r}: expected one of {', '.join(NAMES)}")
-
-
-def _nvarc(directory: Path) -> Format:
+def _nvarc(directory: Path) -> Lines:
     """NVARC's format, which needs no tokenizer; one that lies there must number the cells alike."""
     if (directory / huggingface.FILE).is_file():
         words = huggingface.read(directory)

@@ -15,8 +15,7 @@ import numpy as np
 from solver.config.settings import DataRecipe, TrainRecipe
 from solver.data import transforms, views
 from solver.data.views import DIHEDRALS, IDENTITY
-from solver.interfaces import Format
-from solver.tokens.grid import pair_length
+from solver.tokens.grid import Format, pair_length
 from solver.types import Example, Grid, Pair, Task, View, seed_for
 
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is

@@ -15,8 +15,8 @@ from typing import Any
 from solver.batch import Nearest, TaskState
 from solver.clock import Deadline, now
 from solver.config.settings import Config
-from solver.interfaces import Format
 from solver.model.checkpoint import check
+from solver.tokens.grid import Format
 from solver.training import neighbours
 from solver.training.examples import build, in_turns, plain
 from solver.types import Example, Neighbour, Task, out_of_memory

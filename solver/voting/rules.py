@@ -11,7 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Ranked:
     votes: int
     score: float
 
+
+RuleName: TypeAlias = Literal["none", "flat", "hierarchical", "logprob", "product_of_experts", "count_minus_nll"]
 
 Rule: TypeAlias = Callable[[Sequence[Candidate]], list[Ranked]]
 """Candidates of one test input → distinct answers, best first."""

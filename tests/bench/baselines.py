@@ -76,7 +76,7 @@ def walk(prompt: Prompt, p_min: float, first: Tensor, found: Found) -> Ask:
                 following = yield token, start + len(said)
                 yield from enter(following, (*said, token), total, after)
 
-    yield from enter(first, (), 0.0, grid.NOTHING_WRITTEN)
+    yield from enter(first, (), 0.0, grid.GRID.written)
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ from time import process_time
 import numpy as np
 import pytest
 
+from solver.analysis.solutions import read_solutions
 from solver.clock import now
 from solver.data import views as task_views
-from solver.data.tasks import load_solutions, load_split
+from solver.data.tasks import load_split
 from solver.types import Candidate, Grid
 from solver.voting import rules
 from tests.support import browser, runs
@@ -54,7 +55,7 @@ def saved(tasks: int = TASKS, count: int = CANDIDATES, seed: int = 0) -> list[li
     Every other task's views make the same few mistakes, the others' views each their own, which is as many distinct
     answers as there can be.
     """
-    rng, solutions = np.random.default_rng(seed), load_solutions(SPLIT)
+    rng, solutions = np.random.default_rng(seed), read_solutions(SPLIT)
     made = []
     for at, task in enumerate(load_split(SPLIT).tasks[:tasks]):
         views = task_views.views(task, count, seed, "gauge")

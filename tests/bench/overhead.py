@@ -19,18 +19,19 @@ from pathlib import Path
 from statistics import median
 
 from solver.analysis.scoring import scored
+from solver.analysis.solutions import read_solutions
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 12 * 3600.0  # seconds: none of the two is ever in a hurry
 
 
 def planned(limit: int, steps: int, output: Path):
-    """The run both make: the dry run's first tasks, one worker, no further stages."""
+    """The run both make: the dry run's first tasks, one worker, no further rounds."""
     from solver.cli import parse
     from solver.runtime.prepare import prepare
 
     flags = ["--limit", str(limit), "--steps", str(steps), "--devices", "cpu:1", "--output", str(output)]
-    plan = prepare(parse([*flags, "--time-limit", str(LIMIT)]))
+    plan = prepare(parse([*flags, "--time-limit", str(LIMIT)]), read_solutions)
     return replace(plan, config=replace(plan.config, refinement_stages=0))
 
 

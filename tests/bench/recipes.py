@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline, now
 from solver.config.settings import Config, TrainRecipe
 from solver.data import tasks
@@ -166,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         names = ["", *options.tried]
         recipes = [recipe_of(name, TrainRecipe()) for name in names]
-        everyone, right = tasks.load_split(options.split).tasks, tasks.load_solutions(options.split)
+        everyone, right = tasks.load_split(options.split).tasks, read_solutions(options.split)
         weights = checkpoint.check(options.weights, "grid").path
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

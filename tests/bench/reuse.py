@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline, now
 from solver.config.settings import LIKENESSES, Config
 from solver.data import tasks
@@ -124,7 +125,7 @@ def main(argv: Sequence[str]) -> int:
     """Train, read, print; 2 and one line where the input is wrong."""
     options = parse(argv)
     try:
-        everyone, right = tasks.load_split(options.split).tasks, tasks.load_solutions(options.split)
+        everyone, right = tasks.load_split(options.split).tasks, read_solutions(options.split)
         weights = checkpoint.check(options.weights, "grid")
         if not neighbours.load(options.library, weights.sha256).adapters:
             raise BadInput(f"{options.library} has no adapters: expected some; python -m solver collect --adapters 24")

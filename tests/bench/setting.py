@@ -170,6 +170,6 @@ def views_of(task: Task, count: int) -> list[Prompt]:
     made = []
     for view in task_views.views(shown, count, 0, "views 0"):
         seen = task_views.apply_task(view, shown)
-        tokens = tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+        tokens = tuple(grid.GRID.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
         made.append(Prompt(task.id, 0, view, tokens, expected_reply(task.demonstrations, task.tests[0])))
     return made

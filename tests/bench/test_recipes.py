@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from solver.analysis.solutions import read_solutions
 from solver.config.settings import TrainRecipe
 from solver.data import tasks, views
 from solver.tokens.grid import GRID
@@ -39,7 +40,7 @@ def test_what_is_no_recipe_is_refused(text, message, capsys):
 
 
 def test_a_question_shows_the_demonstrations_and_asks_for_the_right_output_under_a_view():
-    [task], right = tasks.select(tasks.load_split("held-out"), None, 1).tasks, tasks.load_solutions("held-out")
+    [task], right = tasks.select(tasks.load_split("held-out"), None, 1).tasks, read_solutions("held-out")
     made = recipes.questions(task, right[task.id], 3, 0)
     view = views.views(task, 3, 0, "views 3")[2]
     seen = views.apply_task(view, task)

@@ -26,12 +26,11 @@ from solver.config.presets import PRESETS
 from solver.data import tasks, views
 from solver.hardware import memory_plan, preflight
 from solver.hardware.gpus import CARDS, GIB, Card
-from solver.interfaces import Format
 from solver.model import checkpoint
 from solver.model.architecture import DESCRIBED, Model, read
 from solver.runtime import load_models
 from solver.tokens import registry
-from solver.tokens.grid import GRID
+from solver.tokens.grid import GRID, Format
 from solver.tokens.rows import NVARC
 from solver.training import backends
 from solver.training.examples import build

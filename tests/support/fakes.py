@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from solver.config.settings import TrainRecipe
 from solver.data import views
-from solver.interfaces import Format, Stop
-from solver.tokens.grid import END, GRID, IN, OUT, OUTPUT, ROLE_SPAN, ROW_SPAN, SPECIALS, decode, encode
+from solver.interfaces import Stop
+from solver.tokens.grid import END, GRID, IN, OUT, OUTPUT, ROLE_SPAN, ROW_SPAN, SPECIALS, Format, encode
 from solver.tokens.rows import Lines
 from solver.training.examples import build
 from solver.types import COLOURS, MAX_SIDE, Adapter, Example, Grid, Pair, Prompt, Reply, Task, TrainJob, TrainReport
@@ -200,7 +200,7 @@ def question(tokens: Sequence[int], format: Format = GRID) -> Grid:
         return question_of_lines(tokens, format)
     start = max(i for i, token in enumerate(tokens) if token == IN) + 1
     as_output = [token + ROLE_SPAN for token in tokens[start:-1]]
-    found = decode([*as_output, END])
+    found = GRID.decode([*as_output, END])
     assert found is not None, "the prompt does not end with IN, a test input and OUT"
     return found
 

@@ -272,7 +272,7 @@ def transform(grid):
         return [[7]]
     return Bomb()
 """,
-    "importing the solver": "from solver.data import tasks\ndef transform(grid):\n    tasks.load_solutions('dry-run')\n"
+    "importing the solver": "from solver.data import tasks\ndef transform(grid):\n    tasks.load_split('dry-run')\n"
     + WON,
     "importing from elsewhere": """
 import importlib, sys

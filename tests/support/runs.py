@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from solver.analysis.solutions import read_solutions
 from solver.data import views as task_views
 from solver.data.codec import candidate_to_json
-from solver.data.tasks import load_solutions, load_split
+from solver.data.tasks import load_split
 from solver.runtime.recorder import Recorder
 from solver.runtime.submission_file import placeholders
 from solver.types import Candidate, Grid, Task, View
@@ -128,4 +129,4 @@ def of_split(directory: Path, split: str, limit: int | None = None, views: int =
     """A made-up run over an embedded set, its record naming the split as a real run's does."""
     task_set = load_split(split)
     start = {"name": split, "split": split, "data_sha256": task_set.sha256}
-    return write(directory, task_set.tasks[:limit], load_solutions(split), views, start)
+    return write(directory, task_set.tasks[:limit], read_solutions(split), views, start)

@@ -52,7 +52,7 @@ def soon() -> Deadline:
 def prompt_for(task, number=0):
     view = views.views(task, number + 1, 0, "test")[number]
     seen = views.apply_task(view, task)
-    return Prompt(task.id, 0, view, tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()), 120)
+    return Prompt(task.id, 0, view, tuple(grid.GRID.encode_prompt(seen.demonstrations, seen.tests[0]).tolist()), 120)
 
 
 def hf_logprobs(model, prompt, reply):

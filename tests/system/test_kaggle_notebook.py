@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from solver.analysis.solutions import read_solutions
 from solver.data import tasks
 from solver.kaggle.notebook import TEST
 from solver.runtime import record, submission_file
@@ -35,7 +36,7 @@ def evaluation(ids: tuple[str, ...] = SMALL) -> list[Task]:
 
 def interactive(tree: kaggle_tree.Tree) -> kaggle_tree.Tree:
     training = list(tasks.load_split("arc1-training").tasks[:20])
-    kaggle_tree.interactive(tree, training, evaluation(), tasks.load_solutions("arc1-evaluation"))
+    kaggle_tree.interactive(tree, training, evaluation(), read_solutions("arc1-evaluation"))
     return tree
 
 

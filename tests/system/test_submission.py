@@ -19,6 +19,7 @@ import pytest
 
 import submission
 from solver import cli
+from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline
 from solver.data import tasks
 from solver.hardware import devices
@@ -416,7 +417,7 @@ def test_the_solutions_in_a_challenge_file_never_reach_the_worker(call, mixed, t
 
 def test_the_solutions_of_an_embedded_set_never_reach_the_worker(call, tmp_path, capsys):
     assert call("--limit", 3) == 0
-    solutions, given = tasks.load_solutions("dry-run"), ordered(tmp_path)
+    solutions, given = read_solutions("dry-run"), ordered(tmp_path)
     assert len(given) == 3
     for task_id, order in given.items():
         assert set(order) == {"id", "demonstrations", "tests"}

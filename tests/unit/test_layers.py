@@ -134,9 +134,16 @@ def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
     readers = {name_of(p) for p in SOURCES if any("solution" in name.lower() for name, _ in used(p))}
     outside = {name for name in readers if not within(name, "solver.analysis") and not within(name, "solver.pretrain")}
     assert outside <= {
-        "solver.data.tasks",
+        "submission",
         *(f"solver.runtime.{name}" for name in ("answer_book", "options", "plan", "prepare")),
     }
+
+
+def test_the_time_limit_counts_from_before_anything_but_the_clock_is_loaded() -> None:
+    body = tree(ROOT / "submission.py").body
+    [start] = [n for n, node in enumerate(body) if isinstance(node, ast.If) and "STARTED =" in ast.unparse(node)]
+    before = {node.module for node in body[:start] if isinstance(node, ast.ImportFrom)}
+    assert {name for name in before if name and within(name, "solver")} == {"solver.clock"}
 
 
 def test_everything_but_the_models_loads_without_torch() -> None:

@@ -20,7 +20,7 @@ from solver.data import views as task_views
 from solver.inference.prompts import expected_reply
 from solver.runtime.submission_file import placeholders
 from solver.tokens import huggingface
-from solver.tokens.grid import GRID, encoded_length, longest_reply, pair_length
+from solver.tokens.grid import GRID, LONGEST_REPLY, encoded_length, pair_length
 from solver.tokens.rows import NVARC
 from solver.training import shared_adapter
 from solver.training.examples import build
@@ -30,7 +30,7 @@ from tests.support import checkpoints, fakes
 from tests.support.fakes import MIRROR, RULES, SINGLE, STACK, TASKS, FakeClock, FakeSampler, FakeTrainer
 
 CONFIG = Config(views=8, train=TrainRecipe(steps=3, examples=6), engine=EngineSettings(context=1024))
-SMALLEST = EngineSettings(context=longest_reply() + 1)
+SMALLEST = EngineSettings(context=LONGEST_REPLY + 1)
 
 
 def solve(tasks=TASKS, trainer=None, sampler=None, config=CONFIG, seconds=1e6, number=ADAPTER, format=GRID):
@@ -261,7 +261,7 @@ def test_a_reply_has_room_for_an_answer_shaped_as_the_demonstrations_suggest_in_
     shown = Pair(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8) if same_shape else output)
     test = output if same_shape else np.zeros((2, 2), np.uint8)
     needed = encoded_length(task_views.dihedral(output, element)) + 1
-    assert needed <= expected_reply([shown], test) <= longest_reply()
+    assert needed <= expected_reply([shown], test) <= LONGEST_REPLY
 
 
 @pytest.mark.parametrize(("shape", "scale"), [((1, 15), 2), ((10, 10), 3), ((5, 6), 5), ((1, 1), 30), ((2, 3), 4)])
@@ -270,7 +270,7 @@ def test_a_reply_has_room_for_an_answer_scaled_as_the_demonstrations_are(shape, 
     rows, columns = shape[0] * scale, shape[1] * scale
     needed = max(rows * (columns + 1), columns * (rows + 1)) + 1
     allowed = expected_reply([shown], np.zeros(shape, np.uint8))
-    assert min(needed, longest_reply()) <= allowed <= longest_reply()
+    assert min(needed, LONGEST_REPLY) <= allowed <= LONGEST_REPLY
 
 
 def test_a_reply_to_a_small_task_is_cut_off_long_before_the_longest_there_could_be():

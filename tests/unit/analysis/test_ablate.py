@@ -13,7 +13,7 @@ import pytest
 from solver.analysis import ablate, variants
 from solver.clock import Deadline
 from solver.config.presets import PRESETS
-from solver.config.settings import NearSettings, pack
+from solver.config.settings import NearSettings
 from solver.data import codec
 from solver.model.checkpoint import SHIPPED, check
 from solver.pretrain.train import Recipe
@@ -155,7 +155,7 @@ class FakeRun:
         known = {"fingerprint": fingerprint(plan), "code": ablate.program(), "data_sha256": plan.task_set.sha256}
         known |= {"tests": plan.task_set.tests, "weights": {"sha256": plan.checkpoint.sha256}}
         with Recorder(record.directory_of(self.plan.output), fresh=resumed is None) as recorder:
-            recorder.write({"kind": "run", "at": 0.1, **known, "config": pack(plan.config)})
+            recorder.write({"kind": "run", "at": 0.1, **known, "config": asdict(plan.config)})
             for task in self.plan.task_set.tasks[: 1 if name in broken else None]:
                 found = [self._candidates(task, cells) for cells in task.tests]
                 saved = [[codec.candidate_to_json(c) for c in them] for them in found]

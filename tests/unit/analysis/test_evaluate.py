@@ -11,10 +11,10 @@ import pytest
 from solver.analysis.diagnose import Overlap
 from solver.analysis.evaluate import main
 from solver.analysis.run_tables import overlap_section
-from solver.analysis.solutions import digest
+from solver.analysis.solutions import digest, read_solutions
 from solver.data import tasks
 from solver.data.splits import VERSIONS, Version
-from solver.data.tasks import load_solutions, load_split
+from solver.data.tasks import load_split
 from solver.types import Grid
 from tests.support import runs
 
@@ -64,7 +64,7 @@ def test_only_submitted_tasks_count_where_asked(files: tuple[Path, Path], capsys
 
 
 def test_an_embedded_set_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth = {task_id: [g.tolist() for g in outputs] for task_id, outputs in load_solutions("dry-run").items()}
+    truth = {task_id: [g.tolist() for g in outputs] for task_id, outputs in read_solutions("dry-run").items()}
     submission = {task_id: [entry(g, g) for g in outputs] for task_id, outputs in truth.items()}
     spoiled = {**submission, next(iter(submission)): [entry([[0]], [[1]])]}
     path = tmp_path / "submission.json"
@@ -174,7 +174,7 @@ def test_solutions_with_another_number_of_outputs_are_refused(
 def test_a_solutions_file_is_known_by_its_outputs_however_it_was_written(
     split: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = {i: [g.tolist() for g in grids] for i, grids in load_solutions(split).items()}
+    outputs = {i: [g.tolist() for g in grids] for i, grids in read_solutions(split).items()}
     file, submission = tmp_path / "solutions.json", tmp_path / "submission.json"
     file.write_text(json.dumps(dict(reversed(outputs.items())), indent=1))
     submission.write_text(json.dumps({i: [entry(g, g) for g in grids] for i, grids in outputs.items()}))
@@ -188,8 +188,8 @@ def test_a_solutions_file_is_known_by_its_outputs_however_it_was_written(
 def test_every_known_version_has_the_outputs_of_its_data_files(version: Version) -> None:
     own = next(key for key, value in VERSIONS.items() if value is version)
     for part in version.parts:
-        found, _ = tasks._embedded(part, part.part)
-        outputs = {i: [grid(test["output"]) for test in value["test"]] for i, value in found.items()}  # type: ignore[index]
+        found = json.loads(tasks.data_file(part, part.part).read_bytes())[part.part]
+        outputs = {i: [grid(test["output"]) for test in value["test"]] for i, value in found.items()}
         assert digest(outputs)[:16] == own
 
 

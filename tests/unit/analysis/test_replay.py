@@ -31,7 +31,7 @@ def candidate(cells: Grid, dihedral: int = 0, logprob: float = -1.0, scores: tup
 def task_set(shown: list[Task]) -> TaskSet:
     """These tasks as if read from a file."""
     inputs = {task.id: task.tests for task in shown}
-    return TaskSet(tuple(shown), {i: len(tests) for i, tests in inputs.items()}, inputs, (), "made", "0")
+    return TaskSet(tuple(shown), inputs, (), "made", "0")
 
 
 def run_directory(folder: Path, shown: list[Task], results: list[tuple[str, int, list[list[Candidate]]]]) -> Path:

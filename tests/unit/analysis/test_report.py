@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from solver.analysis import diagnose, history, report, report_data
+from solver.analysis.solutions import read_solutions
 from solver.data import tasks
 from solver.runtime import record
 from solver.runtime.record import to_line
@@ -93,7 +94,7 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
 
 def test_the_scores_are_those_of_the_record_and_its_solutions(run: Path) -> None:
     read = history.load(run)
-    known = tasks.load_solutions("dry-run")
+    known = read_solutions("dry-run")
     solved = sum(
         all(
             any((a.shape == g.shape) and (a == g).all() for a in pair or ())
@@ -219,7 +220,7 @@ def test_texts_from_the_run_cannot_break_out_of_the_page(tmp_path: Path) -> None
     evil = "</script><script>alert(1)</script><img src=x>"
     found = tasks.load_split("dry-run")
     start = {"name": evil, "weights": {"name": evil, "sha256": evil}}
-    run = runs.write(tmp_path / "x.run", found.tasks[:2], tasks.load_solutions("dry-run"), 2, start)
+    run = runs.write(tmp_path / "x.run", found.tasks[:2], read_solutions("dry-run"), 2, start)
     with (run / "record.jsonl").open("a") as record:
         record.write(to_line({"kind": "event", "at": 1.0, "text": evil}))
     text = page(run)

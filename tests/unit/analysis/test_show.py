@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as nps
 from PIL import Image
 
 from solver.analysis import show
-from solver.data.tasks import load_solutions, load_split
+from solver.analysis.solutions import read_solutions
+from solver.data.tasks import load_split
 from solver.types import Grid, Pair, Task
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -97,7 +98,7 @@ def test_test_outputs_are_shown_where_they_are_asked_for_alone(capsys: pytest.Ca
     assert "test input 1" in plain
     assert "test output" not in plain
     assert show.main(["60c09cac", "--answers"]) == 0
-    [answer] = load_solutions("dry-run")["60c09cac"]
+    [answer] = read_solutions("dry-run")["60c09cac"]
     shown = capsys.readouterr().out
     assert "test output 1" in shown
     assert " ".join(map(str, answer[0])) in shown

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from solver.analysis import uses
+from solver.analysis.solutions import read_solutions
 from solver.data import tasks
 from solver.programs import batch
 from solver.programs.solve import NODES as PROGRAM_NODES
@@ -41,7 +42,7 @@ def test_every_primitive_has_a_task_on_its_page_and_is_described_there():
 def test_a_task_on_the_page_is_solved_with_the_primitive(name, task_id):
     assert task_id in helped()[name][1]
     task = tasks.select(tasks.load_split("arc1-training"), [task_id], None).tasks[0]
-    line = batch.score(batch.answer(task, 60.0, PROGRAM_NODES), tasks.load_solutions("arc1-training")[task_id])
+    line = batch.score(batch.answer(task, 60.0, PROGRAM_NODES), read_solutions("arc1-training")[task_id])
     assert line.solved
     assert any(name in used for used, right in zip(line.primitives, line.right, strict=True) if right)
 

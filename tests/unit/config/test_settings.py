@@ -6,14 +6,13 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from solver.config.presets import PRESETS, lighter
 from solver.config.setting import canonical, changed, setting
 from solver.config.settings import (
-    SCOPES,
-    TRANSFORMATIONS,
     Config,
     Cost,
     DataRecipe,
@@ -24,12 +23,12 @@ from solver.config.settings import (
     SearchSettings,
     TrainRecipe,
     WriterSettings,
-    pack,
     require_machine,
     seconds,
     unpack,
 )
 from solver.config.stages import programs_stage, stages
+from solver.config.training import TRANSFORMATIONS, Scope
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, BadInput
 
 RECORDED = (
@@ -234,7 +233,7 @@ def test_shared_adapters_are_a_stage_of_their_own_before_the_adapters_of_tasks()
             (s.number, s.whole, s.train_share)
             for s in stages(Config(refinement_stages=0, train=TrainRecipe(scope=scope)))
         ]
-        for scope in SCOPES
+        for scope in get_args(Scope)
     }
     base, alone = (BASE, False, 0.0), (ADAPTER, False, Config().train_share)
     assert numbers["task"] == [base, alone]
@@ -262,7 +261,7 @@ def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_stage_of_t
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_comes_back_from_json_as_it_was(name):
-    assert unpack(json.loads(json.dumps(pack(PRESETS[name])))) == PRESETS[name]
+    assert unpack(json.loads(json.dumps(dataclasses.asdict(PRESETS[name])))) == PRESETS[name]
 
 
 def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were():
@@ -291,12 +290,12 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             "/a/model", "hash", 3, 0.5, 1.0, 1 << 20, True, WriterSettings(context=4096, reply=9)
         ),
     )
-    assert unpack(json.loads(json.dumps(pack(config)))) == config
+    assert unpack(json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 @pytest.mark.parametrize("part", ["", "train", "engine", "cost", "data", "induction", "writer"])
 def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
-    tree = pack(Config())
+    tree = dataclasses.asdict(Config())
     inner = {"": tree, "data": tree["train"]["data"], "writer": tree["induction"]["writer"]}.get(part) or tree[part]
     inner["tempo"] = 1
     with pytest.raises(BadInput, match="is 'tempo': expected one of"):
@@ -322,7 +321,9 @@ def test_a_setting_that_is_added_with_a_default_changes_nothing_for_those_who_le
 
 
 def test_the_canonical_form_tells_every_preset_from_the_others_and_is_the_same_after_json():
-    forms = {canonical(preset): unpack(json.loads(json.dumps(pack(preset)))) for preset in PRESETS.values()}
+    forms = {
+        canonical(preset): unpack(json.loads(json.dumps(dataclasses.asdict(preset)))) for preset in PRESETS.values()
+    }
     assert len(forms) == len(PRESETS)
     assert all(canonical(back) == form for form, back in forms.items())
 
@@ -335,7 +336,7 @@ def test_settings_are_changed_by_their_paths_and_checked_once_all_are_in_place()
 
 
 def test_settings_on_their_way_to_the_worker_are_checked_again():
-    tree = pack(Config())
+    tree = dataclasses.asdict(Config())
     tree["views"] = 0
     with pytest.raises(BadInput, match="views is 0"):
         unpack(tree)

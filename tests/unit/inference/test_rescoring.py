@@ -18,7 +18,7 @@ from solver.data import views as task_views
 from solver.inference import rescoring
 from solver.inference.rescoring import CandidatesToScore, rescore
 from solver.interfaces import Scorer, ScoringRequest, Stop
-from solver.tokens.grid import END, GRID, OUTPUT, encode, encode_prompt, encoded_length
+from solver.tokens.grid import END, GRID, OUTPUT, encode, encoded_length
 from solver.types import Adapter, Candidate, Grid, Prompt, View, key, same, seed_for
 from solver.voting import rules
 from tests.support.fakes import MIRROR, FakeStop, any_grid
@@ -61,7 +61,7 @@ def question(candidates: Sequence[Candidate], views: int = 8, adapter: Adapter |
     prompts = []
     for view in task_views.views(MIRROR, views, 0, "views 0"):
         seen = task_views.apply_task(view, MIRROR)
-        tokens = tuple(encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+        tokens = tuple(GRID.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
         prompts.append(Prompt(MIRROR.id, 0, view, tokens, 50))
     return CandidatesToScore(tuple(prompts), adapter, tuple(candidates))
 

@@ -328,7 +328,7 @@ def test_candidates_come_back_in_the_frame_of_the_task() -> None:
             named = [(other,) if i == cell else ((END + 1, -0.1),) for i in range(start, len(wanted))]
             return Reply(wanted[start:], tuple(nats), True, tuple(named))
 
-    tokens = tuple(grid.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
+    tokens = tuple(grid.GRID.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
     toy = Hesitant()
     [answers] = threshold_search.candidates(
         [(Prompt("mirror", 0, view, tokens, len(wanted)), None)], toy, FakeStop(), 0.1, 99, grid.GRID

@@ -12,7 +12,8 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from solver.model import grid_qwen3
-from solver.model.grid_qwen3 import HEAD, NEVER, GridQwen3Config, GridQwen3ForCausalLM, spread_logits, token_loss
+from solver.model.architecture import HEAD
+from solver.model.grid_qwen3 import NEVER, GridQwen3Config, GridQwen3ForCausalLM, spread_logits, token_loss
 from solver.tokens import grid
 from solver.tokens.grid import GRID
 from solver.training.examples import to_example
@@ -33,7 +34,7 @@ def model() -> GridQwen3ForCausalLM:
 
 @pytest.fixture(scope="module")
 def prompt() -> Tensor:
-    tokens = grid.encode_prompt(MIRROR.demonstrations, MIRROR.tests[0])
+    tokens = grid.GRID.encode_prompt(MIRROR.demonstrations, MIRROR.tests[0])
     return torch.from_numpy(tokens).long()[None]
 
 

@@ -29,8 +29,8 @@ from solver.pretrain.export import export
 from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.pretrain.train import Training
-from solver.tokens.grid import SPECIALS, VOCABULARY, encode_pairs, encoded_length
-from solver.types import BadInput, Pair
+from solver.tokens.grid import GRID, SPECIALS, VOCABULARY, encoded_length
+from solver.types import Pair
 from tests.support.fakes import pairs_of, random_task
 from tests.support.pretraining import HELD_OUT, TINY, listed, state, unequal
 
@@ -75,7 +75,7 @@ def test_sequences_are_whole_pairs_with_the_loss_on_every_output_after_the_first
         own = example.tokens.tolist()
         pairs = pairs_of(own)
         assert 2 <= len(pairs) <= batches.PAIRS[1]
-        assert encode_pairs(pairs)[0].tolist() == own
+        assert GRID.encode_pairs(pairs)[0].tolist() == own
         assert int(example.loss.sum()) == sum(encoded_length(p.output) + 1 for p in pairs[1:])
 
 
@@ -320,15 +320,6 @@ def test_where_no_averages_are_kept_the_weights_themselves_are_exported(pool: Po
     training.save(tmp_path / "run")
     stored = load_file(export(tmp_path / "run", tmp_path / "weights", recipe) / "model.safetensors")
     assert all(torch.equal(stored[n], p) for n, p in training.model.named_parameters())
-
-
-def test_weights_to_start_from_are_checked_before_any_work(exported: Path, tmp_path: Path) -> None:
-    train.check_start(exported, TINY)
-    with pytest.raises(BadInput, match=r"are of another shape: .*embed.* this recipe \(\d+, 64\); give --width"):
-        train.check_start(exported, replace(TINY, width=64))
-    with pytest.raises(BadInput, match=r"model.safetensors is no exported model .*; expected a folder that --export"):
-        train.check_start(tmp_path / "none", TINY)
-    assert pretrain.main(["--preset", "smoke", "--directory", str(tmp_path), "--start-from", str(tmp_path)]) == 2
 
 
 def test_a_training_can_start_from_exported_weights(undisturbed: tuple[Training, Path], exported: Path) -> None:

@@ -227,7 +227,7 @@ def test_both_evaluation_sets_are_kept_out_of_training(evaluation: list[split.Ra
 def test_the_clean_list_is_what_its_rule_says(later: dict[str, split.RawTask]) -> None:
     parts = split.arc2_split()
     earlier = split.raw(split.ARC1)
-    assert parts.clean == ARC2_CLEAN
+    assert list(parts.clean) == ARC2_CLEAN
     assert parts.refused == tuple(REFUSED_LATER.split())
     assert {*parts.clean, *parts.refused} == set(later) - set(earlier["train"]) - set(earlier["eval"])
 

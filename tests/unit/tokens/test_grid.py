@@ -12,7 +12,7 @@ from solver.tokens.grid import (
     GRID,
     IN,
     INPUT,
-    NOTHING_WRITTEN,
+    LONGEST_REPLY,
     OUT,
     OUTPUT,
     PAD,
@@ -21,19 +21,17 @@ from solver.tokens.grid import (
     SPECIALS,
     VOCABULARY,
     Written,
+    WrittenGrid,
     coordinates,
-    decode,
     encode,
-    encode_pairs,
-    encode_prompt,
     encoded_length,
     fit,
-    longest_reply,
     pair_length,
 )
 from solver.types import COLOURS, MAX_SIDE, Grid, Pair, key, same
 from tests.support.fakes import any_grid, grid, pairs_of, random_task, reply_of
 
+decode, encode_pairs, encode_prompt = GRID.decode, GRID.encode_pairs, GRID.encode_prompt
 PAIR = Pair(grid([[1, 2]]), grid([[3], [0]]))
 GOLDEN = [1, 16, 18, 29, 2, 9046, 9050, 9347, 9348, 3]  # IN, marker, cells 1 2, OUT, marker, 3, marker, 0, END
 
@@ -77,7 +75,7 @@ def test_decoding_gives_back_the_grid_that_was_encoded(cells: Grid) -> None:
 
 @given(cells=any_grid())
 def test_the_encoded_length_is_what_it_is_said_to_be(cells: Grid) -> None:
-    assert encode(cells, INPUT).size == encoded_length(cells) <= longest_reply() - 1
+    assert encode(cells, INPUT).size == encoded_length(cells) <= LONGEST_REPLY - 1
 
 
 @given(pairs=pair_lists)
@@ -221,7 +219,7 @@ def test_special_tokens_have_no_place_in_a_grid() -> None:
 
 def written(reply: list[int]) -> Written | None:
     """How far a reply has come, token by token; None from the first impossible one on."""
-    so_far: Written | None = NOTHING_WRITTEN
+    so_far: Written | None = GRID.written
     for said in reply:
         so_far = so_far.then(said) if so_far else None
     return so_far
@@ -229,11 +227,11 @@ def written(reply: list[int]) -> Written | None:
 
 @given(cells=any_grid())
 def test_every_reply_that_spells_a_grid_can_be_written_token_by_token(cells: Grid) -> None:
-    so_far: Written | None = NOTHING_WRITTEN
+    so_far: Written | None = GRID.written
     for said in reply_of(cells):
         so_far = so_far.then(said)
         assert so_far is not None
-    assert so_far == Written(cells.shape[0], cells.shape[1], cells.shape[1], ended=True)
+    assert so_far == WrittenGrid(cells.shape[0], cells.shape[1], cells.shape[1], ended=True)
 
 
 @given(cells=any_grid(4), at=st.integers(0, 25), data=st.data())
@@ -267,6 +265,6 @@ def test_what_is_written_to_its_end_is_exactly_what_is_decoded(reply: list[int])
 
 def test_no_row_is_written_after_the_thirtieth_and_nothing_after_the_end() -> None:
     tallest = list(reply_of(np.zeros((MAX_SIDE, 1), np.uint8)))
-    assert written(tallest[:-1]) == Written(MAX_SIDE, 1, 1)
+    assert written(tallest[:-1]) == WrittenGrid(MAX_SIDE, 1, 1)
     assert written([*tallest[:-1], int(encode(np.zeros((1, 1), np.uint8), OUTPUT)[0])]) is None
     assert all(written([*tallest, said]) is None for said in (END, PAD, tallest[0]))

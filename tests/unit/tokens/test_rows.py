@@ -7,16 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.interfaces import Format
-from solver.tokens.grid import GRID, encoded_length, fit, longest_reply
-from solver.tokens.rows import NVARC, Lines, Writing
+from solver.tokens.grid import GRID, LONGEST_REPLY, Format, encoded_length, fit
+from solver.tokens.rows import NVARC, Lines, WrittenLines
 from solver.types import MAX_SIDE, Grid, Pair, same
 from tests.support.fakes import any_grid, grid, random_task
 
-ARCHITECTS = Lines(
-    "architects", tuple(range(28, 38)), 38, opening=(0, 10), answer=(16,), end=1, between=(10,), closed=True
-)
-CHAT = Lines("text", tuple(range(59, 49, -1)), 7, opening=(), answer=(90, 7), end=60, between=(7, 91, 7), closed=False)
+ARCHITECTS = Lines("architects", (0, 10), (16,), 1, (10,), cells=tuple(range(28, 38)), newline=38, closed=True)
+CHAT = Lines("text", (), (90, 7), 60, (7, 91, 7), cells=tuple(range(59, 49, -1)), newline=7, closed=False)
 LINES = [NVARC, ARCHITECTS, CHAT]
 PAIRS = [Pair(grid([[0, 1], [2, 3]]), grid([[9]])), Pair(grid([[5, 5]]), grid([[5], [0]]))]
 
@@ -77,7 +74,7 @@ def test_decoding_gives_back_the_grid_that_was_encoded(cells: Grid, format: Form
 @given(cells=any_grid(), format=any_format)
 def test_a_reply_takes_a_token_a_cell_at_most_one_a_row_and_one_for_its_end(cells: Grid, format: Format) -> None:
     length = len(format.encode_reply(cells))
-    assert cells.size + cells.shape[0] <= length <= encoded_length(cells) + 1 <= longest_reply()
+    assert cells.size + cells.shape[0] <= length <= encoded_length(cells) + 1 <= LONGEST_REPLY
 
 
 @given(pairs=pair_lists, test=any_grid(6), format=any_format)
@@ -153,7 +150,7 @@ def test_a_reply_with_a_token_changed_missing_or_added_is_another_grid_or_none(
         assert found is None or list(format.encode_reply(found)) == spoiled
 
 
-def completed(format: Lines, said: list[int], state: Writing) -> list[int]:
+def completed(format: Lines, said: list[int], state: WrittenLines) -> list[int]:
     """A whole reply that begins so."""
     width = state.width or max(state.cells, 1)
     open_row = state.cells > 0 or not format.closed or state.rows == 0
@@ -181,7 +178,7 @@ def test_what_the_grammar_allows_begins_a_reply_and_what_it_does_not_begins_none
 @every_format
 def test_thirty_rows_and_columns_can_be_written_and_not_one_more(format: Lines) -> None:
     largest = list(format.encode_reply(np.zeros((MAX_SIDE, MAX_SIDE), np.uint8)))
-    state: Writing | None = format.written
+    state: WrittenLines | None = format.written
     for token in largest:
         assert state is not None
         state = state.then(token)

@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from solver.config.settings import FORMS, LOSSES, SIDES, TRANSFORMATIONS, DataRecipe, TrainRecipe
+from solver.config.training import TRANSFORMATIONS, DataRecipe, Form, Loss, Sides, TrainRecipe
 from solver.data import views
 from solver.data.transforms import VARIANTS
 from solver.tokens import grid
@@ -27,7 +28,7 @@ FOUR = random_task([(2, 2), (3, 4), (5, 2), (1, 7)])
 AS_THEY_ARE = DataRecipe(transformations=())
 RECIPES = [
     DataRecipe(form, form == "leave-one-out", TRANSFORMATIONS, sides, loss)
-    for form, sides, loss in product(FORMS, SIDES, LOSSES)
+    for form, sides, loss in product(get_args(Form), get_args(Sides), get_args(Loss))
 ]
 
 
@@ -288,7 +289,7 @@ def test_leave_two_out_of_two_demonstrations_adds_nothing():
     assert shown_in(task, made_of(task, recipe)) == [[1, 0], [0, 1]]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", get_args(Loss))
 def test_the_loss_is_on_the_outputs_the_recipe_names_with_their_ends(loss):
     for made in made_of(FOUR, DataRecipe(loss=loss), 8):
         pairs = pairs_of(made.tokens.tolist())
@@ -299,7 +300,7 @@ def test_the_loss_is_on_the_outputs_the_recipe_names_with_their_ends(loss):
         assert made.loss[-1]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", get_args(Loss))
 def test_an_only_pair_has_its_loss_on_its_output_whatever_the_recipe_says(loss):
     pair = MIRROR.demonstrations[0]
     assert int(to_example([pair], GRID, loss).loss.sum()) == grid.encoded_length(pair.output) + 1
