@@ -145,9 +145,9 @@ def _chat(words: Words, opening: str, answer: str, between: str, *again: str) ->
 
 def _lines(words: Words, name: str, **frame: Any) -> Lines:
     """The lines framed so, in the ids of a checkpoint's tokenizer."""
-    cells = tuple(words.one(digit) for digit in DIGITS)
+    cells, newline = tuple(words.one(digit) for digit in DIGITS), words.one("newline")
     try:
-        return Lines(name, cells=cells, newline=words.one("newline"), **frame)
+        return Lines(name, cells=cells, newline=newline, **frame)
     except ValueError as error:
         raise BadInput(f"{words.directory / FILE}: {error}; give another --format") from None
 
