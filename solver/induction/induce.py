@@ -1,26 +1,47 @@
 """Candidates from programs that a code model writes: sampled, run in the sandbox, kept if they fit every demonstration.
 
-Knows neither which model writes (`Writer`) nor how candidates of other sources are weighed against these. Law: an
-answer comes only from a program whose outputs equal every demonstration's, cell by cell, compared here and not in the
-program's process; with the same texts the result is the same. Programs never see an output of any kind.
+Laws: an answer comes only from a program whose outputs equal every demonstration's, cell by cell, compared here and not
+in the program's process; with the same replies, and time to run the programs in them, the candidates are the same.
+Programs never see an output of any kind.
+
+What a candidate of such a program is worth was reasoned, not measured, as no code model has been tried: each costs as
+much as the dearest searched program that is trusted without generalising, so that it is trusted, stands behind searched
+programs that are surer and before the others, and among its like the answer of the most programs is first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from solver.clock import Deadline
+from solver.clock import Deadline, now
 from solver.config.settings import InductionSettings
-from solver.induction.prompts import Question, program_in, question
+from solver.data.json_files import read_json
+from solver.induction.prompts import program_in, question
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
 from solver.interfaces import Stop
-from solver.types import Grid, Task, key, same, seed_for
+from solver.types import INDUCTION, BadInput, Candidate, Grid, Program, Task, TaskResult, View, key, same, seed_for
+from solver.voting.ensemble import TRUSTED_COST
 
+NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"
 PURPOSE = "induction"
-WRITING = 0.75  # of a batch's seconds may go by while replies are written: the programs in them are yet to be run
+WRITING = 0.75  # of a task's seconds may go by while replies are written: the programs in them are yet to be run
+COST = TRUSTED_COST  # steps
+GENERALISES = 0.0  # nothing is known of it: the model saw every demonstration
+KEPT = 8  # distinct answers a task keeps: two are attempted, the others are for the record's readers
+LONGEST_TEXT = 4000  # characters of a program in the record
+REASONS = 3  # why programs did not fit: so many are told, the commonest
+
+
+def check_model(model: Path) -> None:
+    """Raise `BadInput` where a directory cannot be a model whose files are data alone: nothing of it is executed."""
+    config = read_json(model / "config.json")
+    if not list(model.glob("*.safetensors")) or not list(model.glob("tokenizer*")):
+        raise BadInput(f"{model} holds no safetensors or no tokenizer; {NEEDED}; fetch the missing files")
+    if not isinstance(config, dict) or "auto_map" in config:
+        raise BadInput(f"{model} brings code of its own (auto_map in config.json); {NEEDED}; choose another model")
 
 
 def sandbox_of(settings: InductionSettings) -> Sandbox:
@@ -31,72 +52,46 @@ def sandbox_of(settings: InductionSettings) -> Sandbox:
 class Writer(Protocol):
     """Answers questions with text; a `writer.VllmWriter` is one."""
 
-    def write(self, questions: Sequence[Question], seed: int, stop: Stop) -> list[str | None]:
+    def write(self, questions: Sequence[str], seed: int, stop: Stop) -> list[str | None]:
         """One sampled reply a question, in order, also to equal questions; None where `stop` came first."""
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class InducedAnswer:
-    """An output grid for a test input. `programs`: replies whose program gave it. `shortest`: the shortest of them."""
+def induce(
+    task: Task, writer: Writer, sandbox: Sandbox, settings: InductionSettings, seed: int, stop: Deadline
+) -> TaskResult:
+    """Ask for programs, in turn for each test input; run them before `stop`; keep what the fitting ones answer.
 
-    grid: Grid
-    programs: int
-    shortest: str
-
-
-@dataclass(frozen=True, eq=False)
-class Induction:
-    """What the programs written for a task answer.
-
-    `answers`: for each test input the distinct grids, those of the most programs first, then of the shortest program.
-    Of `samples` replies `written` came before the end, `runnable` held a program, `tried` of these were run, `fitting`
-    reproduced every demonstration. `failures`: why the others did not, by how many (programs), most first.
+    The notes say of how many replies a program was run and fitted, and why the others did not, the commonest reasons.
     """
-
-    answers: tuple[tuple[InducedAnswer, ...], ...]
-    samples: int
-    written: int
-    runnable: int
-    tried: int
-    fitting: int
-    failures: tuple[tuple[str, int], ...]
-
-    def line(self) -> str:
-        """The counts in words."""
-        counts = f"{self.samples} asked for, {self.written} written, {self.runnable} with a program"
-        return f"programs: {counts}, {self.tried} run, {self.fitting} reproduce every demonstration"
-
-
-def induce(task: Task, writer: Writer, sandbox: Sandbox, samples: int, seed: int, stop: Deadline) -> Induction:
-    """Ask for `samples` programs, in turn for each test input; run them; keep what the fitting ones answer."""
-    questions = [question(task, test) for test in range(len(task.tests))]
-    asked = [questions[i % len(questions)] for i in range(samples)]
-    texts = writer.write(asked, seed_for(seed, task.id, PURPOSE), stop.within(WRITING * stop.remaining()))
+    started = now()
+    questions = [question(task, i % len(task.tests)) for i in range(settings.samples)]
+    texts = writer.write(questions, seed_for(seed, task.id, PURPOSE), stop.within(WRITING * stop.remaining()))
     written = [text for text in texts if text is not None]
     programs = Counter(program for text in written if (program := program_in(text)) is not None)
-    failures, tried, fitting = Counter[str](), 0, dict[str, tuple[Outcome, ...]]()
-    for source, times in programs.items():
+    fitting, failures = dict[str, tuple[Outcome, ...]](), Counter[str]()
+    for source, replies in programs.items():
         if stop.remaining() <= 0:
             break
         outcomes = sandbox.run(source, [*(pair.input for pair in task.demonstrations), *task.tests], stop)
-        tried += times
-        reason = misfit(task, outcomes)
-        if reason:
-            failures[reason] += times
+        if reason := misfit(task, outcomes):
+            failures[reason] += replies
         else:
             fitting[source] = outcomes[len(task.demonstrations) :]
-    return Induction(
-        tuple(
-            _answers(((source, programs[source], o[t]) for source, o in fitting.items()))
-            for t in range(len(task.tests))
+    right = sum(programs[source] for source in fitting)
+    counts = (
+        f"programs: {settings.samples} asked for, {len(written)} written, {programs.total()} with a program, "
+        f"{right + failures.total()} run, {right} reproduce every demonstration"
+    )
+    return TaskResult(
+        task_id=task.id,
+        stage=INDUCTION,
+        candidates=tuple(
+            _candidates((source, programs[source], outcomes[test]) for source, outcomes in fitting.items())
+            for test in range(len(task.tests))
         ),
-        samples=samples,
-        written=len(written),
-        runnable=programs.total(),
-        tried=tried,
-        fitting=sum(programs[source] for source in fitting),
-        failures=tuple(failures.most_common()),
+        seconds={"induction": now() - started},
+        notes=(counts, *(f"{replies} x {reason}" for reason, replies in failures.most_common(REASONS))),
     )
 
 
@@ -110,13 +105,19 @@ def misfit(task: Task, outcomes: Sequence[Outcome]) -> str:
     return ""
 
 
-def _answers(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[InducedAnswer, ...]:
-    """The distinct grids of (program, replies that held it, its outcome on one test input), best first."""
-    grids: dict[tuple[int, int, bytes], InducedAnswer] = {}
-    for source, times, outcome in outcomes:
-        if outcome.grid is None:
-            continue
-        known = grids.get(key(outcome.grid), InducedAnswer(outcome.grid, 0, source))
-        shortest = min(known.shortest, source, key=lambda text: (len(text), text))
-        grids[key(outcome.grid)] = InducedAnswer(known.grid, known.programs + times, shortest)
-    return tuple(sorted(grids.values(), key=lambda a: (-a.programs, len(a.shortest), key(a.grid))))
+def _candidates(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[Candidate, ...]:
+    """The distinct grids of (program, replies that held it, its outcome on one test input).
+
+    Those of the most replies are first, then those of the shortest program, which stands for all that gave the grid.
+    """
+    grids, shortest = dict[tuple[int, int, bytes], Grid](), dict[tuple[int, int, bytes], str]()
+    support = Counter[tuple[int, int, bytes]]()
+    for source, replies, outcome in outcomes:
+        if outcome.grid is not None:
+            answer = key(outcome.grid)
+            grids[answer] = outcome.grid
+            support[answer] += replies
+            shortest[answer] = min(shortest.get(answer, source), source, key=lambda text: (len(text), text))
+    best = sorted(grids, key=lambda answer: (-support[answer], len(shortest[answer]), answer))[:KEPT]
+    programs = (Program(shortest[a].strip()[:LONGEST_TEXT], COST, GENERALISES, support[a]) for a in best)
+    return tuple(Candidate(grids[a], View(), 0.0, program=program) for a, program in zip(best, programs, strict=True))

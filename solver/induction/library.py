@@ -1,25 +1,25 @@
-"""Objects, drawing and positions, for model-written programs: what `from common import *` gives them.
+"""Colours, objects, drawing and positions, for model-written programs: what `from common import *` gives them.
 
 Written from the interface BARC's papers and prompts describe (arXiv 2411.02272); what only makes random inputs there is
 left out. Throughout: a grid or object is an integer array, `x` its first index and `y` its second, so that a cell is
 `grid[x, y]`; width counts x, height counts y; an object is a grid where all that is not the object has the background
-colour, so that it also says where it lies; a sprite is an object cropped. Nothing here knows of tasks or models.
+colour, so that it also says where it lies; a sprite is an object cropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    *("blit", "blit_object", "blit_sprite", "bounding_box", "bounding_box_mask", "check_between_objects", "collision"),
-    *("contact", "crop", "detect_objects", "draw_line", "find_connected_components", "flood_fill", "is_contiguous"),
-    *("object_boundary", "object_colors", "object_interior", "object_neighbors", "object_position", "scale_pattern"),
-    *("scale_sprite", "translate"),
+    *("Color", "blit", "blit_object", "blit_sprite", "bounding_box", "bounding_box_mask", "check_between_objects"),
+    *("collision", "contact", "crop", "detect_objects", "draw_line", "find_connected_components", "flood_fill"),
+    *("is_contiguous", "object_boundary", "object_colors", "object_interior", "object_neighbors", "object_position"),
+    *("scale_pattern", "scale_sprite", "translate"),
 ]
 
 Array = NDArray[Any]
@@ -29,26 +29,19 @@ CARDINAL = ((-1, 0), (1, 0), (0, -1), (0, 1))
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
+class Color:
+    """The colours 0 to 9 as integers, by the names of BARC's library (first line) and those of its prompts."""
+
+    BLACK, BLUE, RED, GREEN, YELLOW, GREY, PINK, ORANGE, TEAL, MAROON = range(10)
+    GRAY, PURPLE, BROWN, LIGHTBLUE, LIGHT_BLUE = GREY, TEAL, MAROON, TEAL, TEAL
+    ALL_COLORS: ClassVar[list[int]] = list(range(10))
+    NOT_BLACK: ClassVar[list[int]] = list(range(1, 10))
+
+
 def _steps(connectivity: int) -> tuple[tuple[int, int], ...]:
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity {connectivity} came, 4 or 8 was expected")
     return CARDINAL if connectivity == 4 else CARDINAL + DIAGONAL
-
-
-def _region(allowed: Mask, x: int, y: int, connectivity: int) -> Mask:
-    """The cells of `allowed` that can be reached from (x, y), that one included."""
-    reached = np.zeros(allowed.shape, dtype=bool)
-    reached[x, y] = True
-    todo, steps = [(x, y)], _steps(connectivity)
-    while todo:
-        here = todo.pop()
-        for dx, dy in steps:
-            there = (here[0] + dx, here[1] + dy)
-            inside = 0 <= there[0] < allowed.shape[0] and 0 <= there[1] < allowed.shape[1]
-            if inside and allowed[there] and not reached[there]:
-                reached[there] = True
-                todo.append(there)
-    return reached
 
 
 def _grown(mask: Mask, connectivity: int) -> Mask:
@@ -58,6 +51,15 @@ def _grown(mask: Mask, connectivity: int) -> Mask:
     for dx, dy in _steps(connectivity):
         grown |= padded[1 + dx : 1 + dx + mask.shape[0], 1 + dy : 1 + dy + mask.shape[1]]
     return grown
+
+
+def _region(allowed: Mask, x: int, y: int, connectivity: int) -> Mask:
+    """The cells of `allowed` that can be reached from (x, y), which is one of them."""
+    region = np.zeros_like(allowed)
+    region[x, y] = True
+    while not np.array_equal(region, wider := _grown(region, connectivity) & allowed):
+        region = wider
+    return region
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------
@@ -70,48 +72,45 @@ def flood_fill(grid: Array, x: int, y: int, color: int, connectivity: int = 4) -
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line from (x, y) to an end, or for `length` cells (None: to the edge) in a direction."""
+    """A line from (x, y) to an end, or for `length` cells (None: to the edge) in a direction.
+
+    It ends before a cell whose colour is in `stop_at_color`.
+    """
 
     x: int
     y: int
     end_x: int | None = None
     end_y: int | None = None
     length: int | None = None
-    direction: tuple[int, int] | None = None
+    direction: tuple[float, float] | None = None
     color: int | None = None
     stop_at_color: Iterable[int] = ()
 
-    def places(self, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-        """Its cells within an array of this shape, in order."""
+    def draw(self, grid: Array) -> tuple[int, int]:
+        """Draw it in place; the last cell drawn."""
         if self.direction is None:
             dx = 0 if self.end_x is None else self.end_x - self.x
             dy = 0 if self.end_y is None else self.end_y - self.y
             cells = max(abs(dx), abs(dy)) + 1
             step = (dx / max(cells - 1, 1), dy / max(cells - 1, 1))
         else:
-            cells = max(shape) if self.length is None else self.length
-            step = float(self.direction[0]), float(self.direction[1])
+            cells = max(grid.shape) if self.length is None else self.length
+            step = self.direction
+        stops, last = set(self.stop_at_color), (self.x, self.y)
         for i in range(cells):
             place = (round(self.x + i * step[0]), round(self.y + i * step[1]))
-            if not (0 <= place[0] < shape[0] and 0 <= place[1] < shape[1]):
-                return
-            yield place
+            inside = 0 <= place[0] < grid.shape[0] and 0 <= place[1] < grid.shape[1]
+            if not inside or int(grid[place]) in stops:
+                break
+            if self.color is not None:
+                grid[place] = self.color
+            last = place
+        return last
 
 
 def draw_line(grid: Array, *arguments: Any, **named: Any) -> tuple[int, int]:
-    """Draw a line, with the arguments of `Stroke`, in place; the last cell drawn.
-
-    It ends before a cell whose colour is in `stop_at_color`.
-    """
-    line = Stroke(*arguments, **named)
-    stops, last = set(line.stop_at_color), (line.x, line.y)
-    for place in line.places(grid.shape):
-        if int(grid[place]) in stops:
-            break
-        if line.color is not None:
-            grid[place] = line.color
-        last = place
-    return last
+    """Draw a line, with the arguments of `Stroke`, in place; the last cell drawn."""
+    return Stroke(*arguments, **named).draw(grid)
 
 
 def blit(grid: Array, sprite: Array, x: int = 0, y: int = 0, background: int | None = None) -> Array:
@@ -184,11 +183,9 @@ def object_position(obj: Array, background: int = BLACK, anchor: str = "upper le
     words = anchor.split()
     if not set(words) <= {"upper", "lower", "left", "right", "center"} or not words:
         raise ValueError(f"anchor {anchor!r} came, such as 'upper left' or 'center' was expected")
-    middle = (x + (width - 1) / 2, y + (height - 1) / 2)
-    at_x = x if "left" in words else x + width - 1 if "right" in words else middle[0]
-    at_y = y if "upper" in words else y + height - 1 if "lower" in words else middle[1]
-    whole_x, whole_y = int(at_x), int(at_y)
-    return (whole_x if whole_x == at_x else at_x), (whole_y if whole_y == at_y else at_y)
+    at_x = x if "left" in words else x + width - 1 if "right" in words else x + (width - 1) / 2
+    at_y = y if "upper" in words else y + height - 1 if "lower" in words else y + (height - 1) / 2
+    return (int(at_x) if at_x == int(at_x) else at_x), (int(at_y) if at_y == int(at_y) else at_y)
 
 
 def object_colors(obj: Array, background: int = BLACK) -> list[int]:
@@ -196,13 +193,12 @@ def object_colors(obj: Array, background: int = BLACK) -> list[int]:
     return [int(colour) for colour in np.unique(obj) if colour != background]
 
 
-def _cells(obj: Array, x: int, y: int, background: int) -> set[tuple[int, int]]:
-    return {(int(i) + x, int(j) + y) for i, j in np.argwhere(obj != background)}
-
-
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Two objects or sprites, moved by (x1, y1) and (x2, y2). The first argument is not looked at."""
+    """Two objects or sprites, moved by (x1, y1) and (x2, y2). The first argument is not looked at.
+
+    `connectivity`: they may touch along a side (4), or at a corner as well (8).
+    """
 
     _: object = None
     object1: Array | None = None
@@ -212,20 +208,14 @@ class Placed:
     x2: int = 0
     y2: int = 0
     background: int = BLACK
+    connectivity: int = 4
 
-    def cells(self) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    def cells(self) -> list[set[tuple[int, int]]]:
         """The cells of each."""
         if self.object1 is None or self.object2 is None:
             raise TypeError("no object1 or object2 came, both were expected")
-        first = _cells(self.object1, self.x1, self.y1, self.background)
-        return first, _cells(self.object2, self.x2, self.y2, self.background)
-
-
-@dataclass(frozen=True, eq=False)
-class Touching(Placed):
-    """Two that may touch along a side (4), or at a corner as well (8)."""
-
-    connectivity: int = 4
+        both = ((self.object1, self.x1, self.y1), (self.object2, self.x2, self.y2))
+        return [{(int(i) + x, int(j) + y) for i, j in np.argwhere(o != self.background)} for o, x, y in both]
 
 
 def collision(*arguments: Any, **named: Any) -> bool:
@@ -235,8 +225,8 @@ def collision(*arguments: Any, **named: Any) -> bool:
 
 
 def contact(*arguments: Any, **named: Any) -> bool:
-    """Whether two objects or sprites, with the arguments of `Touching`, share a cell or touch."""
-    placed = Touching(*arguments, **named)
+    """Whether two objects or sprites, with the arguments of `Placed`, share a cell or touch."""
+    placed = Placed(*arguments, **named)
     first, second = placed.cells()
     near = {(x + dx, y + dy) for x, y in first for dx, dy in (*_steps(placed.connectivity), (0, 0))}
     return bool(near & second)
@@ -297,19 +287,18 @@ class Wanted:
     colors: Sequence[int] | None = None
     can_overlap: bool = False
 
-    def described(self, obj: Array) -> bool:
-        """Whether shape and colours are as wanted."""
-        shape = bounding_box(obj, self.background)[2:]
+    def admits(self, obj: Array, others: Sequence[Array]) -> bool:
+        """Whether an object is as wanted, none of the others, and apart from them where it must be."""
+        own, shape = obj != self.background, bounding_box(obj, self.background)[2:]
         if self.allowed_dimensions is not None and shape not in map(tuple, self.allowed_dimensions):
             return False
-        return self.colors is None or set(object_colors(obj, self.background)) <= set(self.colors)
-
-    def new(self, obj: Array, others: Sequence[Array]) -> bool:
-        """Whether it is none of the others and does not share a cell with them where it must not."""
+        if self.colors is not None and not set(object_colors(obj, self.background)) <= set(self.colors):
+            return False
         if any(np.array_equal(obj, other) for other in others):
             return False
-        own = obj != self.background
-        return self.can_overlap or not any((own & (other != self.background)).any() for other in others)
+        if not self.can_overlap and any((own & (other != self.background)).any() for other in others):
+            return False
+        return self.predicate is None or bool(self.predicate(obj))
 
 
 def detect_objects(grid: Array | None = None, _: object = None, *arguments: Any, **named: Any) -> list[Array]:
@@ -320,8 +309,7 @@ def detect_objects(grid: Array | None = None, _: object = None, *arguments: Any,
     objects: list[Array] = []
     for kind in (8, 4) if wanted.connectivity is None else (wanted.connectivity,):
         for obj in find_connected_components(grid, wanted.background, kind, wanted.monochromatic):
-            fits = wanted.described(obj) and wanted.new(obj, objects)
-            if fits and (wanted.predicate is None or wanted.predicate(obj)):
+            if wanted.admits(obj, objects):
                 objects.append(obj)
     return objects
 

@@ -2,17 +2,16 @@
 
 The question is the one BARC's induction models were trained on (arXiv 2411.02272, and the models' published cards), to
 the word: grids as rows of colour words, a line asking for a function `transform`, one test input shown. Other models
-understand it too. Knows nothing of models or of running programs; text is searched, never parsed or evaluated here.
+understand it too. Text is searched, never parsed or evaluated here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from solver.induction.colours import WORDS
 from solver.types import Grid, Task
 
+WORDS = ("Black", "Blue", "Red", "Green", "Yellow", "Gray", "Pink", "Orange", "Purple", "Brown")  # the colours 0 to 9
 SYSTEM = (
     "You are a world-class puzzle solver with exceptional pattern recognition skills and expertise in Python "
     "programming. Your task is to analyze puzzles and provide Python solutions."
@@ -31,27 +30,19 @@ FENCED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTIL
 DEFINES = re.compile(r"^def (?:transform|main)\(", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a model is asked: the system's message and the user's."""
-
-    system: str
-    user: str
-
-
 def words(grid: Grid) -> str:
     """A grid as lines of colour words, each line ended."""
     return "".join(" ".join(WORDS[int(cell)] for cell in row) + "\n" for row in grid)
 
 
-def question(task: Task, test: int) -> Question:
-    """The question for a program that solves the task, showing test input number `test`."""
+def question(task: Task, test: int) -> str:
+    """What a model is asked, after `SYSTEM`: a program that solves the task, shown test input number `test`."""
     shown = [
         f"Example {number}\nInput:\n{words(pair.input)}\nOutput:\n{words(pair.output)}\n\n"
         for number, pair in enumerate(task.demonstrations, 1)
     ]
     ending = f"Here is the input grid for the test example:\nInput:\n{words(task.tests[test])}\n{CLOSING}"
-    return Question(SYSTEM, OPENING + "".join(shown) + ending)
+    return OPENING + "".join(shown) + ending
 
 
 def program_in(text: str) -> str | None:

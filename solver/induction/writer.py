@@ -1,6 +1,6 @@
 """Texts from a code model the user supplies, in a vLLM engine: a Hugging Face directory with its own tokenizer.
 
-Knows nothing of grids or programs. vLLM refuses a second engine in a process, so a writer needs a process without a
+vLLM refuses a second engine in a process, so a writer needs a process without a
 `VllmSampler`. Law: a reply depends on its question, the seed and its place in the list, not on what else is
 sampled, up to the rounding of the arithmetic.
 """
@@ -14,8 +14,8 @@ from typing import Any
 from solver.config.settings import WriterSettings
 from solver.hardware.engine_arguments import engine_arguments
 from solver.hardware.engine_environment import prepare
-from solver.induction.code_model import check
-from solver.induction.prompts import Question
+from solver.induction.induce import check_model
+from solver.induction.prompts import SYSTEM
 from solver.interfaces import Stop
 
 
@@ -23,7 +23,7 @@ class VllmWriter:
     """The engine with its tokenizer. Building it loads the weights."""
 
     def __init__(self, model: Path, settings: WriterSettings, seed: int = 0):
-        check(model)
+        check_model(model)
         prepare(settings.threads)
         import torch
         from vllm import LLM
@@ -38,7 +38,7 @@ class VllmWriter:
         self.asked = 0
         self.too_long = 0  # questions that were not asked because they leave no room for a reply
 
-    def write(self, questions: Sequence[Question], seed: int, stop: Stop) -> list[str | None]:
+    def write(self, questions: Sequence[str], seed: int, stop: Stop) -> list[str | None]:
         """One sampled reply a question, in order; None where `stop` came first or the question is too long."""
         engine = self.llm.llm_engine
         waiting: dict[str, int] = {}
@@ -55,7 +55,7 @@ class VllmWriter:
             engine.abort_request(sorted(waiting))
         return texts
 
-    def _submit(self, question: Question, seed: int) -> str | None:
+    def _submit(self, question: str, seed: int) -> str | None:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -74,10 +74,10 @@ class VllmWriter:
         self.llm.llm_engine.add_request(f"text-{self.asked}", {"prompt_token_ids": tokens}, params)
         return f"text-{self.asked}"
 
-    def tokens(self, question: Question) -> list[int]:
+    def tokens(self, question: str) -> list[int]:
         """The question in the model's own chat format, or as plain text where it has none."""
         if getattr(self.tokenizer, "chat_template", None) is None:
-            return list(self.tokenizer.encode(f"{question.system}\n\n{question.user}\n\n"))
-        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": question.user}]
+            return list(self.tokenizer.encode(f"{SYSTEM}\n\n{question}\n\n"))
+        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return list(self.tokenizer.encode(text, add_special_tokens=False))

@@ -19,8 +19,7 @@ from solver.config.settings import Config, unpack
 from solver.data import tasks
 from solver.data.tasks import TaskSet
 from solver.hardware import devices
-from solver.induction import code_model
-from solver.induction.induce import sandbox_of
+from solver.induction.induce import check_model, sandbox_of
 from solver.induction.sandbox.sandbox import readable
 from solver.model import checkpoint
 from solver.model.architecture import read
@@ -156,7 +155,7 @@ def inducing(config: Config) -> Config:
     if not asked.model:
         return config
     model = Path(asked.model)
-    code_model.check(model)
+    check_model(model)
     context = min(asked.writer.context, registry.positions(model) or asked.writer.context)
     writer = replace(asked.writer, context=context)
     try:

@@ -85,15 +85,13 @@ def searches(budget: settings.ProgramSettings, _: Send) -> Iterator[tuple[Answer
 @contextlib.contextmanager
 def induction(config: settings.Config, _: Send) -> Iterator[tuple[Answerer, Sequence[str]]]:
     """Answers by programs that a code model writes, which are run in a sandbox."""
-    from solver.induction.induce import sandbox_of
-    from solver.induction.stage import answer_task, held
+    from solver.induction.induce import induce, sandbox_of
     from solver.runtime.load_models import load_writer
 
     asked = config.induction
     writer = load_writer(config)
     with sandbox_of(asked) as sandbox:
-        answer = one_by_one(lambda task, stop: answer_task(task, writer, sandbox, asked, config.seed, stop))
-        yield answer, [held(sandbox)]
+        yield one_by_one(lambda task, stop: induce(task, writer, sandbox, asked, config.seed, stop)), [sandbox.line()]
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def make(folder: Path) -> Path:
 
 def main(folder: Path) -> None:
     from solver.clock import Deadline
-    from solver.config.settings import WriterSettings
+    from solver.config.settings import InductionSettings, WriterSettings
     from solver.hardware.engine_environment import prepare
     from solver.induction.induce import induce
     from solver.induction.prompts import question
@@ -62,17 +62,17 @@ def main(folder: Path) -> None:
     first, again = (writer.write(asked, 5, Deadline.after(120)) for _ in range(2))
     long = question(Task("long", (Pair(np.zeros((30, 30), dtype=np.uint8), small),) * 3, (small,)), 0)
     with Sandbox(unsafe=True) as sandbox:
-        found = induce(task, writer, sandbox, 4, 0, Deadline.after(120))
-    result = {
+        result = induce(task, writer, sandbox, InductionSettings(samples=4), 0, Deadline.after(120))
+    told = {
         "first": first,
         "again": again,
         "late": writer.write(asked, 5, Deadline.after(0)),
         "long": writer.write([long, asked[0]], 5, Deadline.after(120)),
         "too_long": writer.too_long,
-        "line": found.line(),
+        "line": result.notes[0],
         "read": writer.tokenizer.decode(writer.tokens(asked[0])),
     }
-    print(json.dumps(result))
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ of its own; the root directory is empty and read-only, no other process and no n
 user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls that computing needs; everything else fails
 with EPERM (seccomp(2); x86-64 alone). Each of the last two contains a program by itself.
 
-Knows nothing of programs or grids. Law: what a layer needs is tried in a child first, so that a process is never left
-with half a layer; a layer that cannot be had is named with the reason.
+Law: what a layer needs is tried in a child first, so that a process is never left with half a layer; a layer that
+cannot be had is named with the reason.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ NEW_USER = 0x10000000
 NEW_OTHERS = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
 PRIVATE, MASKED = 0x4000 | 0x40000, 0x1 | 0x2 | 0x4 | 0x8  # MS_REC | MS_PRIVATE; read-only, no suid, devices, programs
 DETACH = 2
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION = 0x20080522
 PDEATHSIG, DUMPABLE, SET_SECCOMP, SUBREAPER, NO_NEW_PRIVS = 1, 4, 22, 36, 38  # of prctl(2)
 
@@ -59,8 +57,8 @@ def _call(name: str, *arguments: object) -> int:
     return result
 
 
-def _prctl(option: int, value: int) -> None:
-    _call("prctl", option, value, 0, 0, 0)
+def _prctl(option: int, *values: object) -> None:
+    _call("prctl", option, *values, *[0] * (4 - len(values)))
 
 
 # ---- the layers ------------------------------------------------------------------------------------------------------
@@ -85,42 +83,31 @@ def enter_namespaces(user: bool) -> None:
         for name, line in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(line)
-    _empty_root()
-
-
-def _empty_root() -> None:
-    """Exchange the root directory for an empty one that cannot be written to."""
     here = os.path.dirname(os.path.abspath(__file__))  # any directory that is there for certain
     _call("mount", None, b"/", None, PRIVATE, None)
     _call("mount", b"none", here.encode(), b"tmpfs", MASKED, b"size=4k,mode=555")
     os.chdir(here)
-    _call("syscall", PIVOT_ROOT[platform.machine()], b".", b".")
+    _call("pivot_root", b".", b".")  # the root directory is an empty one now, which cannot be written to
     _call("umount2", b".", DETACH)
     os.chdir("/")
 
 
 def drop_capabilities() -> None:
     """Give up every capability there is, those over the process's own namespaces included. Raises `OSError`."""
-    number = CAPSET.get(platform.machine())
-    if number is None:
-        raise OSError(f"not known for {platform.machine()}")
-    _call("syscall", number, struct.pack("=Ii", CAPABILITY_VERSION, 0), struct.pack("=6I", *[0] * 6))
+    _call("capset", struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(6 * 4))
 
 
-class Filter:
-    """The system-call filter: `CALLS`, and write(2) to one file descriptor."""
+def install_filter(writable: int) -> None:
+    """From here on, this process and all it may start have `CALLS`, and write(2) to one file descriptor.
 
-    def __init__(self, writable: int) -> None:
-        if platform.machine() != "x86_64":
-            raise OSError(f"the list of system calls is for x86_64, this is {platform.machine()}")
-        code = _filter_code(writable)
-        self._code = ctypes.create_string_buffer(code, len(code))  # must outlive the header that points to it
-        self._header = struct.pack("@HP", len(code) // 8, ctypes.addressof(self._code))
-
-    def install(self) -> None:
-        """From here on, for this process and all it may start. Raises `OSError`."""
-        _prctl(NO_NEW_PRIVS, 1)
-        _call("prctl", SET_SECCOMP, FILTER_MODE, self._header, 0, 0)
+    Raises `OSError`.
+    """
+    if platform.machine() != "x86_64":
+        raise OSError(f"the list of system calls is for x86_64, this is {platform.machine()}")
+    code = _filter_code(writable)
+    instructions = ctypes.create_string_buffer(code, len(code))
+    _prctl(NO_NEW_PRIVS, 1)
+    _prctl(SET_SECCOMP, FILTER_MODE, struct.pack("@HP", len(code) // 8, ctypes.addressof(instructions)))
 
 
 def _filter_code(writable: int) -> bytes:
@@ -149,30 +136,21 @@ def _filter_code(writable: int) -> bytes:
 
 
 def tie_to_parent() -> None:
-    """Be killed when the parent dies; orphans of children come here; no process of the same user may look inside."""
-    _prctl(PDEATHSIG, signal.SIGKILL)
-    _prctl(SUBREAPER, 1)
-    _prctl(DUMPABLE, 0)
+    """Be killed when the parent dies, and never gain rights by starting another program.
 
-
-def die_with_parent() -> None:
-    """Be killed when the parent dies, and never gain rights by starting another program."""
-    _prctl(PDEATHSIG, signal.SIGKILL)
-    _prctl(NO_NEW_PRIVS, 1)
+    Orphans of children come here; no process of the same user may look inside.
+    """
+    for option, value in ((PDEATHSIG, signal.SIGKILL), (SUBREAPER, 1), (DUMPABLE, 0), (NO_NEW_PRIVS, 1)):
+        _prctl(option, value)
 
 
 def limit(seconds: int, address_space: int) -> None:
     """Processor seconds, bytes of address space; no file of any size, no new file descriptor or process, no core."""
-    mib = 1 << 20
-    limits = (
-        (resource.RLIMIT_CPU, seconds, seconds + 1),  # SIGXCPU, a second later SIGKILL
-        (resource.RLIMIT_AS, address_space, address_space),
-        (resource.RLIMIT_STACK, 8 * mib, 8 * mib),
-        *((kind, 0, 0) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)),
-        *((kind, 0, 0) for kind in (resource.RLIMIT_NPROC, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)),
-    )
-    for kind, soft, hard in limits:
-        highest = resource.getrlimit(kind)[1]
+    none = ("RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE")
+    most = {"RLIMIT_CPU": seconds, "RLIMIT_AS": address_space, "RLIMIT_STACK": 8 << 20} | dict.fromkeys(none, 0)
+    for name, soft in most.items():
+        kind = getattr(resource, name)
+        hard, highest = soft + (name == "RLIMIT_CPU"), resource.getrlimit(kind)[1]  # SIGXCPU, a second later SIGKILL
         top = hard if highest == resource.RLIM_INFINITY else min(hard, highest)
         resource.setrlimit(kind, (min(soft, top), top))
 
@@ -210,7 +188,7 @@ def _try_namespaces(user: bool) -> None:
 
 
 def _try_filter() -> None:
-    Filter(1).install()
+    install_filter(1)
     try:
         os.open("/", os.O_RDONLY)
     except PermissionError:
@@ -221,7 +199,7 @@ def _try_filter() -> None:
 def enclose(wanted: tuple[str, ...]) -> dict[str, str]:
     """Enter `wanted` layers, in this process and a child that goes on in its place; layer → why not, empty: it holds.
 
-    Files and modules must have been opened before. The filter is only tried: `Filter.install` is each program's own.
+    Files and modules must have been opened before. The filter is only tried: `install_filter` is each program's own.
     """
     refusals = dict.fromkeys(LAYERS, "left out")
     root = os.geteuid() == 0
@@ -234,20 +212,13 @@ def enclose(wanted: tuple[str, ...]) -> dict[str, str]:
         refusals[NAMESPACES] = "" if user is not None else "; ".join(dict.fromkeys(reasons.values()))
     if IDENTITY in wanted:
         refusals[IDENTITY] = "root, without rights, in a user namespace" if root and user else refusal(become_nobody)
-    if user is not None:  # no child from here on: the first one is the namespace's first process
+    if user is not None:
         enter_namespaces(user)
     if not refusals[IDENTITY]:
         become_nobody()
     if user is not None:
         drop_capabilities()
-        _go_on_in_child()
+        if child := os.fork():  # the namespace's first process, which goes on; this one ends as that does
+            os.closerange(0, 3)
+            os._exit(os.waitpid(child, 0)[1] & 0xFF)
     return refusals
-
-
-def _go_on_in_child() -> None:
-    """Fork into the new process namespace; the old process waits for the new one and ends as it does."""
-    child = os.fork()
-    if child:
-        os.closerange(0, 3)
-        _, status = os.waitpid(child, 0)
-        os._exit(status & 0xFF)

@@ -1,7 +1,7 @@
 """The process in which model-written programs run: started by `sandbox`, encloses itself, forks once a program.
 
 Everything a program may import is loaded before the doors close, so that it needs no file at all. A forked child gets
-the text and the input grids, never an output; what it says goes to the parent as bytes, unread here. Each child has
+the text and the input grids, never an output; what it says goes to the parent as it is, unread here. Each child has
 memory of its own: what it does to numpy, json or the builtins ends with it.
 
 Law: when a program's time is over, every process it started is dead before the next one begins.
@@ -9,15 +9,16 @@ Law: when a program's time is over, every process it started is dead before the 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import io
 import json
 import os
 import random
+import resource
 import select
 import signal
-import struct
 import sys
 import types
 import typing
@@ -35,7 +36,7 @@ RESULT = 3  # the only file descriptor a program can write to
 BROKEN = 70  # exit status where a program broke what would have told its outcome
 RECURSION = 5000  # frames: a recursive flood fill of the largest grid needs 900
 LONGEST_REASON = 300  # characters
-LIBRARIES = tuple(f"solver.induction.{name}" for name in ("colours", "library", "symmetries"))  # `common`, for programs
+LIBRARIES = tuple(f"solver.induction.{name}" for name in ("library", "symmetries"))  # `common`, for programs
 MODULES = (  # importable by programs, where installed
     *("abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions".split()),
     *("functools heapq inspect io itertools json math numbers operator queue random re statistics string".split()),
@@ -43,33 +44,6 @@ MODULES = (  # importable by programs, where installed
     *("numpy numpy.core numpy.fft numpy.lib.stride_tricks numpy.linalg numpy.ma numpy.matlib".split()),
     *("numpy.polynomial numpy.random numpy.typing scipy scipy.ndimage scipy.signal scipy.spatial".split()),
 )
-
-
-# ---- frames: a length of four bytes, then so many bytes --------------------------------------------------------------
-
-
-def read_frame(source: int) -> bytes | None:
-    """The next frame from a file descriptor, None at its end."""
-    head = _read(source, 4)
-    return None if head is None else _read(source, struct.unpack(">I", head)[0])
-
-
-def _read(source: int, count: int) -> bytes | None:
-    parts, left = [], count
-    while left:
-        part = os.read(source, min(left, 1 << 16))
-        if not part:
-            return None
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
-
-
-def write_frame(target: int, data: bytes) -> None:
-    """A frame to a file descriptor."""
-    whole = memoryview(struct.pack(">I", len(data)) + data)
-    while whole:
-        whole = whole[os.write(target, whole) :]
 
 
 # ---- in the program's own process ------------------------------------------------------------------------------------
@@ -127,27 +101,23 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:LONGEST_REASON]
 
 
-def _become_program(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> None:
-    """Give up what the runner has, then run the program."""
-    os.setsid()
-    jail.die_with_parent()
-    jail.limit(settings["seconds"], settings["address_space"])
-    sys.stderr = sys.stdout
-    random.seed(0)  # which every fork seeds anew
-    write, dumps = os.write, json.dumps
-    lock()
-    for line in _lines(request["source"], request["grids"]):
-        write(RESULT, dumps(line).encode() + b"\n")
-
-
-def _child(result: int, request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> NoReturn:
-    leave = os._exit
+def _run_program(result: int, request: dict[str, Any], settings: dict[str, Any]) -> NoReturn:
+    """Give up what the runner has, then run the program; what it makes of each grid is a line of JSON to `result`."""
+    leave, write, dumps = os._exit, os.write, json.dumps  # the modules are the program's then, to do with as it likes
     try:
         for stream in (0, 1, 2):
             os.dup2(settings["nowhere"], stream)
         os.dup2(result, RESULT)
         os.closerange(RESULT + 1, 1024)
-        _become_program(request, settings, lock)
+        os.setsid()
+        jail.tie_to_parent()
+        jail.limit(settings["seconds"], settings["address_space"])
+        sys.stderr = sys.stdout
+        random.seed(0)  # which every fork seeds anew
+        if settings["filtered"]:
+            jail.install_filter(RESULT)
+        for line in _lines(request["source"], request["grids"]):
+            write(RESULT, dumps(line).encode() + b"\n")
         leave(0)
     finally:
         leave(BROKEN)
@@ -158,7 +128,7 @@ def _child(result: int, request: dict[str, Any], settings: dict[str, Any], lock:
 
 def collect(source: int, seconds: float, most: int) -> tuple[bytes, str]:
     """What is said through a pipe until it is closed, and why it was cut off (empty: it was not)."""
-    deadline, parts, left = clock.Deadline.after(seconds), list[bytes](), most
+    deadline, said = clock.Deadline.after(seconds), b""
     ready = select.poll()
     ready.register(source, select.POLLIN | select.POLLHUP)
     while deadline.remaining() > 0:
@@ -166,36 +136,26 @@ def collect(source: int, seconds: float, most: int) -> tuple[bytes, str]:
             continue
         part = os.read(source, 1 << 16)
         if not part:
-            return b"".join(parts), ""
-        parts.append(part[:left])
-        left -= len(part)
-        if left < 0:
-            return b"".join(parts), f"said more than {most} bytes"
-    return b"".join(parts), f"ran longer than {seconds:g} s"
+            return said, ""
+        said += part
+        if len(said) > most:
+            return said[:most], f"said more than {most} bytes"
+    return said, f"ran longer than {seconds:g} s"
 
 
 def end(child: int) -> int:
     """Kill a program and everything it started; wait until all are gone. Its exit code, minus the signal if killed."""
-    status, alive = 0, True
-    while alive:
-        if os.getpid() == 1:  # of a process namespace: nobody else is in it, and nobody can slip away while forking
-            _kill(-1)
-        else:
-            for process in (child, *_children()):
-                _kill(process)
+    status = 0
+    while True:
+        # the first process of a namespace kills all others: nobody can slip away while forking
+        for process in (-1,) if os.getpid() == 1 else (child, *_children()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         try:
             process, ended = os.waitpid(-1, 0)
-            status = ended if process == child else status
         except ChildProcessError:
-            alive = False
-    return os.waitstatus_to_exitcode(status)
-
-
-def _kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+            return os.waitstatus_to_exitcode(status)
+        status = ended if process == child else status
 
 
 def _children() -> list[int]:
@@ -216,12 +176,12 @@ def describe(code: int) -> str:
     return f"ended by itself with status {code}"
 
 
-def run(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], None]) -> tuple[str, bytes]:
+def run(request: dict[str, Any], settings: dict[str, Any]) -> tuple[str, bytes]:
     """Run one program in a child: why it said no more, and all it said."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        _child(write, request, settings, lock)
+        _run_program(write, request, settings)
     os.close(write)
     said, cut = collect(read, request["wall"], settings["output"])
     code = end(child)
@@ -232,10 +192,8 @@ def run(request: dict[str, Any], settings: dict[str, Any], lock: Callable[[], No
 def _load(modules: Sequence[str]) -> None:
     """Import what programs may import, and what they call `common`."""
     for name in modules:
-        try:
+        with contextlib.suppress(ImportError):
             importlib.import_module(name)
-        except ImportError:
-            continue
     common = types.ModuleType("common", "Colours, objects and symmetries, for programs.")
     vars(common).update({"np": np, "random": random} | {name: getattr(typing, name) for name in typing.__all__})
     for name in LIBRARIES:
@@ -258,35 +216,29 @@ def _prepare() -> None:
     gc.freeze()
 
 
-def _used_address_space() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _last_to_live() -> None:
-    """Where memory runs out on the machine, this process and its children go first."""
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
-
-
-def _serve(settings: dict[str, Any], lock: Callable[[], None]) -> None:
-    while (frame := read_frame(0)) is not None:
-        reason, said = run(json.loads(frame), settings, lock)
-        write_frame(1, reason.encode())
-        write_frame(1, said)
-
-
 def main() -> None:
-    """Read the settings, load everything, close the doors, say which layers hold, serve until the input ends."""
-    settings = json.loads(read_frame(0) or b"{}")
+    """Read the settings, load everything, close the doors, say which layers hold, serve until the input ends.
+
+    Settings, layers, requests and answers are a line of JSON each; what a program said is a string, a character a byte.
+    """
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    settings = json.loads(requests.readline())
     _load((*MODULES, *settings["modules"]))
     settings["nowhere"] = os.open(os.devnull, os.O_RDWR)
-    settings["address_space"] = _used_address_space() + settings["memory"]
-    if jail.refusal(_last_to_live) == "":
-        _last_to_live()
+    with open("/proc/self/statm") as file:
+        settings["address_space"] = int(file.read().split()[0]) * resource.getpagesize() + settings["memory"]
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory runs out on the machine, this process and its children go first
     refusals = jail.enclose(tuple(settings["layers"]))
     jail.tie_to_parent()
-    lock = jail.Filter(RESULT).install if not refusals[jail.SECCOMP] else (lambda: None)
+    settings["filtered"] = not refusals[jail.SECCOMP]
     _prepare()
-    write_frame(1, json.dumps(refusals).encode())
-    _serve(settings, lock)
+
+    def answer(value: object) -> None:
+        answers.write(json.dumps(value).encode() + b"\n")
+        answers.flush()
+
+    answer(refusals)
+    for request in requests:
+        reason, said = run(json.loads(request), settings)
+        answer((reason, said.decode("latin-1")))

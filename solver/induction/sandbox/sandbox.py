@@ -20,6 +20,7 @@ Law: whatever a program does, the next one meets the same world, and the caller 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -27,14 +28,13 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from solver.clock import Deadline
 from solver.data.json_files import describe, parse_json
 from solver.data.tasks import Fault, parse_grid
 from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
-from solver.induction.sandbox.runner import read_frame, write_frame
 from solver.interfaces import Stop
 from solver.types import BadInput, Grid
 
@@ -66,7 +66,7 @@ class Limits:
     output: int = 1 << 18
 
     def __post_init__(self) -> None:
-        if min(self.wall, self.seconds, self.memory, self.output) <= 0:
+        if min(asdict(self).values()) <= 0:
             raise BadInput(f"limits of programs {self} came; expected numbers above 0; raise what is not")
 
 
@@ -98,12 +98,7 @@ class Sandbox:
         modules: Sequence[str] = (),
     ) -> None:
         self.limits, self.unsafe, self.starts = limits, unsafe, 0
-        self._settings = json.dumps(
-            {
-                **{"seconds": limits.seconds, "memory": limits.memory, "output": limits.output},
-                **{"layers": list(wanted), "modules": list(modules)},
-            }
-        ).encode()
+        self._settings = asdict(limits) | {"layers": list(wanted), "modules": list(modules)}
         self._start()
 
     def __enter__(self) -> Sandbox:
@@ -114,11 +109,15 @@ class Sandbox:
 
     def close(self) -> None:
         """End the runner and everything in it."""
-        self._runner.kill()
-        for pipe in (self._runner.stdin, self._runner.stdout, self._runner.stderr):
-            if pipe is not None:
-                pipe.close()
-        self._runner.wait()
+        with contextlib.suppress(BrokenPipeError), self._runner:
+            self._runner.kill()
+
+    def line(self) -> str:
+        """By what programs are contained, in words."""
+        holding = [name for name in (NAMESPACES, SECCOMP) if not self.layers[name]]
+        return (
+            f"programs are contained by {', '.join(holding)}" if holding else "nothing but limits contains the programs"
+        )
 
     def run(self, source: str, grids: Sequence[Grid], stop: Stop | None = None) -> tuple[Outcome, ...]:
         """What the program `source` makes of each grid, in order; state it keeps between grids is its own affair.
@@ -131,12 +130,13 @@ class Sandbox:
         if self._runner.poll() is not None:
             self._replace()
         wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
+        request = {"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall}
         try:
-            reason, said = self._exchange({"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall})
+            reason, said = self._ask(request, self.limits.wall + GRACE)
         except RunnerLost as error:
             self._replace()
-            reason, said = str(error), b""
-        lines = said.split(b"\n")[:-1]  # what was cut off in mid-line is no line
+            reason, said = str(error), ""
+        lines = said.encode("latin-1").split(b"\n")[:-1]  # what was cut off in mid-line is no line
         return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
 
     # ---- the runner
@@ -147,18 +147,18 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,
+            text=True,
+            errors="replace",
             env=ENVIRONMENT | {name: os.environ[name] for name in NEEDED if name in os.environ},
             cwd="/",
             start_new_session=True,  # the terminal's signals are not for it
         )
         self.starts += 1
         try:
-            self._send(self._settings)
-            self.layers: dict[str, str] = json.loads(self._receive(Deadline.after(START_SECONDS)))
+            self.layers: dict[str, str] = self._ask(self._settings, START_SECONDS)
         except RunnerLost as error:
             self._runner.kill()
-            trouble = self._runner.stderr.read()[-500:].decode(errors="replace") if self._runner.stderr else ""
+            trouble = self._runner.stderr.read()[-500:] if self._runner.stderr else ""
             self.close()
             raise RuntimeError(f"the runner of programs did not start ({error}): {trouble}") from None
         if self.layers[NAMESPACES] and self.layers[SECCOMP] and not self.unsafe:
@@ -169,28 +169,21 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _exchange(self, request: dict[str, object]) -> tuple[str, bytes]:
-        self._send(json.dumps(request).encode())
-        deadline = Deadline.after(self.limits.wall + GRACE)
-        return self._receive(deadline).decode(errors="replace"), self._receive(deadline)
-
-    def _send(self, data: bytes) -> None:
-        assert self._runner.stdin is not None
+    def _ask(self, message: object, seconds: float) -> Any:
+        """The runner's answer to a message, each a line of JSON. Raises `RunnerLost`: none within so many seconds."""
         try:
-            write_frame(self._runner.stdin.fileno(), data)
+            print(json.dumps(message), file=self._runner.stdin, flush=True)
         except OSError:
             raise RunnerLost("the runner ended before it was asked") from None
-
-    def _receive(self, deadline: Deadline) -> bytes:
         assert self._runner.stdout is not None
-        pipe = self._runner.stdout.fileno()
         ready = select.poll()
-        ready.register(pipe, select.POLLIN | select.POLLHUP)
-        if not ready.poll(1 + 1000 * deadline.remaining()):
+        ready.register(self._runner.stdout, select.POLLIN | select.POLLHUP)
+        if not ready.poll(1 + 1000 * seconds):
             raise RunnerLost("the runner hung while the program ran")
-        if (frame := read_frame(pipe)) is None:
+        line = self._runner.stdout.readline()
+        if not line.endswith("\n"):
             raise RunnerLost("the runner ended while the program ran")
-        return frame
+        return json.loads(line)
 
 
 def refused(layers: dict[str, str]) -> str:

@@ -205,6 +205,13 @@ def test_which_layers_hold_is_said_with_the_reasons_of_those_that_do_not(sandbox
     assert "\n" not in line
 
 
+def test_what_contains_the_programs_is_said():
+    with Sandbox(unsafe=True, wanted=()) as bare:
+        assert bare.line() == "nothing but limits contains the programs"
+        bare.layers = {"identity": "", "namespaces": "no", "seccomp": ""}
+        assert bare.line() == "programs are contained by seccomp"
+
+
 def test_a_normal_user_gets_the_same_layers(tmp_path):
     """Run by a user who is not root, where this machine lets us become one without leaving the interpreter's files."""
     listing = "import os\ndef transform(grid):\n    os.listdir('/')\n    return [[7]]\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solver.config.settings import WriterSettings
-from solver.induction.code_model import check
+from solver.induction.induce import check_model
 from solver.induction.prompts import CLOSING, SYSTEM
 from solver.types import BadInput
 
@@ -38,11 +38,11 @@ def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_forma
 
 def test_a_directory_without_weights_or_tokenizer_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"config\.json cannot be read"):
-        check(tmp_path)
+        check_model(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").touch()
     with pytest.raises(BadInput, match="no safetensors or no tokenizer"):
-        check(tmp_path)
+        check_model(tmp_path)
 
 
 def test_a_model_with_code_of_its_own_is_refused(tmp_path):
@@ -50,7 +50,7 @@ def test_a_model_with_code_of_its_own_is_refused(tmp_path):
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).touch()
     with pytest.raises(BadInput, match="brings code of its own"):
-        check(tmp_path)
+        check_model(tmp_path)
 
 
 def test_replies_longer_than_the_context_are_refused():

@@ -1,11 +1,11 @@
-"""The ledger: pooled candidates of all stages, and the answers they vote for."""
+"""The ledger: pooled candidates of all rounds, and the answers they vote for."""
 
 from __future__ import annotations
 
 import pytest
 
 from solver.data import views
-from solver.induction.stage import COST
+from solver.induction.induce import COST
 from solver.runtime.submission_file import placeholders
 from solver.types import BASE, INDUCTION, PROGRAMS, Candidate, Program, Standing, View, same
 from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, from_source, sources_of
@@ -32,7 +32,7 @@ def test_without_a_candidate_a_task_stands_with_its_placeholders_and_needs_work(
     assert (standing.from_model, standing.votes, standing.need) == ((0,), ((0, 0),), 1.0)
 
 
-def test_candidates_of_all_stages_with_adapters_are_pooled():
+def test_candidates_of_all_rounds_with_adapters_are_pooled():
     kept = ledger()
     kept.add("mirror", 3, [votes(BAD, BAD, WORSE)])
     standing = kept.add("mirror", 4, [votes(GOOD, GOOD, GOOD)])
@@ -61,21 +61,21 @@ def test_where_an_adapter_said_nothing_the_base_model_s_answers_stay():
     assert after.votes == ((1, 2),)
 
 
-def test_a_later_stage_with_less_behind_it_does_not_replace_an_answer():
+def test_a_later_round_with_less_behind_it_does_not_replace_an_answer():
     kept = ledger()
     kept.add("mirror", 3, [votes(GOOD, GOOD, GOOD)])
     standing = kept.add("mirror", 4, [votes(BAD)])
     assert same(standing.attempts[0][0], GOOD)
 
 
-def test_a_stage_that_comes_twice_counts_once():
+def test_a_round_that_comes_twice_counts_once():
     kept = ledger()
     for _ in range(2):
         standing = kept.add("mirror", 3, [votes(GOOD, BAD)])
     assert standing.votes == ((1, 2),)
 
 
-def test_the_order_in_which_stages_come_makes_no_difference():
+def test_the_order_in_which_rounds_come_makes_no_difference():
     first, second = ledger(), ledger()
     for number, found in ((1, votes(BAD, GOOD)), (3, votes(GOOD)), (4, votes(WORSE, WORSE))):
         one = first.add("mirror", number, [found])
