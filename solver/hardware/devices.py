@@ -1,6 +1,6 @@
 """Which devices a run uses, from what the flag says and what the machine shows. Imports nothing of CUDA.
 
-Knows nothing of models. Law: a device that is not there is refused by name before any work.
+Law: a device that is not there is refused by name before any work.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from solver.types import BadInput
 
 PROCESS, COPIES = 4 << 30, 3  # bytes a process may take beside its weights; times it may hold those
 SEARCH = 2 << 30  # bytes a process that searches for programs may take
-ONE_CORE = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+ONE_CORE = NO_GPU | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The environment of such a process: numpy reads it when it is loaded."""
 EXPECTED = "auto, cpu, cpu:N for N processes, or GPU numbers such as 0 or 0,1, each with :N for N processes on it"
 CARD_SHARE = "SOLVER_CARD_SHARE"  # variable: what part of its GPU's memory a worker may have
-
-
-COUNT = r"[1-9]\d*"
-GPU = rf"\d+(:{COUNT})?"
+ONE = r"\d+(:[1-9]\d*)?"  # a GPU's number, and how many processes it has
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,14 @@ class Device:
 
 def gpus(root: Path = Path("/")) -> int:
     """How many NVIDIA GPUs the driver shows, found without asking a library."""
-    known = root / "proc/driver/nvidia/gpus"
     nodes = [p for p in (root / "dev").glob("nvidia[0-9]*") if p.name[6:].isdecimal()]
-    return max(len(list(known.iterdir())) if known.is_dir() else 0, len(nodes))
+    return max(len(list((root / "proc/driver/nvidia/gpus").glob("*"))), len(nodes))
 
 
 def check(text: str) -> None:
     """Raise `BadInput` unless the flag's value is one `listed` can read."""
     numbers = [part.partition(":")[0] for part in text.split(",")]
-    if not re.fullmatch(rf"auto|cpu|cpu:{COUNT}|{GPU}(,{GPU})*", text) or len(set(numbers)) != len(numbers):
+    if not re.fullmatch(rf"auto|cpu(:[1-9]\d*)?|{ONE}(,{ONE})*", text) or len(set(numbers)) != len(numbers):
         raise BadInput(f"--devices is {text!r}: expected {EXPECTED}")
 
 
@@ -63,50 +60,40 @@ def listed(
     check(text)
     if text == "auto":
         ids = [i for i in visible.split(",") if i.strip()] if visible is not None else [str(i) for i in range(shown)]
-        fitting = min(cores, max(1, int(min(memory, 1e15) // (PROCESS + COPIES * weights))))
-        return tuple(map(_gpu, ids)) if shown and ids else _processes(fitting, cores)
+        fitting = int(min(cores, max(1, memory / (PROCESS + COPIES * weights))))
+        return tuple(device for number in ids for device in _gpu(number, 1)) if shown and ids else _cpu(fitting, cores)
     if text.startswith("cpu"):
-        return _processes(int(text[4:] or 1), cores)
+        return _cpu(int(text[4:] or 1), cores)
     devices: list[Device] = []
     for part in text.split(","):
         number, _, count = part.partition(":")
         if int(number) >= shown:
             raise BadInput(f"--devices names GPU {number}: this machine shows {shown}; expected {EXPECTED}")
-        devices += _shared(number, int(count or 1))
+        devices += _gpu(number, int(count or 1))
     if len(devices) > max(cores, shown):
         raise BadInput(f"--devices is {text!r}: this machine has {cores} cores; expected at most one process a core")
     return tuple(devices)
 
 
-def _gpu(number: str) -> Device:
-    return Device(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": number}, gpu=True)
-
-
-def _shared(number: str, count: int) -> list[Device]:
+def _gpu(number: str, count: int) -> list[Device]:
     """So many workers on a GPU, each with an equal part of its memory: one samples while another trains."""
-    whole = _gpu(number)
+    visible = {"CUDA_VISIBLE_DEVICES": number}
     if count == 1:
-        return [whole]
-    part = {CARD_SHARE: f"{1 / count:.4f}"}
-    return [Device(f"{whole.name}.{n}", {**whole.environment, **part}, gpu=True) for n in range(count)]
+        return [Device(f"gpu {number}", visible, gpu=True)]
+    part = visible | {CARD_SHARE: f"{1 / count:.4f}"}
+    return [Device(f"gpu {number}.{n}", part, gpu=True) for n in range(count)]
 
 
-def _processes(count: int, cores: int) -> tuple[Device, ...]:
+def _cpu(count: int, cores: int) -> tuple[Device, ...]:
     """So many workers, each on cores of its own; more than there are cores is refused."""
-    none = {"CUDA_VISIBLE_DEVICES": ""}
     if count == 1:
-        return (Device("cpu", none),)
+        return (Device("cpu", NO_GPU),)
     if count > cores:
         raise BadInput(f"--devices is 'cpu:{count}': this machine has {cores} cores; expected at most one a core")
     each = cores // count
-    spans = [(n * each, n * each + each - 1) for n in range(count)]
-    return tuple(
-        Device(
-            f"cpu {n}",
-            none | {"OMP_NUM_THREADS": str(each), "VLLM_CPU_OMP_THREADS_BIND": f"{first}-{last}"},
-        )
-        for n, (first, last) in enumerate(spans)
-    )
+    threads = NO_GPU | {"OMP_NUM_THREADS": str(each)}
+    bound = (threads | {"VLLM_CPU_OMP_THREADS_BIND": f"{n * each}-{(n + 1) * each - 1}"} for n in range(count))
+    return tuple(Device(f"cpu {n}", environment) for n, environment in enumerate(bound))
 
 
 def cpu_search_devices(workers: int, cores: int, memory: float = math.inf) -> tuple[Device, ...]:
@@ -114,7 +101,7 @@ def cpu_search_devices(workers: int, cores: int, memory: float = math.inf) -> tu
 
     Each worker keeps a core for itself; `memory`: bytes free, which must suffice for all of them.
     """
-    count = min(max(0, cores - workers), int(min(memory, 1e15) // SEARCH))
+    count = int(min(max(0, cores - workers), memory / SEARCH))
     return tuple(Device(f"programs {n}", ONE_CORE) for n in range(count))
 
 

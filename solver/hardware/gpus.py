@@ -1,10 +1,11 @@
 """The GPUs this is meant for, and those the driver shows: memory, arithmetic, number formats. Loads nothing of CUDA.
 
-Knows nothing of models. Law: of a card nothing is assumed that neither the table nor the driver says.
+Law: of a card nothing is assumed that neither the table nor the driver says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,31 +76,25 @@ class Shown:
 
     def part(self, share: float) -> Card:
         """The card as it is for one of several processes: its own part of the whole memory, as far as it is free."""
-        card = self.card
-        if share == 1:
-            return card
-        return replace(card, usable=min(self.free, int(share * (1 - APART) * self.total)), share=share)
+        usable = self.free if share == 1 else min(self.free, int(share * (1 - APART) * self.total))
+        return replace(self.card, usable=usable, share=share)
 
 
 def parse(text: str) -> tuple[Shown, ...]:
     """What `nvidia-smi --query-gpu=FIELDS --format=csv,noheader,nounits` printed; lines it can't read are left out."""
     gpus = []
     for line in text.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        try:
-            name, total, free, capability, driver = parts
+        with contextlib.suppress(ValueError):  # "[N/A]", or a message in place of a line
+            name, total, free, capability, driver = map(str.strip, line.split(","))
             major, minor = map(int, capability.split("."))
             gpus.append(Shown(name, int(total) << 20, int(free) << 20, (major, minor), driver))
-        except ValueError:  # "[N/A]", or a message in place of a line
-            continue
     return tuple(gpus)
 
 
 def shown(numbers: Sequence[str] = ()) -> tuple[Shown, ...]:
     """What the driver says of the GPUs with these numbers (none: of all); nothing where it cannot be asked."""
-    command = ["nvidia-smi", f"--query-gpu={FIELDS}", "--format=csv,noheader,nounits"]
-    if numbers:
-        command += ["-i", ",".join(numbers)]
+    which = ["-i", ",".join(numbers)] if numbers else []
+    command = ["nvidia-smi", f"--query-gpu={FIELDS}", "--format=csv,noheader,nounits", *which]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASKED_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):

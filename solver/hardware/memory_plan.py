@@ -3,8 +3,10 @@
     python -m solver plan                                  # the table in hardware/README.md
     python submission.py --plan l4 --plan-model qwen3-4b   # one plan in full
 
-Knows nothing of torch; works from a config.json's numbers alone. Laws: base weights are counted once for training and
-once in the engine; a plan's parts never add up to more than the card has, and what doesn't fit is refused by name.
+Works from a config.json's numbers alone; the numbers a token leaves behind were counted in transformers and peft
+(`test_memory_plan.py` counts them again). Laws: base weights are counted once for training and once in the engine;
+every estimate is of the worst step, never of the mean one; a plan's parts never add up to more than the card has, and
+what doesn't fit is refused by name.
 
 One process holds both: that costs one CUDA context, and as training and sampling take turns in it, the larger of their
 working memories serves both. Where they do not fit side by side they take the card in turns (`rounds`): the engine
@@ -21,9 +23,9 @@ from itertools import product
 
 from solver.config.presets import PRESETS
 from solver.config.settings import EMBED, HEAD, Config
-from solver.hardware.footprint import LORA_BYTES, OPTIMIZER_BYTES, Parts, beyond_work, engine_work, trainer_work
+from solver.hardware.engine import STEP_TOKENS
 from solver.hardware.gpus import CARDS, GIB, Card
-from solver.model.architecture import DESCRIBED, HALF, Model, read
+from solver.model.architecture import DESCRIBED, GRID, HALF, KEY_NORMS, Model, read
 from solver.model.checkpoint import SHIPPED
 from solver.tokens.grid import LONGEST_REPLY
 from solver.types import BadInput
@@ -35,45 +37,62 @@ SPARE = 0.04  # of a card stays unplanned: fragments, and what the estimates mis
 PROMPTS = (32, 8, 2)  # prompts of full length the cache should hold, and must at the least to be worth starting
 NARROWEST = 2 * (LONGEST_REPLY + 1)  # tokens of context below which hardly a task fits
 SMALLEST_STEP = 1024  # a context is shortened to a multiple of this
+LOGPROBS_BYTES = 12  # of one logit in the engine: float32, its log-softmax, and a copy to sort
+LOSS_BYTES = 16  # of one logit in training: in 16 bits with its gradient; in float32 itself, its log-softmax, gradient
+LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`trainer`): a vocabulary may be wide
+HEAD_LORA_BYTES = 6  # of one logit, added by a LoRA on the head in training: its product, scaled, and its gradient
+FACTORED_BYTES = 24  # of one output of the factored head in training: float32, three parts, their sums, gradient
+LORA_BYTES = 4  # of one LoRA weight, which is float32 under Unsloth
+OPTIMIZER_BYTES = 20  # of one while it is trained: master, gradient twice, AdamW's two moments, float32 each
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """How a model is trained and sampled on a card.
 
-    `layout`: `resident` or `rounds`. `peak`: bytes at the worst moment. `cache_bytes`, `sequences`, `context`, `dtype`:
-    the engine's. `tokens`: of a training step. `checkpointing`: whether activations are computed again on the way
-    back. `two_processes`: bytes it would take with training and engine in a process each. `notes`: what was shrunk.
+    `layout`: `resident` or `rounds`. `context`, `sequences`: the engine's. `tokens`: of a training step.
+    `checkpointing`: whether activations are computed again on the way back. `notes`: what was shrunk. The others are
+    bytes by what they are for; `CUDA_CONTEXT` and `GRAPHS` come on top.
     """
 
     model: Model
     card: Card
     layout: str
-    parts: Parts
     context: int
     tokens: int
     sequences: int
     trainer_bits: int
     checkpointing: bool
+    engine_weights: int
+    engine_adapters: int
+    cache_bytes: int
+    engine_work: int
+    trainer_weights: int
+    lora: int
+    optimizer: int
+    trainer_work: int
     notes: tuple[str, ...] = ()
 
     @property
-    def cache_bytes(self) -> int:
-        """Bytes of the key-value cache."""
-        return self.parts.cache
+    def engine(self) -> int:
+        """All that the engine has to itself between its steps."""
+        return self.engine_weights + self.engine_adapters + GRAPHS + self.cache_bytes
+
+    @property
+    def trainer(self) -> int:
+        """All that training has to itself between its steps."""
+        return self.trainer_weights + self.lora
 
     @property
     def training(self) -> int:
         """Bytes while an adapter is trained: with the engine beside it, or asleep but for its CUDA graphs."""
-        p = self.parts
-        engine = p.engine if self.layout == RESIDENT else p.engine_graphs
-        return p.context + engine + p.trainer + p.optimizer + p.trainer_work
+        engine = self.engine if self.layout == RESIDENT else GRAPHS
+        return CUDA_CONTEXT + engine + self.trainer + self.optimizer + self.trainer_work
 
     @property
     def sampling(self) -> int:
         """Bytes while the engine samples: with the trainer's weights beside it, or away."""
-        p = self.parts
-        return p.context + p.engine + p.engine_work + (p.trainer if self.layout == RESIDENT else 0)
+        return CUDA_CONTEXT + self.engine + self.engine_work + (self.trainer if self.layout == RESIDENT else 0)
 
     @property
     def peak(self) -> int:
@@ -83,14 +102,19 @@ class MemoryPlan:
     @property
     def two_processes(self) -> int:
         """Bytes with both at work in processes of their own: a context more, and no working memory shared."""
-        p = self.parts
-        return 2 * p.context + p.engine + p.engine_work + p.trainer + p.optimizer + p.trainer_work
+        trainer = self.trainer + self.optimizer + self.trainer_work
+        return 2 * CUDA_CONTEXT + self.engine + self.engine_work + trainer
 
     @property
     def gpu_share(self) -> float:
         """Share of the whole card the engine may take when it starts, before the trainer is there."""
-        p = self.parts
-        return self.card.share * min(0.95, max(0.1, (p.context + p.engine + p.engine_work) / self.card.usable))
+        needed = (CUDA_CONTEXT + self.engine + self.engine_work) / self.card.usable
+        return self.card.share * min(0.95, max(0.1, needed))
+
+    @property
+    def cached(self) -> int:
+        """Tokens the key-value cache holds."""
+        return self.cache_bytes // self.model.cache_bytes
 
     def settings(self, config: Config) -> Config:
         """The run's settings with the plan's in their place."""
@@ -108,13 +132,13 @@ class MemoryPlan:
     @property
     def line(self) -> str:
         """The plan in one line, for the run's log."""
-        p, how = self.parts, "with" if self.checkpointing else "without"
-        shrunk = "".join(f"; {note}" for note in self.notes)
+        how = "with" if self.checkpointing else "without"
+        weights = f"weights {gib(self.trainer_weights)} + {gib(self.engine_weights)}"
+        cache = f"cache {gib(self.cache_bytes)} for {self.cached:,} tokens"
         return (
             f"memory plan for {self.card.name}: {self.layout}, {gib(self.peak)} of {gib(self.card.usable)} GiB "
-            f"(weights {gib(p.trainer_weights)} + {gib(p.engine_weights)}, cache {gib(p.cache)} for "
-            f"{p.cache // self.model.cache_bytes:,} tokens, {self.sequences} sequences, {self.card.dtype}), "
-            f"{how} gradient checkpointing{shrunk}"
+            f"({weights}, {cache}, {self.sequences} sequences, {self.card.dtype}), {how} gradient checkpointing"
+            + "".join(f"; {note}" for note in self.notes)
         )
 
 
@@ -158,28 +182,29 @@ def _bare(
     model: Model, card: Card, config: Config, context: int, layout: str, tokens: int, checkpointing: bool
 ) -> MemoryPlan:
     """The plan with these choices and the smallest cache worth starting."""
-    train, engine = config.train, config.engine
-    bits = min(model.bits, train.bits)
-    trained = 1 if train.steps else 0
-    numbers = (
-        model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(train.embedding_targets))
-    )
-    least, size = min(engine.sequences, PROMPTS[-1]), max(tokens, context)
-    work = trainer_work(model, size, train.rank, checkpointing)
-    work += beyond_work(model, size, train.rank, EMBED in train.embedding_targets, HEAD in train.embedding_targets)
-    parts = Parts(
-        context=CUDA_CONTEXT,
+    train, engine, targets = config.train, config.engine, config.train.embedding_targets
+    bits, trained = min(model.bits, train.bits), 1 if train.steps else 0
+    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(targets))
+    least = min(engine.sequences, PROMPTS[-1])
+    work = trainer_work(model, max(tokens, context), train.rank, checkpointing, EMBED in targets, HEAD in targets)
+    return MemoryPlan(
+        model=model,
+        card=card,
+        layout=layout,
+        context=context,
+        tokens=tokens,
+        sequences=least,
+        trainer_bits=bits,
+        checkpointing=checkpointing,
         engine_weights=model.weight_bytes(model.bits),
-        engine_adapters=engine.adapters * model.adapter(engine.rank, len(train.embedding_targets)) * HALF,
-        engine_graphs=GRAPHS,
-        cache=least * context * model.cache_bytes,
+        engine_adapters=engine.adapters * model.adapter(engine.rank, len(targets)) * HALF,
+        cache_bytes=least * context * model.cache_bytes,
+        engine_work=engine_work(model, context, _logits(config, least)),
         trainer_weights=trained * model.weight_bytes(bits),
         lora=trained * numbers * LORA_BYTES,
         optimizer=trained * numbers * OPTIMIZER_BYTES,
         trainer_work=trained * work,
-        engine_work=engine_work(model, context, _logits(config, least)),
     )
-    return MemoryPlan(model, card, layout, parts, context, tokens, least, bits, checkpointing)
 
 
 def _logits(config: Config, sequences: int) -> int:
@@ -194,18 +219,56 @@ def _with_cache(bare: MemoryPlan, config: Config, prompts: int) -> MemoryPlan | 
     """
     most, full = config.engine.sequences, bare.context * bare.model.cache_bytes
     work = engine_work(bare.model, bare.context, _logits(config, most))
-    widest = replace(bare, sequences=most, parts=replace(bare.parts, cache=0, engine_work=work))
     if prompts == PROMPTS[-1]:  # rather few sequences than none
-        widest = replace(bare, parts=replace(bare.parts, cache=0))
-        most = min(most, prompts * 2)
+        most, work = min(most, prompts * 2), bare.engine_work
+    widest = replace(bare, cache_bytes=0, engine_work=work)
     planned = int(bare.card.usable * (1 - SPARE))
     room = planned - (widest.peak if bare.layout == RESIDENT else widest.sampling)
     useful = min(most * full, max(config.engine.cache_bytes, PROMPTS[-1] * full))
     cache = min(room, useful)
     if widest.training > planned or cache < min(prompts * full, useful):
         return None
-    fitting = min(most, max(1, 2 * cache // full))
-    return replace(widest, parts=replace(widest.parts, cache=cache), sequences=fitting)
+    return replace(widest, cache_bytes=cache, sequences=min(most, max(1, 2 * cache // full)))
+
+
+def layer_activations(model: Model, rank: int) -> int:
+    """Numbers a layer keeps of each token for the way back, as transformers and peft compute it (fused attention).
+
+    Six hidden-wide (both norms' float32 copies are two each), four as wide as the inner layer, two as wide as queries
+    and keys together and, where those are normalised, two more; and the LoRAs' inner values.
+    """
+    attention = (4 if model.kind in KEY_NORMS else 2) * (model.heads + model.key_heads) * model.head_dim
+    return 6 * model.hidden + 4 * model.intermediate + attention + 7 * rank
+
+
+def activations(model: Model, tokens: int, rank: int, checkpointing: bool) -> int:
+    """Bytes kept of a training step's tokens for the way back: all layers', or each layer's input and one layer's."""
+    layer = layer_activations(model, rank)
+    every = model.layers * layer + 2 * model.head_dim  # with the rotary tables
+    kept = model.layers * model.hidden + layer if checkpointing else every
+    return HALF * tokens * (kept + 2 * model.hidden)  # with the last norm's float32 copy
+
+
+def trainer_work(
+    model: Model, tokens: int, rank: int, checkpointing: bool, embedding: bool = False, head: bool = False
+) -> int:
+    """Bytes of a training step: what is kept, one layer's gradients, and the loss over the vocabulary.
+
+    LoRAs on `embedding` and `head` add the inner values of each; the embedding's product beside its sum, and its A's
+    gradient before it is added; another product for each of the head's logits.
+    """
+    loss = tokens * FACTORED_BYTES if model.kind == GRID else min(tokens, LOSS_PIECE) * LOSS_BYTES
+    layer, inner = HALF * tokens * layer_activations(model, rank), HALF * tokens * rank
+    lookups = inner + HALF * (2 * tokens * model.hidden + model.vocabulary * rank)
+    logits = inner + min(tokens, LOSS_PIECE) * model.vocabulary * HEAD_LORA_BYTES
+    step = activations(model, tokens, rank, checkpointing) + layer + model.head_outputs * loss
+    return step + lookups * embedding + logits * head
+
+
+def engine_work(model: Model, context: int, logits: int) -> int:
+    """Bytes of an engine's step: a layer's values for its tokens, and logits for so many places."""
+    width = 4 * model.hidden + 3 * model.intermediate + 2 * (model.heads + 2 * model.key_heads) * model.head_dim
+    return max(STEP_TOKENS, context) * width * HALF + logits * model.vocabulary * LOGPROBS_BYTES
 
 
 def _shrunk(planned: MemoryPlan, config: Config) -> tuple[str, ...]:
@@ -229,32 +292,26 @@ def _refusal(least: MemoryPlan) -> str:
 
 
 def lines(planned: MemoryPlan) -> Iterator[str]:
-    """The plan in full, a line a part, for people."""
-    p, model, card = planned.parts, planned.model, planned.card
-    bits = {16: card.dtype, 4: "4-bit"}
+    """The plan in full, with a line for each part."""
+    model, card, bits = planned.model, planned.card, {16: planned.card.dtype, 4: "4-bit"}
+    parts = {
+        "CUDA context, one process": CUDA_CONTEXT,
+        f"weights for training, {bits[planned.trainer_bits]}": planned.trainer_weights,
+        "LoRA, its gradients and optimizer": planned.lora + planned.optimizer,
+        f"training step, {max(planned.tokens, planned.context):,} tokens, "
+        f"activations {'computed again' if planned.checkpointing else 'kept'}": planned.trainer_work,
+        f"weights in the engine, {bits[model.bits]}": planned.engine_weights,
+        "adapters in the engine": planned.engine_adapters,
+        "CUDA graphs": GRAPHS,
+        f"engine step, {planned.context:,} tokens of context, with logits": planned.engine_work,
+        f"key-value cache, {planned.cached:,} tokens of {model.cache_bytes:,} B": planned.cache_bytes,
+    }
     yield f"{model.name} on {card.name}: {planned.layout}, {gib(planned.peak)} of {gib(card.usable)} GiB"
-    yield from (
-        f"  {gib(size):>6} GiB  {what}"
-        for size, what in (
-            (p.context, "CUDA context, one process"),
-            (p.trainer_weights, f"weights for training, {bits[planned.trainer_bits]}"),
-            (p.lora + p.optimizer, "LoRA, its gradients and optimizer"),
-            (p.trainer_work, f"training step, {max(planned.tokens, planned.context):,} tokens, {_how(planned)}"),
-            (p.engine_weights, f"weights in the engine, {bits[model.bits]}"),
-            (p.engine_adapters, "adapters in the engine"),
-            (p.engine_graphs, "CUDA graphs"),
-            (p.engine_work, f"engine step, {planned.context:,} tokens of context, with logits"),
-            (p.cache, f"key-value cache, {p.cache // model.cache_bytes:,} tokens of {model.cache_bytes:,} B"),
-        )
-    )
+    yield from (f"  {gib(size):>6} GiB  {what}" for what, size in parts.items())
     yield f"  while training {gib(planned.training)} GiB, while sampling {gib(planned.sampling)} GiB"
     yield f"  as two processes it would be {gib(planned.two_processes)} GiB"
     yield f"  engine: {planned.sequences} sequences, context {planned.context:,}, dtype {card.dtype}"
     yield from (f"  shrunk: {note}" for note in planned.notes)
-
-
-def _how(planned: MemoryPlan) -> str:
-    return "activations computed again" if planned.checkpointing else "activations kept"
 
 
 PRESET_OF: Mapping[str, str] = {"t4": "kaggle-t4x2", "l4": "kaggle-l4x4", "h100": "h200", "h200": "h200"}
@@ -275,14 +332,12 @@ def row(model: Model, card: Card, config: Config) -> Mapping[str, str]:
     try:
         planned = plan(model, card, config)
     except BadInput as error:
-        return {**names, "layout": str(error)}
-    p = planned.parts
-    return {
-        **names,
+        return names | {"layout": str(error)}
+    return names | {
         "layout": planned.layout,
-        "training": gib(p.trainer + p.optimizer + p.trainer_work),
-        "engine": gib(p.engine - p.cache + p.engine_work),
-        "cache (tokens)": f"{gib(p.cache)} ({p.cache // model.cache_bytes:,})",
+        "training": gib(planned.trainer + planned.optimizer + planned.trainer_work),
+        "engine": gib(planned.engine - planned.cache_bytes + planned.engine_work),
+        "cache (tokens)": f"{gib(planned.cache_bytes)} ({planned.cached:,})",
         "at once": str(planned.sequences),
         "context": f"{planned.context:,}",
         "peak": f"{gib(planned.peak)} of {gib(card.usable)}",

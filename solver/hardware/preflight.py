@@ -2,8 +2,8 @@
 
     python -m solver preflight [--weights DIR] [--output FILE] [--preset NAME]     # exit status 1: it can't run here
 
-Facts are gathered first, judged by pure functions then. Knows nothing of tasks; imports no library it looks for, so
-that torch is asked in a process of its own. Law: a check either was made or says that it could not be.
+Facts are gathered first, judged by pure functions then. No library is imported that is looked for: torch is asked in a
+process of its own. Law: a check either was made or says that it could not be.
 """
 
 from __future__ import annotations
@@ -97,31 +97,27 @@ def _devices(facts: Facts) -> Iterator[Finding]:
 
 
 def _kernels(facts: Facts) -> Iterator[Finding]:
-    if facts.torch is None:
-        yield Finding(FAULT, "torch could not be asked for its build: its import fails or takes over a minute")
-        return
     built = facts.torch
-    if built.cuda is None:
+    if built is None:
+        yield Finding(FAULT, "torch could not be asked for its build: its import fails or takes over a minute")
+    elif built.cuda is None:
         yield Finding(FAULT, f"torch {built.version} is a CPU build: expected the one requirements.txt installs")
-        return
-    for gpu in _distinct(facts.gpus):
-        listed, what = " ".join(built.kernels), f"torch {built.version} (CUDA {built.cuda})"
-        if serves(built.kernels, gpu.capability):
-            yield Finding(OK, f"{what} has kernels for {gpu.name}")
-        else:
-            wanted = "sm_{}{}".format(*gpu.capability)
-            yield Finding(FAULT, f"{what} has no kernels for {gpu.name}: expected {wanted} among {listed}")
+    else:
+        what = f"torch {built.version} (CUDA {built.cuda})"
+        for gpu in _distinct(facts.gpus):
+            wanted = "expected sm_{}{} among".format(*gpu.capability)
+            if serves(built.kernels, gpu.capability):
+                yield Finding(OK, f"{what} has kernels for {gpu.name}")
+            else:
+                yield Finding(FAULT, f"{what} has no kernels for {gpu.name}: {wanted} {' '.join(built.kernels)}")
 
 
 def serves(kernels: Sequence[str], capability: tuple[int, int]) -> bool:
     """Whether a build with these kernels runs on a card: machine code of its major version and no newer minor one, or
     portable code (compute_) of no newer architecture."""
-    for name in kernels:
-        if kernel := re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name):
-            built = (int(kernel[2]), int(kernel[3]))
-            if built <= capability and (kernel[1] == "compute" or built[0] == capability[0]):
-                return True
-    return False
+    known = [kernel for name in kernels if (kernel := re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name))]
+    built = [(kernel[1], (int(kernel[2]), int(kernel[3]))) for kernel in known]
+    return any(at <= capability and (kind == "compute" or at[0] == capability[0]) for kind, at in built)
 
 
 def _driver(facts: Facts) -> Iterator[Finding]:
@@ -145,11 +141,10 @@ def _memory(facts: Facts, config: Config) -> Iterator[Finding]:
         if gpu.free < gpu.total * 0.9:
             took = (gpu.total - gpu.free) / GIB
             yield Finding(WARNING, f"GPU {number}: {took:.1f} of {gpu.total / GIB:.1f} GiB are taken by something else")
-    if facts.model is None:
-        return
     for gpu in _distinct(facts.gpus):
         try:
-            yield Finding(OK, memory_plan.plan(facts.model, gpu.card, config).line)
+            if facts.model is not None:
+                yield Finding(OK, memory_plan.plan(facts.model, gpu.card, config).line)
         except BadInput as error:
             yield Finding(FAULT, str(error))
 
@@ -160,28 +155,25 @@ def _distinct(gpus: Sequence[Shown]) -> list[Shown]:
 
 
 def _disks(facts: Facts) -> Iterator[Finding]:
-    for what, free, needed in (
-        ("the output", facts.output_free, OUTPUT_ROOM),
-        ("temporary files", facts.scratch_free, SCRATCH_ROOM),
-    ):
+    places = (("the output", facts.output_free, OUTPUT_ROOM), ("temporary files", facts.scratch_free, SCRATCH_ROOM))
+    for what, free, needed in places:
         level = OK if free >= needed else WARNING
         yield Finding(level, f"{free / GIB:.1f} GiB are free for {what}, {needed / GIB:.2f} are wanted")
 
 
 def _packages(facts: Facts, config: Config) -> Iterator[Finding]:
-    missing = [name for name in NEEDED if facts.packages.get(name) is None]
-    lacking = [name for name in WANTED if facts.packages.get(name) is None]
+    missing, lacking = ([n for n in names if facts.packages.get(n) is None] for names in (NEEDED, WANTED))
     if missing:
         yield Finding(FAULT, f"not importable: {', '.join(missing)}: install requirements.txt")
     if lacking:
         level = FAULT if config.train.bits == 4 and "bitsandbytes" in lacking else WARNING
         yield Finding(level, f"not importable: {', '.join(lacking)}: training goes through peft in 16 bits without")
+    if not missing and not lacking:
+        yield Finding(OK, f"importable: {', '.join((*NEEDED, *WANTED))}")
     for name, version in facts.packages.items():
         pin = facts.pins.get(name)
         if version is not None and pin is not None and version.split("+")[0] != pin:
             yield Finding(WARNING, f"{name} is of version {version}: requirements.txt pins {pin}")
-    if not missing and not lacking:
-        yield Finding(OK, f"importable: {', '.join((*NEEDED, *WANTED))}")
 
 
 def _weights(facts: Facts) -> Iterator[Finding]:
@@ -192,16 +184,18 @@ def _weights(facts: Facts) -> Iterator[Finding]:
         yield Finding(OK, f"weights {facts.model.name}: {facts.model.parameters:,} parameters, {size / GIB:.2f} GiB")
 
 
-def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: str = "") -> Facts:
+def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: bool = False) -> Facts:
     """This machine's facts for weights and an output file on the GPUs with these numbers (none: on all).
 
-    `whole`: what is wrong with the weights where they were already compared with their manifest.
+    `whole`: the weights are compared with their manifest, too.
     """
-    model = None
+    model, wrong = None, ""
     try:
         model = architecture.read(weights)
+        if whole:
+            checkpoint.check(weights)
     except BadInput as error:
-        whole = whole or str(error)
+        wrong = str(error)
     return Facts(
         gpus=shown(numbers),
         torch=ask_torch(),
@@ -209,7 +203,7 @@ def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: str 
         pins=pins(REQUIREMENTS.read_text() if REQUIREMENTS.is_file() else "", sys.version_info[:2]),
         output_free=_free(output.parent),
         scratch_free=_free(Path(tempfile.gettempdir())),
-        weights=whole,
+        weights=wrong,
         model=model,
     )
 
@@ -259,11 +253,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/submission.json"), metavar="FILE")
     parser.add_argument("--preset", default="kaggle-l4x4", choices=PRESETS, help="settings to plan the memory for")
     options = parser.parse_args(argv)
-    whole = ""
-    try:
-        checkpoint.check(options.weights)
-    except BadInput as error:
-        whole = str(error)
-    findings = judge(gather(options.weights, options.output, whole=whole), PRESETS[options.preset])
+    findings = judge(gather(options.weights, options.output, whole=True), PRESETS[options.preset])
     print("\n".join(map(str, findings)))
     return 0 if possible(findings) else 1

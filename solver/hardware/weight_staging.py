@@ -1,6 +1,6 @@
 """Weights on a mount that is slow or across a network, copied to a local disk once before several workers read them.
 
-Knows nothing of models. Law: a copy is used only if its bytes are those that were asked for.
+Law: a copy is used only if its bytes are those that were asked for.
 """
 
 from __future__ import annotations
@@ -51,12 +51,6 @@ def mount_of(path: Path, table: tuple[Mount, ...]) -> Mount | None:
     return max(holding, key=lambda m: len(Path(m.point).parts), default=None)
 
 
-def worth_copying(weights: Path, size: int, table: tuple[Mount, ...]) -> bool:
-    """Whether weights of so many bytes should be copied before they are loaded."""
-    mount = mount_of(weights, table)
-    return size >= WORTH and mount is not None and mount.far
-
-
 @contextlib.contextmanager
 def local(
     weights: Path, size: int, scratch: Path | None = None, table: tuple[Mount, ...] = ()
@@ -66,8 +60,8 @@ def local(
     `size`: bytes of the tensors. `scratch`: the folder for the copy, the system's for temporary files by default.
     `table`: mounts, this machine's by default.
     """
-    known = table or mounts()
-    if not worth_copying(weights, size, known):
+    mount = mount_of(weights, table or mounts())
+    if size < WORTH or mount is None or not mount.far:
         yield weights, ""
         return
     room = shutil.disk_usage(scratch or tempfile.gettempdir()).free

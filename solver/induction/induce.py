@@ -4,9 +4,8 @@ Laws: an answer comes only from a program whose outputs equal every demonstratio
 in the program's process; with the same replies, and time to run the programs in them, the candidates are the same.
 Programs never see an output of any kind.
 
-What a candidate of such a program is worth was reasoned, not measured, as no code model has been tried: each costs as
-much as the dearest searched program that is trusted without generalising, so that it is trusted, stands behind searched
-programs that are surer and before the others, and among its like the answer of the most programs is first.
+What a candidate is worth was reasoned, not measured: each costs as much as the dearest searched program that is trusted
+without generalising, so that it is trusted, and stands behind searched programs that are surer and before the others.
 """
 
 from __future__ import annotations

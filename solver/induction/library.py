@@ -15,13 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    *("Color", "blit", "blit_object", "blit_sprite", "bounding_box", "bounding_box_mask", "check_between_objects"),
-    *("collision", "contact", "crop", "detect_objects", "draw_line", "find_connected_components", "flood_fill"),
-    *("is_contiguous", "object_boundary", "object_colors", "object_interior", "object_neighbors", "object_position"),
-    *("scale_pattern", "scale_sprite", "translate"),
-]
-
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 BLACK = 0
@@ -234,21 +227,14 @@ def contact(*arguments: Any, **named: Any) -> bool:
 
 def check_between_objects(obj1: Array, obj2: Array, x: int, y: int, padding: int = 0, background: int = BLACK) -> bool:
     """Whether (x, y) lies in the gap between two objects that face each other, `padding` cells from the gap's sides."""
-    place = (x, y)
-    for axis in (0, 1):
-        spans = [_span(obj, axis, background) for obj in (obj1, obj2)]
-        across = [_span(obj, 1 - axis, background) for obj in (obj1, obj2)]
-        (_, near), (far, _) = sorted(spans)
-        low, high = max(a for a, _ in across) + padding, min(b for _, b in across) - padding
-        if near < place[axis] < far and low <= place[1 - axis] <= high:
+    boxes = [bounding_box(obj, background) for obj in (obj1, obj2)]
+    spans = [((i, i + width - 1), (j, j + height - 1)) for i, j, width, height in boxes]
+    for axis, place, across in ((0, x, y), (1, y, x)):
+        (_, near), (far, _) = sorted(span[axis] for span in spans)
+        low, high = max(span[1 - axis][0] for span in spans), min(span[1 - axis][1] for span in spans)
+        if near < place < far and low + padding <= across <= high - padding:
             return True
     return False
-
-
-def _span(obj: Array, axis: int, background: int) -> tuple[int, int]:
-    """First and last index of an object along an axis."""
-    box = bounding_box(obj, background)
-    return box[axis], box[axis] + box[2 + axis] - 1
 
 
 # ---- objects ---------------------------------------------------------------------------------------------------------

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    *("MirrorSymmetry", "RotationalSymmetry", "Symmetry", "TranslationalSymmetry", "detect_mirror_symmetry"),
-    *("detect_rotational_symmetry", "detect_translational_symmetry", "orbit"),
-]
-
 Array = NDArray[Any]
+Colors = Sequence[int]
 
 
 class Symmetry:
@@ -83,7 +80,7 @@ def orbit(grid: Array, x: int, y: int, symmetries: Iterable[Symmetry]) -> list[t
     return [(int(i), int(j)) for i, j in places if 0 <= i < width and 0 <= j < height]
 
 
-def _evidence(grid: Array, symmetry: Symmetry, ignore: Sequence[int], background: int | None) -> tuple[int, int]:
+def _evidence(grid: Array, symmetry: Symmetry, ignore: Colors, background: int | None) -> tuple[int, int]:
     """How many pairs of cells a symmetry maps to equals, and how many cells leave the grid; (0, 0): contradicted."""
     says = ~np.isin(grid, list(ignore))
     x, y = np.nonzero(says if background is None else says & (grid != background))
@@ -96,9 +93,7 @@ def _evidence(grid: Array, symmetry: Symmetry, ignore: Sequence[int], background
     return (int(equal.sum()), int((~inside).sum())) if equal.all() else (0, 0)
 
 
-def _best(
-    grid: Array, candidates: Iterable[Symmetry], ignore: Sequence[int], background: int | None
-) -> Symmetry | None:
+def _best(grid: Array, candidates: Iterable[Symmetry], ignore: Colors, background: int | None) -> Symmetry | None:
     """The candidate that most cells speak for, less those that leave the grid; None where more leave than speak."""
     best, most = None, 0
     for candidate in candidates:
@@ -115,15 +110,14 @@ def _halves(size: int) -> list[float]:
 
 
 def detect_translational_symmetry(
-    grid: Array, ignore_colors: Sequence[int] = (0,), background: int | None = None
+    grid: Array, ignore_colors: Colors = (0,), background: int | None = None
 ) -> list[Symmetry]:
     """The shortest translation under which the grid repeats, and the shortest in another direction; none: [].
 
     At least half of the grid must lie on itself in each direction.
     """
     width, height = grid.shape
-    moves = [(dx, dy) for dx in range(width // 2 + 1) for dy in range(-(height // 2), height // 2 + 1)]
-    moves = [(dx, dy) for dx, dy in moves if dx > 0 or dy > 0]
+    moves = [move for move in product(range(width // 2 + 1), range(-(height // 2), height // 2 + 1)) if move > (0, 0)]
     translations: list[TranslationalSymmetry] = []
     for dx, dy in sorted(moves, key=lambda move: (abs(move[0]) + abs(move[1]), move)):
         if translations and translations[0].translate_x * dy == translations[0].translate_y * dx:
@@ -136,9 +130,7 @@ def detect_translational_symmetry(
     return list(translations)
 
 
-def detect_mirror_symmetry(
-    grid: Array, ignore_colors: Sequence[int] = (0,), background: int | None = None
-) -> list[Symmetry]:
+def detect_mirror_symmetry(grid: Array, ignore_colors: Colors = (0,), background: int | None = None) -> list[Symmetry]:
     """The best mirror line in x and the best in y, where there are any."""
     across = (MirrorSymmetry(mirror_x=place) for place in _halves(grid.shape[0]))
     along = (MirrorSymmetry(mirror_y=place) for place in _halves(grid.shape[1]))
@@ -147,7 +139,7 @@ def detect_mirror_symmetry(
 
 
 def detect_rotational_symmetry(
-    grid: Array, ignore_colors: Sequence[int] = (0,), background: int | None = None
+    grid: Array, ignore_colors: Colors = (0,), background: int | None = None
 ) -> Symmetry | None:
     """The best centre of quarter turns; None where there is none."""
     centres = [(x, y) for x in _halves(grid.shape[0]) for y in _halves(grid.shape[1]) if (x + y) % 1 == 0]

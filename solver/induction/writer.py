@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.config.settings import WriterSettings
-from solver.hardware.engine_arguments import engine_arguments
-from solver.hardware.engine_environment import prepare
+from solver.hardware.engine import engine_arguments, prepare
 from solver.induction.induce import check_model
 from solver.induction.prompts import SYSTEM
 from solver.interfaces import Stop

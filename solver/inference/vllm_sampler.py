@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 
 from solver.clock import now
 from solver.config.settings import EngineSettings
-from solver.hardware.engine_arguments import engine_arguments, gpu_arguments, lora_arguments
-from solver.hardware.engine_environment import prepare
+from solver.hardware.engine import engine_arguments, gpu_arguments, lora_arguments, prepare
 from solver.inference.completions import PartialCompletion, Waiting, hide_tail, queued, scored_nats
 from solver.inference.counters import Counters
 from solver.interfaces import OnTokens, ScoringRequest, Stop

@@ -71,7 +71,7 @@ def on_gpu(threads: int) -> bool:
     """Whether this process was given a GPU that its torch can use; torch is asked only where there is one."""
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "any") or devices.gpus() == 0:
         return False
-    from solver.hardware.engine_environment import prepare
+    from solver.hardware.engine import prepare
 
     prepare(threads)  # before torch is imported
     import torch

@@ -13,7 +13,7 @@ from torch import Tensor
 from solver.config.settings import TrainRecipe
 from solver.training.backends import PEFT, Setup, lora_settings, quantization, unsloth_lora, unsloth_model
 
-PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`footprint.LOSS_PIECE`)
+PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`memory_plan`)
 
 
 def load_base_model(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:

@@ -46,7 +46,7 @@ def make(folder: Path) -> Path:
 def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.config.settings import InductionSettings, WriterSettings
-    from solver.hardware.engine_environment import prepare
+    from solver.hardware.engine import prepare
     from solver.induction.induce import induce
     from solver.induction.prompts import question
     from solver.induction.sandbox.sandbox import Sandbox

@@ -1,9 +1,9 @@
 """What a process can give up for good: its identity, its view of the machine, its rights, most system calls.
 
-Three layers. `identity`: root becomes nobody. `namespaces`: user, mount, network, process, IPC and host-name namespaces
-of its own; the root directory is empty and read-only, no other process and no network device can be named (unshare(2),
-user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls that computing needs; everything else fails
-with EPERM (seccomp(2); x86-64 alone). Each of the last two contains a program by itself.
+Three layers, of which each of the last two contains a program by itself. `identity`: root becomes nobody. `namespaces`:
+of users, mounts, network, processes, IPC and host name; the root directory is empty and read-only, no other process and
+no network device can be named (unshare(2), user_namespaces(7), pivot_root(2)). `seccomp`: a list of the system calls
+that computing needs; everything else fails with EPERM (seccomp(2); x86-64 alone).
 
 Law: what a layer needs is tried in a child first, so that a process is never left with half a layer; a layer that
 cannot be had is named with the reason.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import signal
 import struct
@@ -21,8 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 NOBODY = 65534
-IDENTITY, NAMESPACES, SECCOMP = "identity", "namespaces", "seccomp"
-LAYERS = (IDENTITY, NAMESPACES, SECCOMP)
+LAYERS = IDENTITY, NAMESPACES, SECCOMP = "identity", "namespaces", "seccomp"
 
 NEW_USER = 0x10000000
 NEW_OTHERS = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
@@ -102,8 +100,8 @@ def install_filter(writable: int) -> None:
 
     Raises `OSError`.
     """
-    if platform.machine() != "x86_64":
-        raise OSError(f"the list of system calls is for x86_64, this is {platform.machine()}")
+    if os.uname().machine != "x86_64":
+        raise OSError(f"the list of system calls is for x86_64, this is {os.uname().machine}")
     code = _filter_code(writable)
     instructions = ctypes.create_string_buffer(code, len(code))
     _prctl(NO_NEW_PRIVS, 1)
@@ -112,23 +110,11 @@ def install_filter(writable: int) -> None:
 
 def _filter_code(writable: int) -> bytes:
     """BPF instructions (code, jump if true, jump if false, constant), 8 bytes each."""
-    start = [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (EQUAL, 1, 0, X86_64),
-        (RETURN, 0, 0, KILL),
-        (LOAD, 0, 0, NUMBER),
-        (AT_LEAST, 0, 1, X32_BIT),
-        (RETURN, 0, 0, KILL),
-    ]
-    left = len(CALLS)
-    calls = [(EQUAL, left - at + 3, 0, number) for at, number in enumerate(CALLS)]
-    end = [
-        (EQUAL, 0, 2, WRITE),
-        (LOAD, 0, 0, FIRST_ARGUMENT),
-        (EQUAL, 1, 0, writable),
-        (RETURN, 0, 0, REFUSE),
-        (RETURN, 0, 0, ALLOW),
-    ]
+    start = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, X86_64), (RETURN, 0, 0, KILL)]
+    start += [(LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, KILL)]
+    calls = [(EQUAL, len(CALLS) - at + 3, 0, number) for at, number in enumerate(CALLS)]
+    end = [(EQUAL, 0, 2, WRITE), (LOAD, 0, 0, FIRST_ARGUMENT), (EQUAL, 1, 0, writable)]
+    end += [(RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
     return b"".join(struct.pack("=HBBI", *line) for line in (*start, *calls, *end))
 
 

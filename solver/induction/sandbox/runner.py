@@ -197,23 +197,12 @@ def _load(modules: Sequence[str]) -> None:
     common = types.ModuleType("common", "Colours, objects and symmetries, for programs.")
     vars(common).update({"np": np, "random": random} | {name: getattr(typing, name) for name in typing.__all__})
     for name in LIBRARIES:
-        library = importlib.import_module(name)
-        vars(common).update({public: vars(library)[public] for public in library.__all__})
+        library = vars(importlib.import_module(name))
+        own = (public for public, value in library.items() if getattr(value, "__module__", "") == name)
+        vars(common).update({public: library[public] for public in own if not public.startswith("_")})
     sys.modules["common"] = common
     for name in [name for name in sys.modules if name.partition(".")[0] == "solver"]:
         del sys.modules[name]  # programs have no name for this program's own parts
-
-
-def _prepare() -> None:
-    """Make the interpreter what programs are to find; their processes inherit it."""
-    sys.stdin = sys.stdout = Nowhere()
-    sys.path.clear()
-    sys.path_importer_cache.clear()
-    sys.setrecursionlimit(RECURSION)
-    os.environ.clear()
-    np.random.seed(0)
-    gc.collect()
-    gc.freeze()
 
 
 def main() -> None:
@@ -232,7 +221,14 @@ def main() -> None:
     refusals = jail.enclose(tuple(settings["layers"]))
     jail.tie_to_parent()
     settings["filtered"] = not refusals[jail.SECCOMP]
-    _prepare()
+    sys.stdin = sys.stdout = Nowhere()  # from here to `freeze`: what programs are to find, as they inherit it
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    sys.setrecursionlimit(RECURSION)
+    os.environ.clear()
+    np.random.seed(0)
+    gc.collect()
+    gc.freeze()
 
     def answer(value: object) -> None:
         answers.write(json.dumps(value).encode() + b"\n")

@@ -1,19 +1,16 @@
 """Runs model-written programs on grids where they can do no harm: a process of their own, enclosed in layers.
 
 A small runner is started once; it forks for every program, which costs about 6 ms of processor time (measured on a busy
-2-core machine: 120 small programs a second). Programs get input grids alone, never an output. What comes back is bytes
-of limited length, read here as JSON and checked cell by cell: nothing a program says is believed, evaluated or
-unpickled.
+2-core machine: 120 small programs a second). What comes back is of limited length, read here as JSON and checked cell
+by cell: nothing a program says is believed, evaluated or unpickled.
 
-What holds on every Linux machine: limits of processor time, wall time, memory, output and files; when its time is over
-a program is killed. What the layers of `jail` add, each probed at the start (`Sandbox.layers` says which hold, and why
-not): no file can be opened, no socket made, no process started, signalled or looked into. Where neither namespaces nor
-the system-call filter can be had, programs are refused unless the caller says `unsafe`.
+What holds on every Linux machine: limits of processor time, wall time, memory, output and files. What the layers of
+`jail` add, each probed at the start (`Sandbox.layers` says which hold, and why not): no file can be opened, no socket
+made, no process started, signalled or looked into. Without namespaces and filter both, programs are refused unless the
+caller says `unsafe`: they may then do what the user may, and outlive their time where /proc does not name children.
 
-What it does not protect against: faults of the kernel itself, of which namespaces without the filter leave far more in
-reach; programs that read the processor's caches (timing); with `unsafe` and no layer, everything the user may do, and
-processes that outlive their program's where the kernel does not name children in /proc. A program can still lie about
-its own outputs, which is what comparing them with the demonstrations is for.
+What it does not protect against: faults of the kernel, of which namespaces without the filter leave far more in reach;
+what can be learnt from timing; programs that lie about their outputs, which are compared with the demonstrations.
 
 Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid.
 """
@@ -35,6 +32,7 @@ from typing import Any
 from solver.data.json_files import describe, parse_json
 from solver.data.tasks import Fault, parse_grid
 from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
+from solver.induction.sandbox.runner import LONGEST_REASON
 from solver.interfaces import Stop
 from solver.types import BadInput, Grid
 
@@ -49,7 +47,6 @@ NEEDED = ("LD_LIBRARY_PATH",)  # without it some interpreters do not start
 START_SECONDS = 60.0  # for imports on a busy machine
 GRACE = 5.0  # seconds beyond a program's own after which its runner counts as hung
 LONGEST_SOURCE = 100_000  # characters
-LONGEST_REASON = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,7 @@ class Outcome:
     reason: str = ""
 
 
-class RunnerLost(Exception):
-    """The runner ended or hung."""
-
-
-class Sandbox:
+class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
     """One runner, for one core and one thread at a time; a context manager.
 
     `layers`: layer → why it does not hold, empty: it does. `starts`: how often a runner was started.
@@ -101,9 +94,6 @@ class Sandbox:
         self._settings = asdict(limits) | {"layers": list(wanted), "modules": list(modules)}
         self._start()
 
-    def __enter__(self) -> Sandbox:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -114,10 +104,8 @@ class Sandbox:
 
     def line(self) -> str:
         """By what programs are contained, in words."""
-        holding = [name for name in (NAMESPACES, SECCOMP) if not self.layers[name]]
-        return (
-            f"programs are contained by {', '.join(holding)}" if holding else "nothing but limits contains the programs"
-        )
+        holding = ", ".join(name for name in (NAMESPACES, SECCOMP) if not self.layers[name])
+        return f"programs are contained by {holding}" if holding else "nothing but limits contains the programs"
 
     def run(self, source: str, grids: Sequence[Grid], stop: Stop | None = None) -> tuple[Outcome, ...]:
         """What the program `source` makes of each grid, in order; state it keeps between grids is its own affair.
@@ -128,13 +116,14 @@ class Sandbox:
             reason = f"the program has {len(source)} characters, at most {LONGEST_SOURCE} are run"
             return tuple(Outcome(None, reason) for _ in grids)
         if self._runner.poll() is not None:
-            self._replace()
+            self.close()
+            self._start()
         wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
         request = {"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall}
         try:
             reason, said = self._ask(request, self.limits.wall + GRACE)
-        except RunnerLost as error:
-            self._replace()
+        except ConnectionError as error:
+            self.close()
             reason, said = str(error), ""
         lines = said.encode("latin-1").split(b"\n")[:-1]  # what was cut off in mid-line is no line
         return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
@@ -156,7 +145,7 @@ class Sandbox:
         self.starts += 1
         try:
             self.layers: dict[str, str] = self._ask(self._settings, START_SECONDS)
-        except RunnerLost as error:
+        except ConnectionError as error:
             self._runner.kill()
             trouble = self._runner.stderr.read()[-500:] if self._runner.stderr else ""
             self.close()
@@ -165,24 +154,20 @@ class Sandbox:
             self.close()
             raise BadInput(refused(self.layers))
 
-    def _replace(self) -> None:
-        self.close()
-        self._start()
-
     def _ask(self, message: object, seconds: float) -> Any:
-        """The runner's answer to a message, each a line of JSON. Raises `RunnerLost`: none within so many seconds."""
+        """The runner's answer to a message, each a line of JSON. Raises `ConnectionError`: none in so many seconds."""
         try:
             print(json.dumps(message), file=self._runner.stdin, flush=True)
         except OSError:
-            raise RunnerLost("the runner ended before it was asked") from None
+            raise ConnectionError("the runner ended before it was asked") from None
         assert self._runner.stdout is not None
         ready = select.poll()
         ready.register(self._runner.stdout, select.POLLIN | select.POLLHUP)
         if not ready.poll(1 + 1000 * seconds):
-            raise RunnerLost("the runner hung while the program ran")
+            raise ConnectionError("the runner hung while the program ran")
         line = self._runner.stdout.readline()
         if not line.endswith("\n"):
-            raise RunnerLost("the runner ended while the program ran")
+            raise ConnectionError("the runner ended while the program ran")
         return json.loads(line)
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from solver.hardware import engine_environment, malloc
+from solver.hardware import engine, malloc
 
 FAULTS = """
 import json, resource
@@ -67,7 +67,7 @@ def grown(told: bool) -> float:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is read")
 @pytest.mark.slow
 def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
-    assert malloc.BY_SHAPE.items() <= engine_environment.QUIET.items()  # what an engine's process is told
+    assert malloc.BY_SHAPE.items() <= engine.QUIET.items()  # what an engine's process is told
     free = grown(told=False)
     if free < 100:
         pytest.skip("this processor's products keep nothing by shape")

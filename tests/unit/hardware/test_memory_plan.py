@@ -12,10 +12,20 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 from solver import cli
 from solver.config.presets import PRESETS
 from solver.config.settings import EMBEDDINGS, TARGETS, SearchSettings
-from solver.hardware import footprint, memory_plan
-from solver.hardware.footprint import activations, engine_work, trainer_work
+from solver.hardware import memory_plan
 from solver.hardware.gpus import CARDS, GIB, Card, Shown
-from solver.hardware.memory_plan import RESIDENT, ROUNDS, contexts, lines, plan, steps
+from solver.hardware.memory_plan import (
+    RESIDENT,
+    ROUNDS,
+    activations,
+    contexts,
+    engine_work,
+    layer_activations,
+    lines,
+    plan,
+    steps,
+    trainer_work,
+)
 from solver.model.architecture import DESCRIBED, LLAMA_3_8B, QWEN3_4B, from_config, read
 from solver.model.checkpoint import SHIPPED
 from solver.types import BadInput
@@ -63,21 +73,21 @@ def test_activations_are_what_transformers_and_peft_keep(config, hidden, inner, 
     counted = from_config("tiny", made.to_dict())
     assert activations(counted, 256, 8, False) == pytest.approx(saved_bytes(model, 256), rel=0.08)
     base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    one_layer = 2 * 256 * footprint.layer_activations(counted, 8)  # made again one at a time, so not among those kept
+    one_layer = 2 * 256 * layer_activations(counted, 8)  # made again one at a time, so not among those kept
     assert activations(counted, 256, 8, True) - one_layer == pytest.approx(saved_bytes(model, 256), rel=0.1)
 
 
 def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_hand():
     """8,192 tokens: a layer keeps 6 × 2560 + 4 × 9728 + 4 × 5120 + 7 × 32 = 74,976 numbers a token."""
-    assert footprint.layer_activations(QWEN3_4B, 32) == 74_976
+    assert layer_activations(QWEN3_4B, 32) == 74_976
     again = 2 * 8192 * (36 * 2560 + 74_976 + 2 * 2560)
     assert activations(QWEN3_4B, 8192, 32, True) == again
     assert activations(QWEN3_4B, 8192, 32, False) == 2 * 8192 * (36 * 74_976 + 2 * 128 + 2 * 2560)
     assert trainer_work(QWEN3_4B, 8192, 32, True) == again + 2 * 8192 * 74_976 + 151_936 * 512 * 16
     made = plan(QWEN3_4B, CARDS["h200"], H200)
-    assert made.parts.lora + made.parts.optimizer == 66_060_288 * 24
-    assert made.parts.engine_adapters == 16 * 66_060_288 * 2
-    assert made.parts.trainer_weights == made.parts.engine_weights == 8_044_936_192
+    assert made.lora + made.optimizer == 66_060_288 * 24
+    assert made.engine_adapters == 16 * 66_060_288 * 2
+    assert made.trainer_weights == made.engine_weights == 8_044_936_192
 
 
 def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
@@ -85,31 +95,31 @@ def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
     head = replace(H200, train=replace(H200.train, head=True, adapters_per_batch=1))
     for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * read(SHIPPED).hidden)):
         made = plan(model, CARDS["h200"], head)
-        assert made.parts.lora + made.parts.optimizer == numbers * 24
+        assert made.lora + made.optimizer == numbers * 24
 
 
 def test_loras_on_embedding_and_head_count_beside_those_on_the_projections():
     """Llama 3, rank 32: 128,256 ids and 4,096 numbers each; another product of 512 tokens' logits in a step."""
-    plain = plan(LLAMA_3_8B, CARDS["h200"], H200).parts
+    plain = plan(LLAMA_3_8B, CARDS["h200"], H200)
     more = 0
     for targets, work in {
         ("embed_tokens",): 2 * (16384 * (32 + 2 * 4096) + 128_256 * 32),
         ("lm_head",): 2 * 16384 * 32 + 512 * 128_256 * 6,
     }.items():
         wider = replace(H200, train=replace(H200.train, targets=(*TARGETS, *targets)))
-        found, numbers = plan(LLAMA_3_8B, CARDS["h200"], wider).parts, 32 * (128_256 + 4096)
+        found, numbers = plan(LLAMA_3_8B, CARDS["h200"], wider), 32 * (128_256 + 4096)
         assert found.lora + found.optimizer - plain.lora - plain.optimizer == numbers * 24
         assert found.engine_adapters - plain.engine_adapters == 16 * numbers * 2
         assert found.trainer_work - plain.trainer_work == work
         more += work
     both = replace(H200, train=replace(H200.train, targets=(*TARGETS, *EMBEDDINGS)))
-    assert plan(LLAMA_3_8B, CARDS["h200"], both).parts.trainer_work - plain.trainer_work == more
+    assert plan(LLAMA_3_8B, CARDS["h200"], both).trainer_work - plain.trainer_work == more
 
 
 def test_the_whole_vocabulary_costs_the_engine_a_row_a_sequence_and_a_whole_reply_where_candidates_are_read_again():
     assert engine_work(QWEN3_4B, 4096, 300) - engine_work(QWEN3_4B, 4096, 0) == 300 * 151_936 * 12
     reread = replace(H200, search=SearchSettings(views=4))
-    plain, more = (plan(QWEN3_4B, CARDS["h200"], c).parts.engine_work for c in (H200, reread))
+    plain, more = (plan(QWEN3_4B, CARDS["h200"], c).engine_work for c in (H200, reread))
     assert more - plain == (931 - 512) * 151_936 * 12
 
 
@@ -122,14 +132,13 @@ def test_a_plan_stays_within_the_card_and_holds_what_its_engine_must(model, card
             plan(model, card, preset)
         return
     made = plan(model, card, preset)
-    p = made.parts
     assert made.peak == max(made.training, made.sampling) <= card.usable * (1 - memory_plan.SPARE)
     assert made.cache_bytes >= min(2, made.sequences) * made.context * model.cache_bytes
     assert 1 <= made.sequences <= preset.engine.sequences
     assert made.context <= preset.engine.context
-    assert all(getattr(p, f.name) >= 0 for f in fields(p))
-    assert p.trainer_weights > 0
-    assert p.engine_weights > 0
+    assert all(getattr(made, f.name) >= 0 for f in fields(made) if f.type == "int")
+    assert made.trainer_weights > 0
+    assert made.engine_weights > 0
     assert 0 < made.gpu_share < 1
     assert made.two_processes > made.training
 
@@ -138,7 +147,7 @@ def test_a_process_that_shares_a_card_asks_the_engine_for_a_share_of_the_whole()
     card = Shown("NVIDIA H200", 140 * GIB, 139 * GIB, (9, 0), "").part(0.25)
     made = plan(read(SHIPPED), card, PRESETS["h200"])
     assert made.peak <= card.usable < 35 * GIB
-    engine = (made.parts.context + made.parts.engine + made.parts.engine_work) / (140 * GIB)
+    engine = (memory_plan.CUDA_CONTEXT + made.engine + made.engine_work) / (140 * GIB)
     assert 0.025 <= made.gpu_share <= max(0.025, 1.1 * engine)
 
 
@@ -157,14 +166,14 @@ def test_both_stay_resident_where_they_fit_and_take_turns_where_they_do_not(mode
     made = plan(model, CARDS[card], PRESETS[memory_plan.PRESET_OF[card]])
     assert made.layout == layout
     if layout == ROUNDS:
-        assert made.training + made.parts.engine > CARDS[card].usable  # no room for the engine beside training
+        assert made.training + made.engine > CARDS[card].usable  # no room for the engine beside training
 
 
 def test_in_rounds_neither_side_counts_the_others_weights():
     made = plan(QWEN3_4B, CARDS["l4"], L4)
-    p = made.parts
-    assert made.training == p.context + p.engine_graphs + p.trainer + p.optimizer + p.trainer_work
-    assert made.sampling == p.context + p.engine + p.engine_work
+    trainer = made.trainer + made.optimizer + made.trainer_work
+    assert made.training == memory_plan.CUDA_CONTEXT + memory_plan.GRAPHS + trainer
+    assert made.sampling == memory_plan.CUDA_CONTEXT + made.engine + made.engine_work
 
 
 def test_activations_are_computed_again_before_the_step_or_the_context_is_made_smaller():
@@ -209,13 +218,13 @@ def test_what_does_not_fit_is_refused_in_one_line_with_what_it_takes_and_what_wo
 
 def test_training_in_four_bits_shrinks_the_trainers_weights_alone():
     four = plan(QWEN3_4B, CARDS["h100"], replace(H200, train=replace(H200.train, bits=4)))
-    assert four.parts.trainer_weights == QWEN3_4B.weight_bytes(4) < four.parts.engine_weights
-    assert four.parts.engine_weights == QWEN3_4B.weight_bytes(16)
+    assert four.trainer_weights == QWEN3_4B.weight_bytes(4) < four.engine_weights
+    assert four.engine_weights == QWEN3_4B.weight_bytes(16)
 
 
 def test_without_training_steps_nothing_is_kept_for_a_trainer():
     made = plan(QWEN3_4B, CARDS["l4"], replace(L4, train=replace(L4.train, steps=0), train_share=0.0))
-    assert made.parts.trainer == made.parts.optimizer == made.parts.trainer_work == 0
+    assert made.trainer == made.optimizer == made.trainer_work == 0
     assert made.layout == RESIDENT
 
 
@@ -234,7 +243,7 @@ def test_the_printed_plan_adds_up_to_what_it_says():
     text = list(lines(made))
     assert text[0].startswith("qwen3-4b on h100: resident")
     parts = [float(line.split()[0]) for line in text[1:10]]
-    beside = made.parts.engine_work / GIB  # training is the worse moment here, and the engine's step not part of it
+    beside = made.engine_work / GIB  # training is the worse moment here, and the engine's step not part of it
     assert made.peak == made.training
     assert sum(parts) == pytest.approx(made.peak / GIB + beside, abs=0.3)
 

@@ -175,6 +175,12 @@ def test_this_machines_facts_are_gathered_and_what_can_not_be_imported_is_none(t
     assert facts.weights == ""
     assert preflight.installed("no_such_package") is None
     assert "no weights in" in gather(tmp_path, tmp_path / "o.json").weights
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((checkpoint.SHIPPED / name).read_bytes())
+    hashes = '{"config.json": "0", "model.safetensors": "0"}'
+    (tmp_path / checkpoint.MANIFEST).write_text(f'{{"format": "grid", "sha256": {hashes}}}')
+    assert gather(tmp_path, tmp_path / "o.json").weights == ""
+    assert gather(tmp_path, tmp_path / "o.json", whole=True).weights.startswith(str(tmp_path))
 
 
 def test_torch_is_asked_in_a_process_of_its_own_and_a_broken_one_gives_no_answer(monkeypatch):
@@ -185,8 +191,13 @@ def test_torch_is_asked_in_a_process_of_its_own_and_a_broken_one_gives_no_answer
 
 
 def test_the_command_prints_a_line_a_finding_and_fails_where_the_run_could_not_be(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(preflight, "gather", lambda weights, output, whole="": machine(L4, weights=whole))
+    sound = machine(L4)
+    monkeypatch.setattr(preflight, "shown", lambda numbers: sound.gpus)
+    monkeypatch.setattr(preflight, "ask_torch", lambda: sound.torch)
+    monkeypatch.setattr(preflight, "installed", sound.packages.get)
     assert preflight.main([]) == 0
-    assert capsys.readouterr().out.startswith("ok: GPU 0: NVIDIA L4")
+    printed = capsys.readouterr().out
+    assert printed.startswith("ok: GPU 0: NVIDIA L4")
+    assert "ok: weights grid-1m: " in printed
     assert preflight.main(["--weights", str(tmp_path)]) == 1
     assert "fault: no weights in" in capsys.readouterr().out

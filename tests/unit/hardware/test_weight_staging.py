@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from solver.hardware import weight_staging
-from solver.hardware.weight_staging import WORTH, Mount, local, mount_of, mounts, worth_copying
+from solver.hardware.weight_staging import WORTH, Mount, local, mount_of, mounts
 
 TABLE = (
     Mount("/", "ext4", False),
@@ -43,12 +43,6 @@ def test_of_two_mounts_on_one_point_the_later_one_holds():
     assert mount_of(Path("/elsewhere"), over) is None
 
 
-def test_small_weights_and_those_on_an_unknown_mount_stay_where_they_are():
-    assert worth_copying(Path("/kaggle/input/qwen"), WORTH, TABLE)
-    assert not worth_copying(Path("/kaggle/input/qwen"), WORTH - 1, TABLE)
-    assert not worth_copying(Path("/kaggle/input/qwen"), WORTH, ())
-
-
 @pytest.fixture
 def weights(tmp_path):
     """Weights on a mount that is read-only, to the table at least, and the table."""
@@ -69,9 +63,9 @@ def test_far_weights_are_copied_whole_and_the_copy_goes_in_the_end(weights, tmp_
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_near_or_small_weights_are_used_where_they_lie_and_nothing_is_said(weights, tmp_path):
+def test_near_or_small_weights_and_those_on_an_unknown_mount_stay_and_nothing_is_said(weights, tmp_path):
     folder, table = weights
-    for size, known in ((WORTH - 1, table), (WORTH, table[:1])):
+    for size, known in ((WORTH - 1, table), (WORTH, table[:1]), (WORTH, (Mount("/nowhere", "nfs", True),))):
         with local(folder, size, tmp_path / "scratch", known) as (where, said):
             assert (where, said) == (folder, "")
 

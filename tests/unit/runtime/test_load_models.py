@@ -129,6 +129,6 @@ def test_a_worker_is_on_a_gpu_where_it_was_given_one_that_its_torch_can_use(monk
     monkeypatch.setattr(load_models.os, "environ", {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     monkeypatch.setattr(load_models.devices, "gpus", lambda: shown)
     monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
-    monkeypatch.setattr("solver.hardware.engine_environment.prepare", prepared.append)
+    monkeypatch.setattr("solver.hardware.engine.prepare", prepared.append)
     assert load_models.on_gpu(2) == found
     assert prepared == ([2] if shown and visible != "" else [])  # torch is not even imported for nothing

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.config.settings import EngineSettings
-from solver.hardware import engine_environment
-from solver.hardware.engine_arguments import gpu_arguments
+from solver.hardware import engine
+from solver.hardware.engine import gpu_arguments
 from solver.inference.vllm_sampler import VllmSampler
 from solver.interfaces import GroupTrainer
 from solver.training.time_sharing import TimeSharedTrainer
@@ -168,4 +168,4 @@ def test_a_gpus_engine_is_told_its_share_and_whether_it_sleeps():
         "enable_sleep_mode": True,
     }
     assert gpu_arguments(EngineSettings(), heads=True)["async_scheduling"] is False
-    assert engine_environment.QUIET["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert engine.QUIET["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"

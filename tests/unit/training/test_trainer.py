@@ -22,7 +22,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from solver.clock import Deadline
 from solver.config.settings import EMBEDDINGS, TARGETS, TrainRecipe
-from solver.hardware import footprint
+from solver.hardware import memory_plan
 from solver.model.grid_qwen3 import GridQwen3ForCausalLM
 from solver.tokens import grid
 from solver.training import base_model
@@ -589,7 +589,7 @@ def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_
 
 
 def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
-    assert base_model.PIECE == footprint.LOSS_PIECE
+    assert base_model.PIECE == memory_plan.LOSS_PIECE
 
 
 @pytest.fixture
