@@ -79,8 +79,8 @@ class Finding:
 
 def judge(facts: Facts, config: Config) -> tuple[Finding, ...]:
     """All findings on a machine that is to run these settings on its GPUs, in the order of the checks."""
-    machine = (*_devices(facts), *_kernels(facts), *_driver(facts), *_memory(facts, config), *_disks(facts))
-    return (*machine, *_packages(facts, config), *_weights(facts))
+    machine = (*_devices(facts), *_kernels(facts), *_driver(facts), *_disks(facts))
+    return (*machine, *_packages(facts, config), *_weights(facts, config))
 
 
 def possible(findings: Sequence[Finding]) -> bool:
@@ -94,6 +94,9 @@ def _devices(facts: Facts) -> Iterator[Finding]:
     for number, gpu in enumerate(facts.gpus):
         major, minor = gpu.capability
         yield Finding(OK, f"GPU {number}: {gpu.name}, {gpu.total / GIB:.1f} GiB, capability {major}.{minor}")
+        if gpu.free < gpu.total * 0.9:
+            took = (gpu.total - gpu.free) / GIB
+            yield Finding(WARNING, f"GPU {number}: {took:.1f} of {gpu.total / GIB:.1f} GiB are taken by something else")
 
 
 def _kernels(facts: Facts) -> Iterator[Finding]:
@@ -136,19 +139,6 @@ def _driver(facts: Facts) -> Iterator[Finding]:
         yield Finding(OK, f"driver {text} serves CUDA {built}")
 
 
-def _memory(facts: Facts, config: Config) -> Iterator[Finding]:
-    for number, gpu in enumerate(facts.gpus):
-        if gpu.free < gpu.total * 0.9:
-            took = (gpu.total - gpu.free) / GIB
-            yield Finding(WARNING, f"GPU {number}: {took:.1f} of {gpu.total / GIB:.1f} GiB are taken by something else")
-    for gpu in _distinct(facts.gpus):
-        try:
-            if facts.model is not None:
-                yield Finding(OK, memory_plan.plan(facts.model, gpu.card, config).line)
-        except BadInput as error:
-            yield Finding(FAULT, str(error))
-
-
 def _distinct(gpus: Sequence[Shown]) -> list[Shown]:
     """One GPU of each name, that with the least free memory."""
     return list({gpu.name: gpu for gpu in sorted(gpus, key=lambda g: -g.free)}.values())
@@ -176,12 +166,19 @@ def _packages(facts: Facts, config: Config) -> Iterator[Finding]:
             yield Finding(WARNING, f"{name} is of version {version}: requirements.txt pins {pin}")
 
 
-def _weights(facts: Facts) -> Iterator[Finding]:
+def _weights(facts: Facts, config: Config) -> Iterator[Finding]:
     if facts.weights:
         yield Finding(FAULT, facts.weights)
-    elif facts.model is not None:
-        size = facts.model.stored or 0
-        yield Finding(OK, f"weights {facts.model.name}: {facts.model.parameters:,} parameters, {size / GIB:.2f} GiB")
+    if (model := facts.model) is None:
+        return
+    if not facts.weights:
+        size = (model.stored or 0) / GIB
+        yield Finding(OK, f"weights {model.name}: {model.parameters:,} parameters, {size:.2f} GiB")
+    for gpu in _distinct(facts.gpus):
+        try:
+            yield Finding(OK, memory_plan.plan(model, gpu.card, config).line)
+        except BadInput as error:
+            yield Finding(FAULT, str(error))
 
 
 def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: bool = False) -> Facts:

@@ -46,20 +46,15 @@ CALLS = (  # x86-64 numbers: memory, time, waiting, randomness, asking who one i
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, *arguments: object) -> int:
-    """A function of the C library. Raises `OSError` where it returns -1."""
-    result = int(getattr(_libc, name)(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
-    if result == -1:
+def _call(name: str, *arguments: object) -> None:
+    """Call a function of the C library. Raises `OSError` where it returns -1."""
+    if getattr(_libc, name)(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)) == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
-    return result
 
 
 def _prctl(option: int, *values: object) -> None:
     _call("prctl", option, *values, *[0] * (4 - len(values)))
-
-
-# ---- the layers ------------------------------------------------------------------------------------------------------
 
 
 def become_nobody() -> None:
@@ -118,9 +113,6 @@ def _filter_code(writable: int) -> bytes:
     return b"".join(struct.pack("=HBBI", *line) for line in (*start, *calls, *end))
 
 
-# ---- limits and ties -------------------------------------------------------------------------------------------------
-
-
 def tie_to_parent() -> None:
     """Be killed when the parent dies, and never gain rights by starting another program.
 
@@ -139,9 +131,6 @@ def limit(seconds: int, address_space: int) -> None:
         hard, highest = soft + (name == "RLIMIT_CPU"), resource.getrlimit(kind)[1]  # SIGXCPU, a second later SIGKILL
         top = hard if highest == resource.RLIM_INFINITY else min(hard, highest)
         resource.setrlimit(kind, (min(soft, top), top))
-
-
-# ---- what this machine allows ----------------------------------------------------------------------------------------
 
 
 def refusal(attempt: Callable[[], None]) -> str:

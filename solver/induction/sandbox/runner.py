@@ -46,9 +46,6 @@ MODULES = (  # importable by programs, where installed
 )
 
 
-# ---- in the program's own process ------------------------------------------------------------------------------------
-
-
 class Nowhere(io.TextIOBase):
     """Where what a program prints goes."""
 
@@ -121,9 +118,6 @@ def _run_program(result: int, request: dict[str, Any], settings: dict[str, Any])
         leave(0)
     finally:
         leave(BROKEN)
-
-
-# ---- around it -------------------------------------------------------------------------------------------------------
 
 
 def collect(source: int, seconds: float, most: int) -> tuple[bytes, str]:
@@ -210,7 +204,7 @@ def main() -> None:
 
     Settings, layers, requests and answers are a line of JSON each; what a program said is a string, a character a byte.
     """
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests, answers = sys.stdin, sys.stdout
     settings = json.loads(requests.readline())
     _load((*MODULES, *settings["modules"]))
     settings["nowhere"] = os.open(os.devnull, os.O_RDWR)
@@ -229,12 +223,7 @@ def main() -> None:
     np.random.seed(0)
     gc.collect()
     gc.freeze()
-
-    def answer(value: object) -> None:
-        answers.write(json.dumps(value).encode() + b"\n")
-        answers.flush()
-
-    answer(refusals)
+    print(json.dumps(refusals), file=answers, flush=True)
     for request in requests:
         reason, said = run(json.loads(request), settings)
-        answer((reason, said.decode("latin-1")))
+        print(json.dumps((reason, said.decode("latin-1"))), file=answers, flush=True)

@@ -128,8 +128,6 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
         lines = said.encode("latin-1").split(b"\n")[:-1]  # what was cut off in mid-line is no line
         return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
 
-    # ---- the runner
-
     def _start(self) -> None:
         self._runner = subprocess.Popen(
             [sys.executable, "-P", "-s", "-B", "-c", START, str(ROOT)],
