@@ -95,8 +95,7 @@ def shown(numbers: Sequence[str] = ()) -> tuple[Shown, ...]:
     """What the driver says of the GPUs with these numbers (none: of all); nothing where it cannot be asked."""
     which = ["-i", ",".join(numbers)] if numbers else []
     command = ["nvidia-smi", f"--query-gpu={FIELDS}", "--format=csv,noheader,nounits", *which]
-    try:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASKED_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return parse(done.stdout)
+        return parse(done.stdout)
+    return ()

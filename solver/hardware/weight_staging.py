@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,9 @@ def local(
 def _copied(weights: Path, to: Path) -> tuple[Path, str]:
     """The whole copy and a word on it; where a file can't be copied or came out different, the weights themselves."""
     to.mkdir()
-    expected = _expected(weights)
+    expected: dict[str, str] = {}  # file → sha256 as the weights' manifest has them, where they have one
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        expected = dict(json.loads((weights / MANIFEST).read_text())["sha256"])
     try:
         for path in sorted(p for p in weights.iterdir() if p.is_file()):
             read, written = copy(path, to / path.name)
@@ -84,14 +86,6 @@ def _copied(weights: Path, to: Path) -> tuple[Path, str]:
     except OSError as error:
         return weights, f"warning: {weights} could not be copied ({error.strerror}): read where it lies"
     return to, f"{weights} was copied to {to}, its hashes compared: all workers read it there"
-
-
-def _expected(weights: Path) -> Mapping[str, str]:
-    """File → sha256 as the weights' manifest has them; none where they have no such manifest."""
-    try:
-        return dict(json.loads((weights / MANIFEST).read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def copy(path: Path, to: Path) -> tuple[str, str]:

@@ -141,8 +141,11 @@ def end(child: int) -> int:
     """Kill a program and everything it started; wait until all are gone. Its exit code, minus the signal if killed."""
     status = 0
     while True:
-        # the first process of a namespace kills all others: nobody can slip away while forking
-        for process in (-1,) if os.getpid() == 1 else (child, *_children()):
+        # the first process of a namespace kills all others at once: nobody can slip away while forking
+        processes = [-1 if os.getpid() == 1 else child]
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+            processes += map(int, file.read().split())  # adopted orphans among them, where the kernel says so
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         try:
@@ -150,15 +153,6 @@ def end(child: int) -> int:
         except ChildProcessError:
             return os.waitstatus_to_exitcode(status)
         status = ended if process == child else status
-
-
-def _children() -> list[int]:
-    """Children of this process, adopted orphans among them, where the kernel says so."""
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            return [int(number) for number in file.read().split()]
-    except OSError:
-        return []
 
 
 def describe(code: int) -> str:
