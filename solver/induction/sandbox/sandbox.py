@@ -121,7 +121,7 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
         wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
         request = {"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall}
         try:
-            reason, said = self._ask(request, self.limits.wall + GRACE)
+            reason, said = self._exchange(request, self.limits.wall + GRACE)
         except ConnectionError as error:
             self.close()
             reason, said = str(error), ""
@@ -142,7 +142,7 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
         )
         self.starts += 1
         try:
-            self.layers: dict[str, str] = self._ask(self._settings, START_SECONDS)
+            self.layers: dict[str, str] = self._exchange(self._settings, START_SECONDS)
         except ConnectionError as error:
             self._runner.kill()
             trouble = self._runner.stderr.read()[-500:] if self._runner.stderr else ""
@@ -152,7 +152,7 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
             self.close()
             raise BadInput(refused(self.layers))
 
-    def _ask(self, message: object, seconds: float) -> Any:
+    def _exchange(self, message: object, seconds: float) -> Any:
         """The runner's answer to a message, each a line of JSON. Raises `ConnectionError`: none in so many seconds."""
         try:
             print(json.dumps(message), file=self._runner.stdin, flush=True)

@@ -233,7 +233,7 @@ def test_the_code_model_s_programs_are_run_and_their_answers_reported(induce):
 
 def test_a_task_the_code_model_fails_on_is_reported_and_the_next_one_is_served(induce, monkeypatch):
     def write(self, questions, seed, stop):
-        if "Pink" in questions[0].user:  # one of the first task's colours
+        if "Pink" in questions[0]:  # one of the first task's colours
             raise RuntimeError("no more")
         return [FLIP] * len(questions)
 
