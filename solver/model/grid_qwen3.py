@@ -39,25 +39,32 @@ class GridQwen3Config(Qwen3Config):  # type: ignore[misc]
 
 
 def frequencies(pairs: tuple[int, ...], theta: float, grid_theta: float) -> Tensor:
-    """Angle per step, shape [3, head_dim / 2]: each column belongs to one axis, the other two axes are 0 there."""
-    table = torch.zeros(3, sum(pairs))
+    """Angle per step, float32 [3, head_dim / 2]: each column belongs to one axis, the other two axes are 0 there.
+
+    float32 whatever the default type is: an engine that loads a model sets it to the model's, and in bfloat16 the
+    angles of a position in the thousands are wrong by whole turns.
+    """
+    table = torch.zeros(3, sum(pairs), dtype=torch.float32)
     start = 0
     for axis, (count, base) in enumerate(zip(pairs, (theta, grid_theta, grid_theta), strict=True)):
-        table[axis, start : start + count] = base ** -(torch.arange(count) / count)
+        table[axis, start : start + count] = base ** -(torch.arange(count, dtype=torch.float32) / count)
         start += count
     return table
 
 
 def lookup() -> Tensor:
-    """Row and column of every token id, shape [2, vocabulary], int64 (which no change of dtype rounds)."""
+    """Row and column of every token id, shape [2, vocabulary], int64 (which no change of dtype rounds).
+
+    On torch's current device, as an engine builds its models: `torch.from_numpy` would stay on the CPU.
+    """
     _, row, column, _ = grid.coordinates()
-    return torch.from_numpy(np.stack([row, column]))
+    return torch.tensor(np.stack([row, column]))
 
 
 def embedding_rows() -> Tensor:
     """Rows of the stacked tables that make up each id's embedding, shape [vocabulary, 4]."""
     starts = np.cumsum((0, *TABLES[:-1]))
-    return torch.from_numpy(np.stack(grid.coordinates(), axis=1) + starts)
+    return torch.tensor(np.stack(grid.coordinates(), axis=1) + starts)
 
 
 def spread_logits(parts: Tensor) -> Tensor:
@@ -120,6 +127,32 @@ class GridRotary(nn.Module):
         angles = steps @ frequencies(self.pairs, *self.bases).to(ids.device)
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos(), angles.sin()
+
+
+class GridAngles(nn.Module):
+    """The engine's `GridRotary`: cosines above sines, [head_dim, n], for sequence indices and token ids [n].
+
+    What it returns is a view of one buffer of `most` tokens, at the same address each time: a CUDA graph that was
+    recorded with it replays without copying its inputs (vLLM #53915).
+    """
+
+    steps: Tensor
+    lookup: Tensor
+    table: Tensor
+
+    def __init__(self, config: GridQwen3Config, most: int, dtype: torch.dtype):
+        super().__init__()
+        bases = float(config.rope_parameters["rope_theta"]), config.grid_theta
+        self.register_buffer("steps", frequencies(tuple(config.rotary_pairs), *bases), persistent=False)
+        self.register_buffer("lookup", lookup(), persistent=False)
+        self.register_buffer("table", torch.zeros(most, config.head_dim, dtype=dtype), persistent=False)
+
+    def forward(self, positions: Tensor, ids: Tensor) -> Tensor:
+        axes = torch.cat([positions[None], self.lookup[:, ids]]).float()
+        angles = self.steps.t() @ axes
+        own = self.table[: ids.shape[0]].t()
+        own.copy_(torch.cat([angles.cos(), angles.sin()]))
+        return own
 
 
 class GridQwen3Model(Qwen3Model):  # type: ignore[misc]

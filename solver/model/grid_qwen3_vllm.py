@@ -14,7 +14,7 @@ from vllm.config import VllmConfig
 from vllm.model_executor.models.qwen3 import Qwen3ForCausalLM
 
 from solver.model.architecture import HEAD
-from solver.model.grid_qwen3 import embedding_rows, frequencies, lookup, spread_logits
+from solver.model.grid_qwen3 import GridAngles, embedding_rows, spread_logits
 
 
 class AngleRotary(nn.Module):
@@ -51,9 +51,8 @@ class VllmGridQwen3(Qwen3ForCausalLM):  # type: ignore[misc]
         self.lm_head = nn.Linear(config.hidden_size, sum(HEAD), bias=False)
         for layer in self.model.layers:
             layer.self_attn.rotary_emb = AngleRotary(config.head_dim)
-        bases = float(config.rope_parameters["rope_theta"]), config.grid_theta
-        self.register_buffer("steps", frequencies(tuple(config.rotary_pairs), *bases).float(), persistent=False)
-        self.register_buffer("lookup", lookup(), persistent=False)
+        most = vllm_config.scheduler_config.max_num_batched_tokens
+        self.angles = GridAngles(config, most, vllm_config.model_config.dtype)
 
     def forward(
         self,
@@ -62,10 +61,7 @@ class VllmGridQwen3(Qwen3ForCausalLM):  # type: ignore[misc]
         intermediate_tensors: object = None,
         inputs_embeds: Tensor | None = None,
     ) -> Tensor:
-        axes = torch.cat([positions[None], self.lookup[:, input_ids]]).float()
-        turns = self.steps.t() @ axes
-        table = torch.cat([turns.cos(), turns.sin()]).t().to(self.lm_head.weight.dtype).contiguous()
-        hidden: Tensor = self.model(input_ids, table.t(), intermediate_tensors, inputs_embeds)
+        hidden: Tensor = self.model(input_ids, self.angles(positions, input_ids), intermediate_tensors, inputs_embeds)
         return hidden
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:

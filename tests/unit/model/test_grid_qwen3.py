@@ -13,7 +13,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from solver.model import grid_qwen3
 from solver.model.architecture import HEAD
-from solver.model.grid_qwen3 import NEVER, GridQwen3Config, GridQwen3ForCausalLM, spread_logits, token_loss
+from solver.model.grid_qwen3 import (
+    NEVER,
+    GridAngles,
+    GridEmbedding,
+    GridQwen3Config,
+    GridQwen3ForCausalLM,
+    GridRotary,
+    spread_logits,
+    token_loss,
+)
 from solver.tokens import grid
 from solver.tokens.grid import GRID
 from solver.training.examples import to_example
@@ -193,6 +202,37 @@ def test_a_change_of_dtype_leaves_the_lookup_tables_exact() -> None:
     model = tiny_model().to(torch.bfloat16)
     assert torch.equal(model.model.rotary_emb.lookup, grid_qwen3.lookup())
     assert torch.equal(model.model.embed_tokens.rows, grid_qwen3.embedding_rows())
+
+
+def test_frequencies_are_float32_whatever_the_default_type_is() -> None:
+    """An engine loads a model with the default type set to the model's."""
+    expected = grid_qwen3.frequencies((12, 10, 10), 10000.0, 100.0)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        rounded = grid_qwen3.frequencies((12, 10, 10), 10000.0, 100.0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert rounded.dtype == torch.float32
+    assert torch.equal(rounded, expected)
+
+
+def test_tables_lie_on_the_device_that_a_model_is_built_on() -> None:
+    with torch.device("meta"):
+        config = GridQwen3Config(head_dim=32)
+        modules = [GridAngles(config, 8, torch.bfloat16), GridRotary(config), GridEmbedding(16, 0.02)]
+    assert {b.device.type for module in modules for b in module.buffers()} == {"meta"}
+
+
+def test_the_engines_angles_are_those_of_the_model_and_always_at_one_address(prompt: Tensor) -> None:
+    """A CUDA graph that was recorded with them replays without copying its inputs."""
+    config = GridQwen3Config(head_dim=32)
+    angles, rotary, ids = GridAngles(config, 4096, torch.float32), GridRotary(config), prompt[0]
+    for start in (0, 3000):
+        positions = torch.arange(len(ids)) + start
+        table = angles(positions, ids)
+        cosine, sine = (x[0, :, :16] for x in rotary(positions[None], ids[None]))
+        torch.testing.assert_close(table.t(), torch.cat([cosine, sine], -1), rtol=0, atol=2e-4)
+        assert table.data_ptr() == angles(positions[:5], ids[:5]).data_ptr() == angles.table.data_ptr()
 
 
 def test_in_bfloat16_the_loss_is_near_that_in_float32() -> None:
