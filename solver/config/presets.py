@@ -48,8 +48,8 @@ def lighter(config: Config, level: int) -> Config:
         engine = replace(engine, context=max(LONGEST_REPLY + 1, engine.context * 2 // 3))
     if level >= 4:
         engine = replace(engine, cache_bytes=engine.cache_bytes // 2)
-    views = (config.views, config.quick_views)
+    views, quick_views = config.views, config.quick_views
     if level >= 3:
-        views = (max(1, views[0] // 2), (views[1] + 1) // 2)
-    orders = min(config.orders, views[0])
-    return replace(config, train=train, engine=engine, views=views[0], quick_views=views[1], orders=orders)
+        views, quick_views = max(1, views // 2), (quick_views + 1) // 2
+    fewer = {"views": views, "quick_views": quick_views, "orders": min(config.orders, views)}
+    return replace(config, train=train, engine=engine, **fewer)

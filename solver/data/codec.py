@@ -34,14 +34,11 @@ def _shown(task: Task) -> list[dict[str, Any]]:
 def challenges(task_set: TaskSet) -> str:
     """The tasks in Kaggle's format, in order, malformed ones with what could be read of their test inputs."""
     shown = {task.id: _shown(task) for task in task_set.tasks}
-    whole = {
-        task_id: {
-            "train": shown.get(task_id, []),
-            "test": [{"input": None if g is None else g.tolist()} for g in task_set.test_inputs[task_id]],
-        }
-        for task_id in task_set.tests
+    asked = {
+        task_id: [{"input": None if grid is None else grid.tolist()} for grid in grids]
+        for task_id, grids in task_set.test_inputs.items()
     }
-    return json.dumps(whole)
+    return json.dumps({task_id: {"train": shown.get(task_id, []), "test": asked[task_id]} for task_id in asked})
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
@@ -53,13 +50,7 @@ def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
     if program is not None:
         return {"grid": candidate.grid.tolist(), "program": asdict(program)}
     scores = {"scores": [round(nats, 5) for nats in candidate.scores]} if candidate.scores else {}
-    return scores | {
-        "grid": candidate.grid.tolist(),
-        "dihedral": view.dihedral,
-        "colours": list(view.colours),
-        "order": list(view.order),
-        "logprob": round(candidate.logprob, 5),
-    }
+    return scores | {"grid": candidate.grid.tolist(), **asdict(view), "logprob": round(candidate.logprob, 5)}
 
 
 def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
@@ -72,15 +63,9 @@ def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
 
 def result_to_json(result: TaskResult) -> dict[str, Any]:
     """A result as plain values, all candidates with their views and nats included."""
-    return {
-        "task_id": result.task_id,
-        "stage": result.stage,
-        "rejected": result.rejected,
-        "steps": result.steps,
-        "planned": result.planned,
+    return vars(result) | {
         "losses": [round(loss, 4) for loss in result.losses],
         "seconds": {k: round(v, 3) for k, v in result.seconds.items()},
-        "notes": list(result.notes),
         "candidates": [[candidate_to_json(c) for c in of_test] for of_test in result.candidates],
     }
 

@@ -1,6 +1,6 @@
 """JSON files that people give: read whole or refused in one line, before anything is made of them.
 
-Knows nothing of tasks. Law: a pipe, a device, and a file larger than any contest's are refused before they are read.
+Law: a pipe, a device, and a file larger than any contest's are refused before they are read.
 """
 
 from __future__ import annotations

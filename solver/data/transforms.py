@@ -1,7 +1,7 @@
 """Transformations for training data alone: grids shifted, doubled by their mirror image, scaled, repeated, and chains.
 
-Not views: most cannot be taken back, so nothing is sampled through them (`views` has those that can). Knows nothing
-of tokens or models. Law: no transformation that `draw` gives makes a grid taller or wider than 30 cells.
+Not views: most cannot be taken back, so nothing is sampled through them (`views` has those that can). Law:
+no transformation that `draw` gives makes a grid taller or wider than 30 cells.
 
 The kinds are those of arXiv 2411.07279, section 3 and its appendix. There each variant is used once; here one is
 drawn for each example, so any number of examples has its share of each.

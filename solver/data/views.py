@@ -1,6 +1,6 @@
 """Views: invertible augmentations of a task, applied to grids and taken back.
 
-Knows nothing of tokens or models. Law: `invert(view, apply(view, grid))` equals the grid, for every view and grid.
+Law: `invert(view, apply(view, grid))` equals the grid, for every view and grid.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Output heads trained for single tasks: their files, and which head the engine has on.
 
 Where the layers are frozen the hidden states are the base model's whatever the head, and so is the key-value cache.
-Serving a head is copying it over the engine's own, in place; nothing that is cached is lost by it. Knows nothing of
-prompts, batches or training. Law: with no head on, the engine's is the checkpoint's, bit by bit.
+Serving a head is copying it over the engine's own, in place; nothing that is cached is lost by it. Law: with
+no head on, the engine's is the checkpoint's, bit by bit.
 """
 
 from __future__ import annotations

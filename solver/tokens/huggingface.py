@@ -36,12 +36,12 @@ DATE = "26 Jul 2024"  # the day that Llama's own template falls back to: a run m
 
 @dataclass(frozen=True)
 class Words:
-    """A checkpoint's tokenizer: `library` is a `tokenizers.Tokenizer`, `settings` its tokenizer_config.json."""
+    """A checkpoint's tokenizer."""
 
     directory: Path
-    library: Any
-    settings: Mapping[str, Any]
-    config: Mapping[str, Any]
+    library: Any  # a `tokenizers.Tokenizer`
+    settings: Mapping[str, Any]  # tokenizer_config.json
+    config: Mapping[str, Any]  # config.json
 
     @property
     def size(self) -> int:
@@ -57,31 +57,25 @@ class Words:
         """The id of a sign of `SPELLINGS`. Raises `BadInput` where no single token is that sign."""
         token = self.first_id(*SPELLINGS[what])
         if token is None:
-            raise BadInput(
-                f"{self.directory / FILE}: no single token for {what!r}: expected one; give another --format"
-            )
+            came = f"{self.directory / FILE}: no single token for {what!r}"
+            raise BadInput(f"{came}: expected one; give another --format")
         return token
 
-    def special(self, which: str) -> int | None:
-        """The id of `bos` or `eos` by tokenizer_config.json or config.json; None where they name none."""
+    def special(self, which: str) -> tuple[int, ...]:
+        """The id of `bos` or `eos` by tokenizer_config.json or config.json; () where they name none."""
         named = self.settings.get(f"{which}_token")
         named = named.get("content") if isinstance(named, dict) else named
         token = self.first_id(named) if isinstance(named, str) else None
         listed = self.config.get(f"{which}_token_id")
         listed = listed[0] if isinstance(listed, list) and listed else listed
-        return token if token is not None else listed if isinstance(listed, int) else None
+        token = listed if token is None and isinstance(listed, int) else token
+        return () if token is None else (token,)
 
     def eos(self) -> int:
         """The id of eos. Raises `BadInput` where there is none."""
-        token = self.special("eos")
-        if token is None:
+        if not (token := self.special("eos")):
             raise BadInput(f"{self.directory / SETTINGS}: no eos_token: expected one, as it ends every answer")
-        return token
-
-    def bos(self) -> tuple[int, ...]:
-        """The id of bos, or nothing."""
-        token = self.special("bos")
-        return () if token is None else (token,)
+        return token[0]
 
     def spell(self, text: str) -> tuple[int, ...]:
         """A piece of the frame around the grids as ids."""
@@ -116,7 +110,7 @@ def _object(path: Path) -> Mapping[str, Any]:
 def architects(words: Words) -> Lines:
     """ARChitects' format in the ids of a checkpoint's tokenizer. Raises `BadInput` for a token that is missing."""
     question, answer = (words.one("I"),), (words.one("O"),)
-    opening, end = (*words.bos(), *question), words.eos()
+    opening, end = (*words.special("bos"), *question), words.eos()
     return _lines(words, ARCHITECTS, opening=opening, answer=answer, end=end, between=question, closed=True)
 
 
@@ -126,7 +120,7 @@ def text(words: Words) -> Lines:
     if template is not None:
         return _chat(words, *_turns(words, template))
     between, answer, end = words.spell(INPUT), words.spell(OUTPUT), words.eos()
-    opening = (*words.bos(), *between)
+    opening = (*words.special("bos"), *between)
     return _lines(words, TEXT, opening=opening, answer=answer, end=end, between=between, closed=True)
 
 
@@ -172,7 +166,8 @@ def _turns(words: Words, template: str) -> list[str]:
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     chat = [{"role": ("user", "assistant")[n % 2], "content": sign} for n, sign in enumerate(TURNS)]
-    names = {f"{which}_token": _spelling(words, which) for which in ("bos", "eos")}
+    special = {which: map(words.library.id_to_token, words.special(which)) for which in ("bos", "eos")}
+    names = {f"{which}_token": "".join(filter(None, spellings)) for which, spellings in special.items()}
     try:
         chat_text = environment.from_string(template).render(
             messages=chat, add_generation_prompt=True, date_string=DATE, raise_exception=_refuse, **names
@@ -188,8 +183,3 @@ def _turns(words: Words, template: str) -> list[str]:
 
 def _refuse(why: str) -> str:
     raise ValueError(why)
-
-
-def _spelling(words: Words, which: str) -> str:
-    token = words.special(which)
-    return "" if token is None else words.library.id_to_token(token) or ""

@@ -1,6 +1,6 @@
 """Which token format a checkpoint speaks: recognised by its files, or named; and the format itself.
 
-Knows nothing of torch. Law: a format never writes an id the checkpoint's model does not have.
+Law: a format never writes an id the checkpoint's model does not have.
 """
 
 from __future__ import annotations
