@@ -51,5 +51,5 @@ def lighter(config: Config, level: int) -> Config:
     views, quick_views = config.views, config.quick_views
     if level >= 3:
         views, quick_views = max(1, views // 2), (quick_views + 1) // 2
-    fewer = {"views": views, "quick_views": quick_views, "orders": min(config.orders, views)}
-    return replace(config, train=train, engine=engine, **fewer)
+    orders = min(config.orders, views)
+    return replace(config, train=train, engine=engine, views=views, quick_views=quick_views, orders=orders)
