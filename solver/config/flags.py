@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
@@ -43,16 +44,12 @@ def described(entry: Entry) -> str:
 
 def add(parser: argparse.ArgumentParser, entries: Iterable[Entry], defaults: bool) -> None:
     """Give a parser the flags of settings. What is not given is their default or, without `defaults`, None."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    groups: dict[str, argparse._ActionsContainer] = defaultdict(parser.add_mutually_exclusive_group, {"": parser})
     for entry in entries:
-        about = entry.about
-        if not about.flag:
-            continue
-        if about.instead_of and about.instead_of not in groups:
-            groups[about.instead_of] = parser.add_mutually_exclusive_group()
-        place: argparse._ActionsContainer = groups[about.instead_of] if about.instead_of else parser
-        default, help = entry.default if defaults else None, described(entry).replace("%", "%%")
-        place.add_argument(about.flag, dest=entry.path, default=default, help=help, **_argument(entry))
+        if flag := entry.about.flag:
+            default, help = entry.default if defaults else None, described(entry).replace("%", "%%")
+            place = groups[entry.about.instead_of]
+            place.add_argument(flag, dest=entry.path, default=default, help=help, **_argument(entry))
 
 
 def _argument(entry: Entry) -> dict[str, Any]:

@@ -8,11 +8,10 @@ they are equal; a field added with a default changes no canonical form there was
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
-from functools import cache
-from operator import attrgetter
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache, reduce
+from operator import attrgetter, getitem
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from solver.types import BadInput
@@ -164,15 +163,11 @@ def _walk(group: Settings, before: str) -> Iterator[Entry]:
 
 def changed(tree: S, changes: Mapping[str, Any]) -> S:
     """The tree with other values at these paths, checked once all are in their places."""
-    own: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = defaultdict(dict)
+    packed = asdict(tree)
     for path, value in changes.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            inner[head][rest] = value
-        else:
-            own[head] = value
-    return replace(tree, **own, **{name: changed(getattr(tree, name), given) for name, given in inner.items()})
+        *groups, name = path.split(".")
+        reduce(getitem, groups, packed)[name] = value
+    return unpack(type(tree), packed)
 
 
 def differences(tree: Settings) -> dict[str, Any]:
