@@ -155,10 +155,10 @@ def _walk(group: Settings, before: str) -> Iterator[Entry]:
     own = {each.path: each for each in group.own()}
     for each in fields(group):
         value = getattr(group, each.name)
-        if isinstance(value, Settings):
-            yield from _walk(value, f"{before}{each.name}.")
-        elif each.name in own:
+        if each.name in own:
             yield replace(own[each.name], path=before + each.name, default=value)
+        else:
+            yield from _walk(value, f"{before}{each.name}.")
 
 
 def changed(tree: S, changes: Mapping[str, Any]) -> S:

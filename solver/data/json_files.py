@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
 
 from solver.types import BadInput
 
@@ -59,9 +58,8 @@ def read_bytes(path: Path, largest: int | None = LARGEST) -> bytes:
             raise BadInput(f"{path} is {kind}; expected a JSON file; write what it gives to a file and pass that")
         if largest is not None and status.st_size > largest:
             came, limit = (f"{size / MEGABYTE:,.1f} MB" for size in (status.st_size, largest))
-            raise BadInput(
-                f"{path} has {came}; expected a JSON file of at most {limit}; check the path, or split it up"
-            )
+            expected = f"expected a JSON file of at most {limit}"
+            raise BadInput(f"{path} has {came}; {expected}; check the path, or split it up")
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -70,18 +68,15 @@ def read_bytes(path: Path, largest: int | None = LARGEST) -> bytes:
 
 def parse_json(data: bytes, name: str) -> object:
     """The JSON value in UTF-8 `data` (a byte-order mark is allowed); objects are `Members`. Raises `BadInput`."""
-
-    def refuse(reason: str) -> NoReturn:
-        raise BadInput(f"{name} is not valid JSON ({reason}); expected a UTF-8 JSON file; check it or fetch it again")
-
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=Members.of, parse_int=_integer(data))
     except UnicodeDecodeError as error:
-        refuse(f"byte {error.start} is not UTF-8")
+        reason = f"byte {error.start} is not UTF-8"
     except json.JSONDecodeError as error:
-        refuse(f"line {error.lineno}, column {error.colno}: {error.msg}")
+        reason = f"line {error.lineno}, column {error.colno}: {error.msg}"
     except RecursionError:
-        refuse("nested too deeply")
+        reason = "nested too deeply"
+    raise BadInput(f"{name} is not valid JSON ({reason}); expected a UTF-8 JSON file; check it or fetch it again")
 
 
 def _integer(data: bytes) -> Callable[[str], int | str] | None:
