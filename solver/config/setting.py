@@ -186,7 +186,8 @@ def unpack(group: type[S], packed: Mapping[str, Any]) -> S:
 
     Raises `BadInput` for an unknown name, which it names, and for a value out of its range.
     """
-    kinds = get_type_hints(group)
+    hints = get_type_hints(group)
+    kinds = {each.name: hints[each.name] for each in fields(group)}
     now = {old: each.path for each in group.own() for old in each.about.formerly}
     values = {}
     for name, value in packed.items():
