@@ -2,9 +2,9 @@
 
 Takes `submission.py`'s flags, `--variants` and `--tasks`; a variant is a whole run with its own file, record and time
 limit, or a vote of another kind over what a run has saved: `full`, or the one named behind an `@`. Writes the table and
-a chart of it into the folder of `--output`. Knows nothing of models. Laws: variants differ in what their name says and
-in nothing else, the seed included; a variant that has finished is not run again, one that was interrupted is gone on
-with for the time it has left, by the program that began it; the table says which were run by another.
+a chart of it into the folder of `--output`. Laws: variants differ in what their name says and in nothing else, the seed
+included; a variant that has finished is not run again, one that was interrupted is gone on with for the time it has
+left, by the program that began it; the table says which were run by another.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solver.analysis import chart, replay
+from solver.analysis import history, replay
+from solver.analysis.history import History
 from solver.analysis.scoring import scored
 from solver.analysis.solutions import read_solutions
-from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, tables
-from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown
+from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, svg, tables
+from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown, variant
 from solver.cli import parser, validated
 from solver.clock import Deadline
 from solver.config.settings import NearSettings, require, require_machine
@@ -64,8 +65,8 @@ def gather(options: argparse.Namespace) -> tuple[RunPlan, dict[str, list[str]]]:
         known = {task_id: outputs for reader in readers for task_id, outputs in reader().items()}
         return {task_id: known[task_id] for task_id in merged.tests}
 
-    known = plans[0].scored_by if len(plans) == 1 else dict.fromkeys(plans[0].scored_by)
-    shared = replace(plans[0], task_set=merged, solutions=solutions, scored_by=known)
+    scored_by = plans[0].scored_by if len(plans) == 1 else dict.fromkeys(plans[0].scored_by)
+    shared = replace(plans[0], task_set=merged, solutions=solutions, scored_by=scored_by)
     return shared, {name: ids for name, ids in sources.items() if ids}
 
 
@@ -75,9 +76,6 @@ def _of_source(options: argparse.Namespace, source: Sequence[str]) -> argparse.N
     challenges, solutions = map(Path, source) if len(source) == 2 else (None, None)
     chosen = {"challenges": challenges, "solutions": solutions, "split": source[0], "task_ids": None}
     return argparse.Namespace(**{**vars(options), **chosen})
-
-
-# ---- a run -----------------------------------------------------------------------------------------------------------
 
 
 def taken_up(plan: RunPlan) -> RunPlan:
@@ -102,31 +100,16 @@ def run(plan: RunPlan) -> int:
         print(f"== {name}: finished before, not run again")
         return 0
     print(f"== {name}{', gone on with' if plan.resumed else ''}")
-    seconds = left(plan)
-    return Run(
-        replace(plan, config=replace(plan.config, time_limit=seconds)), Deadline.after(seconds), scored
-    ).execute()
+    left = max(LEAST, plan.config.time_limit - (plan.resumed.seconds if plan.resumed else 0.0))  # by earlier starts
+    config = replace(plan.config, time_limit=left)
+    return Run(replace(plan, config=config), Deadline.after(left), scored).execute()
 
 
-def left(plan: RunPlan) -> float:
-    """Seconds of its limit that earlier starts of a variant did not use, as far as its record goes."""
-    spent = 60 * minutes(plan) if plan.resumed else 0.0
-    return max(LEAST, plan.config.time_limit - spent)
-
-
-def read(plan: RunPlan) -> Answered:
-    """What a variant's run left. Raises `BadInput` where its record is missing."""
-    run = record.load(plan.directory)
-    spent = {(result.task_id, result.stage): math.fsum(result.seconds.values()) for result in run.results}
-    seconds = dict.fromkeys(plan.task_set.tests, 0.0)
-    for shared in run.shared:
-        for task_id in shared.task_ids:
-            seconds[task_id] += shared.each
-    for (task_id, _), of_stage in spent.items():
-        seconds[task_id] += of_stage
-    written = json.loads(plan.output.read_text())
-    steps = trained(run, plan.config.train.scope)
-    return Answered(plan.output.stem, written, replay.candidates_of(run), seconds, steps)
+def read(plan: RunPlan, history: History) -> Answered:
+    """What a variant's run left."""
+    seconds = {task_id: math.fsum(story.seconds.values()) for task_id, story in history.stories.items()}
+    steps, written = trained(history, plan.config.train.scope), json.loads(plan.output.read_text())
+    return Answered(plan.output.stem, written, replay.candidates_of(history), seconds, steps)
 
 
 def trained(run: record.RunRecord, scope: str) -> dict[str, int]:
@@ -144,28 +127,20 @@ def trained(run: record.RunRecord, scope: str) -> dict[str, int]:
     return steps
 
 
-def minutes(plan: RunPlan) -> float:
-    """Wall minutes a variant has run, over all starts of it, as far as its record goes."""
-    return record.load(plan.directory).seconds / 60
-
-
 def programs(run: record.RunRecord) -> list[str]:
     """The programs that worked on a run, by their hash."""
     return sorted({str(header.get("code", "unknown")) for header in run.headers})
 
 
-def strangers(plans: Iterable[RunPlan]) -> str:
+def strangers(runs: Mapping[str, History]) -> str:
     """Which variants were run by another program than this one, as a sentence; none: nothing."""
-    by = {plan.output.stem: programs(record.load(plan.directory)) for plan in plans}
+    by = {name: programs(run) for name, run in runs.items()}
     others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
     return f" Run by other code than {program()}, which is here now: {', '.join(others)}." if others else ""
 
 
-# ---- a vote ----------------------------------------------------------------------------------------------------------
-
-
 def voted(saved: Answered, plan: RunPlan, name: str, right: Right) -> Answered:
-    """A run's candidates under another rule, by one mind alone, or by one that knows what is right."""
+    """A run's candidates under another rule, from one source alone, or by a vote that knows what is right."""
     kind, _ = parts(name)
     if kind == ORACLE:
         return replace(oracle(saved, right), name=name)
@@ -178,9 +153,6 @@ def voted(saved: Answered, plan: RunPlan, name: str, right: Right) -> Answered:
     return replace(saved, name=name, submission=entries, candidates=kept)
 
 
-# ---- the command -----------------------------------------------------------------------------------------------------
-
-
 def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan], dict[str, list[str]]]:
     """The variants, every run's plan, checked before the first starts, and each source's ids. Raises `BadInput`."""
     names = list(dict.fromkeys(options.variants or PAPER))
@@ -188,12 +160,16 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
         refuse_unknown(name)
     shared, sources = gather(options)
     plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
-    for name, why in untrainable(plans).items():
-        if options.variants:
-            raise BadInput(why)
-        print(f"== {name}: left out: {why}")
-        names.remove(name)
-        del plans[name]
+    bitsandbytes = importlib.util.find_spec("bitsandbytes") is not None
+    for name, plan in [*plans.items()]:
+        try:
+            require_machine(plan.config.train, all(device.gpu for device in plan.devices), bitsandbytes)
+        except BadInput as why:
+            if options.variants:
+                raise
+            print(f"== {name}: left out: {why}")
+            names.remove(name)
+            del plans[name]
     for plan in plans.values():
         _refuse_two_programs(plan)
     for name in names:
@@ -204,31 +180,19 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
 
 def _variant(shared: RunPlan, name: str, output: Path) -> RunPlan:
     """The plan of a run of its own; one that learns from no other tasks is the same with a library and without."""
-    config = VARIANTS[name](shared.config)
+    config = variant(name, shared.config)
     config = config if config.near.asked else replace(config, near=NearSettings())
     return replace(shared, config=suited(config, shared.checkpoint), output=output.with_name(f"{name}.json"))
-
-
-def untrainable(plans: Mapping[str, RunPlan]) -> dict[str, str]:
-    """The variants that this machine cannot train as they say, and why."""
-    reasons, bitsandbytes = {}, importlib.util.find_spec("bitsandbytes") is not None
-    for name, plan in plans.items():
-        try:
-            require_machine(plan.config.train, all(device.gpu for device in plan.devices), bitsandbytes)
-        except BadInput as error:
-            reasons[name] = str(error)
-    return reasons
 
 
 def _refuse_two_programs(plan: RunPlan) -> None:
     """Raise `BadInput` where a variant was interrupted that another program had begun."""
     taken = taken_up(plan)
-    if taken.resumed is None or finished(taken) or programs(taken.resumed) == [program()]:
-        return
-    raise BadInput(
-        f"{record.directory_of(plan.output)} was begun by the program {' and '.join(programs(taken.resumed))}, and "
-        f"this is {program()}: expected the same to go on with it; put that back, or remove the directory"
-    )
+    if taken.resumed is not None and not finished(taken) and programs(taken.resumed) != [program()]:
+        raise BadInput(
+            f"{plan.directory} was begun by the program {' and '.join(programs(taken.resumed))}, and this is "
+            f"{program()}: expected the same to go on with it; put that back, or remove the directory"
+        )
 
 
 def _refuse_vote(name: str, plans: Mapping[str, RunPlan]) -> None:
@@ -256,13 +220,12 @@ def main(argv: list[str]) -> int:
     options.time_limit = options.time_limit or UNHURRIED
     try:
         names, plans, sources = _planned(options)
-        answered = {}
+        runs, answered = {}, {}
         for name, plan in plans.items():
             if status := run(plan):
                 return status
-            answered[name] = read(plan)
-        took = ", ".join(f"{name} {minutes(plan):.1f}" for name, plan in plans.items())
-        others = strangers(plans.values())
+            runs[name] = history.load(plan.directory)
+            answered[name] = read(plan, runs[name])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -274,8 +237,10 @@ def main(argv: list[str]) -> int:
             source = parts(name)[1]
             answered[name] = voted(answered[source], plans[source], name, right)
     compared, reference = [answered[name] for name in names], FULL if FULL in plans else names[0]
-    written = f"{tables(compared, right, sources, reference)}\n\nSeed {plan.config.seed}; minutes: {took}.{others}"
+    took = ", ".join(f"{name} {one.seconds / 60:.1f}" for name, one in runs.items())
+    written = f"{tables(compared, right, sources, reference)}\n\nSeed {plan.config.seed}; minutes: {took}."
+    written += strangers(runs)
     plan.output.with_name("table.md").write_text(written + "\n")
-    plan.output.with_name("chart.svg").write_text(chart.svg([row(one, right) for one in compared]))
+    plan.output.with_name("chart.svg").write_text(svg([row(one, right) for one in compared]))
     print(written)
     return 0

@@ -1,24 +1,27 @@
 """What became of every test output of a run, held against its solution: how near, how sure, in which stage.
 
-Knows nothing of files, models or of how results are shown. Law: every output of every solution counts in every
-denominator; an output the run never reached is wrong in each measure, never left out.
+Law: every output of every solution counts in every denominator; an output the run never reached is wrong in each
+measure, never left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 
-from solver.analysis.history import START, History, Story
-from solver.types import Attempts, Grid, by_programs, same, solves, stage_name
+from solver.analysis.history import SHARED, History, Story
+from solver.analysis.scoring import mean_share, tally
+from solver.types import ATTEMPTS, Attempts, Grid, by_programs, same, solves, stage_name
 from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
+from solver.voting.rules import Ranked
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
-REST = "rest"  # of a device's seconds: no result tells of them
-ALONE = PROGRAMS_ALONE, MODEL_ALONE
+START, REST = "start-up", "rest"  # of a device's seconds: the engine's start, and what no result tells of
 RANKS = 4  # the right answer's rank is told up to here, then "later"
 
 
@@ -43,9 +46,9 @@ class Output:
     candidates: int
     shape_found: bool
     vote: float
+    voted: bool
     from_model: int
-    voted: bool = False
-    from_programs: int = 0
+    from_programs: int
 
     @property
     def answered(self) -> bool:
@@ -55,10 +58,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Bin:
-    """First answers of the vote whose share of the votes is above `low` and at most `high`.
-
-    `vote`: the mean of that share; `right`: how often they were right.
-    """
+    """First answers with a share of the votes above `low` and up to `high`; its mean, and how often they were right."""
 
     low: float
     high: float
@@ -86,10 +86,7 @@ class StageScore:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Tasks solved by the two minds, each as if it had been heard alone; of all `tasks` with a solution.
-
-    `together`: by the run's attempts.
-    """
+    """Of all `tasks` with a solution, those each source alone would solve; `together`: those the run's attempts do."""
 
     tasks: int
     both: int
@@ -128,13 +125,8 @@ class Measures:
     reached: Mapping[str, int]
     spent: Mapping[str, Mapping[str, float]]
     wall: float
-    overlap: Overlap | None = None
-    engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def cells(attempt: Grid, right: Grid) -> float:
-    """Share of cells that are right; 0 where the shape is not."""
-    return float((attempt == right).mean()) if attempt.shape == right.shape else 0.0
+    overlap: Overlap | None
+    engines: Mapping[str, Mapping[str, float]]
 
 
 def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str | None = None) -> list[Output]:
@@ -155,7 +147,8 @@ def _story(history: History, task_id: str, right: Sequence[Grid]) -> Story:
 
 
 def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
-    attempts, ranked, voted = story.attempts(test), story.ranked(test, rule), story.voted(test, rule)
+    attempts, ranked = story.attempts(test), story.ranked(test, rule)
+    voted = story.ranked(test, rule, MODEL_ALONE)
     total = sum(answer.votes for answer in voted)
     return Output(
         task_id=story.id,
@@ -163,42 +156,40 @@ def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
         solved=solves(attempts, right),
         first=attempts is not None and same(attempts[0], right),
         shape=any(attempt.shape == right.shape for attempt in attempts or ()),
-        cells=max((cells(attempt, right) for attempt in attempts or ()), default=0.0),
+        cells=max((float((a == right).mean()) for a in attempts or () if a.shape == right.shape), default=0.0),
         rank=next((n for n, answer in enumerate(ranked, 1) if same(answer.grid, right)), None),
         candidates=total,
         shape_found=any(answer.grid.shape == right.shape for answer in ranked),
         vote=voted[0].votes / total if total else 0.0,
-        from_model=story.from_model(test),
         voted=bool(voted) and same(voted[0].grid, right),
+        from_model=story.from_model(test),
         from_programs=story.from_programs(test),
     )
 
 
-def status(outputs: Iterable[Output]) -> str:
+def status(outputs: Sequence[Output]) -> str:
     """What to call a task, by its outputs: `solved`, `near miss`, `placeholder` or `failed`.
 
     A near miss is solved in part, or for every output has the right answer among its candidates or at least `NEAR` of
     the cells right.
     """
-    every = list(outputs)
-    if all(output.solved for output in every):
+    if all(output.solved for output in outputs):
         return "solved"
-    if not any(output.answered for output in every):
+    if not any(output.answered for output in outputs):
         return "placeholder"
-    near = any(o.solved for o in every) or all(o.rank is not None or o.cells >= NEAR for o in every)
+    near = any(o.solved for o in outputs) or all(o.rank is not None or o.cells >= NEAR for o in outputs)
     return "near miss" if near else "failed"
 
 
 def reliability(outputs: Sequence[Output]) -> tuple[Bin, ...]:
     """The first answers of the model's vote, by their share of it; bins that are empty are left out."""
-    bins: dict[int, list[Output]] = {n: [] for n in range(BINS)}
+    bins: defaultdict[int, list[Output]] = defaultdict(list)
     for output in outputs:
         if output.candidates:
             bins[max(0, math.ceil(output.vote * BINS) - 1)].append(output)
     return tuple(
-        Bin(n / BINS, (n + 1) / BINS, len(them), _mean(o.vote for o in them), _mean(o.voted for o in them))
-        for n, them in bins.items()
-        if them
+        Bin(n / BINS, (n + 1) / BINS, len(them), fmean(o.vote for o in them), fmean(o.voted for o in them))
+        for n, them in sorted(bins.items())
     )
 
 
@@ -213,16 +204,16 @@ def by_stage(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple
         stories = {i: s for i, s in history.stories.items() if i in before}
         results = {i: t for i, s in stories.items() for t in s.results if t.stage == number}
         after = before | {i: _after(history, stories[i], number, solutions[i]) for i in results}
-        pairs = [(a, b) for i in before for a, b in zip(before[i], after[i], strict=True)]
+        outputs = tally([*chain.from_iterable(before.values())], [*chain.from_iterable(after.values())])
         rows.append(
             StageScore(
                 stage=number,
                 name=stage_name(number),
                 tasks=len(results),
-                score=_mean(_mean(hits) for hits in after.values()),
-                outputs_solved=sum(b for _, b in pairs),
-                gained=sum(b and not a for a, b in pairs),
-                lost=sum(a and not b for a, b in pairs),
+                score=mean_share(after.values()),
+                outputs_solved=outputs.both + outputs.only_second,
+                gained=outputs.only_second,
+                lost=outputs.only_first,
                 seconds=sum(sum(t.seconds.values()) for t in results.values()),
             )
         )
@@ -234,12 +225,13 @@ def _after(history: History, story: Story, number: int, right: Sequence[Grid]) -
     """Which of a task's outputs were solved by the stages up to this one."""
     last = [result for result in story.results if result.stage <= number][-1]
     if by_programs(last.stage):
-        return [_among(story.after(test, history.rule, number), output) for test, output in enumerate(right)]
+        return [_among(story.ranked(n, history.rule, last=number), output) for n, output in enumerate(right)]
     return _solved(last.attempts, right)
 
 
-def _among(grids: Iterable[Grid], right: Grid) -> bool:
-    return any(same(grid, right) for grid in grids)
+def _among(ranked: Sequence[Ranked], right: Grid) -> bool:
+    """Whether the right answer is one of those that are attempted."""
+    return any(same(answer.grid, right) for answer in ranked[:ATTEMPTS])
 
 
 def _solved(attempts: Sequence[Attempts | None], right: Sequence[Grid]) -> list[bool]:
@@ -247,15 +239,17 @@ def _solved(attempts: Sequence[Attempts | None], right: Sequence[Grid]) -> list[
     return [solves(two, output) for two, output in zip([*attempts, *[None] * len(right)], right, strict=False)]
 
 
-def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measures:
-    """All measures of a run. ValueError: there are no solutions."""
+def measure(
+    history: History, solutions: Mapping[str, Sequence[Grid]], every: Sequence[Output] | None = None
+) -> Measures:
+    """All measures of a run; `every`: its `outputs`, where they are known. ValueError: there are no solutions."""
     if not solutions:
         raise ValueError("no solutions came; at least one task with at least one output was expected")
-    every = outputs(history, solutions)
+    every = outputs(history, solutions) if every is None else every
     bins = reliability(every)
-    told = Counter(_rank(output.rank) for output in every)
-    names = [*map(str, range(1, RANKS + 1)), "later", "not found"]
-    answered = sum(b.outputs for b in bins)
+    ranks = dict.fromkeys((*map(str, range(1, RANKS + 1)), "later", "not found"), 0)
+    ranks |= Counter("not found" if n is None else str(n) if n <= RANKS else "later" for n in (o.rank for o in every))
+    voted = sum(b.outputs for b in bins)
     return Measures(
         tasks=len(solutions),
         outputs=len(every),
@@ -263,9 +257,9 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
         oracle=by_task(every, [output.rank is not None for output in every]),
         shape_right=by_task(every, [output.shape for output in every]),
         cell_accuracy=by_task(every, [output.cells for output in every]),
-        ranks={name: told[name] for name in names},
+        ranks=ranks,
         reliability=bins,
-        calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / answered if answered else 0.0,
+        calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / voted if voted else 0.0,
         stages=by_stage(history, solutions),
         reached={
             "outputs asked for": len(every),
@@ -283,22 +277,17 @@ def measure(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Measur
 
 
 def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
-    """What each mind solves by itself, from the candidates of one run."""
+    """What each source solves by itself, from the candidates of one run."""
     stories = {i: _story(history, i, right) for i, right in solutions.items()}
-    pairs = [tuple(_alone(stories[i], history.rule, right, whose) for whose in ALONE) for i, right in solutions.items()]
-    return Overlap(
-        tasks=len(solutions),
-        both=pairs.count((True, True)),
-        only_programs=pairs.count((True, False)),
-        only_model=pairs.count((False, True)),
-        neither=pairs.count((False, False)),
-        together=sum(all(_solved(stories[i].answers, right)) for i, right in solutions.items()),
-    )
 
+    def alone(whose: str) -> list[bool]:
+        return [
+            all(_among(story.ranked(n, history.rule, whose), output) for n, output in enumerate(solutions[i]))
+            for i, story in stories.items()
+        ]
 
-def _alone(story: Story, rule: str, right: Sequence[Grid], whose: str) -> bool:
-    """Whether one source by itself solves every output of a task."""
-    return all(_among(story.alone(test, rule, whose), output) for test, output in enumerate(right))
+    together = sum(all(_solved(stories[i].answers, right)) for i, right in solutions.items())
+    return Overlap(len(solutions), *tally(alone(PROGRAMS_ALONE), alone(MODEL_ALONE)), together)
 
 
 def spent(history: History) -> dict[str, dict[str, float]]:
@@ -307,7 +296,8 @@ def spent(history: History) -> dict[str, dict[str, float]]:
     That is waiting, batches that failed, and the run's own first and last moments. All of a device's add up to the
     run's seconds.
     """
-    pieces = list(history.between)
+    pieces = [(device, START, seconds) for device, seconds in history.starts]
+    pieces += [(shared.device, SHARED, shared.trained.seconds) for shared in history.shared]
     for story in history.stories.values():
         pieces += [(result.device, stage, used) for result in story.results for stage, used in result.seconds.items()]
     stages = dict.fromkeys((START, *(stage for _, stage, _ in pieces)))
@@ -319,13 +309,14 @@ def spent(history: History) -> dict[str, dict[str, float]]:
 
 def engines(history: History) -> dict[str, dict[str, float]]:
     """By device, what its engine did in all batches (`counters.Counters`); {} where nothing tells of it."""
-    results = {(t.device, *t.engine.items()): t for s in history.stories.values() for t in s.results if t.engine}
-    sums: dict[str, dict[str, float]] = {}
-    for result in results.values():
-        of_device = sums.setdefault(result.device, {})
-        for name, value in result.engine.items():
-            of_device[name] = of_device.get(name, 0.0) + value
-    return {device: sums[device] for device in sorted(sums)}
+    results = {
+        (t.device, *t.engine.items()): t for s in history.stories.values() for t in s.results if t.engine
+    }.values()
+    sums: dict[str, dict[str, float]] = {device: {} for device in sorted({result.device for result in results})}
+    for result in results:
+        of_device = sums[result.device]
+        of_device |= {name: of_device.get(name, 0.0) + value for name, value in result.engine.items()}
+    return sums
 
 
 def worked(history: History) -> float:
@@ -333,18 +324,9 @@ def worked(history: History) -> float:
     return math.fsum(used for by in spent(history).values() for stage, used in by.items() if stage not in (START, REST))
 
 
-def _rank(rank: int | None) -> str:
-    return "not found" if rank is None else str(rank) if rank <= RANKS else "later"
-
-
-def _mean(values: Iterable[float]) -> float:
-    every = list(values)
-    return math.fsum(every) / len(every) if every else 0.0
-
-
 def by_task(outputs: Sequence[Output], values: Sequence[float]) -> float:
-    """Outputs' values averaged as Kaggle's rule does: over each task's outputs, then over tasks; 0 for none."""
-    tasks: dict[str, list[float]] = {}
+    """Outputs' values averaged as the score is: over each task's outputs, then over tasks."""
+    tasks: defaultdict[str, list[float]] = defaultdict(list)
     for output, value in zip(outputs, values, strict=True):
-        tasks.setdefault(output.task_id, []).append(value)
-    return _mean(map(_mean, tasks.values()))
+        tasks[output.task_id].append(value)
+    return mean_share(tasks.values())

@@ -1,11 +1,7 @@
 """Scores a submission against solutions, by Kaggle's rule; runs after the answers are fixed.
 
-Knows nothing of the solver, and nothing that answers tasks imports it. Law: every output of every solution counts in
-the denominator; what is missing or malformed is unsolved, never skipped, and named.
-
-    python -m solver evaluate submission.json --solutions FILE|--split NAME [--only-submitted] [--json]
-    python -m solver evaluate --run runs/submission.run [SUBMISSION] [--solutions FILE|--split NAME]
-    python -m solver evaluate --compare A B --solutions FILE|--split NAME
+Law: every output of every solution counts in the denominator; what is missing or malformed is unsolved, never skipped,
+and named.
 """
 
 from __future__ import annotations
@@ -19,11 +15,9 @@ from pathlib import Path
 
 from solver.analysis import history
 from solver.analysis import solutions as right
-from solver.analysis.compare import Paired, compare
-from solver.analysis.diagnose import measure
+from solver.analysis.diagnose import Measures, Overlap, measure
 from solver.analysis.history import History
-from solver.analysis.run_tables import sections
-from solver.analysis.scoring import score, solved, table
+from solver.analysis.scoring import BOTH, Paired, compare, score, solved, table, tally
 from solver.analysis.solutions import Solutions
 from solver.data.json_files import describe, read_json
 from solver.data.tasks import load_split, select
@@ -31,32 +25,18 @@ from solver.runtime import record, submission_file
 from solver.runtime.tables import Section, print_sections
 from solver.types import BadInput
 
+ENGINE = ("said_tokens", "seconds", "prompt_tokens", "cached_tokens", "adapters", "adapter_seconds")  # of `Counters`
+STAGE = ("stage", "tasks", "score", "solved", "gained", "lost", "work")
 FAULTS = 20  # faults of a submission printed one a line; --json has them all
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m solver evaluate", description="Score a submission file.")
-    parser.add_argument("submission", type=Path, nargs="?", metavar="SUBMISSION", help="the submission to score")
-    _add_shared(parser, required=False)
-    parser.add_argument("--run", type=Path, metavar="DIR", help="measure this run directory as well")
-    parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two submissions, paired")
-    given = parser.parse_args(argv)
-    if given.compare and (given.run or given.submission):
-        parser.error("--compare takes its two submissions and nothing else to score")
-    if not given.compare and not given.run and not given.submission:
-        parser.error("nothing to score: expected SUBMISSION, --run DIR or --compare A B")
-    if not given.run and not given.solutions and not given.split:
-        parser.error("nothing to score with: one of the arguments --solutions --split is required")
-    return given
-
-
-def _add_shared(parser: argparse.ArgumentParser, required: bool) -> None:
-    """What scoring and comparing both take. `required`: one of the sources has to be given."""
-    source = parser.add_mutually_exclusive_group(required=required)
-    source.add_argument("--solutions", type=Path, metavar="FILE", help="Kaggle's solutions JSON")
-    source.add_argument("--split", metavar="NAME", help="an embedded set")
+def _parser(name: str, description: str | None, required: bool) -> argparse.ArgumentParser:
+    """What scoring and comparing both take. `required`: solutions have to be named."""
+    parser = argparse.ArgumentParser(prog=f"python -m solver {name}", description=description)
+    right.add_arguments(parser, required)
     parser.add_argument("--only-submitted", action="store_true", help="score over the submitted ids, not over all")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
 
 
 def _submission(path: Path, solutions: Solutions) -> dict[str, object]:
@@ -69,18 +49,6 @@ def _submission(path: Path, solutions: Solutions) -> dict[str, object]:
             f"{path} answers none of the {len(solutions.grids)} tasks with a solution in {solutions}; check the set"
         )
     return submission
-
-
-def _solutions(given: argparse.Namespace, run: History | None) -> Solutions:
-    """The solutions asked for, or those the run names. Raises `BadInput`, also where they are not the run's."""
-    split, file = given.split, given.solutions
-    if run is not None and split is None and file is None:
-        split, file = run.start.get("split"), run.start.get("solutions")
-        file = Path(str(file)) if file and not split else None
-    solutions = right.load(split, file)
-    if run is not None:
-        right.check(run, solutions)
-    return solutions
 
 
 def _run_beside(submission: Path) -> History | None:
@@ -97,25 +65,35 @@ def _placeholders(submission: Mapping[str, object], split: str | None) -> int | 
         return None
     task_set = load_split(split)
     task_set = select(task_set, [i for i in task_set.tests if i in submission], None)
-    return sum(
-        solved(submission[i], [one], ["attempt_1"])[0] and solved(submission[i], [two], ["attempt_2"])[0]
-        for i, pairs in submission_file.placeholders_for(task_set).items()
-        for one, two in pairs
-    )
+    alike = 0
+    for task_id, pairs in submission_file.placeholders_for(task_set).items():
+        first, second = zip(*pairs, strict=True)
+        entries = submission[task_id]
+        alike += tally(solved(entries, first, BOTH[:1]), solved(entries, second, BOTH[1:])).both
+    return alike
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: scored; 2: a file could not be read, or the solutions are of other data."""
-    given = _arguments(argv)
+    parser = _parser("evaluate", "Score a submission file.", required=False)
+    parser.add_argument("submission", type=Path, nargs="?", metavar="SUBMISSION", help="the submission to score")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="measure this run directory as well")
+    parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two submissions, paired")
+    given = parser.parse_args(argv)
+    if given.compare and (given.run or given.submission):
+        parser.error("--compare takes its two submissions and nothing else to score")
+    if not given.compare and not given.run and not given.submission:
+        parser.error("nothing to score: expected SUBMISSION, --run DIR or --compare A B")
+    if not given.run and not given.solutions and not given.split:
+        parser.error("nothing to score with: one of the arguments --solutions --split is required")
     return _told(_compare if given.compare else _score, given)
 
 
 def main_of_compare(argv: Sequence[str]) -> int:
     """Two submissions, paired: who solved what, with McNemar's exact p. The same as evaluate --compare A B."""
-    parser = argparse.ArgumentParser(prog="python -m solver compare", description=main_of_compare.__doc__)
+    parser = _parser("compare", main_of_compare.__doc__, required=True)
     parser.add_argument("first", type=Path, metavar="A", help="a submission")
     parser.add_argument("second", type=Path, metavar="B", help="the one it is compared with")
-    _add_shared(parser, required=True)
     given = parser.parse_args(argv)
     given.compare = (given.first, given.second)
     return _told(_compare, given)
@@ -131,7 +109,7 @@ def _told(command: Callable[[argparse.Namespace], int], given: argparse.Namespac
 
 
 def _compare(given: argparse.Namespace) -> int:
-    solutions = _solutions(given, None)
+    solutions = right.load(given.split, given.solutions)
     first, second = (_submission(path, solutions) for path in given.compare)
     common = {i: outputs for i, outputs in solutions.grids.items() if i in first and i in second}
     paired = compare(first, second, common if given.only_submitted else solutions.grids)
@@ -157,7 +135,7 @@ def _section(paired: Paired, names: Sequence[Path]) -> Section:
 def _score(given: argparse.Namespace) -> int:
     path = given.submission or history.answers_of(given.run)
     run = history.load(given.run) if given.run else None
-    solutions = _solutions(given, run or _run_beside(path))
+    solutions = right.chosen(given.split, given.solutions, run or _run_beside(path))
     submission = _submission(path, solutions)
     known = {i: solutions.grids[i] for i in submission if i in solutions.grids}
     if given.only_submitted:
@@ -183,3 +161,68 @@ def _score(given: argparse.Namespace) -> int:
     if unknown:
         print(f"{unknown} submitted tasks have no solution here and are ignored", file=sys.stderr)
     return 0
+
+
+# ---- a run's measures as tables --------------------------------------------------------------------------------------
+
+
+def sections(m: Measures) -> list[Section]:
+    """All tables of a run that have a row."""
+    shares = {"oracle@all": m.oracle, "shape right": m.shape_right, "cell accuracy": m.cell_accuracy}
+    stages = []
+    for r in m.stages:
+        counts = (str(r.tasks), f"{r.score:.2%}", str(r.outputs_solved), f"+{r.gained}", f"-{r.lost}")
+        stages.append((r.name, *counts, f"{r.seconds:.1f} s"))
+    ranks = tuple((rank, str(n)) for rank, n in m.ranks.items())
+    bins = [(f"{b.low:.0%} to {b.high:.0%}", str(b.outputs), f"{b.vote:.1%}", f"{b.right:.1%}") for b in m.reliability]
+    vote = f"Reliability of the vote (calibration error {m.calibration_error:.3f})"
+    tables = [
+        Section("The run", ("measure", "value"), tuple((name, f"{share:.2%}") for name, share in shares.items())),
+        Section("Stages: the score if it had been the last", STAGE, tuple(stages)),
+        *([overlap_section(m.overlap)] if m.overlap else []),
+        Section("How far outputs came", ("so far", "outputs", "share"), _counts(m.reached, m.outputs)),
+        Section("Rank of the right answer in the vote", ("rank", "outputs"), ranks),
+        Section(vote, ("first answer's votes", "outputs", "mean vote", "right"), tuple(bins)),
+        spent_section(m),
+        engine_section(m.engines),
+    ]
+    return [section for section in tables if section.rows]
+
+
+def _counts(counts: Mapping[str, int], whole: int) -> tuple[tuple[str, ...], ...]:
+    return tuple((name, str(n), f"{n / whole:.1%}") for name, n in counts.items())
+
+
+def spent_section(measures: Measures) -> Section:
+    """Where each device's seconds went."""
+    wall = measures.wall
+    heads = ("device", *next(iter(measures.spent.values()), ()), "in all")
+    rows = (
+        (device, *(f"{s:.1f} s ({s / wall:.1%})" if wall else f"{s:.1f} s " for s in by.values()), f"{wall:.1f} s")
+        for device, by in measures.spent.items()
+    )
+    return Section("Where the seconds went", heads, tuple(rows))
+
+
+def engine_section(engines: Mapping[str, Mapping[str, float]]) -> Section:
+    """What each device's engine said and read, and how fast."""
+    heads = ("device", "tokens said", "a second", "prompt tokens", "of them cached", "adapters", "loaded in")
+    rows = []
+    for device, did in engines.items():
+        said, seconds, prompts, cached, adapters, loading = (did.get(name, 0.0) for name in ENGINE)
+        speed, share = said / max(1e-9, seconds), cached / max(1.0, prompts)
+        row = (f"{said:.0f}", f"{speed:.0f}", f"{prompts:.0f}", f"{share:.1%}", f"{adapters:.0f}", f"{loading:.2f} s")
+        rows.append((device, *row))
+    return Section("What the engines did", heads, tuple(rows))
+
+
+def overlap_section(overlap: Overlap) -> Section:
+    """What each mind solves by itself, and both together, of all tasks."""
+    counts = {"solved by both": overlap.both, "only by programs": overlap.only_programs}
+    counts |= {"only by the model": overlap.only_model, "by neither": overlap.neither}
+    counts |= {"programs alone": overlap.both + overlap.only_programs}
+    counts |= {"the model alone": overlap.both + overlap.only_model, "the run's attempts": overlap.together}
+    rows = _counts(counts, overlap.tasks)
+    if overlap.shared is not None:
+        rows = (*rows, ("of the programs' tasks the model's, too", "", f"{overlap.shared:.1%}"))
+    return Section("Two minds: tasks solved, each heard alone", ("by", "tasks", "share"), rows)

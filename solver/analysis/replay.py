@@ -1,9 +1,7 @@
 """A run's saved candidates voted on once more, by any rule, without a model: `python -m solver replay RUN_DIR`.
 
-Knows nothing of models, clocks or solutions; `rules` has the rules, `record` the directory. Law: what it writes depends
-on the directory and the rule alone, and is a complete, valid submission whatever the record lacks.
-
-    python -m solver replay RUN_DIR [--rule NAME] [--minds both|model|programs] [--output FILE]
+Law: what it writes depends on the directory and the rule alone, and is a complete, valid submission whatever the record
+lacks.
 """
 
 from __future__ import annotations
@@ -11,13 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TypeAlias
 
+from solver.analysis import history
+from solver.analysis.history import History
 from solver.data import tasks
 from solver.data.tasks import TaskSet
 from solver.runtime import record, submission_file
-from solver.types import BASE, Attempts, BadInput, Candidate, key
+from solver.types import BASE, Attempts, BadInput, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
 from solver.voting.candidates import ByStage
@@ -26,21 +27,14 @@ Candidates: TypeAlias = Mapping[str, tuple[ByStage, ...]]
 """Task id → one entry a test input → that test's candidates by stage, in the task's own frame."""
 
 
-def candidates_of(run: record.RunRecord) -> Candidates:
+def candidates_of(run: History) -> Candidates:
     """Every recorded candidate by task, test input and stage; of a stage that was done twice the last ones."""
-    candidates: dict[str, tuple[dict[int, tuple[Candidate, ...]], ...]] = {}
-    for result in run.results:
-        known = candidates.setdefault(result.task_id, tuple({} for _ in result.candidates))
-        for stages, of_test in zip(known, result.candidates, strict=True):
-            stages[result.stage] = of_test
-    return candidates
+    return {i: tuple(map(story.by_stage, range(story.tests))) for i, story in run.stories.items()}
 
 
 def from_source(candidates: Candidates, whose: str) -> Candidates:
-    """The candidates of those minds alone, of `candidates.SOURCES`."""
-    return {
-        i: tuple(pooled_candidates.from_source(stages, whose) for stages in tests) for i, tests in candidates.items()
-    }
+    """The candidates of those sources alone, of `candidates.SOURCES`."""
+    return {i: tuple(pooled_candidates.from_source(test, whose) for test in tests) for i, tests in candidates.items()}
 
 
 def unread(candidates: Candidates) -> bool:
@@ -52,36 +46,31 @@ def unread(candidates: Candidates) -> bool:
 
 def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
     """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
-    fallbacks = submission_file.placeholders_for(task_set)
-    return {task_id: _voted(candidates.get(task_id, ()), waiting, rule) for task_id, waiting in fallbacks.items()}
-
-
-def _voted(tests: Sequence[ByStage], fallbacks: Sequence[Attempts], rule: str) -> tuple[Attempts, ...]:
-    padded: list[ByStage] = [*tests, *({} for _ in fallbacks)][: len(fallbacks)]
-    return tuple(pooled_candidates.attempts(by_stage, rule, f) for by_stage, f in zip(padded, fallbacks, strict=True))
+    attempts = {}
+    for task_id, fallbacks in submission_file.placeholders_for(task_set).items():
+        tests = zip(chain(candidates.get(task_id, ()), repeat({})), fallbacks, strict=False)
+        attempts[task_id] = tuple(pooled_candidates.attempts(by_stage, rule, two) for by_stage, two in tests)
+    return attempts
 
 
 def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> TaskSet:
-    """Write the submission that the candidates of those minds make by this rule; returns the run's tasks.
-
-    Raises `BadInput`.
-    """
+    """Write the submission that those sources' candidates make by this rule; the run's tasks. Raises `BadInput`."""
     if rule not in rules.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    candidates = from_source(candidates_of(record.load(directory)), whose)
+    candidates = from_source(candidates_of(history.load(directory)), whose)
     if rule in rules.VOTE_WORTH and unread(candidates):
         others = ", ".join(rules.PLAIN)
         raise BadInput(
             f"--rule is {rule!r}: {directory} has no candidates that were re-read: expected the directory of a run "
             f"with --reread, or one of {others}"
         )
-    attempts = revote(candidates, task_set, rule)
-    submission_file.AnswerFile(output, task_set.tests).start(attempts)
+    submission_file.AnswerFile(output, task_set.tests).start(revote(candidates, task_set, rule))
     return task_set
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Exit status 0: a submission was written; 2: something could not be read or written."""
     parser = argparse.ArgumentParser(prog="python -m solver replay", description="Vote again on a run's candidates.")
     parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
     parser.add_argument("--rule", default=rules.DEFAULT, metavar="NAME", help=f"one of {', '.join(rules.RULES)}")
@@ -89,12 +78,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--minds", default=pooled_candidates.BOTH, choices=pooled_candidates.SOURCES, help="whose candidates count"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line. Exit status 0: a submission was written; 2: something could not be read or written."""
-    given = _arguments(argv)
+    given = parser.parse_args(argv)
     name = given.rule if given.minds == pooled_candidates.BOTH else f"{given.rule}-{given.minds}"
     output = given.output or given.directory / f"{name}.json"
     try:

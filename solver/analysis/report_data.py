@@ -1,19 +1,20 @@
 """What the script of a run's report draws: curves over time, and every task with its grids, candidates and stages.
 
-In few bytes: a grid is its rows of digits with slashes between them. Knows nothing of HTML.
+In few bytes: a grid is its rows of digits with slashes between them.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from solver.analysis import diagnose
-from solver.analysis.diagnose import Output
+from solver.analysis.diagnose import Bin
 from solver.analysis.history import History, Story
 from solver.runtime.record import StageResult
-from solver.types import ATTEMPTS, INDUCTION, Grid, by_programs, key, same, solves, stage_name
+from solver.types import ATTEMPTS, INDUCTION, Candidate, Grid, key, same, solves, stage_name
 from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE
 from solver.voting.rules import Ranked
 
@@ -23,19 +24,15 @@ POINTS = 400  # of a line over time: more would not be seen
 
 Solutions: TypeAlias = Mapping[str, Sequence[Grid]]
 """Task id → one grid a test input."""
-Key: TypeAlias = tuple[int, int, bytes]
 
 
-def data_of(
-    run: History, known: Solutions, outputs: Mapping[str, Sequence[Output]], statuses: Mapping[str, str]
-) -> dict[str, Any]:
-    """Everything the script draws. `known`: the solutions there are; `outputs`, `statuses`: of each task."""
-    every = [output for of_task in outputs.values() for output in of_task]
+def data_of(run: History, known: Solutions, reliability: Sequence[Bin], statuses: Mapping[str, str]) -> dict[str, Any]:
+    """Everything the script draws. `known`: solutions. `reliability`: of the vote. `statuses`: in words, by task."""
     return {
         "curves": list(_curves(run, known)),
         "judged": bool(known),
         "strokes": [stroke(n) for n in range(len(run.stages))],
-        "reliability": [[b.vote, b.right] for b in diagnose.reliability(every)],
+        "reliability": [[b.vote, b.right] for b in reliability],
         "tasks": {i: _task(story, run.rule, known.get(i), statuses[i]) for i, story in run.stories.items()},
     }
 
@@ -67,8 +64,7 @@ def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
 def _worth(result: StageResult, known: Solutions, task_id: str) -> float:
     """The share of a task's outputs that are solved after a stage; without any solution, that the model answered."""
     if not known:
-        programs = result.from_programs or (0,) * len(result.from_model)
-        given = [model + program for model, program in zip(result.from_model, programs, strict=True)]
+        given = [sum(two) for two in zip_longest(result.from_model, result.from_programs, fillvalue=0)]
         return sum(n > 0 for n in given) / max(1, len(given))
     outputs = known.get(task_id, ())
     hits = sum(solves(a, grid) for a, grid in zip(result.attempts, outputs, strict=False))
@@ -103,18 +99,11 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
         "input": _digits(story.task.tests[test]) if story.task and test < len(story.task.tests) else None,
         "right": None if known is None else _digits(known),
         "attempts": None if attempts is None else [_digits(grid) for grid in attempts],
-        "minds": _sources(story, test, rule),
+        "minds": [SOURCES[source] for source in story.sources(test, rule) or ("",) * ATTEMPTS],
         "votes": sum(answer.votes for answer in ranked),
         "distinct": len(ranked),
         "top": list(_candidates(story, test, ranked[:TOP], known)),
     }
-
-
-def _sources(story: Story, test: int, rule: str) -> list[str]:
-    """Whose each attempt is, in words."""
-    if not any(map(by_programs, story.by_stage(test))):
-        return ["model" if n < story.from_model(test) else "placeholder" for n in range(ATTEMPTS)]
-    return [SOURCES[source] for source in story.sources(test, rule)]
 
 
 def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid | None) -> Iterable[dict[str, Any]]:
@@ -123,27 +112,26 @@ def _candidates(story: Story, test: int, ranked: Sequence[Ranked], known: Grid |
     And the programs that computed it: text, cost, share of demonstrations right when left out (None: a code model wrote
     it, and saw them all), programs alike.
     """
-    behind: dict[Key, list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
-    programs: dict[Key, list[list[Any]]] = {key(answer.grid): [] for answer in ranked}
+    behind: defaultdict[tuple[int, int, bytes], list[tuple[int, Candidate]]] = defaultdict(list)
     for number, candidate in story.candidates(test):
-        view, program, own = candidate.view, candidate.program, key(candidate.grid)
-        if program is not None:
-            unseen = None if number == INDUCTION else program.generalises
-            programs.get(own, []).append([program.text, program.cost, unseen, program.support])
-        else:
-            chance = float(f"{math.exp(min(0.0, candidate.logprob)):.3g}")
-            told = [number, view.dihedral, "".join(map(str, view.colours)), " ".join(map(str, view.order)), chance]
-            behind.get(own, []).append(told)
+        behind[key(candidate.grid)].append((number, candidate))
     for answer in ranked:
-        views = behind[key(answer.grid)]
+        own = behind[key(answer.grid)]
+        views = [_view(number, candidate) for number, candidate in own if candidate.program is None]
+        programs = [(number, candidate.program) for number, candidate in own if candidate.program is not None]
         yield {
             "grid": _digits(answer.grid),
             "votes": answer.votes,
-            "chance": math.fsum(view[4] for view in views) / len(views) if views else None,
+            "chance": math.fsum(view[-1] for view in views) / len(views) if views else None,
             "right": None if known is None else same(answer.grid, known),
             "views": views,
-            "programs": programs[key(answer.grid)],
+            "programs": [[p.text, p.cost, None if n == INDUCTION else p.generalises, p.support] for n, p in programs],
         }
+
+
+def _view(number: int, candidate: Candidate) -> list[Any]:
+    view, chance = candidate.view, float(f"{math.exp(min(0.0, candidate.logprob)):.3g}")
+    return [number, view.dihedral, "".join(map(str, view.colours)), " ".join(map(str, view.order)), chance]
 
 
 def _result(result: StageResult) -> dict[str, Any]:

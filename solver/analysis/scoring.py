@@ -1,13 +1,18 @@
-"""Kaggle's score of a submission and its interval: pure functions of answers and solutions.
+"""Kaggle's score of a submission, its interval, and two submissions paired: what only one solved, and by what chance.
 
-Law: every output of every solution counts in the denominator; what is missing or malformed is unsolved.
+Laws: every output of every solution counts in the denominator; what is missing or malformed is unsolved; tests of two
+are over the same outputs in the same order, and exact.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from statistics import fmean
+from typing import NamedTuple
 
 from solver.data.tasks import Fault, parse_grid
 from solver.types import Grid, same
@@ -43,36 +48,33 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def score(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> Scores:
-    """Score a submission as parsed from JSON; `solutions`: id → one grid a test input. Ids without one are ignored.
-
-    Raises `ValueError` where there are no solutions.
-    """
+    """Score a submission as parsed from JSON; ids without a solution are ignored. ValueError: no solutions at all."""
     if not solutions or not all(solutions.values()):
         raise ValueError("no solutions came; at least one task with at least one output was expected")
     answers = submission if isinstance(submission, dict) else {}
-    hits = {i: solved(answers.get(i), outputs) for i, outputs in solutions.items()}
-    first = {i: solved(answers.get(i), outputs, BOTH[:1]) for i, outputs in solutions.items()}
-    total = _mean_share(hits)
-    low, high = wilson(total, len(solutions))
+    both = [solved(answers.get(i), outputs) for i, outputs in solutions.items()]
+    return scores_of(both, [solved(answers.get(i), outputs, BOTH[:1]) for i, outputs in solutions.items()])
+
+
+def scores_of(both: Sequence[Sequence[bool]], first: Sequence[Sequence[bool]]) -> Scores:
+    """The scores of tasks, for each of whose outputs is known whether both attempts, and the first alone, solve it."""
+    total = mean_share(both)
+    low, high = wilson(total, len(both))
     return Scores(
-        tasks=len(hits),
-        outputs=sum(map(len, hits.values())),
-        tasks_solved=sum(map(all, hits.values())),
-        outputs_solved=sum(map(sum, hits.values())),
+        tasks=len(both),
+        outputs=sum(map(len, both)),
+        tasks_solved=sum(map(all, both)),
+        outputs_solved=sum(map(sum, both)),
         score=total,
-        pass_at_1=_mean_share(first),
+        pass_at_1=mean_share(first),
         low=low,
         high=high,
     )
 
 
-def solved_outputs(submission: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]) -> tuple[bool, ...]:
-    """Whether each output is solved by either attempt, in the order of the solutions: what paired tests compare."""
-    return tuple(hit for i, outputs in solutions.items() for hit in solved(submission.get(i), outputs))
-
-
-def _mean_share(solved: Mapping[str, Sequence[bool]]) -> float:
-    return math.fsum(sum(outputs) / len(outputs) for outputs in solved.values()) / len(solved)
+def mean_share(tasks: Iterable[Sequence[float]]) -> float:
+    """Outputs' values averaged as Kaggle's rule does: over each task's outputs, then over tasks."""
+    return fmean(map(fmean, tasks))
 
 
 def solved(entries: object, outputs: Sequence[Grid], names: Sequence[str] = BOTH) -> list[bool]:
@@ -90,16 +92,13 @@ def _equal(attempt: object, output: Grid) -> bool:
         return False
 
 
-def table(scores: Scores) -> str:
+def table(s: Scores) -> str:
     """The scores as four short lines."""
-    return "\n".join(
-        (
-            f"score (pass@2)   {scores.score:7.2%}   95 % interval {scores.low:.2%} to {scores.high:.2%}",
-            f"pass@1           {scores.pass_at_1:7.2%}",
-            f"outputs solved   {scores.outputs_solved:4d} of {_of(scores.outputs_solved, scores.outputs)}",
-            f"tasks solved     {scores.tasks_solved:4d} of {_of(scores.tasks_solved, scores.tasks)}",
-        )
-    )
+    counts = {"outputs": (s.outputs_solved, s.outputs), "tasks": (s.tasks_solved, s.tasks)}
+    lines = [f"score (pass@2)   {s.score:7.2%}   95 % interval {s.low:.2%} to {s.high:.2%}"]
+    lines += [f"pass@1           {s.pass_at_1:7.2%}"]
+    lines += [f"{f'{what} solved':16} {n:4d} of {of:<4d}   {n / of:.2%}" for what, (n, of) in counts.items()]
+    return "\n".join(lines)
 
 
 def scored(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> str:
@@ -107,5 +106,77 @@ def scored(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> str:
     return table(score(submission, solutions))
 
 
-def _of(part: int, whole: int) -> str:
-    return f"{whole:<4d}   {part / whole:.2%}"
+# ---- two submissions -------------------------------------------------------------------------------------------------
+
+
+class Tally(NamedTuple):
+    """How often both of two outcomes are true, the first or the second alone is, or neither."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+
+def tally(first: Sequence[bool], second: Sequence[bool]) -> Tally:
+    """Paired outcomes, counted."""
+    pairs = Counter(zip(first, second, strict=True))
+    return Tally(pairs[True, True], pairs[True, False], pairs[False, True], pairs[False, False])
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Exact two-sided p of McNemar's test on paired outcomes; 1.0 where nothing differs."""
+    _, only_first, only_second, _ = tally(first, second)
+    n, k = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two submissions over the same outputs.
+
+    `difference`: of their scores, the second's minus the first's. `both` to `neither`: outputs solved by them. `p`:
+    McNemar's exact test over those.
+    """
+
+    first: Scores
+    second: Scores
+    difference: float
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    p: float
+
+
+def compare(
+    first: Mapping[str, object], second: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]
+) -> Paired:
+    """Two submissions, paired output by output. Raises `ValueError` where there are no solutions."""
+    one, two = score(first, solutions), score(second, solutions)
+    a, b = ([hit for i, right in solutions.items() for hit in solved(of.get(i), right)] for of in (first, second))
+    return Paired(one, two, two.score - one.score, *tally(a, b), p=mcnemar(a, b))
+
+
+def difference(first: Sequence[bool], second: Sequence[bool]) -> str:
+    """Outputs only the second solved and outputs only the first did, such as `+2 −5`."""
+    outputs = tally(first, second)
+    return f"+{outputs.only_second} −{outputs.only_first}"
+
+
+def sign_flip(first: Sequence[Fraction], second: Sequence[Fraction]) -> float:
+    """Exact two-sided p of a paired permutation test of two means, over tasks; 1.0 where nothing differs.
+
+    It is the share of all ways to draw each difference's sign anew whose sum is as far from 0 as the one seen, or
+    farther. Sums are counted, not listed: shares of outputs have few distinct ones.
+    """
+    differences = [b - a for a, b in zip(first, second, strict=True) if a != b]
+    ways = Counter({Fraction(0): 1})
+    for one in differences:
+        drawn: Counter[Fraction] = Counter()
+        for total, count in ways.items():
+            drawn[total + one] += count
+            drawn[total - one] += count
+        ways = drawn
+    seen = abs(sum(differences, Fraction(0)))
+    return sum(count for total, count in ways.items() if abs(total) >= seen) / ways.total()

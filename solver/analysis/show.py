@@ -1,16 +1,13 @@
 """`python -m solver show TASK…`: tasks as pictures: in the terminal, as SVG for pages and papers, as PNG.
 
-Knows nothing of runs or models. Law: a picture shows every cell of every grid of a task, test outputs only where they
-are asked for.
-
-    python -m solver show 00576224 --split arc1-evaluation [--answers] [--digits] [--svg FILE] [--png FILE]
+Law: a picture shows every cell of every grid of a task, test outputs only where they are asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +37,7 @@ DEFAULT_SPLITS = tuple(name for name, split in SPLITS.items() if not split.ids) 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A grid in its place: `left`, `top` in pixels of the picture, with a word above it."""
+    """A grid in its place, all in pixels of the picture, with a word above it; what that takes is included."""
 
     label: str
     grid: Grid
@@ -49,12 +46,10 @@ class Panel:
 
     @property
     def width(self) -> int:
-        """Pixels, at least what the label takes."""
         return max(int(self.grid.shape[1]) * CELL, 7 * len(self.label))
 
     @property
     def height(self) -> int:
-        """Pixels, label included."""
         return LABEL + int(self.grid.shape[0]) * CELL
 
 
@@ -110,8 +105,8 @@ def path_of(grid: Grid, colour: int, side: int = 1) -> str:
 
 def svg(picture: Picture, digits: bool = False) -> str:
     """The picture as SVG."""
-    drawn = {"palette": PALETTE, "light": LIGHT, "path": path_of, "cell": CELL, "label": LABEL, "line": LINE}
-    return filled("grids.svg", picture=picture, digits=digits, **drawn)
+    look = {"palette": PALETTE, "light": LIGHT, "path": path_of, "cell": CELL, "label": LABEL, "line": LINE}
+    return filled("grids.svg", picture=picture, digits=digits, **look)
 
 
 # ---- PNG -------------------------------------------------------------------------------------------------------------
@@ -150,7 +145,7 @@ def ansi(grid: Grid, colour: bool, digits: bool) -> list[str]:
 def _characters(cell: int, colour: bool, digits: bool) -> str:
     if not colour:
         return f"{cell} "
-    red, green, blue = (int(PALETTE[cell][n : n + 2], 16) for n in (1, 3, 5))
+    red, green, blue = bytes.fromhex(PALETTE[cell][1:])
     ink = "30" if cell in LIGHT else "97"
     return f"\x1b[48;2;{red};{green};{blue};{ink}m{cell if digits else ' '} \x1b[0m"
 
@@ -159,32 +154,13 @@ def text(task: Task, answers: Sequence[Grid], colour: bool, digits: bool) -> str
     """A task for a terminal: each row of grids side by side."""
     lines = [f"task {task.id}"]
     for row in rows_of(task, answers):
-        blocks = [(label, ansi(grid, colour, digits), max(2 * grid.shape[1], len(label))) for label, grid in row]
-        lines += ["", "   ".join(label.ljust(width) for label, _, width in blocks).rstrip()]
-        for n in range(max(len(cells) for _, cells, _ in blocks)):
-            lines.append("   ".join(_line(cells, n, width, row[at][1]) for at, (_, cells, width) in enumerate(blocks)))
+        height, blocks = max(len(grid) for _, grid in row), []
+        for label, grid in row:
+            width = max(2 * grid.shape[1], len(label))  # characters
+            cells = [line + " " * (width - 2 * grid.shape[1]) for line in ansi(grid, colour, digits)]
+            blocks.append([label.ljust(width), *cells, *[" " * width] * (height - len(cells))])
+        lines += ["", *map("   ".join, zip(*blocks, strict=True))]
     return "\n".join(line.rstrip(" ") for line in lines)
-
-
-def _line(cells: Sequence[str], n: int, width: int, grid: Grid) -> str:
-    return cells[n] + " " * (width - 2 * grid.shape[1]) if n < len(cells) else " " * width
-
-
-# ---- the command line ------------------------------------------------------------------------------------------------
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m solver show", description="Show tasks as pictures.")
-    parser.add_argument("tasks", nargs="+", metavar="TASK", help="task ids")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--challenges", type=Path, metavar="PATH", help="where they are: a JSON file or folder")
-    source.add_argument("--split", metavar="NAME", help="where they are: an embedded set (default: all of them)")
-    parser.add_argument("--answers", action="store_true", help="show the test outputs too (embedded sets)")
-    parser.add_argument("--digits", action="store_true", help="write each cell's number in it")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write an SVG file")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write a PNG file")
-    parser.add_argument("--no-colour", action="store_true", help="digits alone, as when printing to a file")
-    return parser.parse_args(argv)
 
 
 def _task_at(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequence[Grid]]]:
@@ -205,9 +181,19 @@ def _split_with(task_ids: Sequence[str]) -> str:
     return next((name for name in DEFAULT_SPLITS if load_split(name).tests.keys() >= set(task_ids)), DEFAULT_SPLITS[-1])
 
 
-def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: shown; 2: no such task, or a file that cannot be read or written."""
-    given = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m solver show", description="Show tasks as pictures.")
+    parser.add_argument("tasks", nargs="+", metavar="TASK", help="task ids")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--challenges", type=Path, metavar="PATH", help="where they are: a JSON file or folder")
+    source.add_argument("--split", metavar="NAME", help="where they are: an embedded set (default: all of them)")
+    parser.add_argument("--answers", action="store_true", help="show the test outputs too (embedded sets)")
+    parser.add_argument("--digits", action="store_true", help="write each cell's number in it")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write an SVG file")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write a PNG file")
+    parser.add_argument("--no-colour", action="store_true", help="digits alone, as when printing to a file")
+    given = parser.parse_args(argv)
     try:
         tasks, answers = _task_at(given)
         picture = layout((task, answers.get(task.id, ())) for task in tasks)
@@ -219,8 +205,8 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) 
         print(error, file=sys.stderr)
         return 2
     for path in filter(None, (given.svg, given.png)):
-        say(str(path))
+        print(path)
     if not given.svg and not given.png:
         coloured = sys.stdout.isatty() and not given.no_colour
-        say("\n\n".join(text(task, answers.get(task.id, ()), coloured, given.digits) for task in tasks))
+        print("\n\n".join(text(task, answers.get(task.id, ()), coloured, given.digits) for task in tasks))
     return 0

@@ -1,11 +1,11 @@
 """The right answers, with the name and hash of the data they come from; and whether they belong to a run.
 
-Read after the answers are fixed, by whatever scores or shows them, and by nothing that answers tasks. Law: solutions of
-another dataset are refused with both hashes, never scored against.
+Read after the answers are fixed. Law: solutions of another dataset are refused with both hashes, never scored against.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from solver.data import tasks
 from solver.data.json_files import Members, describe, read_bytes, read_json
 from solver.data.splits import SPLITS, VERSIONS, EmbeddedSplit, Version
 from solver.data.tasks import Fault, parse_grid
-from solver.types import BadInput, Grid, Task, key, same
+from solver.types import BadInput, Grid, Task, key
 
 SHOWN = 12  # hex digits of a hash that people are shown
 
@@ -109,17 +109,31 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
-def of_run(history: History) -> Solutions | None:
+def add_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """The flags that name solutions, `required` where no run is there to name them."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    default = "" if required else " (default: the run's)"
+    source.add_argument("--solutions", type=Path, metavar="FILE", help=f"Kaggle's solutions JSON{default}")
+    source.add_argument("--split", metavar="NAME", help=f"the embedded set with the solutions{default}")
+
+
+def chosen(split: str | None, file: Path | None, run: History | None) -> Solutions:
+    """The solutions named, or else those the run's record names. Raises `BadInput`, also if they are not the run's."""
+    if run is not None and split is None and file is None:
+        split, named = run.start.get("split"), run.start.get("solutions")
+        file = Path(str(named)) if named and not split else None
+    solutions = load(split, file)
+    if run is not None:
+        check(run, solutions)
+    return solutions
+
+
+def of_run(run: History) -> Solutions | None:
     """The solutions a run's own record names, if they can be read and are its; None otherwise."""
-    split, file = history.start.get("split"), history.start.get("solutions")
-    if not isinstance(split, str) and not isinstance(file, str):
-        return None
     try:
-        solutions = load(split, None) if isinstance(split, str) else load(None, Path(str(file)))
-        check(history, solutions)
+        return chosen(None, None, run)
     except BadInput:
         return None
-    return solutions
 
 
 def check(history: History, solutions: Solutions) -> None:
@@ -157,12 +171,9 @@ def _other(split: EmbeddedSplit, shown: Mapping[str, Task]) -> str:
         published = {task.id: task for task in tasks.load_embedded(split).tasks}
     except (BadInput, KeyError):
         return ""
-    return next((i for i, task in shown.items() if i in published and not _alike(task, published[i])), "")
+    return next((i for i, task in shown.items() if i in published and _keys(task) != _keys(published[i])), "")
 
 
-def _alike(one: Task, other: Task) -> bool:
-    def grids(task: Task) -> list[Grid]:
-        return [*task.tests, *(grid for pair in task.demonstrations for grid in (pair.input, pair.output))]
-
-    ours, theirs = grids(one), grids(other)
-    return len(ours) == len(theirs) and all(map(same, ours, theirs))
+def _keys(task: Task) -> list[object]:
+    """What tells a challenge's grids from another's, in their order."""
+    return list(map(key, [*task.tests, *(grid for pair in task.demonstrations for grid in (pair.input, pair.output))]))

@@ -44,8 +44,8 @@ def flags() -> str:
 
 def presets() -> str:
     """Every preset, with what it changes."""
-    changes = {name: differences(preset) for name, preset in PRESETS.items()}
-    rows = ((f"`{name}`", ", ".join(f"`{p}` {v}" for p, v in changed.items())) for name, changed in changes.items())
+    changes = {f"`{name}`": differences(preset) for name, preset in PRESETS.items()}
+    rows = [(name, ", ".join(f"`{path}` {value}" for path, value in own.items())) for name, own in changes.items()]
     return _table(("preset", "what is not at its default"), rows)
 
 
@@ -53,18 +53,6 @@ def choices() -> str:
     """The choices of the method, and each value of a closed set in a row of its own."""
     rows = [row for entry in entries(Config) if is_choice(entry) for row in _rows(entry)]
     return _table(("setting", "choice", "default", "what it does", "source", "test"), rows)
-
-
-def others() -> str:
-    """The settings that are no choice of the method."""
-    left = [entry for entry in entries(Config) if not is_choice(entry)]
-    rows = [(f"`{entry.path}`", _shown(entry.default), described(entry)) for entry in left]
-    return _table(("setting", "default", "what it does"), rows)
-
-
-def is_choice(entry: Entry) -> bool:
-    """Whether a setting is a choice of the method, and not of the clock, the engine or the run."""
-    return any(source for source, _ in entry.basis.values())
 
 
 def _rows(entry: Entry) -> Iterable[Sequence[str]]:
@@ -78,6 +66,17 @@ def _rows(entry: Entry) -> Iterable[Sequence[str]]:
 
 def _test(name: str) -> str:
     return f"`test_{name}`" if name else ""
+
+
+def others() -> str:
+    """The settings that are no choice of the method."""
+    rows = [(f"`{e.path}`", _shown(e.default), described(e)) for e in entries(Config) if not is_choice(e)]
+    return _table(("setting", "default", "what it does"), rows)
+
+
+def is_choice(entry: Entry) -> bool:
+    """Whether a setting is a choice of the method, and not of the clock, the engine or the run."""
+    return any(source for source, _ in entry.basis.values())
 
 
 def page() -> str:

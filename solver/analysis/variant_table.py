@@ -1,7 +1,7 @@
-"""What variants of the method are worth, side by side: a row each, compared with one of them, as tables.
+"""What variants of the method are worth, side by side: a row each, compared with one of them, as tables and a picture.
 
-Knows nothing of runs, files or models. Laws: every row of a table is over the same outputs; what a variant has no
-answer for is unsolved, never left out; a variant has found whatever it solved.
+Laws: every row of a table is over the same outputs; what a variant has no answer for is unsolved, never left out; a
+variant has found whatever it solved.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from itertools import chain
 from statistics import median
 
 from solver.analysis import scoring
-from solver.analysis.compare import difference, mcnemar, sign_flip
+from solver.analysis.page import filled
 from solver.analysis.replay import Candidates
+from solver.analysis.scoring import difference, mcnemar, sign_flip
 from solver.types import Grid, same
 
 ORACLE = "oracle"  # solved where an attempt or any candidate is right: what a perfect vote would make of the same run
+LETTER = 7.2  # pixels a letter of a name takes at most
+SCALE = 420  # pixels from nothing solved to the end of the scale
+STEP = 0.1  # of all outputs, between two lines of the scale
+BAR, GAP = 14, 10  # pixels
+AROUND = 24  # pixels
+
 Right = Mapping[str, tuple[Grid, ...]]
 """Task id → the right outputs, one a test input."""
 
@@ -59,12 +66,11 @@ def hits(answered: Answered, right: Right) -> dict[str, list[bool]]:
     """Whether each output was found: any candidate is right, or an attempt, which may be a placeholder."""
     among: dict[str, list[bool]] = {}
     for task_id, outputs in right.items():
-        solved = scoring.solved_outputs(answered.submission, {task_id: outputs})
+        solved = scoring.solved(answered.submission.get(task_id), outputs)
+        tests = answered.candidates.get(task_id, ({},) * len(outputs))
         among[task_id] = [
-            hit or any(same(candidate.grid, output) for of_stage in stages.values() for candidate in of_stage)
-            for hit, output, stages in zip(
-                solved, outputs, answered.candidates.get(task_id) or [{}] * len(outputs), strict=True
-            )
+            hit or any(same(candidate.grid, output) for candidate in chain.from_iterable(by_stage.values()))
+            for hit, output, by_stage in zip(solved, outputs, tests, strict=True)
         ]
     return among
 
@@ -82,7 +88,7 @@ def oracle(full: Answered, right: Right) -> Answered:
 def row(answered: Answered, right: Right) -> ComparisonRow:
     """What a variant's answers to these tasks are worth."""
     steps = [answered.steps[task_id] for task_id in right if task_id in answered.steps]
-    solved = [scoring.solved_outputs(answered.submission, {task_id: outputs}) for task_id, outputs in right.items()]
+    solved = [scoring.solved(answered.submission.get(task_id), outputs) for task_id, outputs in right.items()]
     return ComparisonRow(
         name=answered.name,
         scores=scoring.score(answered.submission, right),
@@ -117,8 +123,9 @@ def table(rows: Sequence[ComparisonRow], reference: str) -> str:
 
 def against(base: ComparisonRow, one: ComparisonRow) -> list[str]:
     """A row's cells beside another's: outputs gained and lost, their p, points of pass@2 gained with their own p."""
-    points = f"{100 * (one.scores.score - base.scores.score):+.1f} (p = {sign_flip(base.shares, one.shares):.3f})"
-    return [difference(base.solved, one.solved), f"{mcnemar(base.solved, one.solved):.3f}", points.replace("-", "−")]
+    gained = 100 * (one.scores.score - base.scores.score)
+    points = f"{gained:+.1f} (p = {sign_flip(base.shares, one.shares):.3f})".replace("-", "−")
+    return [difference(base.solved, one.solved), f"{mcnemar(base.solved, one.solved):.3f}", points]
 
 
 def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Sequence[str]], reference: str) -> str:
@@ -128,3 +135,23 @@ def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Seq
         own = {task_id: right[task_id] for task_id in ids}
         parts.append(f"{name}, {len(own)} tasks:\n\n{table([row(one, own) for one in answered], reference)}")
     return "\n\n".join(parts)
+
+
+def svg(rows: Sequence[ComparisonRow]) -> str:
+    """pass@2 of the rows, one under the other, in their order; the scale ends behind the longest interval."""
+    end = STEP * math.ceil(max(max(row.scores.high, STEP) for row in rows) / STEP - 1e-9)
+    each = SCALE / end  # pixels
+    tops = [2 * AROUND + n * (BAR + GAP) for n in range(len(rows))]
+    left = AROUND + round(LETTER * max(len(row.name) for row in rows))
+    return filled(
+        "variants.svg",
+        bars=list(zip(rows, tops, strict=True)),
+        each=each,
+        lines=[(round(each * STEP * n, 1), f"{STEP * n:.0%}") for n in range(round(end / STEP) + 1)],
+        left=left,
+        width=left + SCALE + 5 * AROUND,
+        height=tops[-1] + BAR + 2 * AROUND,
+        tasks=rows[0].scores.tasks,
+        bar=BAR,
+        around=AROUND,
+    )

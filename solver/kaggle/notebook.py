@@ -1,8 +1,8 @@
 """A Kaggle notebook's side of a run: what is attached, an offline install, a rehearsal or the rerun, and its checks.
 
-Knows nothing of models or grids, and needs nothing but the standard library until its own environment is installed (to
-write placeholders: numpy, which Kaggle's image has). Laws: nothing but answers and the run's record is ever written to
-the working folder; a complete, valid submission.json is there before anything is installed.
+It needs nothing but the standard library until its own environment is installed (to write placeholders: numpy, which
+Kaggle's image has). Laws: nothing but answers and the run's record is ever written to the working folder; a complete,
+valid submission.json is there before anything is installed.
 
     input/<slug>/…, input/competitions/<slug>/…    tasks, this program, wheelhouse, weights: found by name, at any depth
     working/submission.json, submission.run/       the answers
@@ -19,7 +19,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +51,8 @@ class Session:
 
     `working`: Kaggle's output folder. `code`: this program's. `test`: the challenges to answer. `wheels`: the
     wheelhouse. `weights`: an attached checkpoint, None: the shipped one. `rerun`: answer everything. `place`: where the
-    environment goes, outside of `working`. `started`: monotonic seconds.
+    environment goes, outside of `working`. `started`: monotonic seconds. `python`: that environment's own interpreter.
+    `submission`: the file that Kaggle scores; `output`: the one that `run_submission` answers into, `run` beside it.
     """
 
     working: Path
@@ -65,22 +66,18 @@ class Session:
 
     @property
     def python(self) -> Path:
-        """The environment's own interpreter."""
         return self.place / "bin" / "python"
 
     @property
     def submission(self) -> Path:
-        """The file that Kaggle scores."""
         return self.working / "submission.json"
 
     @property
     def output(self) -> Path:
-        """The file that `run_submission` answers into."""
         return self.submission if self.rerun else self.working / "rehearsal.json"
 
     @property
     def run(self) -> Path:
-        """The run directory beside it."""
         return self.output.with_suffix(".run")
 
 
@@ -93,12 +90,11 @@ def files_below(root: Path, name: str) -> list[Path]:
     return sorted(paths, key=lambda p: ("competitions" not in p.relative_to(root).parts, len(p.parts), str(p)))
 
 
-def _one(folders: Iterable[Path], what: str, todo: str) -> Path:
-    different = sorted(set(folders))
-    if len(different) != 1:
-        came = ", ".join(map(str, different)) or "none"
+def _one(folders: set[Path], what: str, todo: str) -> Path:
+    if len(folders) != 1:
+        came = ", ".join(map(str, sorted(folders))) or "none"
         raise NotebookError(f"{what}: {came} came, exactly one was expected; {todo}")
-    return different[0]
+    return next(iter(folders))
 
 
 def tests(root: Path) -> Path:
@@ -111,7 +107,7 @@ def tests(root: Path) -> Path:
     if not candidates:
         raise NotebookError(f"no {TEST} below {root}/input: expected the competition's data; attach the competition")
     own = [path for path in candidates if "competitions" in path.relative_to(root).parts]
-    return next(iter(own or [p for p in candidates if (p.parent / SAMPLE).exists()] or candidates))
+    return (own or [path for path in candidates if (path.parent / SAMPLE).exists()] or candidates)[0]
 
 
 def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
@@ -132,12 +128,9 @@ def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
 
 def wheelhouse(root: Path) -> Path:
     """The folder of wheels with their pins. Raises `NotebookError` unless exactly one is attached."""
-    folders = {path.parent for path in files_below(root, "*.whl")}
-    return _one(
-        (folder for folder in folders if (folder / "requirements.txt").exists()),
-        "folders of wheels with a requirements.txt",
-        "attach what python -m solver wheelhouse made",
-    )
+    folders = {path.parent for path in files_below(root, "*.whl") if (path.parent / "requirements.txt").exists()}
+    todo = "attach what python -m solver wheelhouse made"
+    return _one(folders, "folders of wheels with a requirements.txt", todo)
 
 
 def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
@@ -188,18 +181,14 @@ def _placeholders(session: Session) -> None:
 
 def install(session: Session) -> None:
     """A virtual environment of the attached wheels alone, outside of the working folder. Raises `NotebookError`."""
-    for command in (
-        [sys.executable, "-m", "venv", "--without-pip", str(session.place)],
-        [
-            *(sys.executable, "-m", "pip", "--python", str(session.python), "install", "--quiet"),
-            *("--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check"),
-            *("--find-links", str(session.wheels), "-r", str(session.wheels / "requirements.txt")),
-        ],
-    ):
-        if _stream(command, {"PIP_CONFIG_FILE": os.devnull}):
-            raise NotebookError(
-                f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above"
-            )
+    venv = [sys.executable, "-m", "venv", "--without-pip", str(session.place)]
+    pip = [sys.executable, "-m", "pip", "--python", str(session.python), "install", "--quiet"]
+    pip += ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check"]
+    pip += ["--find-links", str(session.wheels), "-r", str(session.wheels / "requirements.txt")]
+    if any(_stream(command, {"PIP_CONFIG_FILE": os.devnull}) for command in (venv, pip)):
+        raise NotebookError(
+            f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above"
+        )
     print(f"installed in {spent(session):.0f} s")
 
 
@@ -213,21 +202,20 @@ def _already(session: Session) -> list[str]:
 
 
 def command(session: Session, *flags: str) -> list[str]:
-    """How `submission.py` is called: its flags for this session, then those given, which win."""
-    own = _already(session)
-    if session.weights is not None:
-        own += ["--weights", str(session.weights)]
-    own += ["--challenges", str(session.test), "--no-report"] if session.rerun else _rehearsed(session)
+    """How `submission.py` is called: its flags for this session, then those given, which win.
+
+    A rehearsal has a few evaluation tasks with their solutions: the competition's, or the ones this program has.
+    """
+    evaluation = [session.test.with_name(name) for name in EVALUATION]
+    if session.rerun:
+        tasks = ["--challenges", str(session.test), "--no-report"]
+    elif all(file.exists() for file in evaluation):
+        tasks = [*REHEARSAL, "--challenges", str(evaluation[0]), "--solutions", str(evaluation[1])]
+    else:
+        tasks = [*REHEARSAL, "--split", "dry-run"]
+    weights = ["--weights", str(session.weights)] if session.weights is not None else []
     program = [str(session.python), str(session.code / "submission.py")]
-    return [*program, *own, "--output", str(session.output), *flags]
-
-
-def _rehearsed(session: Session) -> list[str]:
-    """A few evaluation tasks with their solutions: the competition's, or the ones this program has."""
-    files = [session.test.with_name(name) for name in EVALUATION]
-    if all(file.exists() for file in files):
-        return [*REHEARSAL, "--challenges", str(files[0]), "--solutions", str(files[1])]
-    return [*REHEARSAL, "--split", "dry-run"]
+    return [*program, *_already(session), *weights, *tasks, "--output", str(session.output), *flags]
 
 
 def run_submission(session: Session, *flags: str) -> int:
@@ -244,15 +232,9 @@ def run_submission(session: Session, *flags: str) -> int:
 
 def _stream(command: Sequence[str], more: Mapping[str, str] | None = None) -> int:
     """Run a command, its output line by line in the notebook; its exit status."""
-    kept = {name: value for name, value in os.environ.items() if name not in STALE}
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**kept, **(more or {})},
-    ) as process:
+    variables = {name: value for name, value in os.environ.items() if name not in STALE} | dict(more or {})
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, stdout=pipe, stderr=both, text=True, errors="replace", env=variables) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
@@ -260,12 +242,6 @@ def _stream(command: Sequence[str], more: Mapping[str, str] | None = None) -> in
 
 
 # ---- afterwards ------------------------------------------------------------------------------------------------------
-
-
-def usage(working: Path) -> tuple[int, int]:
-    """(files, bytes) in the working folder."""
-    sizes = [path.stat().st_size for path in working.rglob("*") if path.is_file()]
-    return len(sizes), sum(sizes)
 
 
 def answered(run: Path) -> int:
@@ -290,24 +266,20 @@ def validate(session: Session, status: int) -> None:
         raise NotebookError(
             f"{session.submission} is not a valid submission: expected every task of {session.test}; see above"
         )
-    files, size = usage(session.working)
-    print(f"{session.working}: {files} of {MOST_FILES} files, {size / 1e9:.3f} of {MOST_BYTES / 1e9:.0f} GB")
-    if files > MOST_FILES or size > MOST_BYTES:
+    sizes = [path.stat().st_size for path in session.working.rglob("*") if path.is_file()]
+    print(f"{session.working}: {len(sizes)} of {MOST_FILES} files, {sum(sizes) / 1e9:.3f} of {MOST_BYTES / 1e9:.0f} GB")
+    if len(sizes) > MOST_FILES or sum(sizes) > MOST_BYTES:
         print(f"warning: Kaggle keeps {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB: take the rest out")
-    if not session.rerun and (status or not answered(session.run)):
-        log = session.run / "worker.log"
-        raise NotebookError(
-            f"the rehearsal failed: exit status {status}, {answered(session.run)} tasks answered; see {log}"
-        )
+    count, log = answered(session.run), session.run / "worker.log"
+    if not session.rerun and (status or not count):
+        raise NotebookError(f"the rehearsal failed: exit status {status}, {count} tasks answered; see {log}")
 
 
 def summary(session: Session) -> None:
     """Print how the run ended; a rehearsal with its score."""
-    what = "rerun" if session.rerun else "rehearsal"
-    minutes = spent(session) / 60
-    count = answered(session.run)
-    tasks = "1 task" if count == 1 else f"{count} tasks"
-    print(f"{what}: {tasks} answered by the model, {minutes:.1f} minutes since the start")
+    what, count = "rerun" if session.rerun else "rehearsal", answered(session.run)
+    tasks = f"{count} task{'' if count == 1 else 's'} answered by the model"
+    print(f"{what}: {tasks}, {spent(session) / 60:.1f} minutes since the start")
     if not session.rerun:
         score = ["-m", "solver", "evaluate", "--run", str(session.run), "--only-submitted"]
         _stream([str(session.python), *score], {"PYTHONPATH": str(session.code)})

@@ -1,14 +1,10 @@
 """`python -m solver wheelhouse OUT`: the wheels of a requirements file for a machine without internet, and their proof.
 
-Knows nothing of what the packages do; pip is the only tool, and where it looks comes from pip's own configuration
-(such as PIP_INDEX_URL, PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS). Law: a wheelhouse is good only if pip resolves it from
-the folder alone, and no wheel in it asks for one that is missing.
+pip is the only tool, and where it looks comes from pip's own configuration (such as PIP_INDEX_URL, PIP_EXTRA_INDEX_URL
+or PIP_FIND_LINKS). Law: a wheelhouse is good only if pip resolves it from the folder alone, and no wheel in it asks for
+one that is missing.
 
-    python -m solver wheelhouse OUT                                                     # requirements.txt, Python 3.12
-    python -m solver wheelhouse OUT --requirements requirements-cpu.txt --no-deps --python 3.11
-    python -m solver wheelhouse OUT --verify                                            # what is there, once more
-
-OUT then holds the wheels and a `requirements.txt` of exactly these; offline, for both kinds of set:
+OUT holds the wheels and a `requirements.txt` of exactly these; offline, for both kinds of set:
 `pip install --no-index --no-deps --find-links OUT -r OUT/requirements.txt`.
 """
 
@@ -44,14 +40,9 @@ Report = Mapping[str, Any]  # pip's installation report, https://pip.pypa.io/en/
 def environment(python: str) -> dict[str, str]:
     """What markers are evaluated with for this Python on Linux x86-64, whichever Python this is."""
     return {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "os_name": "posix",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": "x86_64",
+        **{"python_version": python, "python_full_version": f"{python}.0", "os_name": "posix", "sys_platform": "linux"},
+        **{"implementation_name": "cpython", "platform_python_implementation": "CPython"},
+        **{"platform_system": "Linux", "platform_machine": "x86_64"},
     }
 
 
@@ -132,9 +123,8 @@ def unmet(report: Report, python: str) -> tuple[str, ...]:
     Beside pip's resolver, because that evaluates the packages' own markers for the Python it runs on.
     """
     packages = {canonicalize_name(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
-    asked = _asked(packages, environment(python))
     wrong = []
-    for name, requirement in asked:
+    for name, requirement in _asked(packages, environment(python)):
         package = packages.get(canonicalize_name(requirement.name))
         if package is None or not requirement.specifier.contains(package["version"], prereleases=True):
             wanted = str(requirement).partition(";")[0]
@@ -158,11 +148,6 @@ def _asked(packages: Mapping[Any, Mapping[str, Any]], where: Mapping[str, str]) 
     return asked
 
 
-def size(out: Path) -> int:
-    """Bytes of the wheels in a folder."""
-    return sum(wheel.stat().st_size for wheel in out.glob("*.whl"))
-
-
 def _builds(report: Report, wanted: Sequence[Requirement]) -> list[str]:
     """Wheels that are another build than the pin's own, such as torch 2.13.0+cpu for torch==2.13.0."""
     exact = {canonicalize_name(one.name): str(one) for one in wanted}
@@ -170,19 +155,15 @@ def _builds(report: Report, wanted: Sequence[Requirement]) -> list[str]:
     return [f"{exact[n]} is {v} here" for n, v in builds.items() if "+" in v and not exact[n].endswith(v)]
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Exit status 0: built and verified; 1: something is missing; 2: pip or the input failed."""
     parser = argparse.ArgumentParser(prog="python -m solver wheelhouse", description="Wheels for an offline install.")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder for the wheels")
     parser.add_argument("--requirements", type=Path, default=GPU, metavar="FILE", help="pins (default: the GPU set)")
     parser.add_argument("--python", choices=PYTHONS, default=KAGGLE, help="of the machine to install on")
     parser.add_argument("--no-deps", action="store_true", help="a set that leaves out packages its wheels ask for")
     parser.add_argument("--verify", action="store_true", help="download nothing: check what is there")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line. Exit status 0: built and verified; 1: something is missing; 2: pip or the input failed."""
-    given = _arguments(argv)
+    given = parser.parse_args(argv)
     try:
         wanted = pins(given.out / PINS if given.verify else given.requirements, given.python)
         if not given.verify:
@@ -192,9 +173,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     missing = unmet(report, given.python)
+    megabytes = sum(wheel.stat().st_size for wheel in given.out.glob("*.whl")) / 1e6
     for line in (*_builds(report, wanted), *missing):
         print(f"{'left out on purpose' if given.no_deps and line in missing else 'note'}: {line}")
-    count, megabytes = len(report["install"]), size(given.out) / 1e6
-    verdict = "resolves offline" if given.no_deps or not missing else "is NOT complete"
-    print(f"{given.out}: {count} wheels for Python {given.python}, {megabytes:,.1f} MB: {verdict}")
-    return 0 if given.no_deps or not missing else 1
+    whole = given.no_deps or not missing
+    verdict = "resolves offline" if whole else "is NOT complete"
+    print(f"{given.out}: {len(report['install'])} wheels for Python {given.python}, {megabytes:,.1f} MB: {verdict}")
+    return 0 if whole else 1

@@ -43,13 +43,13 @@ def test_without_training_nothing_is_shared_and_nobody_learnt_from():
     near = NearSettings("folder", count=4, warm_start_threshold=0.9)
     asking = replace(PRESETS["cpu"], near=near)
     sharing = replace(PRESETS["cpu"], train=replace(PRESETS["cpu"].train, scope="shared"))
-    assert not variants.VARIANTS["no-ttt"](asking).near.asked
-    assert variants.VARIANTS["no-ttt"](sharing) == variants.VARIANTS["no-ttt"](PRESETS["cpu"])
+    assert not variants.variant("no-ttt", asking).near.asked
+    assert variants.variant("no-ttt", sharing) == variants.variant("no-ttt", PRESETS["cpu"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_no_ttt_changes_the_training_and_nothing_else(preset):
-    full, without = PRESETS[preset], variants.VARIANTS["no-ttt"](PRESETS[preset])
+    full, without = PRESETS[preset], variants.variant("no-ttt", PRESETS[preset])
     assert without.train.steps == 0
     assert asdict(replace(without, train=full.train, train_share=full.train_share)) == asdict(full)
 
@@ -62,7 +62,7 @@ def test_no_ttt_changes_the_training_and_nothing_else(preset):
     ),
 )
 def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, preset):
-    full, other = PRESETS[preset], variants.VARIANTS[name](PRESETS[preset])
+    full, other = PRESETS[preset], variants.variant(name, PRESETS[preset])
     assert other.train.data != full.train.data
     assert replace(other, train=replace(other.train, data=full.train.data)) == full
     before, after = (build(STACK, config.train, 0, 1024, GRID) for config in (full, other))
@@ -73,13 +73,13 @@ def test_a_variant_of_the_data_changes_the_examples_and_no_other_setting(name, p
 
 @pytest.mark.parametrize("name", SHARING)
 def test_a_variant_of_the_scope_changes_nothing_but_the_scope(name):
-    other = variants.VARIANTS[name](PRESETS["cpu"])
+    other = variants.variant(name, PRESETS["cpu"])
     assert other.train.scope == name
     assert replace(other, train=replace(other.train, scope="task")) == PRESETS["cpu"]
 
 
 def test_whole_matrices_want_an_adapter_at_least_as_wide_as_the_shipped_model():
-    other = variants.VARIANTS["whole"](PRESETS["cpu"])
+    other = variants.variant("whole", PRESETS["cpu"])
     assert other.train.whole
     assert other.train.rank == other.engine.rank >= Recipe().width
     assert other.train.alpha == other.train.rank**0.5  # with rsLoRA: scaled by 1
@@ -90,7 +90,7 @@ def test_whole_matrices_want_an_adapter_at_least_as_wide_as_the_shipped_model():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(preset):
-    full, other = PRESETS[preset], variants.VARIANTS["head"](PRESETS[preset])
+    full, other = PRESETS[preset], variants.variant("head", PRESETS[preset])
     assert (other.train.head, other.train.adapters_per_batch) == (True, 1)
     same = replace(other.train, head=False, rate=full.train.rate, adapters_per_batch=full.train.adapters_per_batch)
     assert replace(other, train=same) == full
@@ -98,7 +98,7 @@ def test_a_head_alone_is_trained_at_a_rate_of_its_own_one_task_after_another(pre
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_embeddings_are_trained_beside_the_projections_and_nothing_else_changes(preset):
-    full, other = PRESETS[preset], variants.VARIANTS["embeddings"](PRESETS[preset])
+    full, other = PRESETS[preset], variants.variant("embeddings", PRESETS[preset])
     assert other.train.targets == (*full.train.targets, "embed_tokens", "lm_head")
     assert replace(other, train=replace(other.train, targets=full.train.targets)) == full
 
@@ -112,7 +112,7 @@ def test_embeddings_are_refused_for_the_shipped_weights_and_where_candidates_are
 
 
 def test_qlora_changes_the_bits_of_the_base_weights_alone():
-    other = variants.VARIANTS["qlora"](PRESETS["h200"])
+    other = variants.variant("qlora", PRESETS["h200"])
     assert replace(other, train=replace(other.train, bits=16)) == PRESETS["h200"]
 
 
@@ -240,7 +240,7 @@ def test_a_variant_of_settings_that_could_contradict_it_is_a_valid_one(name):
     near = NearSettings("folder", count=4, warm_start_threshold=0.5, reuse_threshold=0.9)
     base = replace(PRESETS["cpu"], orders=4, near=near)
     plain = replace(PRESETS["cpu"], orders=4, near=NearSettings("folder"))
-    variants.VARIANTS[name](plain if name in (*SHARING, "head") else base)
+    variants.variant(name, plain if name in (*SHARING, "head") else base)
 
 
 def of_files(folder: Path) -> list[str]:
@@ -461,7 +461,7 @@ def test_a_task_in_two_sources_is_refused(files, capsys):
 @pytest.mark.parametrize("name", DECODING)
 def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_and_nothing_else(name):
     full = PRESETS["cpu"]
-    variant = variants.VARIANTS[name](full)
+    variant = variants.variant(name, full)
     assert variant != full
     views = {name: getattr(full, name) for name in ("views", "quick_views", "orders")}
     assert asdict(replace(variant, rule=full.rule, search=full.search, **views)) == asdict(full)
@@ -472,17 +472,17 @@ def test_the_ways_to_decode_and_vote_change_the_views_the_search_and_the_rule_an
 @pytest.mark.parametrize("preset", PRESETS)
 def test_as_many_replies_are_drawn_as_would_be_greedy_and_the_identity_is_one_view_alone(preset):
     full = PRESETS[preset]
-    drawn, identity = (variants.VARIANTS[name](full) for name in ("temperature", "identity"))
+    drawn, identity = (variants.variant(name, full) for name in ("temperature", "identity"))
     assert drawn.views * drawn.search.samples == full.views
     assert drawn.search.temperature == 1.0
     assert (identity.views, identity.quick_views) == (1, 1)
-    assert variants.VARIANTS["two-orders"](full) == replace(full, orders=2)
+    assert variants.variant("two-orders", full) == replace(full, orders=2)
 
 
 @pytest.mark.parametrize("name", ["temperature", "greedy-flat"])
 def test_a_search_asked_for_is_no_hindrance_to_variants_that_do_without(name):
     searching = replace(PRESETS["cpu"], search=replace(PRESETS["cpu"].search, p_min=0.1))
-    assert variants.VARIANTS[name](searching) == variants.VARIANTS[name](PRESETS["cpu"])
+    assert variants.variant(name, searching) == variants.variant(name, PRESETS["cpu"])
 
 
 def test_a_set_without_solutions_is_refused(capsys, tmp_path):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from solver.analysis import diagnose, history, run_tables
+from solver.analysis import diagnose, evaluate, history
 from solver.data.codec import grid
 from solver.runtime.recorder import Recorder
 from solver.types import Grid
@@ -82,7 +82,7 @@ def test_each_device_s_seconds_are_told_by_stage_and_add_up_to_the_run_s(tmp_pat
         "cpu 1": {"start-up": 9.0, "shared": 4.0, "train": 5.0, "sample": 0.5, "rest": 31.5},
     }
     assert diagnose.worked(run) == 9.5
-    section = run_tables.spent_section(diagnose.measure(run, {"first": (grid(RIGHT),)}))
+    section = evaluate.spent_section(diagnose.measure(run, {"first": (grid(RIGHT),)}))
     assert section.columns == ("device", "start-up", "shared", "train", "sample", "rest", "in all")
     assert section.rows[1][3] == "5.0 s (10.0%)"
 
@@ -104,7 +104,7 @@ def test_what_an_engine_did_in_a_batch_counts_once_however_many_tasks_shared_it(
     found = diagnose.engines(run)
     assert list(found) == ["cpu 0", "cpu 1"]
     assert found["cpu 1"] == {**{name: 2 * value for name, value in did.items()}, "seconds": 3.0}
-    section = run_tables.engine_section(diagnose.measure(run, {"first": (grid(RIGHT),)}).engines)
+    section = evaluate.engine_section(diagnose.measure(run, {"first": (grid(RIGHT),)}).engines)
     assert section.rows[1] == ("cpu 1", "180", "60", "800", "25.0%", "4", "0.00 s")
 
 

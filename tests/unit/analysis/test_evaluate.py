@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from solver.analysis.diagnose import Overlap
-from solver.analysis.evaluate import main
-from solver.analysis.run_tables import overlap_section
+from solver.analysis.evaluate import main, overlap_section
 from solver.analysis.solutions import digest, read_solutions
 from solver.data import tasks
 from solver.data.splits import VERSIONS, Version

@@ -151,9 +151,9 @@ def test_a_stage_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path
     assert [n for n, _ in story.candidates(0)] == [0, 3, 3]
     assert story.candidates(0)[0][1].program is not None
     assert [(a.grid.tolist(), a.votes) for a in story.ranked(0, "flat")] == [([[7]], 0), (GOOD, 1), (OTHER, 1)]
-    assert [a.grid.tolist() for a in story.voted(0, "flat")] == [GOOD, OTHER]
-    assert [g.tolist() for g in story.alone(0, "flat", "programs")] == [[[7]]]
-    assert [g.tolist() for g in story.after(0, "flat", 0)] == [[[7]]]
+    assert [a.grid.tolist() for a in story.ranked(0, "flat", "model")] == [GOOD, OTHER]
+    assert [a.grid.tolist() for a in story.ranked(0, "flat", "programs")] == [[[7]]]
+    assert [a.grid.tolist() for a in story.ranked(0, "flat", last=0)] == [[[7]]]
     assert story.results[0].from_programs == (1,)
     assert (story.from_programs(0), story.sources(0, "flat")) == (0, ("model", "model"))  # those that stand
 

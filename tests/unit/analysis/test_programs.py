@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from solver.analysis import programs as command
+from solver.analysis.solutions import read_solutions
+from solver.data import tasks
 from solver.programs import batch
+from solver.programs.solve import NODES as PROGRAM_NODES
 from tests.support.made_tasks import draw, made
 
 
@@ -102,3 +107,57 @@ def test_the_command_wants_one_source_of_tasks(capsys):
 def test_what_cannot_be_done_is_refused_in_one_line(flags, message, capsys):
     assert command.main(flags) == 2
     assert message in capsys.readouterr().err
+
+
+# ---- which tasks each primitive helped to solve ----------------------------------------------------------------------
+
+EVERY = [p for table in command.TABLES.values() for p in table.values()]
+
+
+TABLE = Path(__file__).parents[3] / "notebooks" / "primitives.md"
+
+
+def helped() -> dict[str, tuple[str, list[str]]]:
+    """Of the page that says which tasks each primitive helped to solve: name → (what it gives, tasks)."""
+    rows = [row.strip("| ").split(" | ") for row in TABLE.read_text().splitlines() if row.startswith("| `")]
+    return {name.strip("`"): (what, tasks_.split()) for name, _, what, _, tasks_ in rows}
+
+
+def test_every_primitive_has_a_task_on_its_page_and_is_described_there():
+    assert list(helped()) == command.primitive_names()
+    for primitive in EVERY:
+        what, tasks_ = helped()[primitive.name]
+        assert what == " ".join((inspect.getdoc(primitive.run) or "").split())
+        assert tasks_ != ["–"], f"{primitive.name} helped to solve no task: remove it, or show one ({TABLE})"
+
+
+@pytest.mark.parametrize(
+    ("name", "task_id"),
+    [("crop", "2013d3e2"), ("fractal", "cce03e0d"), ("halves_across", "0520fde7"), ("in_one", "99b1bc43")],
+)
+def test_a_task_on_the_page_is_solved_with_the_primitive(name, task_id):
+    assert task_id in helped()[name][1]
+    task = tasks.select(tasks.load_split("arc1-training"), [task_id], None).tasks[0]
+    line = batch.score(batch.answer(task, 60.0, PROGRAM_NODES), read_solutions("arc1-training")[task_id])
+    assert line.solved
+    assert any(name in used for used, right in zip(line.primitives, line.right, strict=True) if right)
+
+
+def test_uses_name_the_tasks_a_primitive_helped_to_solve(tmp_path):
+    attempts = [[[[1]], [[2]]], [[[3]], [[4]]], [[[3]], [[9]]]]
+    made_ = [["crop", "flip_left_right"], ["rotate_90"], ["rotate_180"]]
+    line = batch.Line("aaaaaaaa", 1.0, 3, attempts, ["", "", ""], [2.0] * 3, [1.0] * 3, primitives=made_)
+    outputs = [np.array([[3]], np.uint8), np.array([[2]], np.uint8)]
+    right = batch.score(line, outputs)
+    assert (right.solved, right.right) == (True, [True, True, False])
+    wrong = batch.score(replace(line, task="bbbbbbbb"), [outputs[0], outputs[0]])
+    assert (wrong.solved, wrong.right) == (False, [False, True, False])
+    batch.write(tmp_path / "o.jsonl", batch.BatchSettings("x", 1.0, 1), [right, wrong])
+    found = command.used([tmp_path / "o.jsonl"])
+    assert found["crop"] == found["rotate_90"] == ["aaaaaaaa"]
+    assert found["rotate_180"] == []
+    batch.write(tmp_path / "turned.jsonl", batch.BatchSettings("x", 1.0, 1, view=4), [right, wrong])
+    found = command.used([tmp_path / "turned.jsonl", tmp_path / "o.jsonl"])
+    assert found["crop"] == ["aaaaaaaa", "aaaaaaaa@4"]
+    row = next(r for r in command.uses_table(found).splitlines() if r.startswith("| `crop` | grid → grid | "))
+    assert row.endswith(". | 2 | aaaaaaaa aaaaaaaa@4 |")

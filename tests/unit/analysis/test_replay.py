@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solver.analysis import replay
+from solver.analysis import history, replay
 from solver.data import codec, tasks
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import TaskSet
-from solver.runtime import record, submission_file
+from solver.runtime import submission_file
 from solver.runtime.record import CHALLENGES
 from solver.runtime.recorder import Recorder
 from solver.types import Candidate, Grid, Program, Task, View
@@ -69,7 +69,7 @@ def test_a_repeated_stage_counts_once_and_the_base_model_fills_what_the_adapters
     directory = run_directory(tmp_path / "run", [MIRROR], stages)
     entry = voted(directory, "flat", tmp_path / "o.json")["mirror"][0]
     assert entry == {"attempt_1": [[2]], "attempt_2": [[1]]}
-    [[found]] = replay.candidates_of(record.load(directory)).values()
+    [[found]] = replay.candidates_of(history.load(directory)).values()
     assert {n: [c.grid.tolist() for c in them] for n, them in found.items()} == {1: [[[1]]], 3: [[[2]], [[2]]]}
 
 

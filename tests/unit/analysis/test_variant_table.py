@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from solver.analysis import variant_table
-from solver.analysis.scoring import Scores
-from solver.analysis.variant_table import Answered, oracle, row, table, tables
+from solver.analysis.scoring import Scores, wilson
+from solver.analysis.variant_table import Answered, ComparisonRow, oracle, row, svg, table, tables
 from solver.types import Candidate, Grid, View
 
 
@@ -102,3 +105,56 @@ def test_several_sources_have_a_table_over_all_and_one_each():
 
 def test_a_single_source_has_one_table():
     assert tables([answered()], RIGHT, {"all": ["a", "b"]}, "full").count("| variant |") == 1
+
+
+# ---- the picture -----------------------------------------------------------------------------------------------------
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def bar_row(name: str, solved: int, of: int = 10) -> ComparisonRow:
+    """A variant over tasks of one output each."""
+    scores = Scores(of, of, solved, solved, solved / of, 0.0, *wilson(solved / of, of))
+    return ComparisonRow(name, scores, (True,) * solved + (False,) * (of - solved), solved, 1.0)
+
+
+def bars(picture: str) -> list[tuple[str, float, float, float, str]]:
+    """(name, width, where the interval begins, where it ends, what stands behind it) of each bar."""
+    found = []
+    for one in ElementTree.fromstring(picture).iter(f"{SVG}g"):
+        if (bar := one.find(f"{SVG}rect")) is None:
+            continue
+        name, behind = (text.text or "" for text in one.findall(f"{SVG}text"))
+        line = re.match(r"M([\d.]+) [\d.]+H([\d.]+)", one.find(f"{SVG}path").get("d"))
+        assert line is not None
+        found.append((name, float(bar.get("width")), float(line[1]), float(line[2]), behind))
+    return found
+
+
+def test_every_row_is_a_bar_in_its_order_whose_ends_are_those_of_the_table():
+    rows = [bar_row("full", 5), bar_row("no-ttt", 2), bar_row("<oracle>", 0)]
+    found = bars(svg(rows))
+    assert [(name, text) for name, *_, text in found] == [
+        ("full", "5 of 10"), ("no-ttt", "2 of 10"), ("<oracle>", "0 of 10")
+    ]  # fmt: skip
+    each = found[0][1] / rows[0].scores.score
+    for one, (_, width, low, high, _) in zip(rows, found, strict=True):
+        expected = [each * value for value in (one.scores.score, one.scores.low, one.scores.high)]
+        assert [width, low, high] == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize(("solved", "last"), [(0, "30%"), (3, "70%"), (10, "100%")])
+def test_the_scale_ends_behind_the_longest_interval_and_never_beyond_everything(solved, last):
+    picture = svg([bar_row("full", solved)])
+    assert re.findall(r">(\d+%)<", picture)[-1] == last
+    assert bars(picture)[0][3] <= variant_table.SCALE
+
+
+def test_a_longer_name_leaves_the_bars_where_they_have_room_and_the_picture_is_repeatable():
+    def left(name: str) -> int:
+        return int(re.search(r"translate\((\d+) 0\)", svg([bar_row(name, 1)]))[1])
+
+    name = "vote-product_of_experts@search-poe"
+    assert left(name) > left("full") > 0
+    assert left(name) >= variant_table.LETTER * len(name)
+    assert svg([bar_row(name, 1)]) == svg([bar_row(name, 1)])

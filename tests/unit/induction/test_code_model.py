@@ -171,7 +171,7 @@ def test_the_record_and_the_report_tell_of_it(saying, asked, output, capsys):
     assert (overlap.only_programs, overlap.both) == (1, 1)  # the fake model answers with the test input
     [page] = report.write(record.directory_of(output)).parent.glob("report.html")
     assert "induction" in page.read_text()
-    top = report_data.data_of(told, {}, {}, dict.fromkeys(told.stories, ""))["tasks"]["task0"]["tests"][0]["top"]
+    top = report_data.data_of(told, {}, (), dict.fromkeys(told.stories, ""))["tasks"]["task0"]["tests"][0]["top"]
     assert top[0]["programs"] == [[program["text"], program["cost"], None, 1]]
 
 

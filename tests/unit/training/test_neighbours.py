@@ -436,11 +436,11 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 @pytest.mark.parametrize("name", ["nearest", "nearest-by-gradients", "nearest-alone", "warm", "outright"])
 def test_a_variant_that_learns_from_others_changes_nothing_else_and_needs_a_library(name):
     base = replace(PRESETS["cpu"], near=NearSettings("folder"))
-    other = variants.VARIANTS[name](base)
+    other = variants.variant(name, base)
     assert other.near != base.near
     assert replace(other, near=base.near) == base
     with pytest.raises(BadInput, match="library"):
-        variants.VARIANTS[name](PRESETS["cpu"])
+        variants.variant(name, PRESETS["cpu"])
 
 
 # ---- vectors, by a tiny model ----------------------------------------------------------------------------------------

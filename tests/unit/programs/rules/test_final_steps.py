@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.analysis import uses
+from solver.analysis import programs as command
 from solver.programs.rules import final_steps
 from solver.programs.values import State
 
@@ -23,4 +23,4 @@ def test_no_final_step_has_a_primitives_name():
         *final_steps.resized(state, [np.zeros((1, 1), np.uint8)]),
     ]
     assert {s.step.partition("(")[0] for s in wider} == {"scale", "repeat", "pad", "top_left"}
-    assert not {"scale", "repeat", "pad", "top_left"} & set(uses.names())
+    assert not {"scale", "repeat", "pad", "top_left"} & set(command.primitive_names())
