@@ -57,8 +57,7 @@ def prompts(state: TaskState, count: int, config: Config) -> list[tuple[int, Pro
     What had to be left out is said in the notes.
     """
     task, context = state.task, config.engine.context
-    state.candidates = [[] for _ in task.tests]
-    state.prompts = []
+    state.candidates, state.prompts = [[] for _ in task.tests], []
     for test, grid in enumerate(task.tests):
         kept, dropped = fit(task.demonstrations, grid, context, state.format)
         if dropped:
@@ -66,16 +65,14 @@ def prompts(state: TaskState, count: int, config: Config) -> list[tuple[int, Pro
                 f"test {test}: the prompt was too long for {context} tokens: "
                 f"{dropped} of {len(task.demonstrations)} demonstrations dropped, longest first"
             )
-        shown, full = Task(task.id, kept, (grid,)), 0
+        shown, before = Task(task.id, kept, (grid,)), len(state.prompts)
         for number, view in enumerate(views(shown, count, state.seed, f"views {test}", config.orders)):
             seen = apply_task(view, shown)
             tokens = tuple(state.format.encode_prompt(seen.demonstrations, seen.tests[0]).tolist())
             room = min(expected_reply(kept, grid), context - len(tokens))
             if room > 0:
                 state.prompts.append((number, Prompt(task.id, test, view, tokens, room)))
-            else:
-                full += 1
-        if full:
+        if full := count - (len(state.prompts) - before):
             state.notes.append(f"test {test}: its input alone fills the context in {full} of {count} views")
     return state.prompts
 

@@ -7,15 +7,15 @@ that views, tests, tasks and adapters share its batches and an engine with a pre
 moment they appear where the sampler can be listened to, else in waves. (The set is the one of the threshold search in
 arXiv 2505.07859; there it is found token by token.)
 
-Knows nothing of models, engines or votes. Law: what is found is exactly the set of finished replies, of at most the
-prompt's `max_reply` tokens and spelled as the grammar allows, whose probability is at least p_min; or else it is said
-how many branches were not followed and how much probability they held.
+Law: what is found is exactly the set of finished replies, of at most the prompt's `max_reply` tokens and spelled as the
+grammar allows, whose probability is at least p_min; or else it is said how many branches were not followed and how much
+probability they held.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solver.data import views
@@ -34,7 +34,8 @@ class SearchResult:
     `replies`: likeliest first. `asked`: requests it cost. `cut`: branches not followed to their end, because of the
     limit on requests, of the seconds, or of the prompt's `max_reply`. `missed`: their probability in all, the most that
     replies not found can add up to. `greedy`: the greedy reply, however unlikely, where it was asked for and came to
-    its end; it may spell no grid.
+    its end; it may spell no grid. `candidates`: the replies' grids in the task's own frame, where `candidates` was
+    asked for them.
     """
 
     replies: tuple[Reply, ...]
@@ -42,27 +43,12 @@ class SearchResult:
     cut: int = 0
     missed: float = 0.0
     greedy: Reply | None = None
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether nothing was left out."""
         return self.cut == 0
-
-
-@dataclass(frozen=True, eq=False)
-class Spelling:
-    """How replies are spelled: the grammar of one of which nothing is said yet, and the token that finishes it."""
-
-    grammar: Grammar
-    end: int
-
-
-@dataclass(frozen=True, eq=False)
-class ViewCandidates:
-    """The candidates one prompt gave, in the task's own frame and likeliest first, and how they were found."""
-
-    candidates: tuple[Candidate, ...]
-    search: SearchResult
 
 
 def candidates(
@@ -72,23 +58,18 @@ def candidates(
     p_min: float,
     nodes: int,
     format: Format,
-) -> list[ViewCandidates]:
+) -> list[SearchResult]:
     """For each request, in order: every grid whose probability under its view is at least p_min.
 
     Where there is none, the greedy reply stands for its view, so that a model that is sure of nothing still answers.
     """
-    results = search(requests, sampler, stop, p_min, Spelling(format.written, format.end), nodes, greedy=True)
-    return [
-        ViewCandidates(tuple(_decoded(prompt, result, format)), result)
-        for (prompt, _), result in zip(requests, results, strict=True)
-    ]
-
-
-def _decoded(prompt: Prompt, result: SearchResult, format: Format) -> Iterator[Candidate]:
-    for reply in result.replies or ([result.greedy] if result.greedy else []):
-        grid = format.decode(reply.tokens)
-        if grid is not None:
-            yield Candidate(views.invert(prompt.view, grid), prompt.view, reply.logprob)
+    results = search(requests, sampler, stop, p_min, format, nodes, greedy=True)
+    for place, ((prompt, _), result) in enumerate(zip(requests, results, strict=True)):
+        replies = result.replies or ([result.greedy] if result.greedy else [])
+        decoded = [(format.decode(reply.tokens), reply.logprob) for reply in replies]
+        grids = ((views.invert(prompt.view, grid), nats) for grid, nats in decoded if grid is not None)
+        results[place] = replace(result, candidates=tuple(Candidate(grid, prompt.view, nats) for grid, nats in grids))
+    return results
 
 
 def search(
@@ -96,24 +77,22 @@ def search(
     sampler: Sampler,
     stop: Stop,
     p_min: float,
-    spelling: Spelling,
+    format: Format,
     nodes: int = NODES,
     greedy: bool = False,
 ) -> list[SearchResult]:
     """For each request, in order: every reply of probability at least p_min; equal requests are searched once.
 
-    `nodes`: requests to the sampler that one prompt may cost; of branches that appear together the likeliest are
-    followed first, and those that appear when there are no more are cut. `greedy`: complete each prompt's greedy
-    reply, even where it turns out to be unlikely.
+    `format`: of it only the grammar and the token that ends a reply. `nodes`: requests to the sampler that one prompt
+    may cost; of branches that appear together the likeliest are followed first, and those that appear when there are no
+    more are cut. `greedy`: complete each prompt's greedy reply, even where it turns out to be unlikely.
     ValueError: p_min is no probability above 0.
     """
     if not 0 < p_min <= 1:
         raise ValueError(f"p_min is {p_min}: expected a probability above 0 and at most 1")
     keys = [(prompt.tokens, prompt.max_reply, adapter.name if adapter else None) for prompt, adapter in requests]
-    trees = {
-        key: Tree(*request, p_min, nodes, spelling.end, greedy) for key, request in zip(keys, requests, strict=True)
-    }
-    roots = [Branch(tree, (), (), 0.0, spelling.grammar, root=True) for tree in trees.values()]
+    trees = {key: Tree(*request, p_min, nodes, format.end, greedy) for key, request in zip(keys, requests, strict=True)}
+    roots = [Branch(tree, (), (), 0.0, format.written, root=True) for tree in trees.values()]
     if isinstance(sampler, Streamer):
         _listen(roots, sampler, stop)
     else:
@@ -123,7 +102,6 @@ def search(
 
 
 def _in_waves(frontier: Sequence[Branch], sampler: Sampler, stop: Stop) -> None:
-    """Complete all branches, then all that left them, until none do."""
     while wave := _affordable(frontier):
         replies = sampler.sample([branch.request() for branch in wave], stop)
         frontier = [new for branch, reply in zip(wave, replies, strict=True) for new in branch.grow(reply)]
@@ -156,13 +134,15 @@ def _affordable(frontier: Sequence[Branch]) -> list[Branch]:
 
 
 class Tree:
-    """The search under one prompt: what it may cost, what it found, what it left out."""
+    """The search under one prompt: what it may cost, what it found, what it left out.
+
+    `greedy`: the greedy reply as far as it was said.
+    """
 
     def __init__(self, prompt: Prompt, adapter: Adapter | None, p_min: float, nodes: int, end: int, wants_greedy: bool):
         self.prompt, self.adapter, self.nodes, self.end = prompt, adapter, nodes, end
         self.floor = math.log(p_min) - ROUNDING
-        self.wants_greedy = wants_greedy
-        self.greedy: Reply | None = None  # as far as it has been heard
+        self.wants_greedy, self.greedy = wants_greedy, Reply((), (), False)
         self.replies: list[Reply] = []
         self.asked, self.cut, self.missed = 0, 0, 0.0
 
@@ -174,11 +154,6 @@ class Tree:
         self.asked += 1
         return True
 
-    def extend_greedy(self, piece: Reply) -> None:
-        """The greedy reply went on, or began."""
-        so_far = self.greedy or Reply((), (), False)
-        self.greedy = Reply(so_far.tokens + piece.tokens, so_far.logprobs + piece.logprobs, piece.finished)
-
     def leave_out(self, total: float) -> None:
         """A branch of this log-probability is not followed to its end."""
         self.cut += 1
@@ -187,7 +162,7 @@ class Tree:
     def result(self) -> SearchResult:
         """The result, likeliest replies first, equally likely ones in the order of their tokens."""
         ordered = sorted(self.replies, key=lambda r: (-r.logprob, r.tokens))
-        greedy = self.greedy if self.greedy and self.greedy.finished else None
+        greedy = self.greedy if self.greedy.finished else None
         return SearchResult(tuple(ordered), self.asked, self.cut, self.missed, greedy)
 
 
@@ -229,11 +204,8 @@ class Branch:
         return asked, self.tree.adapter
 
     def grow(self, reply: Reply | None) -> list[Branch]:
-        """Take the whole completion in; the new branches that leave it."""
-        if reply is None:
-            self.conclude(finished=False)
-            return []
-        new, unfinished = self.extend(reply)
+        """Take the whole completion in, None: it was not made; the new branches that leave it."""
+        new, unfinished = self.extend(reply) if reply else ([], self)
         if unfinished:
             unfinished.conclude(finished=False)
         return new
@@ -241,12 +213,21 @@ class Branch:
     def extend(self, piece: Reply) -> tuple[list[Branch], Branch | None]:
         """What was said next: the new branches that leave it, and the branch itself where it goes on."""
         if self.is_greedy:
-            self.tree.extend_greedy(piece)
+            said = self.tree.greedy
+            self.tree.greedy = Reply(said.tokens + piece.tokens, said.logprobs + piece.logprobs, piece.finished)
+        alternatives = piece.alternatives
+        if not alternatives and not self.wanted:
+            alternatives = ((),) * len(piece.tokens)
+        if len(alternatives) != len(piece.tokens):
+            raise ValueError(
+                f"the sampler named alternatives for {len(alternatives)} of {len(piece.tokens)} tokens: "
+                "a search needs them for every one"
+            )
         new, at = list[Branch](), self
-        for token, nats, others in zip(piece.tokens, piece.logprobs, self._alternatives(piece), strict=True):
+        for token, nats, others in zip(piece.tokens, piece.logprobs, alternatives, strict=True):
             branches = (at.then(*other) for other in others)
             new += [branch for branch in branches if branch and not branch.closed()]
-            following = at.then(token, nats, self.root) or (at.lost(token, nats) if self.is_greedy else None)
+            following = at.then(token, nats, self.root, lost=self.is_greedy)
             if following is None:
                 return new, None
             at = following
@@ -255,44 +236,26 @@ class Branch:
             return new, None
         return new, at
 
-    def _alternatives(self, piece: Reply) -> Sequence[tuple[tuple[int, float], ...]]:
-        if not piece.alternatives and not self.wanted:
-            return ((),) * len(piece.tokens)
-        if len(piece.alternatives) != len(piece.tokens):
-            raise ValueError(
-                f"the sampler named alternatives for {len(piece.alternatives)} of {len(piece.tokens)} tokens: "
-                "a search needs them for every one"
-            )
-        return piece.alternatives
-
-    def then(self, token: int, nats: float, root: bool = False) -> Branch | None:
-        """One token further; None where that is too unlikely or ungrammatical."""
-        if self.total + nats < self.tree.floor:
-            return None
-        grammar = self.grammar.then(token)
-        if grammar is None:
-            return None
-        return Branch(self.tree, (*self.tokens, token), (*self.logprobs, nats), self.total + nats, grammar, root)
-
-    def lost(self, token: int, nats: float) -> Branch:
-        """One token further, where nothing likely enough can follow any more."""
-        return Branch(self.tree, (*self.tokens, token), (*self.logprobs, nats), -math.inf, self.grammar, self.root)
+    def then(self, token: int, nats: float, root: bool = False, lost: bool = False) -> Branch | None:
+        """One token further; where that is too unlikely or ungrammatical None or, to go on, `lost`."""
+        total, grammar = self.total + nats, self.grammar.then(token)
+        if total < self.tree.floor or grammar is None:
+            if not lost:
+                return None
+            total, grammar = -math.inf, self.grammar
+        return Branch(self.tree, (*self.tokens, token), (*self.logprobs, nats), total, grammar, root)
 
     def closed(self) -> bool:
         """Whether nothing is left to ask after its last token: it is the end, or there is no room for one."""
-        if self.tokens[-1] == self.tree.end:
-            self.conclude(finished=True)
-        elif len(self.tokens) >= self.tree.prompt.max_reply:
-            self.conclude(finished=False)
-        else:
-            return False
-        return True
+        finished = self.tokens[-1] == self.tree.end
+        over = finished or len(self.tokens) >= self.tree.prompt.max_reply
+        if over:
+            self.conclude(finished)
+        return over
 
     def conclude(self, finished: bool) -> None:
         """The branch ends here: as a reply, or left out, by the prompt's `max_reply` or for want of seconds."""
-        if self.total == -math.inf:
-            return
-        if finished:
+        if finished and self.total > -math.inf:
             self.tree.replies.append(Reply(self.tokens, self.logprobs, True))
-        else:
+        elif self.total > -math.inf:
             self.tree.leave_out(self.total)

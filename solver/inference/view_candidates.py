@@ -16,7 +16,7 @@ from solver.data.views import invert
 from solver.inference import rescoring, threshold_search
 from solver.inference.prompts import batches
 from solver.interfaces import Scorer
-from solver.types import Candidate, Prompt, Reply
+from solver.types import Candidate, Reply
 from solver.voting import rules
 
 
@@ -31,8 +31,14 @@ def sample_views(
         replies += models.sampler.sample(requests, stop)
     unfinished: Counter[str] = Counter()
     for (state, prompt), reply in zip(asked, replies, strict=True):
-        unfinished[state.task.id] += reply is None
-        decode_reply(state, prompt, reply)
+        if reply is None:
+            unfinished[state.task.id] += 1
+            continue
+        grid = state.format.decode(reply.tokens) if reply.finished else None
+        if grid is None:
+            state.rejected += 1
+        else:
+            state.candidates[prompt.test].append(Candidate(invert(prompt.view, grid), prompt.view, reply.logprob))
     what = "views" if how.samples == 1 else "replies"
     for state in states:
         state.seconds["sample"] = (now() - started) / len(states)
@@ -40,45 +46,34 @@ def sample_views(
             state.notes.append(f"out of time for {late} {what}")
 
 
-def decode_reply(state: TaskState, prompt: Prompt, reply: Reply | None) -> None:
-    """Decode a reply into a candidate in the task's own frame; count what is no grid."""
-    if reply is None:
-        return
-    grid = state.format.decode(reply.tokens) if reply.finished else None
-    if grid is None:
-        state.rejected += 1
-        return
-    state.candidates[prompt.test].append(Candidate(invert(prompt.view, grid), prompt.view, reply.logprob))
-
-
 def search_views(states: Sequence[TaskState], batch: Batch, models: Models, stop: Deadline) -> None:
     """`sample_views`, but for every likely answer under each view instead of the greedy one."""
     started, config = now(), models.config
     share = config.search.share if config.search.views else 1.0
     own = stop.within(share * stop.remaining())
-    answers: list[threshold_search.ViewCandidates] = []
+    answers: list[threshold_search.SearchResult] = []
     asked, parts = batches(states, config.views, config, batch.hurried, config.search)
+    p_min, nodes = config.search.p_min, config.search.nodes
     for requests in parts:
-        answers += threshold_search.candidates(
-            requests, models.sampler, own, config.search.p_min, config.search.nodes, models.format
-        )
+        answers += threshold_search.candidates(requests, models.sampler, own, p_min, nodes, models.format)
     late = own.remaining() <= 0
     missed: defaultdict[str, list[float]] = defaultdict(list)
     unfinished: Counter[str] = Counter()
     for (state, prompt), answer in zip(asked, answers, strict=True):
         state.candidates[prompt.test] += answer.candidates
-        said = bool(answer.candidates) or answer.search.greedy is not None
+        said = bool(answer.candidates) or answer.greedy is not None
         state.rejected += not answer.candidates and (said or not late)
         unfinished[state.task.id] += late and not said
-        if not answer.search.complete:
-            missed[state.task.id].append(answer.search.missed)
+        if not answer.complete:
+            missed[state.task.id].append(answer.missed)
     for state in states:
         state.seconds["sample"] = (now() - started) / len(states)
         if views := unfinished[state.task.id]:
             state.notes.append(f"out of time for {views} views")
         if cut := missed[state.task.id]:
-            average = sum(cut) / len(cut)
-            state.notes.append(f"search cut short in {len(cut)} views: at most {average:.0%} of each missed")
+            state.notes.append(
+                f"search cut short in {len(cut)} views: at most {sum(cut) / len(cut):.0%} of each missed"
+            )
 
 
 def rescore_candidates(states: Sequence[TaskState], scorer: Scorer, config: Config, stop: Deadline) -> None:

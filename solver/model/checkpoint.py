@@ -17,7 +17,7 @@ from solver.tokens import registry
 from solver.types import BadInput
 
 MANIFEST = "manifest.json"
-ADAPTER_FILE = "adapter_model.safetensors"  # what peft calls an adapter's weights
+ADAPTER_FILE, ADAPTER_SETTINGS = "adapter_model.safetensors", "adapter_config.json"  # what peft calls an adapter's
 HOME = Path(__file__).resolve().parents[2] / "weights"
 SHIPPED = HOME / "grid-1m"
 INDEX = "model.safetensors.index.json"  # says which shard holds what

@@ -13,14 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solver.model.checkpoint import ADAPTER_FILE
+from solver.model.checkpoint import ADAPTER_FILE, ADAPTER_SETTINGS
 from solver.types import Adapter
 
 if TYPE_CHECKING:  # `vllm_sampler` sets the environment before torch is imported
     from torch import Tensor
 
 WEIGHT = "lm_head.weight"  # what the head's matrix, [outputs, width], is called in its file
-SETTINGS = "adapter_config.json"  # what peft calls an adapter's settings
 
 
 def save(weight: Tensor, path: Path) -> None:
@@ -29,14 +28,14 @@ def save(weight: Tensor, path: Path) -> None:
 
     path.mkdir(parents=True, exist_ok=True)
     save_file({WEIGHT: weight.detach().cpu().clone()}, path / ADAPTER_FILE)
-    (path / SETTINGS).write_text(json.dumps({"head": True}))
+    (path / ADAPTER_SETTINGS).write_text(json.dumps({"head": True}))
 
 
 def head_of(adapter: Adapter | None) -> Adapter | None:
     """The adapter where it is a head; None where the base model's head serves: for a LoRA, and without an adapter."""
     if adapter is None:
         return None
-    return adapter if json.loads((adapter.path / SETTINGS).read_text()).get("head") else None
+    return adapter if json.loads((adapter.path / ADAPTER_SETTINGS).read_text()).get("head") else None
 
 
 def by_head(adapters: Sequence[Adapter | None]) -> Mapping[Adapter | None, list[int]]:

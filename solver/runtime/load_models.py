@@ -17,7 +17,6 @@ from solver.hardware import devices, gpus, memory_plan
 from solver.model import architecture
 from solver.tokens.registry import load
 from solver.training import backends
-from solver.training.time_sharing import TimeSharedTrainer
 
 
 def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
@@ -31,10 +30,11 @@ def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
 
 
 def _load_sampler(weights: Path, config: Config) -> Any:
-    from solver.inference.vllm_sampler import VllmSampler
+    from solver.inference import head_sampler, vllm_sampler
 
-    end, train = load(config.format, weights).end, config.train
-    return VllmSampler(weights, config.engine, end, config.seed, train.head, train.embedding_targets)
+    kind = head_sampler.HeadSampler if config.train.head else vllm_sampler.VllmSampler
+    end = load(config.format, weights).end
+    return kind(weights, config.engine, end, config.seed, config.train.embedding_targets)
 
 
 def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
@@ -53,7 +53,9 @@ def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
     from solver.training.trainer import LoraTrainer
 
     trainer = LoraTrainer(weights, planned.train, scratch, plan.context, how)
-    return (TimeSharedTrainer(trainer, sampler) if planned.engine.sleeps else trainer), sampler, planned
+    if planned.engine.sleeps:
+        trainer.before_reload, sampler.before_reload = sampler.offload, trainer.offload
+    return trainer, sampler, planned
 
 
 def load_writer(config: Config) -> Any:

@@ -27,7 +27,7 @@ from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
 from solver.runtime.plan import RunPlan, fingerprint, recorded_fingerprint
 from solver.tokens import registry
-from solver.training import backends, neighbours
+from solver.training import adapter_kinds, neighbours
 from solver.types import BadInput, Grid
 
 Right: TypeAlias = Mapping[str, tuple[Grid, ...]]  # id → the right answer to each test input
@@ -135,7 +135,7 @@ def suited(config: Config, weights: Checkpoint) -> Config:
         library = neighbours.load(Path(near.library), weights.sha256)
         neighbours.require_use(library, near, train, config.engine.rank)
         near = replace(near, content=neighbours.digest(Path(near.library)))
-    backends.require_targets(weights.path, train)
+    adapter_kinds.require_targets(weights.path, train)
     if train.whole:
         width = read(weights.path).hidden
         expected = f"at least {width}, the width of {weights.path.name}, as whole matrices are trained"

@@ -1,61 +1,73 @@
 """The matrices of several adapters side by side in flat tensors, and AdamW over them, set back rather than rebuilt.
 
-Knows nothing of examples, batches or clocks. Law: what happens to one adapter does not depend on those beside it.
+Law: what happens to one adapter does not depend on those beside it.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-EMBEDDED = "lora_embedding_"  # how the names of an embedding's A, [rank, ids], and B, [width, rank], begin
+from solver.config.settings import TrainRecipe
+from solver.model.checkpoint import ADAPTER_FILE, ADAPTER_SETTINGS
 
-Rows = tuple[tuple[int, int], ...]
+Rows: TypeAlias = tuple[tuple[int, int], ...]
 """(first, end) of the rows of a batch that belong to each adapter in turn."""
 
 
 class Adapters:
-    """`count` adapters in the shape of a model's LoRA parameters, or of its head.
+    """`count` LoRAs in the shape of a model's own; what else can be trained (`adapter_kinds`) derives from this.
 
     `masters`: float32 [count, numbers], what is trained; `served`: the same in the model's dtype; `grads`: of `served`.
-    The model's own parameters are views of the first adapter, gradients included. `whole`: of A and B one is the
-    identity and stays so, so that their product is any change of the whole matrix; the rank must be as large as the
-    narrower side of each. ValueError: it is not. `embedding_rate`: share of the learning rate for an embedding's, which
-    lie before all others.
+    The model's own parameters are views of the first adapter, gradients included.
     """
 
-    def __init__(
-        self,
-        parameters: Mapping[str, nn.Parameter],
-        count: int,
-        whole: bool = False,
-        embedding_rate: float = 1.0,
-    ):
-        self.parameters = dict(sorted(parameters.items(), key=lambda item: EMBEDDED not in item[0]))
-        first = next(iter(self.parameters.values()))
-        numbers = sum(p.numel() for p in parameters.values())
+    def __init__(self, parameters: Mapping[str, nn.Parameter], count: int, recipe: TrainRecipe):
+        self.recipe = recipe
+        groups = self.rate_groups(parameters)
+        self.parameters = {name: p for _, group in groups for name, p in group.items()}
+        self.sizes = [sum(p.numel() for p in group.values()) for _, group in groups]  # numbers, by group
+        first, numbers = next(iter(self.parameters.values())), sum(self.sizes)
         self.served = torch.zeros(count, numbers, dtype=first.dtype, device=first.device)
         self.grads = torch.zeros_like(self.served)
         self.masters = [torch.zeros(numbers, device=first.device) for _ in range(count)]
-        embedded = sum(p.numel() for name, p in self.parameters.items() if EMBEDDED in name)
-        shares = ((slice(0, embedded), embedding_rate), (slice(embedded, numbers), 1.0))
-        groups: list[dict[str, Any]] = [
-            {"params": [m[own] for m in self.masters], "own": own, "share": share}
-            for own, share in shares
-            if own.stop > own.start
+        parts = zip(*(master.split(self.sizes) for master in self.masters), strict=True)
+        optimized: list[dict[str, Any]] = [
+            {"params": list(part), "share": share} for part, (share, _) in zip(parts, groups, strict=True)
         ]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
-        self.free = torch.ones(numbers, device=first.device)  # 0 where a number stays as it was drawn
-        self.whole = whole
-        if whole:
-            for name, view in self.views(self.free[None], 0).items():
-                view.fill_(0.0 if self._fixed(name) else 1.0)
+        self.optimizer = torch.optim.AdamW(optimized, weight_decay=0.0, fused=True)
         self.rows: dict[int, Rows] = {}  # by how many rows a product is of: all of a batch's, or those wanted alone
         self.bind()
+
+    @staticmethod
+    def trained(model: Any) -> dict[str, nn.Parameter]:
+        """The parameters of a peft model that are trained, by name."""
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    def rate_groups(self, parameters: Mapping[str, nn.Parameter]) -> list[tuple[float, Mapping[str, nn.Parameter]]]:
+        """(share of the learning rate, the parameters it is for), in the order they lie in the flat tensors."""
+        return [(1.0, parameters)]
+
+    def initial(self, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """A matrix before training: A random and B zero, as peft has it; `generator` is drawn from for both."""
+        bound = 0.0 if "lora_B" in name else 1 / math.sqrt(shape[1])
+        return (torch.rand(shape, generator=generator) * 2 - 1) * bound
+
+    def saved_name(self, name: str) -> str:
+        """What a parameter of the model is called in an adapter's file."""
+        return name.removesuffix(".default").replace(".default.", ".")
+
+    def settings(self) -> dict[str, Any]:
+        """What the settings beside an adapter's file must say for it to be gone on with, under peft's names."""
+        rank, alpha, targets = self.recipe.rank, self.recipe.alpha, list(self.recipe.targets)
+        return {"r": rank, "lora_alpha": alpha, "use_rslora": self.recipe.rslora, "target_modules": targets}
 
     def bind(self) -> None:
         """Make the model's own parameters views of the first adapter, as they no longer are where they were moved."""
@@ -65,100 +77,90 @@ class Adapters:
 
     def views(self, flat: Tensor, adapter: int | None) -> dict[str, Tensor]:
         """The matrices by name in one adapter's row of a flat tensor; with None in all rows, [count, *shape]."""
-        sizes = [p.numel() for p in self.parameters.values()]
-        parts = (flat if adapter is None else flat[adapter]).split(sizes, dim=-1)
-        shapes = ((*part.shape[:-1], *p.shape) for part, p in zip(parts, self.parameters.values(), strict=True))
-        return {n: part.view(s) for n, part, s in zip(self.parameters, parts, shapes, strict=True)}
+        parts = (flat if adapter is None else flat[adapter]).split([p.numel() for p in self.parameters.values()], -1)
+        named = zip(self.parameters.items(), parts, strict=True)
+        return {name: part.view(*part.shape[:-1], *p.shape) for (name, p), part in named}
 
     def start(self) -> None:
-        """Forget what was trained before."""
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()
         self.optimizer.zero_grad()
-        for master in self.masters:
-            master.grad = None
-
-    def _fixed(self, name: str) -> bool:
-        """Whether this is the factor that stays the identity, where whole matrices are trained."""
-        a, b = (self.parameters[_factor(name, which)] for which in "AB")
-        rank, width, height = a.shape[0], a.shape[1], b.shape[0]
-        if rank < min(width, height):
-            raise ValueError(
-                f"{name}: whole matrices of {height} × {width} want a LoRA rank of at least {min(width, height)}, and "
-                f"it is {rank}: raise the rank, or train LoRAs"
-            )
-        return ("lora_A" in name) == (width <= rank)
 
     def draw(self, adapter: int, seed: int) -> None:
-        """An adapter's usual start: A random and B zero, of an embedding A zero and B random, as peft has it; or the
-        identity and zero where matrices are whole; of a head: random.
-        """
         generator = torch.Generator().manual_seed(seed)
-        for name, view in self.views(self.served, adapter).items():
-            if self.whole:
-                view.copy_(torch.eye(*view.shape) if self._fixed(name) else torch.zeros(view.shape))
-                continue
-            if EMBEDDED in name:
-                still = f"{EMBEDDED}A" in name
-                view.copy_(torch.zeros(view.shape) if still else torch.randn(view.shape, generator=generator))
-                continue
-            bound = 0.0 if "lora_B" in name else 1 / math.sqrt(view.shape[1])
-            view.copy_((torch.rand(view.shape, generator=generator) * 2 - 1) * bound)
-        self.masters[adapter].copy_(self.served[adapter])
+        self.take(adapter, {n: self.initial(n, p.shape, generator) for n, p in self.parameters.items()})
 
     def take(self, adapter: int, tensors: Mapping[str, Tensor]) -> None:
-        """An adapter's matrices by name."""
         for name, view in self.views(self.served, adapter).items():
             view.copy_(tensors[name])
         self.masters[adapter].copy_(self.served[adapter])
+
+    def load(self, adapter: int, path: Path) -> None:
+        """Set an adapter to a saved one.
+
+        ValueError: that is of another recipe, whose first setting that differs is named, or of another base model.
+        """
+        saved = json.loads((path / ADAPTER_SETTINGS).read_text())
+        for name, expected in self.settings().items():
+            came = saved.get(name)
+            if isinstance(expected, list):
+                came, expected = sorted(came or ()), sorted(expected)
+            if came != expected:
+                raise ValueError(
+                    f"{path}: {name} is {came!r}: expected {expected!r}, as in the recipe it is trained on with"
+                )
+        tensors = load_file(path / ADAPTER_FILE)
+        own = {self.saved_name(name): name for name in self.parameters}
+        if {n: t.shape for n, t in tensors.items()} != {n: self.parameters[o].shape for n, o in own.items()}:
+            file = path / ADAPTER_FILE
+            raise ValueError(f"{file} holds other matrices than this base model's LoRA: expected an adapter of its own")
+        self.take(adapter, {own[n]: t for n, t in tensors.items()})
 
     def step(self, count: int, rate: float, clip: float, scaler: torch.amp.GradScaler) -> None:
         """One step of AdamW on the first `count` adapters, the gradient of each cut to the norm `clip`.
 
         `scaler`: of the loss the gradients are of; in float16 it leaves a step out whose gradients overflowed.
         """
-        for master, gradient in zip(self.masters[:count], self.grads, strict=False):
-            master.grad = gradient.float() * self.free if self.whole else gradient.float()
-        for group in self.optimizer.param_groups:
-            for part, master in zip(group["params"][:count], self.masters, strict=False):
-                part.grad = master.grad[group["own"]] if master.grad is not None else None
+        masters, groups = self.masters[:count], self.optimizer.param_groups
+        for group in groups:
             group["lr"] = rate * group["share"]
+        for place, master in enumerate(masters):
+            master.grad = self.grads[place].float()
+            for group, part in zip(groups, master.grad.split(self.sizes), strict=True):
+                group["params"][place].grad = part
         scaler.unscale_(self.optimizer)
-        for master in self.masters[:count]:
+        for master in masters:
             nn.utils.clip_grad_norm_([master], clip)
         scaler.step(self.optimizer)
         scaler.update()
         with torch.no_grad():
-            for master, served in zip(self.masters[:count], self.served, strict=False):
+            for master, served in zip(masters, self.served, strict=False):
                 served.copy_(master)
 
-    def save(self, adapter: int, model: Any, path: Any) -> None:
-        """Write an adapter where and as peft does, without the embedding under it. FloatingPointError: its numbers are
-        not all finite.
+    def save(self, adapter: int, model: Any, path: Path) -> None:
+        """Write an adapter where and as peft does, without the embedding under it.
 
-        In an engine such an adapter can spoil the rows of others in its batch.
+        FloatingPointError: its numbers are not all finite. In an engine such an adapter can spoil the rows of others
+        in its batch.
         """
         if not torch.isfinite(self.served[adapter]).all():
             raise FloatingPointError("the adapter is not finite: the learning rate is too high for this task")
-        kept = {name: p.data for name, p in self.parameters.items()}
-        for name, view in self.views(self.served, adapter).items():
-            self.parameters[name].data = view.clone()
         try:
+            for name, view in self.views(self.served, adapter).items():
+                self.parameters[name].data = view.clone()
             model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
         finally:
-            for name, data in kept.items():
-                self.parameters[name].data = data
+            self.bind()
 
+    def fuse(self, model: Any) -> None:
+        """Have every layer of a peft model whose LoRA is trained serve all adapters (`Product`).
 
-def saved_name(name: str) -> str:
-    """What a parameter of the model is called in the adapter's file."""
-    return name.removesuffix(".default").replace(".default.", ".")
-
-
-def _factor(name: str, which: str) -> str:
-    """The name of A or of B beside the one given."""
-    return name.replace("lora_A", f"lora_{which}").replace("lora_B", f"lora_{which}")
+        Needs plain linear layers without biases under them.
+        """
+        for name, module in model.named_modules():
+            if f"{name}.lora_A.default.weight" in self.parameters:
+                module.forward = Layer(self, name, module)
 
 
 class Product(torch.autograd.Function):
@@ -195,12 +197,12 @@ def parts(rows: Rows, *matrices: Tensor) -> Iterator[tuple[slice, tuple[Tensor, 
 
     All of them where each has as many rows, which is what a GPU wants; else one after another.
     """
-    (start, end), count = rows[0], len(rows)
-    if all(last - first == end - start for first, last in rows):
-        yield slice(0, count), tuple(m.view(count, end - start, m.shape[1]) for m in matrices)
+    sizes = {end - start for start, end in rows}
+    if len(sizes) == 1:
+        yield slice(0, len(rows)), tuple(m.view(len(rows), *sizes, m.shape[1]) for m in matrices)
         return
-    for n, (first, last) in enumerate(rows):
-        yield slice(n, n + 1), tuple(m[None, first:last] for m in matrices)
+    for n, (start, end) in enumerate(rows):
+        yield slice(n, n + 1), tuple(m[None, start:end] for m in matrices)
 
 
 class Layer:
@@ -217,13 +219,5 @@ class Layer:
         self.anchor = torch.zeros((), requires_grad=True)  # has autograd ask for the way back, whatever x is
 
     def __call__(self, x: Tensor) -> Tensor:
-        """What the layer gives for [..., in]."""
         out: Tensor = Product.apply(x.flatten(0, -2), self.anchor, self)
         return out.view(*x.shape[:-1], -1)
-
-
-def fuse(model: Any, adapters: Adapters) -> None:
-    """Have every LoRA layer of a peft model serve all adapters. Needs plain linear layers without biases under them."""
-    for name, module in model.named_modules():
-        if hasattr(module, "lora_A"):
-            module.forward = Layer(adapters, name, module)

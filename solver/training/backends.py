@@ -1,6 +1,6 @@
 """Which library puts the base model under a LoRA on this machine, with which environment, formats and arguments.
 
-Knows nothing of torch: everything here is decided before any library is imported, because Unsloth has to be imported
+Imports no torch: everything here is decided before any library is imported, because Unsloth has to be imported
 before transformers and peft, and raises without a GPU. Law: the choice depends on what the machine can do, and on
 nothing that was tried and failed.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solver.config.settings import TrainRecipe, require
-from solver.tokens import registry
+from solver.config.settings import TrainRecipe
+from solver.training import adapter_kinds
 
 UNSLOTH, PEFT = "unsloth", "peft"
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
@@ -32,6 +32,7 @@ HIDDEN = {  # its models give the last hidden states in the logits' place: the l
     "UNSLOTH_RETURN_HIDDEN_STATES": "1",
     "UNSLOTH_RETURN_LOGITS": "1",  # where a version of it knows no such switch: no loss of its own, either
 }
+QLORA = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}  # of `BitsAndBytesConfig` (arXiv 2305.14314, section 3)
 
 
 @dataclass(frozen=True)
@@ -64,24 +65,14 @@ def choose(architecture: str, cuda: bool, installed: bool, tokenizer: bool = Tru
 
     `installed`: whether the unsloth package is. `tokenizer`: whether one lies beside the weights.
     """
-    if not cuda:
-        return PEFT, "there is no CUDA GPU"
-    if not installed:
-        return PEFT, "unsloth is not installed"
-    if architecture not in UNSLOTH_SERVES:
-        return PEFT, f"unsloth does not serve {architecture}"
-    if not tokenizer:
-        return PEFT, "unsloth loads no model without a tokenizer, and none lies beside the weights"
-    return UNSLOTH, f"a GPU that serves {architecture}"
-
-
-def require_targets(weights: Path, recipe: TrainRecipe) -> None:
-    """Raise `BadInput` where the LoRA is to be put on the embedding or head of the shipped weights."""
-    expected = (
-        f"the seven projections alone, as embedding and head of {weights.name} are put together from parts, on which "
-        "there is no LoRA; or train.head (the variant head of ablate) for a head of each task's own"
-    )
-    require("LoRA targets", recipe.targets, not (recipe.embedding_targets and registry.is_own(weights)), expected)
+    against = {
+        "there is no CUDA GPU": not cuda,
+        "unsloth is not installed": not installed,
+        f"unsloth does not serve {architecture}": architecture not in UNSLOTH_SERVES,
+        "unsloth loads no model without a tokenizer, and none lies beside the weights": not tokenizer,
+    }
+    why = next((reason for reason, applies in against.items() if applies), None)
+    return (PEFT, why) if why else (UNSLOTH, f"a GPU that serves {architecture}")
 
 
 def setup(
@@ -91,24 +82,18 @@ def setup(
 
     Raises `BadInput` where these weights have nothing to put the LoRA on.
     """
-    require_targets(weights, recipe)
+    adapter_kinds.require_targets(weights, recipe)
     config = json.loads((weights / "config.json").read_text())
     architecture = config["model_type"]
     installed = importlib.util.find_spec("unsloth") is not None
     library, why = choose(architecture, cuda, installed, any((weights / name).is_file() for name in TOKENIZERS))
-    if recipe.head:
-        library, why = PEFT, "a head alone is trained, no LoRA"
-    elif recipe.embedding_targets:
-        library, why = (
-            PEFT,
-            f"unsloth trains {' and '.join(recipe.embedding_targets)} whole, which the engine refuses to serve",
-        )
-    stored = config.get("quantization_config") or {}
+    if reason := adapter_kinds.peft_alone(recipe):
+        library, why = PEFT, reason
     return Setup(
         library=library,
         why=why,
         dtype=dtype if cuda else "bfloat16",
-        bits=4 if stored.get("load_in_4bit") else recipe.bits,
+        bits=4 if (config.get("quantization_config") or {}).get("load_in_4bit") else recipe.bits,
         checkpointing=cuda and checkpointing,
         pieces=cuda and architecture in PLAIN_HEADS,
         context=context,
@@ -154,8 +139,3 @@ def unsloth_lora(recipe: TrainRecipe, how: Setup) -> dict[str, Any]:
     in the machine's memory. Embedding and head are never among the targets (`setup`): they would become whole saved
     modules, which the engine refuses."""
     return {**lora_settings(recipe), "use_gradient_checkpointing": UNSLOTH if how.checkpointing else False}
-
-
-def quantization() -> dict[str, Any]:
-    """Arguments of `BitsAndBytesConfig` for QLoRA (arXiv 2305.14314, section 3) but for the compute dtype."""
-    return {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

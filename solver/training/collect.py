@@ -1,12 +1,10 @@
-"""`python -m solver collect`: make a library of tasks that others can learn from. See `neighbours` and `--help`.
+"""`python -m solver collect`: make a library of tasks that others can learn from (`neighbours`).
 
     python -m solver collect --tasks arc1-training --output DIR [--without SPLIT] [--adapters STEPS] [--rank N]
 
-`--tasks`: an embedded split or Kaggle's challenges JSON; `--without`: an embedded split whose tasks are left out, by
-id. Each task gets a vector of its states, and one of gradients for each of its demonstrations; with `--adapters` also
-an adapter of at most so many steps, as a run would train it. Its LoRA, whose rank is 32 unless `--rank` says otherwise,
-is written down, for a run to be refused that has another. Begun again it makes the vectors anew and the adapters that
-are not there yet.
+Each task gets a vector of its states, and one of gradients for each of its demonstrations; with `--adapters` also an
+adapter of at most so many steps, as a run would train it. Its LoRA is written down, for a run to be refused that has
+another. Begun again it makes the vectors anew and the adapters that are not there yet.
 """
 
 from __future__ import annotations
@@ -18,17 +16,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from solver.clock import Deadline, now
 from solver.config.settings import LIKENESSES, Config, TrainRecipe
 from solver.data import tasks
 from solver.hardware import malloc
-from solver.model.checkpoint import ADAPTER_FILE, SHIPPED, check
+from solver.model.checkpoint import SHIPPED, check
 from solver.tokens import registry
 from solver.training import neighbours
 from solver.training.examples import build, plain
-from solver.types import BadInput, Task, TrainJob
+from solver.types import BadInput, TrainJob
 
 FAR = 24 * 3600.0  # seconds: no deadline
 ASLEEP = ("OMP_WAIT_POLICY", "passive")  # how threads wait: those that spin crawl where something else uses a core
@@ -96,23 +93,19 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     examples = [(place, left_out) for place, one_each in enumerate(shown) for left_out in one_each]
     neighbours.save(options.output, chosen, vectors, weights.sha256, recipe, examples)
     print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
-    known = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
-    said = known | neighbours.lora(recipe)
+    said = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
+    said |= neighbours.lora(recipe)
     for task in chosen.tasks if options.adapters else ():
         folder = options.output / neighbours.ADAPTERS / task.id
         if neighbours.provenance(folder).items() >= said.items():
             continue
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            print(f"{task.id} {trained(trainer, task, config, format)}", flush=True)
-            if (folder / ADAPTER_FILE).is_file():
+            own = build(task, config.train, config.seed, config.engine.context, format)
+            report = trainer.train(TrainJob(task.id, own, config.seed), Deadline.after(FAR))
+            if report.adapter:
                 neighbours.finish(folder, **said)
+            outcome = f"{report.steps} steps, loss {report.losses[-1]:.3f}" if report.losses else "no example fits"
+            print(f"{task.id} {outcome}", flush=True)
         except Exception as error:  # one task's failure is its own
             print(f"{task.id} has no adapter: {type(error).__name__}: {error}", flush=True)
-
-
-def trained(trainer: Any, task: Task, config: Config, format: Any) -> str:
-    """Train a task's adapter into the library; what to say of it."""
-    examples = build(task, config.train, config.seed, config.engine.context, format)
-    report = trainer.train(TrainJob(task.id, examples, config.seed), Deadline.after(FAR))
-    return f"{report.steps} steps, loss {report.losses[-1]:.3f}" if report.losses else "no example fits"

@@ -24,21 +24,20 @@ def vectors(trainer: Any, examples: Sequence[Example], kind: str) -> NDArray[np.
     """One vector an example, float32 [examples, numbers], from a `LoraTrainer`."""
     trainer.begin()
     trainer.adapters.draw(0, seed_for(0, kind, "vector"))
-    rows = torch.zeros(len(examples), FOLDED if kind == "gradients" else trainer.model.config.hidden_size)
-    fold = folding(trainer.adapters.grads.shape[1]) if kind == "gradients" else None
-    for row, example in zip(rows, examples, strict=True):
-        row.copy_(fold(_gradients(trainer, example)) if fold else _state(trainer, example))
+    if kind == "gradients":
+        fold = folding(trainer.adapters.grads.shape[1])
+        rows = [fold(_gradients(trainer, example)) for example in examples]
+    else:
+        rows = [_state(trainer, example) for example in examples]
     trainer.adapters.grads.zero_()
-    numbers: NDArray[np.float32] = rows.numpy()
+    size = FOLDED if kind == "gradients" else trainer.model.config.hidden_size
+    numbers: NDArray[np.float32] = torch.cat([torch.zeros(0, size), *(row[None] for row in rows)]).numpy()
     return numbers
 
 
 def _gradients(trainer: Any, example: Example) -> Tensor:
-    """What the loss of one example says of every number of the adapter, [numbers]; good until the next one.
-
-    Each from zero: fused layers write their gradients where others add them.
-    """
-    trainer.adapters.grads.zero_()
+    """What the loss of one example says of every number of the adapter, [numbers]; good until the next one."""
+    trainer.adapters.grads.zero_()  # fused layers write their gradients where others add them
     trainer.losses([[example]]).sum().backward()
     gradients: Tensor = trainer.adapters.grads[0].cpu()
     return gradients
@@ -49,7 +48,7 @@ def _state(trainer: Any, example: Example) -> Tensor:
     """The mean of the last hidden states that say the wanted tokens, float32 [width]."""
     tokens = torch.from_numpy(example.tokens[:-1]).long().to(trainer.device)[None]
     chosen = torch.from_numpy(example.loss[1:]).to(trainer.device)
-    trainer.adapters.rows = {int(chosen.numel()): ((0, int(chosen.numel())),)}
+    trainer.adapters.rows = {len(chosen): ((0, len(chosen)),)}
     hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
     mean: Tensor = hidden[chosen].float().mean(0).cpu()
     return mean

@@ -1,6 +1,6 @@
 """Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), as a `DataRecipe` says.
 
-Knows nothing of models. Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
+Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
 than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
 """
 
@@ -16,7 +16,7 @@ from solver.config.settings import DataRecipe, TrainRecipe
 from solver.data import transforms, views
 from solver.data.views import DIHEDRALS, IDENTITY
 from solver.tokens.grid import Format, pair_length
-from solver.types import Example, Grid, Pair, Task, View, seed_for
+from solver.types import Example, Pair, Task, View, seed_for
 
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
 LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
@@ -71,19 +71,13 @@ def fallback(task: Task, recipe: TrainRecipe, room: int, format: Format) -> str 
     why = []
     if count == 2 and recipe.data.leave_two_out:
         why.append("two demonstrations leave no context for leave-two-out: trained on leave-one-out alone")
-    if alone := _alone(task, room, format) if form != "end-to-end" else 0:
+    alone = 0  # demonstrations that fit, but with no other before them; as they are, which turning changes a little
+    for asked in task.demonstrations if form != "end-to-end" else ():
+        shortest = min((p for p in task.demonstrations if p is not asked), key=pair_length)
+        alone += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
+    if alone:
         why.append(f"{alone} of {count} demonstrations leave no room for another before them: trained on alone")
     return "; ".join(why) or None
-
-
-def _alone(task: Task, room: int, format: Format) -> int:
-    """Demonstrations that fit the room, but with no other before them; as they are, which turning changes a little."""
-    shown = task.demonstrations
-    lonely = 0
-    for at, asked in enumerate(shown):
-        shortest = min((*shown[:at], *shown[at + 1 :]), key=pair_length)
-        lonely += format.pairs_length([asked]) <= room < format.pairs_length([shortest, asked])
-    return lonely
 
 
 @dataclass(frozen=True)
@@ -133,21 +127,17 @@ def _order(form: str, data: DataRecipe, count: int, left_out: int, rng: np.rando
 
 def _seen(pairs: Sequence[Pair], view: View, data: DataRecipe, rng: np.random.Generator) -> list[Pair]:
     """The pairs in the view's colours and, on the recipe's sides, moved by its dihedral and by steps drawn for all."""
+    moved = {"both": ("input", "output"), "input": ("input",), "output": ("output",)}[data.sides]
     still = View(colours=view.colours)
-    inputs = [views.apply(still if data.sides == "output" else view, p.input) for p in pairs]
-    outputs = [views.apply(still if data.sides == "input" else view, p.output) for p in pairs]
-    kinds = [kind for kind in transforms.VARIANTS if kind in data.transformations]
-    if kinds:
-        moved = {"both": [*inputs, *outputs], "input": inputs, "output": outputs}[data.sides]
-        rows, columns = (max(grid.shape[axis] for grid in moved) for axis in (0, 1))
+    sides = {
+        side: [views.apply(view if side in moved else still, getattr(pair, side)) for pair in pairs]
+        for side in ("input", "output")
+    }
+    if kinds := [kind for kind in transforms.VARIANTS if kind in data.transformations]:
+        rows, columns = (max(grid.shape[axis] for side in moved for grid in sides[side]) for axis in (0, 1))
         steps = transforms.draw(rng, kinds, "chains" in data.transformations, rows, columns)
-        inputs = inputs if data.sides == "output" else _all(steps, inputs)
-        outputs = outputs if data.sides == "input" else _all(steps, outputs)
-    return [Pair(shown, reply) for shown, reply in zip(inputs, outputs, strict=True)]
-
-
-def _all(steps: Sequence[transforms.Step], grids: Sequence[Grid]) -> list[Grid]:
-    return [transforms.apply(steps, grid) for grid in grids]
+        sides |= {side: [transforms.apply(steps, grid) for grid in sides[side]] for side in moved}
+    return [Pair(shown, reply) for shown, reply in zip(sides["input"], sides["output"], strict=True)]
 
 
 def _fitting(pairs: Sequence[Pair], room: int, format: Format) -> list[Pair]:

@@ -47,6 +47,7 @@ def retrieve_neighbours(states: Sequence[TaskState], nearest: Nearest, config: C
 
     The notes name those it learns from.
     """
+    near = config.near
     for state in states:
         started = now()
         try:
@@ -58,11 +59,9 @@ def retrieve_neighbours(states: Sequence[TaskState], nearest: Nearest, config: C
                 raise
             state.notes.append(f"nothing learnt from other tasks: {type(error).__name__}: {error}")
         state.seconds["compare"] = now() - started
-        if state.near and state.near[0].similarity >= min(
-            config.near.warm_start_threshold, config.near.reuse_threshold
-        ):
+        if state.near and state.near[0].similarity >= min(near.warm_start_threshold, near.reuse_threshold):
             reuse_neighbour_adapter(state, state.near[0], config)
-        if state.near and config.near.count and not state.reuses_adapter:
+        if state.near and near.count and not state.reuses_adapter:
             named = ", ".join(f"{other.name} {other.similarity:.3f}" for other in state.near)
             state.notes.append(f"nearest, with likeness: {named}")
 

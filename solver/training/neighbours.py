@@ -1,7 +1,7 @@
 """Other tasks to learn from: a folder of tasks whose solutions are known, and which of them are most like a given one.
 
-Knows nothing of torch; `trainer` makes the vectors. Whole tasks are compared by their states; by their gradients single
-examples are, each with one demonstration left out and asked for, in the manner of LESS (arXiv 2402.04333).
+Whole tasks are compared by their states; by their gradients single examples are, each with one demonstration left out
+and asked for, in the manner of LESS (arXiv 2402.04333). `example_vectors` makes the vectors.
 Laws: a task is never its own neighbour, nor is one that shares a demonstration with it; the same folder, task and
 vector give the same neighbours; a folder made for other weights is refused, and one made with another LoRA for what
 depends on that.
@@ -118,9 +118,9 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHALLENGES).write_text(codec.challenges(task_set))
     arrays: dict[str, Any] = {kind: unit(np.asarray(rows, dtype=np.float32)) for kind, rows in vectors.items()}
-    said: dict[str, Any] = {IDS: [task.id for task in task_set.tasks], WEIGHTS: weights, LORA: json.dumps(lora(recipe))}
-    said[EXAMPLES] = np.array(examples, dtype=np.int64).reshape(-1, 2)
-    np.savez(folder / VECTORS, **arrays, **said)
+    arrays |= {IDS: [task.id for task in task_set.tasks], WEIGHTS: weights, LORA: json.dumps(lora(recipe))}
+    arrays[EXAMPLES] = np.array(examples, dtype=np.int64).reshape(-1, 2)
+    np.savez(folder / VECTORS, **arrays)
 
 
 def load(folder: Path, weights: str) -> Neighbourhood:
@@ -146,17 +146,17 @@ def load(folder: Path, weights: str) -> Neighbourhood:
     known = {task.id: task for task in load_challenges(folder / CHALLENGES).tasks}
     if missing := [i for i in ids if i not in known]:
         raise BadInput(f"{folder / CHALLENGES} lacks {missing[0]}: expected the tasks of {VECTORS}; make it again")
-    paths = {i: folder / ADAPTERS / i for i in ids}
     said = {WEIGHTS: weights, **of_recipe}
-    whole = {i: path.resolve() for i, path in paths.items() if provenance(path).items() >= said.items()}
-    adapters = {i: Adapter(f"library-{i}", path) for i, path in whole.items()}
+    whole = [i for i in ids if provenance(folder / ADAPTERS / i).items() >= said.items()]
+    adapters = {i: Adapter(f"library-{i}", (folder / ADAPTERS / i).resolve()) for i in whole}
     return Neighbourhood(tuple(known[i] for i in ids), vectors, adapters, of_recipe, examples)
 
 
 def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe, most: int) -> None:
     """Raise `BadInput` where a library has not what a run wants of it. `most`: the highest rank the engine serves."""
+    folder, never = near.library, f"near.reuse_threshold {NEVER:g} (never)"
     lowest, targets = min(near.warm_start_threshold, near.reuse_threshold), library.lora["targets"]
-    folder, never, reused = near.library, f"near.reuse_threshold {NEVER:g} (never)", near.reuse_threshold < NEVER
+    reused, warm = near.reuse_threshold < NEVER, near.warm_start_threshold < NEVER
     expected = f"{NEVER:g} (never), as {folder} has no adapters; or python -m solver collect with --adapters STEPS"
     adapted = not near.adapters_asked or bool(library.adapters)
     require("near.warm_start_threshold or near.reuse_threshold", lowest, adapted, expected)
@@ -166,13 +166,13 @@ def require_use(library: Neighbourhood, near: NearSettings, recipe: TrainRecipe,
     foreign = set(targets) - {*TARGETS, *recipe.embedding_targets}
     expected = f"none that this run's LoRA is not on: {', '.join(sorted(foreign))}; or {never}"
     require(f"LoRA targets of {folder}", targets, not reused or not foreign, expected)
-    compared, warm = near.asked and near.by == "gradients", near.warm_start_threshold < NEVER
-    why = (
-        "near.by compares gradients; or compare states"
-        if compared
-        else "near.warm_start_threshold trains its adapters on; or leave it"
-    )
-    for name, wanted in lora(recipe).items() if compared or warm else ():
+    if near.asked and near.by == "gradients":
+        why = "near.by compares gradients; or compare states"
+    elif warm:
+        why = "near.warm_start_threshold trains its adapters on; or leave it"
+    else:
+        return
+    for name, wanted in lora(recipe).items():
         expected = f"{wanted}, this run's, as {why}; or python -m solver collect with --rank"
         require(f"LoRA {name} of {folder}", library.lora[name], library.lora[name] == wanted, expected)
 

@@ -22,7 +22,6 @@ class Share:
         self.stop, self.kept = stop, (1 - part) * stop.remaining()
 
     def remaining(self) -> float:
-        """Seconds left of the part."""
         return max(0.0, self.stop.remaining() - self.kept)
 
 
@@ -47,10 +46,9 @@ class Pace:
             self.planned = int(min(self.recipe.steps, self.done + left / max(seconds, 1e-6)))
         if self.done >= self.planned or left <= 0:
             return None
-        warm = max(1.0, self.recipe.warmup * self.planned)
         progress = self.done / self.planned
         self.done += 1
-        return min(self.done / warm, 0.5 + 0.5 * math.cos(math.pi * progress))
+        return min(self.done / max(1.0, self.recipe.warmup * self.planned), 0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 def batches(examples: Sequence[Example], tokens: int, seed: int, padded: bool = True) -> Iterator[list[Example]]:
@@ -62,7 +60,7 @@ def batches(examples: Sequence[Example], tokens: int, seed: int, padded: bool = 
     while examples:
         group: list[Example] = []
         for index in order:
-            sizes = [examples[index].tokens.size, *(e.tokens.size for e in group)]
+            sizes = [e.tokens.size for e in (*group, examples[index])]
             if group and (max(sizes) * len(sizes) if padded else sum(sizes)) > tokens:
                 yield group
                 group = []

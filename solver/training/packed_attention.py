@@ -1,15 +1,15 @@
 """Sequences of several batches laid end to end without padding, and attention that keeps them apart.
 
 On a CPU the attention is written out as matrix products: torch's own fused kernel runs at a sixth to a third of their
-rate there. Elsewhere the sequences are padded for the attention alone. Knows nothing of grids, adapters or training.
+rate there. Elsewhere the sequences are padded for the attention alone.
 Law: a sequence's results are those it would have alone, up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 from typing import Any, TypeAlias
 
 import torch
@@ -44,9 +44,8 @@ class Packed:
 
     def to(self, device: str) -> Packed:
         """The same on a device."""
-        moved = (t.to(device) for t in (self.tokens, self.positions, self.chosen, self.targets, self.owner))
-        tokens, positions, chosen, targets, owner = moved
-        return Packed(tokens, positions, self.runs, self.rows, chosen, targets, owner)
+        moved: dict[str, Any] = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
+        return replace(self, **moved)
 
 
 def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
@@ -54,45 +53,43 @@ def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
 
     `even`: batches are filled up, with a sequence nobody wants anything of, to as many rows as the largest has.
     """
-    sorted_batches = [sorted(batch, key=lambda e: e.tokens.size) for batch in batches]
-    sizes = [[e.tokens.size - 1 for e in batch] for batch in sorted_batches]
-    totals = [sum(lengths) for lengths in sizes]
-    fillers = [max(totals) - total if even else 0 for total in totals]
-    lengths = [[*own, filler] if filler else own for own, filler in zip(sizes, fillers, strict=True)]
-    tokens, wanted, owner = [], [], []
-    for number, (batch, filler) in enumerate(zip(sorted_batches, fillers, strict=True)):
-        tokens += [torch.from_numpy(e.tokens[:-1]).long() for e in batch] + [torch.zeros(filler, dtype=torch.long)]
-        wanted += [torch.where(torch.from_numpy(e.loss[1:]), torch.from_numpy(e.tokens[1:]).long(), -1) for e in batch]
-        wanted += [torch.full((filler,), -1)]
-        owner.append(torch.full((sum(lengths[number]),), number))
+    most = max(sum(e.tokens.size - 1 for e in batch) for batch in batches)
+    tokens, wanted, lengths, totals = [], [], list[int](), list[int]()
+    for batch in batches:
+        ordered = sorted(batch, key=lambda e: e.tokens.size)
+        own = [e.tokens.size - 1 for e in ordered]
+        tokens += [torch.from_numpy(e.tokens[:-1]).long() for e in ordered]
+        wanted += [
+            torch.where(torch.from_numpy(e.loss[1:]), torch.from_numpy(e.tokens[1:]).long(), -1) for e in ordered
+        ]
+        if even and sum(own) < most:
+            own.append(most - sum(own))
+            tokens.append(torch.zeros(own[-1], dtype=torch.long))
+            wanted.append(torch.full((own[-1],), -1))
+        lengths += own
+        totals.append(sum(own))
     targets = torch.cat(wanted)
     chosen = (targets >= 0).nonzero()[:, 0]
-    positions = [torch.arange(length) for own in lengths for length in own]
     return Packed(
         tokens=torch.cat(tokens),
-        positions=torch.cat(positions),
-        runs=_runs([length for own in lengths for length in own]),
-        rows=spans([sum(own) for own in lengths]),
+        positions=torch.cat([torch.arange(length) for length in lengths]),
+        runs=_runs(lengths),
+        rows=spans(totals),
         chosen=chosen,
         targets=targets[chosen],
-        owner=torch.cat(owner)[chosen],
+        owner=torch.arange(len(totals)).repeat_interleave(torch.tensor(totals))[chosen],
     )
 
 
 def _runs(lengths: Sequence[int]) -> Runs:
-    runs, start = [], 0
-    for length, same in groupby(lengths):
-        count = len(list(same))
-        if length:
-            runs.append((start, count, length))
-        start += count * length
-    return tuple(runs)
+    counted = [(length, len(list(same))) for length, same in groupby(lengths)]
+    starts = (start for start, _ in spans([length * count for length, count in counted]))
+    return tuple((start, count, length) for start, (length, count) in zip(starts, counted, strict=True) if length)
 
 
 def spans(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """(first, end) of parts of these sizes, one after another."""
-    ends = [sum(sizes[: n + 1]) for n in range(len(sizes))]
-    return tuple((end - size, end) for size, end in zip(sizes, ends, strict=True))
+    return tuple((end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True))
 
 
 class PackedAttention(torch.autograd.Function):

@@ -1,14 +1,13 @@
-"""Examples to a LoRA adapter or an output head on disk, with peft or Unsloth; what is frozen never changes.
+"""Examples to an adapter on disk, with peft or Unsloth; what is frozen never changes.
 
-Knows nothing of grids or tasks. Laws: an adapter is a function of (weights, recipe, examples, seed, the adapter it
-started from) alone unless the seconds ran short; what was learned before the deadline is kept.
+Laws: an adapter is a function of (weights, recipe, examples, seed, the adapter it started from) alone unless the
+seconds ran short; what was learned before the deadline is kept.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from solver.config.settings import TrainRecipe, require_machine
 from solver.interfaces import Stop
-from solver.model import output_heads
-from solver.model.checkpoint import ADAPTER_FILE
 from solver.training import packed_attention
-from solver.training.adapters import Adapters, fuse, saved_name
+from solver.training.adapter_kinds import adapters_of
 from solver.training.backends import UNSLOTH, Setup, setup
-from solver.training.base_model import load_base_model, piecewise_loss, same_shape
+from solver.training.base_model import load_base_model, piecewise_loss
 from solver.training.pace import Pace, Share, batches
 from solver.types import Adapter, Example, TrainJob, TrainReport, seed_for
 
@@ -34,11 +31,12 @@ FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients ov
 
 
 class LoraTrainer:
-    """One base model with LoRAs, or with a head to be trained, set back to their start for every training.
+    """One base model with adapters that are set back to their start for every training.
 
-    The model comes from Unsloth or peft. The shipped architecture is trained packed: sequences lie end to end, each
-    attends to itself alone, and each has its own adapter, so that several tasks' adapters can be trained in one batch
-    (`recipe.adapters_per_batch` of them).
+    The shipped architecture is trained packed: sequences lie end to end, each attends to itself alone, and each has its
+    own adapter, so that several tasks' adapters can be trained in one batch (`recipe.adapters_per_batch` of them).
+    Where the card holds this or the engine, whichever is asked for something takes it and calls `before_reload` first,
+    which sends the other away.
     """
 
     def __init__(self, weights: Path, recipe: TrainRecipe, directory: Path, context: int, planned: Setup | None = None):
@@ -52,15 +50,15 @@ class LoraTrainer:
         self.notes = (self.how.note,)
         self.device = "cuda" if cuda else "cpu"
         self.model: Any = load_base_model(weights, recipe, self.how).to(self.device)
-        self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self.offloaded = False
+        self.before_reload: Callable[[], None] = lambda: None
         plain = self.how.bits == 16 and not self.how.checkpointing
         self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
-        count = recipe.adapters_per_batch if self.packed else 1
-        self.adapters = Adapters(self.parameters, count, recipe.whole, recipe.embedding_rate)
+        kind = adapters_of(recipe)
+        self.adapters = kind(kind.trained(self.model), recipe.adapters_per_batch if self.packed else 1, recipe)
         if self.packed:
             packed_attention.use(self.model.base_model.model)
-            if not recipe.head:
-                fuse(self.model, self.adapters)
+            self.adapters.fuse(self.model)
 
     def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
         """Train until the recipe's steps, or so many `steps`, are done or `stop` has no seconds left; save the adapter.
@@ -81,48 +79,29 @@ class LoraTrainer:
         """`train` for as many adapters as fit one batch; those without examples have no part in it."""
         present = [job for job in jobs if job.examples]
         self.begin()
+        streams = []
         for place, job in enumerate(present):
             self.adapters.draw(place, seed_for(job.seed, job.name, "adapter"))
             if job.start_from is not None:
-                self._load(place, job.start_from)
-        streams = [
-            batches(x.examples, recipe.tokens, seed_for(x.seed, x.name, "batches"), padded=not self.packed)
-            for x in present
-        ]
+                self.adapters.load(place, job.start_from.path)
+            seed = seed_for(job.seed, job.name, "batches")
+            streams.append(batches(job.examples, recipe.tokens, seed, padded=not self.packed))
         pace, losses = Pace(recipe, stop), list[list[float]]()
         while present and (share := pace.next_share()) is not None:
             losses.append(self._step([next(stream) for stream in streams], recipe.rate * share))
-        reports = iter(
-            self._report(x.name, place, [row[place] for row in losses], recipe.steps) for place, x in enumerate(present)
-        )
-        return [next(reports) if x.examples else TrainReport(None, 0, recipe.steps) for x in jobs]
+        reports = {job.name: TrainReport(None, 0, recipe.steps) for job in jobs}
+        for place, job in enumerate(present if losses else ()):
+            path = self.directory / job.name
+            self.adapters.save(place, self.model, path)
+            own = tuple(row[place] for row in losses)
+            reports[job.name] = TrainReport(Adapter(job.name, path), len(losses), recipe.steps, own)
+        return list(reports.values())
 
     def begin(self) -> None:
-        """Forget what was trained before."""
+        """Take the card and forget what was trained before."""
+        self.reload()
         self.adapters.start()
         self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
-
-    def _report(self, name: str, place: int, losses: list[float], planned: int) -> TrainReport:
-        """What was learned, saved; nothing where there was no step."""
-        if not losses:
-            return TrainReport(None, 0, planned)
-        path = self.directory / name
-        if self.recipe.head:
-            [head] = self.adapters.views(self.adapters.served, place).values()
-            output_heads.save(head, path)
-        else:
-            self.adapters.save(place, self.model, path)
-        return TrainReport(Adapter(name, path), len(losses), planned, tuple(losses))
-
-    def _load(self, place: int, adapter: Adapter) -> None:
-        """A saved adapter put in a place of the batch's."""
-        path = adapter.path / ADAPTER_FILE
-        same_shape(json.loads((adapter.path / output_heads.SETTINGS).read_text()), self.recipe, adapter.path)
-        tensors = load_file(path)
-        own = {output_heads.WEIGHT if self.recipe.head else saved_name(n): n for n in self.parameters}
-        if {n: t.shape for n, t in tensors.items()} != {n: self.parameters[o].shape for n, o in own.items()}:
-            raise ValueError(f"{path} holds other matrices than this base model's LoRA: expected an adapter of its own")
-        self.adapters.take(place, {own[n]: t for n, t in tensors.items()})
 
     def _step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
         """One step of each adapter on its own group of examples; their losses."""
@@ -148,22 +127,11 @@ class LoraTrainer:
         sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
         return sums / counts
 
-    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
-        """What each example is to the base model, float32 [examples, numbers], for comparing tasks (`neighbours`)."""
-        from solver.training.example_vectors import vectors
-
-        return vectors(self, examples, kind)
-
     def loss(self, batch: Sequence[Example]) -> Tensor:
         """The same for one group of padded sequences."""
-        longest = max(e.tokens.size for e in batch)
-        tokens = torch.zeros(len(batch), longest, dtype=torch.long)
-        wanted = torch.zeros(len(batch), longest, dtype=torch.bool)
-        for row, example in enumerate(batch):
-            tokens[row, : example.tokens.size] = torch.from_numpy(example.tokens)
-            wanted[row, : example.tokens.size] = torch.from_numpy(example.loss)
+        tokens = pad_sequence([torch.from_numpy(e.tokens).long() for e in batch], True).to(self.device)
+        wanted = pad_sequence([torch.from_numpy(e.loss) for e in batch], True).to(self.device)
         model = self.model.base_model.model
-        tokens, wanted = tokens.to(self.device), wanted.to(self.device)
         if hasattr(model, "loss"):  # the factored head's, without vocabulary-wide logits
             factored: Tensor = model.loss(tokens, wanted)
             return factored
@@ -182,18 +150,26 @@ class LoraTrainer:
         inner: Tensor = self.model.base_model.model.model(input_ids=tokens).last_hidden_state
         return inner
 
+    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
+        """What each example is to the base model, float32 [examples, numbers], for comparing tasks (`neighbours`)."""
+        from solver.training.example_vectors import vectors
+
+        return vectors(self, examples, kind)
+
     def offload(self) -> None:
         """Leave the card to the engine: the weights wait in the machine's memory."""
-        self._move("cpu")
+        if not self.offloaded:
+            self._move("cpu")
+            self.offloaded = True
 
     def reload(self) -> None:
-        """Take the card again."""
-        self._move(self.device)
+        if self.offloaded:
+            self.before_reload()
+            self._move(self.device)
+            self.adapters.bind()
+            self.offloaded = False
 
     def _move(self, device: str) -> None:
-        if next(iter(self.parameters.values())).device.type != torch.device(device).type:
-            self.model.to(device)
-            if device == self.device:
-                self.adapters.bind()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        self.model.to(device)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -1,6 +1,6 @@
 """What is known of every task over all stages: its candidates, and the best answers they make.
 
-Knows nothing of models, files or time. Laws: the vote is over the pooled candidates of all stages in which adapters are
+Laws: the vote is over the pooled candidates of all stages in which adapters are
 trained (also those that the base model gave there because an adapter failed), so a later one replaces an answer only on
 better evidence; what the base model said in its own stage counts only where these said nothing, and fills an attempt
 that is left (the paper votes over trained models' answers alone); programs do not vote,
@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from solver.types import BASE, Attempts, Candidate, Grid, Standing, Task, by_programs, key
+from solver.types import BASE, Attempts, Candidate, Standing, Task, by_programs, key
 from solver.voting import ensemble, rules
 from solver.voting.rules import Ranked
 
 ByStage: TypeAlias = Mapping[int, Sequence[Candidate]]
 """One test input's candidates by stage."""
-
 
 BOTH, MODEL_ALONE, PROGRAMS_ALONE = "both", "model", "programs"
 SOURCES = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
@@ -52,12 +51,17 @@ def ordered(by_stage: ByStage, rule: str) -> list[Ranked]:
     Votes: candidates of all the model's stages that gave the answer. Score: the vote's; 0 for what it does not rank.
     """
     voted, quick = ranked(by_stage, rule), rules.rank(by_stage.get(BASE, ()), rule)
-    said = Counter(key(candidate.grid) for n, them in by_stage.items() if not by_programs(n) for candidate in them)
+    model = from_source(by_stage, MODEL_ALONE)
+    votes = Counter(key(candidate.grid) for candidates in model.values() for candidate in candidates)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
-    programs = ensemble.ranked(_computed(by_stage))
     first, views = rules.agreement(voted, _voters(by_stage))
-    every = ensemble.order(programs, _grids(voted), _grids(quick), first / views if views else 0.0)
-    return [Ranked(grid, said[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
+    every = ensemble.order(
+        ensemble.ranked(_computed(by_stage)),
+        [answer.grid for answer in voted],
+        [answer.grid for answer in quick],
+        first / views if views else 0.0,
+    )
+    return [Ranked(grid, votes[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
 
 
 def attempts(by_stage: ByStage, rule: str, placeholders: Attempts) -> Attempts:
@@ -65,28 +69,19 @@ def attempts(by_stage: ByStage, rule: str, placeholders: Attempts) -> Attempts:
     return rules.two_attempts(ordered(by_stage, rule), placeholders)
 
 
-def _grids(answers: Sequence[Ranked]) -> list[Grid]:
-    return [answer.grid for answer in answers]
-
-
 def sources_of(two: Attempts, by_stage: ByStage, rule: str) -> tuple[str, str]:
     """Which source gave each attempt, of `SOURCES`; "" for a placeholder."""
     votes = {key(answer.grid): answer.votes for answer in ordered(by_stage, rule)}
     programs = {key(candidate.grid) for candidate in _computed(by_stage)}
-    first, second = (_source(votes.get(key(grid)), key(grid) in programs) for grid in two)
-    return first, second
 
+    def source(answer: tuple[int, int, bytes]) -> str:
+        if answer not in votes:
+            return ""
+        if answer not in programs:
+            return MODEL_ALONE  # also what the vote made up, for which there is no view
+        return BOTH if votes[answer] else PROGRAMS_ALONE
 
-def _source(votes: int | None, program: bool) -> str:
-    """`votes`: of the model's views for an answer, which may also be made up by the vote; None: nobody gave it."""
-    if votes is None:
-        return ""
-    return (BOTH if votes else PROGRAMS_ALONE) if program else MODEL_ALONE
-
-
-def residual_need(by_stage: ByStage, rule: str) -> float:
-    """The share of a test's need for more work that programs leave (`ensemble.residual_need`)."""
-    return ensemble.residual_need(ensemble.ranked(_computed(by_stage)), _grids(ranked(by_stage, rule)))
+    return source(key(two[0])), source(key(two[1]))
 
 
 class Ledger:
@@ -107,21 +102,23 @@ class Ledger:
 
     def standing(self, task_id: str) -> Standing:
         """The best answers so far; placeholders where no candidate is."""
-        tests = [self._of_test(task_id, test) for test in range(self._tests[task_id])]
-        pairs = zip(tests, self._fallbacks[task_id], strict=True)
-        given = tuple(attempts(by_stage, self._rule, fallback) for by_stage, fallback in pairs)
-        sources = [sources_of(two, by_stage, self._rule) for two, by_stage in zip(given, tests, strict=True)]
+        given, votes, sources, residual_needs = [], [], [], []
+        for test, fallback in enumerate(self._fallbacks[task_id]):
+            by_stage = {number: of_tests[test] for number, of_tests in self._by_stage[task_id].items()}
+            two, voted = attempts(by_stage, self._rule, fallback), ranked(by_stage, self._rule)
+            given.append(two)
+            votes.append(rules.agreement(voted, _voters(by_stage)))
+            sources.append(sources_of(two, by_stage, self._rule))
+            programs = ensemble.ranked(_computed(by_stage))
+            residual_needs.append(ensemble.residual_need(programs, [answer.grid for answer in voted]))
         return Standing(
-            attempts=given,
-            from_model=tuple(sum(source in (MODEL_ALONE, BOTH) for source in two) for two in sources),
-            votes=tuple(rules.agreement(ranked(by_stage, self._rule), _voters(by_stage)) for by_stage in tests),
+            attempts=tuple(given),
+            from_model=tuple(two.count(MODEL_ALONE) + two.count(BOTH) for two in sources),
+            votes=tuple(votes),
             from_programs=tuple(two.count(PROGRAMS_ALONE) for two in sources),
-            residual_needs=tuple(residual_need(by_stage, self._rule) for by_stage in tests),
+            residual_needs=tuple(residual_needs),
         )
 
     def stages(self, task_id: str) -> tuple[int, ...]:
         """The stages that found something for the task, or tried to."""
         return tuple(sorted(self._by_stage[task_id]))
-
-    def _of_test(self, task_id: str, test: int) -> ByStage:
-        return {number: self._by_stage[task_id][number][test] for number in self.stages(task_id)}

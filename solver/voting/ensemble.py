@@ -1,7 +1,7 @@
-"""Two minds over one test input: programs that reproduce every demonstration, and the model's vote; who gives what.
+"""Programs that reproduce every demonstration beside the model's vote, over one test input: who gives what.
 
-Knows nothing of files, models or time. Laws: nothing depends on the order of the candidates; every answer is in
-the order once; programs are ranked among programs alone, and add no vote to what the model said.
+Laws: nothing depends on the order of the candidates; every answer is in the order once; programs are ranked among
+programs alone, and add no vote to what the model said.
 
 The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree the best of
 each gets an attempt: the program the first, if it is trusted, else the second. A vote that more than a quarter of the
@@ -22,9 +22,9 @@ TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside
 AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
 
 
-def trusted(program: Program) -> bool:
+def trusted(program: Program | None) -> bool:
     """Whether its answer gets the first attempt: it generalises to a demonstration left out, or it is short."""
-    return program.generalises > 0 or program.cost <= TRUSTED_COST
+    return program is not None and (program.generalises > 0 or program.cost <= TRUSTED_COST)
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -32,16 +32,15 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
 
     In the order of the search (`types.worth`: cost and what it generalises), then by support.
     """
+    placed = [
+        ((worth(p.cost, p.generalises), -p.support, p.text, key(candidate.grid)), candidate)
+        for candidate in candidates
+        if (p := candidate.program) is not None
+    ]
     first: dict[tuple[int, int, bytes], Candidate] = {}
-    for candidate in sorted((c for c in candidates if c.program is not None), key=_place):
-        first.setdefault(key(candidate.grid), candidate)
+    for (*_, grid), candidate in sorted(placed, key=lambda one: one[0]):
+        first.setdefault(grid, candidate)
     return list(first.values())
-
-
-def _place(candidate: Candidate) -> tuple[float, int, str, tuple[int, int, bytes]]:
-    program = candidate.program
-    assert program is not None
-    return worth(program.cost, program.generalises), -program.support, program.text, key(candidate.grid)
 
 
 def order(
@@ -52,9 +51,10 @@ def order(
     `programs`: as `ranked` has them. `voted`: the vote's answers, best first, and `agreement` the share of the views
     behind the first. `quick`: the base model's.
     """
-    sure = bool(programs) and programs[0].program is not None and trusted(programs[0].program)
     others = [c.grid for c in programs]
-    first = others[: 1 if agreement >= SURE else 2] if sure else [*voted[:1], *others[:1]]
+    first = [*voted[:1], *others[:1]]
+    if programs and trusted(programs[0].program):
+        first = others[: 1 if agreement >= SURE else 2]
     grids: dict[tuple[int, int, bytes], Grid] = {}
     for grid in (*first, *voted, *others, *quick):
         grids.setdefault(key(grid), grid)
@@ -63,6 +63,6 @@ def order(
 
 def residual_need(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:
     """The share of the need for more work that is left once programs had their say."""
-    if not programs or programs[0].program is None or not trusted(programs[0].program):
+    if not programs or not trusted(programs[0].program):
         return 1.0
     return AGREED if voted and same(voted[0], programs[0].grid) else TRUSTED

@@ -1,6 +1,5 @@
 """Candidates of one test input → a ranking of distinct answers → two attempts.
 
-Knows nothing of models, files, clocks or the other test inputs, so saved candidates replay through any rule.
 Law: the result does not depend on the order of the candidates; every candidate's answer is in the ranking, so its
 votes add up to the number of candidates; two attempts are always two different grids.
 """
@@ -11,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -35,52 +35,31 @@ RuleName: TypeAlias = Literal["none", "flat", "hierarchical", "logprob", "produc
 Rule: TypeAlias = Callable[[Sequence[Candidate]], list[Ranked]]
 """Candidates of one test input → distinct answers, best first."""
 
-_Key: TypeAlias = tuple[int, int, bytes]
 
-
-@dataclass(frozen=True, eq=False)
 class _Tallied:
-    """One distinct grid with the log-probabilities (nats, ascending) of the candidates behind it."""
+    """One distinct grid, what its candidates say, in nats, and what they say where it was read again.
 
-    grid: Grid
-    logprobs: tuple[float, ...] = ()
-    identity: bool = False  # whether the identity view is among them
-    scores: tuple[tuple[float, ...], ...] = ()  # nats of the grid re-read under each stage's scoring views
+    `mean`, `best`: -inf where nobody gave this answer. `pooled`: log of the summed probabilities. `identity`: whether
+    the identity view gave it. `views_scored`: scoring views it was read under in the stage that read it most;
+    `mean_score`: the mean under those, and under all of other stages that read it as often; -inf where under none.
+    """
 
-    @property
-    def key(self) -> _Key:
-        return key(self.grid)
+    def __init__(self, grid: Grid, behind: Sequence[Candidate] = ()):
+        self.grid, self.key, self.votes = grid, key(grid), len(behind)
+        logprobs = [c.logprob for c in behind]
+        self.best, self.mean = max(logprobs, default=-math.inf), _mean(logprobs)
+        self.pooled = self.best
+        if self.best > -math.inf:
+            self.pooled += math.log(math.fsum(math.exp(logprob - self.best) for logprob in logprobs))
+        self.identity = any(is_identity(c.view) for c in behind)
+        by_stage = {c.scores for c in behind}
+        self.views_scored = max(map(len, by_stage), default=0)
+        self.mean_score = _mean([nats for scores in by_stage if len(scores) == self.views_scored for nats in scores])
 
-    @property
-    def votes(self) -> int:
-        return len(self.logprobs)
 
-    @property
-    def best(self) -> float:
-        return self.logprobs[-1]
-
-    @property
-    def mean(self) -> float:
-        """Mean nats; fsum, because its result does not depend on the order. -inf where nobody gave this answer."""
-        return math.fsum(self.logprobs) / self.votes if self.logprobs else -math.inf
-
-    @property
-    def views_scored(self) -> int:
-        """Scoring views it was read under in the stage that read it most."""
-        return max(map(len, self.scores), default=0)
-
-    @property
-    def mean_score(self) -> float:
-        """Mean nats under those, and under all of other stages that read it as often; -inf where under none."""
-        full = sorted(nats for scores in self.scores if len(scores) == self.views_scored for nats in scores)
-        return math.fsum(full) / len(full) if full else -math.inf
-
-    @property
-    def pooled(self) -> float:
-        """Log of the summed probabilities, in nats."""
-        if self.best == -math.inf:
-            return -math.inf
-        return self.best + math.log(math.fsum(math.exp(logprob - self.best) for logprob in self.logprobs))
+def _mean(nats: Sequence[float]) -> float:
+    """By fsum, whose result does not depend on the order; -inf of none."""
+    return math.fsum(nats) / len(nats) if nats else -math.inf
 
 
 def is_identity(view: View) -> bool:
@@ -90,10 +69,10 @@ def is_identity(view: View) -> bool:
 
 
 def none(candidates: Sequence[Candidate]) -> list[Ranked]:
-    """No voting: the identity view's answer first, the others by log-probability. Score: the best one's nats."""
-    answers = sorted(_tally(candidates), key=lambda a: (-a.best, a.key))
-    first = _identity_answer(candidates)
-    answers.sort(key=lambda a: a.key != first)
+    """No voting: the identity view's likeliest answer first, then by log-probability. Score: the best one's nats."""
+    of_identity = [(-c.logprob, key(c.grid)) for c in candidates if is_identity(c.view)]
+    first = min(of_identity)[1] if of_identity else None
+    answers = sorted(_tally(candidates), key=lambda a: (a.key != first, -a.best, a.key))
     return [Ranked(a.grid, a.votes, a.best) for a in answers]
 
 
@@ -115,32 +94,21 @@ def hierarchical(candidates: Sequence[Candidate]) -> list[Ranked]:
         groups[candidate.view.dihedral].append(candidate)
     everyone = [candidate.grid for candidate in candidates]
     choices = {dihedral: _choices(group, everyone) for dihedral, group in groups.items()}
-    support = Counter(key(grid) for chosen in choices.values() for grid in chosen)
+    chosen = [_Tallied(grid) for grids in choices.values() for grid in grids]
+    support = Counter(answer.key for answer in chosen)
     place = {key(grid): at for at, grid in enumerate(choices.get(IDENTITY, []))}
-
-    def order(answer: _Tallied) -> tuple[int, int, int, float, _Key]:
-        at = place.get(answer.key, TOP_PER_TRANSFORMATION)
-        return -support[answer.key], at, -answer.votes, -answer.mean, answer.key
-
-    answers = {key(grid): _Tallied(grid) for chosen in choices.values() for grid in chosen}
-    answers |= {answer.key: answer for answer in _tally(candidates)}
-    return [Ranked(a.grid, a.votes, float(support[a.key])) for a in sorted(answers.values(), key=order)]
+    answers = {answer.key: answer for answer in (*chosen, *_tally(candidates))}
+    ordered = sorted(
+        answers.values(),
+        key=lambda a: (-support[a.key], place.get(a.key, TOP_PER_TRANSFORMATION), -a.votes, -a.mean, a.key),
+    )
+    return [Ranked(a.grid, a.votes, float(support[a.key])) for a in ordered]
 
 
 def logprob(candidates: Sequence[Candidate]) -> list[Ranked]:
     """The largest pooled probability wins. Score: log-sum-exp over the answer's candidates, in nats."""
     answers = sorted(_tally(candidates), key=lambda a: (-a.pooled, -a.votes, a.key))
     return [Ranked(a.grid, a.votes, a.pooled) for a in answers]
-
-
-def product_of_experts(candidates: Sequence[Candidate]) -> list[Ranked]:
-    """The likeliest under all scoring views together wins. Score: mean nats under them (arXiv 2505.07859)."""
-    return _by_rereading(candidates, VOTE_WORTH["product_of_experts"])
-
-
-def count_minus_nll(candidates: Sequence[Candidate]) -> list[Ranked]:
-    """Each view that found the answer is worth a nat more. Score: views + mean nats (NVARC's selection, 2025)."""
-    return _by_rereading(candidates, VOTE_WORTH["count_minus_nll"])
 
 
 def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]:
@@ -153,7 +121,7 @@ def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]
     answers = _tally(candidates)
     most = max((a.votes for a in answers if a.views_scored), default=0)
 
-    def order(answer: _Tallied) -> tuple[bool, int, float, int, float, _Key]:
+    def order(answer: _Tallied) -> tuple[object, ...]:
         alone = not answer.views_scored and answer.votes >= most
         return not alone, -answer.views_scored, -value(answer), -answer.votes, -answer.mean, answer.key
 
@@ -163,21 +131,19 @@ def _by_rereading(candidates: Sequence[Candidate], worth: float) -> list[Ranked]
     return [Ranked(a.grid, a.votes, value(a)) for a in sorted(answers, key=order)]
 
 
-VOTE_WORTH: Mapping[str, float] = {"product_of_experts": 0.0, "count_minus_nll": 1.0}
+VOTE_WORTH: Mapping[str, float] = {
+    "product_of_experts": 0.0,  # the likeliest under all scoring views together wins (arXiv 2505.07859)
+    "count_minus_nll": 1.0,  # each view that found the answer is worth a nat more (NVARC's selection, 2025)
+}
 """The rules that want candidates re-read (`score`), and the nats a vote is worth to them."""
 
+PLAIN = ("none", "flat", "hierarchical", "logprob")  # rules that want nothing re-read
 RULES: Mapping[str, Rule] = {
-    "none": none,
-    "flat": flat,
-    "hierarchical": hierarchical,
-    "logprob": logprob,
-    "product_of_experts": product_of_experts,
-    "count_minus_nll": count_minus_nll,
+    **dict(zip(PLAIN, (none, flat, hierarchical, logprob), strict=True)),
+    **{name: partial(_by_rereading, worth=worth) for name, worth in VOTE_WORTH.items()},
 }
 """Every voting rule by the name it has in a config."""
 
-
-PLAIN = tuple(rule for rule in RULES if rule not in VOTE_WORTH)  # rules that want nothing re-read
 DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
 
 
@@ -204,9 +170,7 @@ def two_attempts(ranked: Sequence[Ranked], fallback: Attempts) -> Attempts:
     if same(*fallback):
         raise ValueError("the two placeholder answers are the same grid: expected two different ones")
     chosen = [answer.grid for answer in ranked[:2]]
-    for grid in fallback:
-        if len(chosen) < 2 and not _among(grid, chosen):
-            chosen.append(grid)
+    chosen += [grid for grid in fallback if not _among(grid, chosen)]
     return chosen[0], chosen[1]
 
 
@@ -215,33 +179,17 @@ def agreement(ranked: Sequence[Ranked], candidates: Iterable[tuple[int, Candidat
 
     `candidates`: the candidates, each with its stage. A view counts once in each stage, however many answers it gave.
     """
-    first, views = key(ranked[0].grid) if ranked else None, dict[tuple[int, View], bool]()
-    for number, candidate in candidates:
-        view = (number, candidate.view)
-        views[view] = views.get(view, False) or key(candidate.grid) == first
-    return sum(views.values()), len(views)
+    first = key(ranked[0].grid) if ranked else None
+    views = {((stage, candidate.view), key(candidate.grid) == first) for stage, candidate in candidates}
+    return sum(gave_first for _, gave_first in views), len({view for view, _ in views})
 
 
 def _tally(candidates: Iterable[Candidate]) -> list[_Tallied]:
     """The distinct grids, in no promised order, with what stands behind each."""
-    behind: defaultdict[_Key, list[Candidate]] = defaultdict(list)
+    behind: defaultdict[tuple[int, int, bytes], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         behind[key(candidate.grid)].append(candidate)
-    return [
-        _Tallied(
-            them[0].grid,
-            tuple(sorted(c.logprob for c in them)),
-            any(is_identity(c.view) for c in them),
-            tuple(sorted({c.scores for c in them if c.scores})),
-        )
-        for them in behind.values()
-    ]
-
-
-def _identity_answer(candidates: Iterable[Candidate]) -> _Key | None:
-    """The identity view's answer (its likeliest one, should it have been sampled more than once)."""
-    answers = [(-c.logprob, key(c.grid)) for c in candidates if is_identity(c.view)]
-    return min(answers)[1] if answers else None
+    return [_Tallied(them[0].grid, them) for them in behind.values()]
 
 
 def _choices(group: Sequence[Candidate], everyone: Sequence[Grid]) -> list[Grid]:
@@ -251,20 +199,15 @@ def _choices(group: Sequence[Candidate], everyone: Sequence[Grid]) -> list[Grid]
     is taken among the candidates of the most frequent shape, and left out where it repeats an answer.
     """
     answers = sorted(_tally(group), key=lambda a: (-a.votes, not a.identity, -a.mean, a.key))
-    chosen = [answer.grid for answer in answers[:TOP_PER_TRANSFORMATION]]
-    if len(answers) != TOP_PER_TRANSFORMATION - 1:  # enough of them, or one alone, which any majority repeats
-        return chosen
-    alike = _of_majority_shape([answer.grid for answer in answers for _ in range(answer.votes)])
-    for filler in (row_majority(alike, everyone), column_majority(alike, everyone)):
-        if len(chosen) < TOP_PER_TRANSFORMATION and not _among(filler, chosen):
-            chosen.append(filler)
-    return chosen
-
-
-def _of_majority_shape(grids: Sequence[Grid]) -> list[Grid]:
-    """The grids of the most frequent shape; the earliest shape where several are."""
-    shape = Counter(grid.shape for grid in grids).most_common(1)[0][0]
-    return [grid for grid in grids if grid.shape == shape]
+    chosen = [answer.grid for answer in answers]
+    if len(answers) == TOP_PER_TRANSFORMATION - 1:  # of one alone any majority is a repetition
+        grids = [answer.grid for answer in answers for _ in range(answer.votes)]
+        shape = Counter(grid.shape for grid in grids).most_common(1)[0][0]
+        alike = [grid for grid in grids if grid.shape == shape]
+        for filler in (row_majority(alike, everyone), column_majority(alike, everyone)):
+            if not _among(filler, chosen):
+                chosen.append(filler)
+    return chosen[:TOP_PER_TRANSFORMATION]
 
 
 def row_majority(grids: Sequence[Grid], everyone: Sequence[Grid]) -> Grid:

@@ -19,12 +19,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from solver.inference.counters import summary
 from tests.bench import gauges, growth, ratios
 from tests.bench.setting import Bench, Row
 
@@ -38,6 +37,16 @@ PARTS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "training": ratios.training,
     "side-by-side": ratios.side_by_side,
 }
+
+
+def summary(sums: Mapping[str, float]) -> str:
+    """What an engine's counters came to."""
+    hits = sums["cached_tokens"] / max(1, sums["prompt_tokens"])
+    return (
+        f"{sums['said_tokens'] / max(1e-9, sums['seconds']):.0f} tokens/s said, {sums['said_tokens']:.0f} in "
+        f"{sums['seconds']:.1f} s; {sums['prompt_tokens']:.0f} prompt tokens, {hits:.0%} of them cached; "
+        f"{sums['adapters']:.0f} adapters loaded in {sums['adapter_seconds']:.2f} s"
+    )
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -19,7 +19,6 @@ from solver.tokens.grid import END, GRID, OUTPUT, encode
 from solver.types import Adapter, Prompt, TrainJob
 from tests.bench.setting import FAR, ROOM, Bench, fitting, views_of
 
-SPELLING = threshold_search.Spelling(GRID.written, GRID.end)
 SAID = 8  # tokens of a reply where the cost of the prompt is what counts
 STEP = 50  # adapters between two looks at the memory
 
@@ -60,7 +59,7 @@ def linearity(bench: Bench) -> list[Growth]:
     prompts = {n: bench.requests(options.tasks, n) for n in views}
     far = Deadline.after(FAR)
     seconds = [
-        timed(bench, lambda n=n: threshold_search.search(prompts[n], bench.sampler, far, 0.09, SPELLING)) for n in views
+        timed(bench, lambda n=n: threshold_search.search(prompts[n], bench.sampler, far, 0.09, GRID)) for n in views
     ]
     made = [Growth("views a task, search at 0.09", tuple(views), tuple(seconds))]
     readings = {n: read(bench, n) for n in candidates}

@@ -15,7 +15,6 @@ from solver.tokens.grid import END, GRID, OUTPUT, encode
 from solver.types import Adapter, Prompt, TrainJob
 from tests.bench.setting import FAR, Bench, Row, Seconds, views_of
 
-SPELLING = threshold_search.Spelling(GRID.written, GRID.end)
 EDGE = 1e-3  # nats around p_min within which two arithmetics may disagree on what is found
 
 
@@ -26,7 +25,7 @@ def parity(bench: Bench) -> list[Row]:
     rows, found_nats, readings = [], [], []
     for p_min in bench.options.p_min:
         started = now()
-        founds = threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, SPELLING)
+        founds = threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, GRID)
         ours, started = now() - started, now()
         usual = bench.elsewhere.recursion(requests, p_min)
         seconds = now() - started
@@ -76,7 +75,7 @@ def searching(bench: Bench) -> Iterator[Row]:
         return found
 
     def ours() -> Any:
-        return threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, SPELLING)
+        return threshold_search.search(requests, bench.sampler, Deadline.after(FAR), p_min, GRID)
 
     for p_min in options.p_min:
         for name, usual, goal in (("(a) recursion", recursively, 5.0), ("(b) by fours", four_at_a_time, 2.5)):

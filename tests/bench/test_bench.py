@@ -10,6 +10,7 @@ import torch
 
 from solver.clock import Deadline
 from solver.config.settings import TrainRecipe
+from solver.inference.engine_outputs import Counters
 from solver.inference.threshold_search import SearchResult
 from solver.model import checkpoint
 from solver.training.trainer import LoraTrainer
@@ -17,7 +18,7 @@ from solver.types import Adapter, Prompt, Reply, TrainJob
 from solver.voting.rules import RULES
 from tests.bench import __main__ as bench
 from tests.bench import baselines, gauges, growth, ratios, setting
-from tests.bench.__main__ import parse
+from tests.bench.__main__ import parse, summary
 from tests.bench.elsewhere import Elsewhere
 from tests.support.fakes import MIRROR, SINGLE, STACK, leave_one_out
 
@@ -133,3 +134,14 @@ def test_parity_is_asked_of_small_held_out_tasks_and_everything_else_of_the_eval
 
 def test_memory_in_use_is_some_and_less_than_a_machine_has():
     assert 10 < growth.resident() < 10**6
+
+
+def test_the_summary_of_an_engine_names_the_rates() -> None:
+    counters = Counters(1, 10, 4, 100, 0, 2.0, 1, 0.25)
+    assert summary(counters.take()) == (
+        "50 tokens/s said, 100 in 2.0 s; 10 prompt tokens, 40% of them cached; 1 adapters loaded in 0.25 s"
+    )
+
+
+def test_nothing_done_is_no_division_by_zero() -> None:
+    assert summary(Counters().take()).startswith("0 tokens/s said")

@@ -218,7 +218,7 @@ def compare(name: str, trainer: Any, sampler: Any, adapter: Adapter, asked: Prom
     if name.endswith(memory_plan.ROUNDS):
         sampler.offload()
         trainer.reload()
-    trainer._load(adapter)
+    trainer.adapters.load(0, adapter.path)
     ids = torch.tensor([[*asked.tokens, *reply.tokens]], device=trainer.device)
     with torch.no_grad():
         if trainer.how.pieces:

@@ -18,7 +18,6 @@ from solver.types import Prompt, TrainJob
 from tests.support.fakes import leave_one_out
 
 pytestmark = pytest.mark.engine
-SPELLING = threshold_search.Spelling(grid.GRID.written, grid.END)
 SETTINGS = settings.EngineSettings(context=8192, cache_bytes=256 << 20, adapters=4, sequences=64)
 RECIPE = settings.TrainRecipe(steps=3, tokens=1024, rate=5e-3)
 ADAPTERS = 20  # distinct adapters one engine has to serve
@@ -26,9 +25,9 @@ ADAPTERS = 20  # distinct adapters one engine has to serve
 
 @pytest.fixture(scope="module")
 def sampler():
-    from solver.inference.vllm_sampler import VllmSampler
+    from solver.inference.head_sampler import HeadSampler
 
-    return VllmSampler(checkpoint.SHIPPED, SETTINGS, grid.END)
+    return HeadSampler(checkpoint.SHIPPED, SETTINGS, grid.END)
 
 
 @pytest.fixture(scope="module")
@@ -243,9 +242,9 @@ def test_readings_under_two_heads_are_those_of_transformers(sampler, small_tasks
 def test_a_search_under_two_heads_finds_what_it_finds_under_each_alone(sampler, small_tasks, heads):
     requests = [(prompt_for(task), user) for task in small_tasks[:3] for user in (heads[0], None, heads[1])]
     p_min = 0.02
-    together = threshold_search.search(requests, sampler, soon(), p_min, SPELLING, greedy=True)
+    together = threshold_search.search(requests, sampler, soon(), p_min, grid.GRID, greedy=True)
     for request, found in zip(requests, together, strict=True):
-        [alone] = threshold_search.search([request], sampler, soon(), p_min, SPELLING, greedy=True)
+        [alone] = threshold_search.search([request], sampler, soon(), p_min, grid.GRID, greedy=True)
         likely = {r.tokens: r.logprob for r in found.replies if r.logprob > np.log(2 * p_min)}
         assert likely.keys() <= {r.tokens for r in alone.replies}
         assert {r.tokens for r in alone.replies if r.logprob > np.log(2 * p_min)} <= {r.tokens for r in found.replies}

@@ -81,10 +81,10 @@ from solver.model import output_heads
 from solver.clock import Deadline
 from solver.config.settings import EngineSettings
 from solver.types import Adapter, Prompt, View
-from solver.inference.vllm_sampler import VllmSampler
+from solver.inference.head_sampler import HeadSampler
 weights, end = Path(sys.argv[1]), int(sys.argv[2])
 settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=2, sequences=8)
-sampler = VllmSampler(weights, settings, end, heads=True)
+sampler = HeadSampler(weights, settings, end)
 from transformers import AutoModelForCausalLM
 model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
 drawn = {None: model.lm_head.weight.detach().clone()}

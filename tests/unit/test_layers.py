@@ -18,10 +18,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 MODELS = {  # may import torch
-    *(f"solver.inference.{name}" for name in ("cpu_lora", "cpu_norm", "vllm_sampler")),
+    *(f"solver.inference.{name}" for name in ("cpu_operators", "vllm_sampler")),
     *(f"solver.model.{name}" for name in ("grid_qwen3", "grid_qwen3_vllm")),
-    *(f"solver.training.{name}" for name in ("adapters", "base_model", "collect", "example_vectors")),
-    *(f"solver.training.{name}" for name in ("packed_attention", "trainer")),
+    *(f"solver.training.{name}" for name in ("adapters", "base_model", "collect", "embedding_loras")),
+    *(f"solver.training.{name}" for name in ("example_vectors", "output_heads", "packed_attention", "trainer")),
+    *("solver.training.whole_matrices",),
     *("solver.induction.writer", "solver.runtime.load_models"),
 }
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "safetensors")

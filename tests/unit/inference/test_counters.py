@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from solver.inference.counters import Counters, summary
+from solver.inference.engine_outputs import Counters
 
 
 def output(name: str, said: int, finished: bool = False, prompt: int = 10, cached: int | None = 4) -> SimpleNamespace:
@@ -38,16 +38,3 @@ def test_what_is_read_is_not_said():
     counters.step([output("a", 1, finished=True)], 0.5, said=False)
     sums = counters.take()
     assert (sums["prompt_tokens"], sums["said_tokens"]) == (10, 0)
-
-
-def test_the_summary_names_the_rates():
-    counters = Counters()
-    counters.step([output("a", 100, finished=True)], 2.0)
-    counters.load(0.25)
-    assert summary(counters.take()) == (
-        "50 tokens/s said, 100 in 2.0 s; 10 prompt tokens, 40% of them cached; 1 adapters loaded in 0.25 s"
-    )
-
-
-def test_nothing_done_is_no_division_by_zero():
-    assert summary(Counters().take()).startswith("0 tokens/s said")

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from solver.inference import cpu_lora
+from solver.inference import cpu_operators
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ADAPTERS, RANK, INTO = 3, 4, 10
 SIZES = (6, 8, 5)
 TIGHT = {"rtol": 1e-5, "atol": 1e-4}
-LENGTHS = st.sampled_from([1, 2, 3, cpu_lora.LONG - 1, cpu_lora.LONG, cpu_lora.LONG + 3])
+LENGTHS = st.sampled_from([1, 2, 3, cpu_operators.LONG - 1, cpu_operators.LONG, cpu_operators.LONG + 3])
 
 runs_of = st.lists(st.tuples(st.integers(-1, ADAPTERS - 1), LENGTHS), min_size=1, max_size=6)
 
@@ -73,7 +73,7 @@ def test_every_row_gets_its_own_adapter_s_products_and_no_other_row_changes(
     x, y = draw(rows, INTO, seed=20), draw(rows, sum(SIZES), seed=21)
     expected = plain(y, x, index, scale, *matrices())
     before = y.clone()
-    cpu_lora.add_lora_linear(told(runs, prompts), y, x, *matrices(), scale, SIZES)
+    cpu_operators.add_lora_linear(told(runs, prompts), y, x, *matrices(), scale, SIZES)
     torch.testing.assert_close(y, expected, **TIGHT)
     without = torch.tensor(index[:rows]) < 0
     assert torch.equal(y[without], before[without])
@@ -82,7 +82,7 @@ def test_every_row_gets_its_own_adapter_s_products_and_no_other_row_changes(
 @given(runs=runs_of, rows=st.integers(0, 400))
 def test_blocks_hold_every_row_with_an_adapter_once_and_long_runs_alone(runs: list[tuple[int, int]], rows: int) -> None:
     index = [slot for slot, length in runs for _ in range(length)][:rows]
-    found = cpu_lora.blocks(tuple(s for s, _ in runs), tuple(n for _, n in runs), rows)
+    found = cpu_operators.blocks(tuple(s for s, _ in runs), tuple(n for _, n in runs), rows)
     seen = [-1] * len(index)
     for block in found:
         span = range(block.rows.start, block.rows.stop)
@@ -119,7 +119,7 @@ def test_rows_with_an_adapter_are_as_the_replaced_operator_makes_them(
 ) -> None:
     x, y = draw(len(index), INTO, seed=20), draw(len(index), sum(SIZES), seed=21)
     ours, theirs, wrapper = y.clone(), y.clone(), wrapped(engine, index, prompts)
-    cpu_lora.add_lora_linear(wrapper, ours, x, *matrices(), 0.5, SIZES)
+    cpu_operators.add_lora_linear(wrapper, ours, x, *matrices(), 0.5, SIZES)
     stock(wrapper, theirs, x, *matrices(), 0.5)
     torch.testing.assert_close(ours, theirs, **TIGHT)
 
@@ -129,7 +129,7 @@ def test_in_bfloat16_the_replaced_operator_agrees_up_to_rounding(engine: ModuleT
     wrapper = wrapped(engine, index, False)
     x, y = draw(6, INTO, seed=20, dtype=half), draw(6, sum(SIZES), seed=21, dtype=half)
     ours, theirs = y.clone(), y.clone()
-    cpu_lora.add_lora_linear(wrapper, ours, x, *matrices(half), 1.0, SIZES)
+    cpu_operators.add_lora_linear(wrapper, ours, x, *matrices(half), 1.0, SIZES)
     stock(wrapper, theirs, x, *matrices(half), 1.0)
     torch.testing.assert_close(ours.float(), theirs.float(), rtol=0.03, atol=0.2)
 
@@ -145,7 +145,7 @@ def test_an_embedding_gets_each_row_s_own_adapter_and_no_other_row_changes(
         [row + (x[n] @ up[slot, 0].T if slot >= 0 else 0) for n, (row, slot) in enumerate(zip(y, index, strict=True))]
     )
     before = y.clone()
-    assert cpu_lora.add_lora_embedding(told(runs, prompts), y, x, up, add_input=True) is None
+    assert cpu_operators.add_lora_embedding(told(runs, prompts), y, x, up, add_input=True) is None
     torch.testing.assert_close(y, expected, **TIGHT)
     without = torch.tensor(index) < 0
     assert torch.equal(y[without], before[without])
@@ -159,7 +159,7 @@ def test_a_head_gets_each_request_s_own_adapter_and_no_other_row_changes(index: 
     wrapper = SimpleNamespace(sampler_indices=torch.tensor(index))
     expected, before = y.clone(), y.clone()
     expected[:, : SIZES[0]] = plain(y[:, : SIZES[0]], x, index, 1.0, (down,), (up,))
-    cpu_lora.add_lora_logits(wrapper, y, x, down, up, 1.0)
+    cpu_operators.add_lora_logits(wrapper, y, x, down, up, 1.0)
     torch.testing.assert_close(y, expected, **TIGHT)
     without = torch.tensor(index) < 0
     assert torch.equal(y[without], before[without])
@@ -173,12 +173,12 @@ def test_embedding_and_head_are_as_the_replaced_operators_make_them(
     wrapper, up = wrapped(engine, index, prompts), draw(ADAPTERS, 1, 6, RANK, seed=22)
     x, y = draw(len(index), RANK, seed=20), draw(len(index), 6, seed=21)
     ours, theirs = y.clone(), y.clone()
-    cpu_lora.add_lora_embedding(wrapper, ours, x, up)
+    cpu_operators.add_lora_embedding(wrapper, ours, x, up)
     (wrapper._expand_prefill if prompts else wrapper._expand_decode)(theirs, x, up, True)
     torch.testing.assert_close(ours, theirs, **TIGHT)
     (down, *_), x = matrices()[0], draw(len(index), INTO, seed=23)
     ours, theirs, between = y.clone(), y.clone(), torch.zeros(len(x), RANK)
-    cpu_lora.add_lora_logits(wrapper, ours, x, down, up, 1.0)
+    cpu_operators.add_lora_logits(wrapper, ours, x, down, up, 1.0)
     engine.bgmv_shrink(x, down, between, wrapper.sampler_indices, 1.0)
     engine.bgmv_expand(between, up, theirs, wrapper.sampler_indices, add_inputs=True)
     torch.testing.assert_close(ours, theirs, **TIGHT)
@@ -189,10 +189,12 @@ def test_a_prompt_s_rows_under_the_head_of_one_adapter_are_given_and_of_several_
     x, y = draw(5, INTO, seed=20), draw(5, SIZES[0], seed=21)
     for slot in (-1, 2):
         found = y.clone()
-        cpu_lora.add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor([slot] * 2)), found, x, down, up, 1.0)
+        cpu_operators.add_lora_logits(
+            SimpleNamespace(sampler_indices=torch.tensor([slot] * 2)), found, x, down, up, 1.0
+        )
         torch.testing.assert_close(found, plain(y, x, [slot] * 5, 1.0, (down,), (up,)), **TIGHT)
     with pytest.raises(ValueError, match="a prompt's log-probabilities beside other adapters"):
-        cpu_lora.add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor([0, 1])), y, x, down, up, 1.0)
+        cpu_operators.add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor([0, 1])), y, x, down, up, 1.0)
 
 
 @pytest.mark.parametrize("version", ["0.31.4", "0.33.0", "0.3.2", "1.32.0", "dev"])
@@ -202,8 +204,8 @@ def test_another_version_of_the_engine_keeps_its_own_operators_and_that_is_said(
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} was imported")
 
-    monkeypatch.setattr(cpu_lora, "import_module", refuse)
-    said = cpu_lora.install(version)
+    monkeypatch.setattr(cpu_operators, "import_module", refuse)
+    said = cpu_operators.install_lora(version)
     assert said.startswith(
         f"vLLM {version}'s own CPU LoRA operators are used: the faster ones were tested with 0.32.x only; beware"
     )
@@ -213,11 +215,13 @@ def test_the_tested_version_gets_its_operators_replaced(engine: ModuleType, monk
     names = ("add_lora_linear", "add_lora_logits", "add_lora_embedding")
     for name in names:  # so that they are put back afterwards
         monkeypatch.setattr(engine.PunicaWrapperCPU, name, getattr(engine.PunicaWrapperCPU, name))
-    assert cpu_lora.install("0.32.0") == "CPU LoRA operators: few matrix products a layer"
-    assert all(getattr(engine.PunicaWrapperCPU, name) is getattr(cpu_lora, name) for name in names)
+    assert cpu_operators.install_lora("0.32.0") == "CPU LoRA operators: few matrix products a layer"
+    assert all(getattr(engine.PunicaWrapperCPU, name) is getattr(cpu_operators, name) for name in names)
 
 
 def test_an_operator_missing_from_the_tested_version_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_lora, "import_module", lambda name: SimpleNamespace(PunicaWrapperCPU=SimpleNamespace()))
+    monkeypatch.setattr(
+        cpu_operators, "import_module", lambda name: SimpleNamespace(PunicaWrapperCPU=SimpleNamespace())
+    )
     with pytest.raises(AttributeError, match="add_lora_linear"):
-        cpu_lora.install("0.32.0")
+        cpu_operators.install_lora("0.32.0")

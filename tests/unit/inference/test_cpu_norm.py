@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from solver.inference import cpu_norm
+from solver.inference import cpu_operators
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,9 +36,9 @@ def test_the_norms_are_the_engines_own_up_to_rounding(
     x, residual = (torch.randn(shape, generator=draw).to(dtype) * 3 for _ in range(2))
     weight = torch.rand(shape[-1], generator=draw).to(dtype)
     own = ops.rms_norm.impls["native"].impl_fn(x, weight, 1e-6)
-    torch.testing.assert_close(cpu_norm.rms_norm(x, weight, 1e-6), own, rtol=near, atol=near)
+    torch.testing.assert_close(cpu_operators.rms_norm(x, weight, 1e-6), own, rtol=near, atol=near)
     wanted, summed = ops.fused_add_rms_norm.impls["native"].impl_fn(x.clone(), residual.clone(), weight, 1e-6)
-    made, total = cpu_norm.fused_add_rms_norm(x.clone(), residual.clone(), weight, 1e-6)
+    made, total = cpu_operators.fused_add_rms_norm(x.clone(), residual.clone(), weight, 1e-6)
     torch.testing.assert_close(made, wanted, rtol=near, atol=near)
     torch.testing.assert_close(total, summed, rtol=near, atol=near)
 
@@ -47,23 +47,23 @@ def test_a_part_of_a_wider_matrix_is_normed_as_if_it_were_alone(ops: Any) -> Non
     assert ops
     wide, weight = torch.randn(6, 192), torch.ones(64)
     part = wide[:, 64:128]
-    assert torch.equal(cpu_norm.rms_norm(part, weight, 1e-6), cpu_norm.rms_norm(part.clone(), weight, 1e-6))
-    assert not cpu_norm.both_fit(part, part.clone(), weight, 1e-6)
+    assert torch.equal(cpu_operators.rms_norm(part, weight, 1e-6), cpu_operators.rms_norm(part.clone(), weight, 1e-6))
+    assert not cpu_operators.both_fit(part, part.clone(), weight, 1e-6)
 
 
 def test_what_the_kernel_lacks_is_left_to_the_engine() -> None:
     x = torch.ones(2, 4)
-    assert cpu_norm.fits(x, torch.ones(4), 1e-6)
-    assert not cpu_norm.fits(x, torch.ones(4), 1e-6, 2)
-    assert not cpu_norm.fits(x, None, 1e-6)
-    assert not cpu_norm.fits(x, torch.ones(4, dtype=torch.bfloat16), 1e-6)
+    assert cpu_operators.fits(x, torch.ones(4), 1e-6)
+    assert not cpu_operators.fits(x, torch.ones(4), 1e-6, 2)
+    assert not cpu_operators.fits(x, None, 1e-6)
+    assert not cpu_operators.fits(x, torch.ones(4, dtype=torch.bfloat16), 1e-6)
 
 
 def test_a_tested_version_is_offered_both_once_and_another_neither(ops: Any) -> None:
     for _ in range(2):
-        assert cpu_norm.install("0.32.1") == {
-            "rms_norm": [cpu_norm.PROVIDER, "native"],
-            "fused_add_rms_norm": [cpu_norm.PROVIDER, "native"],
+        assert cpu_operators.install_norms("0.32.1") == {
+            "rms_norm": [cpu_operators.PROVIDER, "native"],
+            "fused_add_rms_norm": [cpu_operators.PROVIDER, "native"],
         }
-    assert cpu_norm.PROVIDER in ops.rms_norm.impls
-    assert cpu_norm.install("0.33.0") == {}
+    assert cpu_operators.PROVIDER in ops.rms_norm.impls
+    assert cpu_operators.install_norms("0.33.0") == {}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 
 from solver.data import views
 from solver.inference import threshold_search
-from solver.inference.threshold_search import Spelling
 from solver.interfaces import Grammar, OnTokens, Stop
 from solver.tokens import grid
 from solver.types import COLOURS, Adapter, Prompt, Reply, View, seed_for
@@ -162,7 +162,9 @@ def likely(toy, asked, adapter, p_min, grammar=FREE) -> dict[tuple[int, ...], fl
 
 
 def found_by(toy, requests, p_min, stop=None, grammar=FREE, **limits) -> list[threshold_search.SearchResult]:
-    return threshold_search.search(requests, toy, stop or FakeStop(), p_min, Spelling(grammar, END), **limits)
+    return threshold_search.search(
+        requests, toy, stop or FakeStop(), p_min, SimpleNamespace(written=grammar, end=END), **limits
+    )
 
 
 def as_dict(found: threshold_search.SearchResult) -> dict[tuple[int, ...], float]:
@@ -337,4 +339,4 @@ def test_candidates_come_back_in_the_frame_of_the_task() -> None:
     assert answers.candidates[0].grid.tolist() == mirror(MIRROR.tests[0]).tolist()
     assert int((answers.candidates[1].grid != answers.candidates[0].grid).sum()) == 1
     assert [len(batch) for batch in toy.batches] == [1, 1]
-    assert answers.search.complete
+    assert answers.complete

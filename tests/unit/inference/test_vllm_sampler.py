@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from solver.inference.completions import PartialCompletion, hide_tail, scored_nats
+from solver.inference.engine_outputs import PartialCompletion, hide_tail, scored_nats
+from solver.inference.head_sampler import HeadSampler
 from solver.inference.vllm_sampler import VllmSampler
 from solver.model.output_heads import save
 from solver.types import Adapter, Prompt, View
@@ -146,9 +147,9 @@ def speaking(tmp_path):
     for adapter in adapters:
         save(torch.zeros(2, 2), adapter.path)
     engine = Speaking({adapters[0]: 1, adapters[1]: 2, None: 0})
-    sampler = VllmSampler.__new__(VllmSampler)  # not built: no engine is started
+    sampler = HeadSampler.__new__(HeadSampler)  # not built: no engine is started
     sampler.llm, sampler.heads, sampler.offloaded = engine, engine, False
-    sampler._add, sampler._step = engine.begin, engine.step
+    sampler._add, sampler._step = engine.begin, lambda said: engine.step()
     return sampler, engine, [*adapters, None]
 
 
@@ -165,9 +166,14 @@ def test_heads_whose_turn_never_came_leave_their_requests_unanswered(speaking):
     assert [reply and reply.tokens for reply in replies] == [(1, 1, 1), None]
 
 
-def test_readings_are_made_by_their_heads_and_given_back_in_order(speaking):
+def test_readings_are_made_by_their_heads_and_given_back_in_order(speaking, monkeypatch):
     sampler, engine, (first, second, none) = speaking
-    sampler._score = lambda requests, stop: [100 * engine.heads[engine.on] + tokens[0] for tokens, _, _ in requests]
+
+    def score(self, requests, stop):
+        assert not any(adapter for *_, adapter in requests)
+        return [100 * engine.heads[engine.on] + tokens[0] for tokens, _, _ in requests]
+
+    monkeypatch.setattr(VllmSampler, "score", score)
     readings = [((n,), (7,), adapter) for n, adapter in enumerate((first, none, second, first))]
     assert sampler.score(readings, FakeStop()) == [100, 1, 202, 103]
 

@@ -41,7 +41,7 @@ def head(folder: Path, name: str, value: float = 1.0) -> Adapter:
 
 def lora(folder: Path, name: str = "lora") -> Adapter:
     (folder / name).mkdir()
-    (folder / name / output_heads.SETTINGS).write_text(json.dumps({"peft_type": "LORA", "r": 8}))
+    (folder / name / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8}))
     return Adapter(name, folder / name)
 
 

@@ -13,16 +13,21 @@ from solver.hardware.gpus import CARDS
 from solver.hardware.memory_plan import plan
 from solver.model.architecture import DESCRIBED
 from solver.runtime import load_models
-from solver.training.time_sharing import TimeSharedTrainer
 from solver.types import BadInput
 
 
 class Parts(list):
     """What a worker on a GPU loads, in its order, and with what."""
 
-    def sampler(self, weights, engine, end, seed, heads, embedding_targets):
+    heads = False
+
+    def head_sampler(self, *given):
+        self.heads = True
+        return self.sampler(*given)
+
+    def sampler(self, weights, engine, end, seed, embedding_targets):
         self.append(("engine", engine))
-        self.heads, self.embedding_targets = heads, embedding_targets
+        self.embedding_targets = embedding_targets
         return SimpleNamespace(notes=("engine",), offload=lambda: self.append(("rest", None)), before_reload=None)
 
     def trainer(self, weights, recipe, scratch, context, how):
@@ -50,6 +55,7 @@ def on_a(monkeypatch, tmp_path):
         monkeypatch.setattr(load_models.backends, "importlib", SimpleNamespace(util=installed))
         imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(load_models.os.environ))))
         monkeypatch.setattr(load_models, "importlib", imported)
+        monkeypatch.setattr("solver.inference.head_sampler.HeadSampler", parts.head_sampler)
         monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", parts.sampler)
         monkeypatch.setattr("solver.training.trainer.LoraTrainer", parts.trainer)
         return parts, *load_models.load_models(tmp_path, config, tmp_path / "scratch")
@@ -97,8 +103,7 @@ def test_the_engine_serves_loras_on_embedding_and_head_where_the_recipe_has_them
 def test_where_both_do_not_fit_the_engine_rests_before_the_trainer_is_loaded(on_a):
     parts, trainer, sampler, _ = on_a("l4")
     assert parts.names()[-3:] == ["engine", "rest", "trainer"]
-    assert isinstance(trainer, TimeSharedTrainer)
-    assert sampler.before_reload == trainer.trainer.offload
+    assert (trainer.before_reload, sampler.before_reload) == (sampler.offload, trainer.offload)
 
 
 @pytest.mark.parametrize(("unsloth", "tokenizer"), [(False, True), (True, False)])

@@ -61,7 +61,7 @@ def drive(monkeypatch, tmp_path):
         lines = [order_of(tasks, seconds, **more) for tasks in orders]
         reports = io.StringIO()
         serve(lines, reports, lambda send: worker.models(tmp_path / "weights", CONFIG, tmp_path, send))
-        assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, CONFIG.train.head, ())
+        assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, ())
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
         said = [json.loads(line) for line in reports.getvalue().splitlines()]
         return [report for report in said if all_reports or report["kind"] != "trained"]

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from solver.training.adapters import Adapters, Layer, parts, saved_name
+from solver.config.settings import TrainRecipe
+from solver.training.adapters import Adapters, Layer, parts
+from solver.training.embedding_loras import EmbeddingLoras
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SCALER = torch.amp.GradScaler("cpu", enabled=False)
@@ -20,7 +22,7 @@ def adapters() -> Adapters:
     """Three adapters of one layer, all numbers drawn."""
     torch.manual_seed(0)
     shapes = {"layer.lora_A.default.weight": (RANK, INNER), "layer.lora_B.default.weight": (WIDE, RANK)}
-    made = Adapters({name: nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}, 3)
+    made = Adapters({name: nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}, 3, TrainRecipe())
     for n in range(3):
         made.take(n, {name: torch.randn(shape) for name, shape in shapes.items()})
     return made
@@ -88,12 +90,13 @@ def test_after_a_start_nothing_is_left_of_the_steps_before():
     assert torch.equal(*results)
 
 
-def embedded(share: float = 1.0) -> Adapters:
+def embedded(share: float = 1.0) -> EmbeddingLoras:
     """An adapter of a layer and of the embedding, which comes last among the parameters here."""
     torch.manual_seed(0)
     shapes = {"layer.lora_A.default.weight": (RANK, INNER), "layer.lora_B.default.weight": (WIDE, RANK)}
     shapes |= {"e.lora_embedding_A.default": (RANK, 11), "e.lora_embedding_B.default": (INNER, RANK)}
-    return Adapters({n: nn.Parameter(torch.zeros(s)) for n, s in shapes.items()}, 1, embedding_rate=share)
+    recipe = TrainRecipe(embedding_rate=share)
+    return EmbeddingLoras({n: nn.Parameter(torch.zeros(s)) for n, s in shapes.items()}, 1, recipe)
 
 
 def test_an_embedding_is_moved_by_its_share_of_the_rate_and_all_else_by_the_rate():
@@ -136,8 +139,9 @@ def test_an_embeddings_start_is_pefts_own_with_a_zero_and_b_drawn_widely_and_its
 
 
 def test_parameters_are_saved_under_the_names_peft_gives_them():
-    assert saved_name("m.q_proj.lora_A.default.weight") == "m.q_proj.lora_A.weight"
-    assert saved_name("m.embed_tokens.lora_embedding_A.default") == "m.embed_tokens.lora_embedding_A"
+    own = adapters()
+    assert own.saved_name("m.q_proj.lora_A.default.weight") == "m.q_proj.lora_A.weight"
+    assert own.saved_name("m.embed_tokens.lora_embedding_A.default") == "m.embed_tokens.lora_embedding_A"
 
 
 def test_an_adapter_whose_numbers_are_not_all_finite_is_not_written():

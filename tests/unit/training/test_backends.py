@@ -13,10 +13,10 @@ from solver.config.settings import TARGETS, TrainRecipe
 from solver.model.checkpoint import SHIPPED
 from solver.training import backends
 from solver.training.backends import (
+    QLORA,
     choose,
     environment,
     lora_settings,
-    quantization,
     setup,
     unsloth_lora,
     unsloth_model,
@@ -139,7 +139,7 @@ def test_four_bits_are_asked_of_both_libraries_where_the_recipe_has_them(weights
         how = setup(path, replace(RECIPE, bits=bits), 4096, True)
         assert how.bits == bits
         assert unsloth_model(path, how)["load_in_4bit"] == (bits == 4)
-    assert quantization() == {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    assert QLORA == {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 
 
 def test_unsloth_is_told_the_context_the_bits_and_to_stay_offline(weights, unsloth_is_installed):

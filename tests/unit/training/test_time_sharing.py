@@ -6,17 +6,18 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.config.settings import EngineSettings
+from solver.config.settings import EngineSettings, TrainRecipe
 from solver.hardware import engine
 from solver.hardware.engine import gpu_arguments
 from solver.inference.vllm_sampler import VllmSampler
 from solver.interfaces import GroupTrainer
-from solver.training.time_sharing import TimeSharedTrainer
+from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, TrainJob
-from tests.support.fakes import FakeStop, FakeTrainer
+from tests.support.fakes import FakeStop
 
 
 class Card:
@@ -30,28 +31,25 @@ class Card:
         assert len(self.on) == 1, "both are on the card"
 
 
-class MovingTrainer(FakeTrainer):
+class MovingTrainer(LoraTrainer):
+    """A trainer on that card, without a model to move or to train."""
+
     def __init__(self, card):
-        super().__init__()
-        self.card = card
+        self.card, self.offloaded, self.device = card, False, "cuda"
+        self.how, self.recipe = SimpleNamespace(scaled=False), TrainRecipe(adapters_per_batch=2)
+        self.model = SimpleNamespace(config=SimpleNamespace(hidden_size=4))
+        self.adapters = SimpleNamespace(
+            masters=[None, None], grads=torch.zeros(2, 3), start=self.work, draw=self.work, bind=self.work
+        )
 
-    def offload(self):
-        self.card.on.discard("trainer")
-
-    def reload(self):
-        self.card.enter("trainer")
-
-    def train(self, *given, **more):
+    def work(self, *given):
         assert self.card.on == {"trainer"}
-        return super().train(*given, **more)
 
-    def train_together(self, jobs, stop):
-        assert self.card.on == {"trainer"}
-        return [f"report of {job}" for job in jobs]
-
-    def vectors(self, examples, kind):
-        assert self.card.on == {"trainer"}
-        return [kind, *examples]
+    def _move(self, device):
+        if device == "cpu":
+            self.card.on.discard("trainer")
+        else:
+            self.card.enter("trainer")
 
 
 class Engine:
@@ -94,46 +92,47 @@ def build():
     sampler = VllmSampler.__new__(VllmSampler)  # the engine itself needs a GPU: this one is handed in
     sampler.llm, sampler.offloaded, sampler.asked, sampler.ids, sampler.end = Engine(card), True, 0, {}, 3
     trainer = MovingTrainer(card)
-    return TimeSharedTrainer(trainer, sampler), sampler, trainer, card
+    trainer.before_reload, sampler.before_reload = sampler.offload, trainer.offload
+    return trainer, sampler, card
 
 
 def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypatch):
-    turns, sampler, trainer, card = pair
+    trainer, sampler, card = pair
     for name in ("vllm", "vllm.lora", "vllm.lora.request"):  # as much of it as a request without adapter needs
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(LoRARequest=None))
     sampler._submit((1, 2, 3), None, None)
     assert card.on == {"engine"}
-    turns.train(TrainJob("task", [], 0), FakeStop())
+    trainer.train(TrainJob("task", [], 0), FakeStop())
     assert card.on == {"trainer"}
-    assert trainer.calls == [("task", (), 0)]
     assert sampler.llm.slept == [1]  # on level 2 it would forget its LoRA matrices
 
 
 def test_comparing_examples_takes_the_card_as_training_does(pair):
-    turns, sampler, _, card = pair
+    trainer, sampler, card = pair
     sampler.reload()
-    assert turns.vectors([1], "states") == ["states", 1]
+    assert trainer.vectors([], "states").shape == (0, 4)
     assert card.on == {"trainer"}
 
 
 def test_adapters_trained_side_by_side_take_the_card_as_well(pair):
-    turns, sampler, _, card = pair
+    trainer, sampler, card = pair
     sampler.reload()
-    assert isinstance(turns, GroupTrainer)
-    assert turns.train_together(["a", "b"], FakeStop()) == ["report of a", "report of b"]
+    assert isinstance(trainer, GroupTrainer)
+    jobs = [TrainJob(name, [], 0) for name in "ab"]
+    assert [report.adapter for report in trainer.train_together(jobs, FakeStop())] == [None, None]
     assert card.on == {"trainer"}
 
 
 def test_adapters_trained_one_after_another_cost_one_turn(pair):
-    turns, sampler, _, _ = pair
+    trainer, sampler, _ = pair
     sampler.reload()
     for name in "abc":
-        turns.train(TrainJob(name, [], 0), FakeStop())
+        trainer.train(TrainJob(name, [], 0), FakeStop())
     assert sampler.llm.slept == [1]
 
 
 def test_an_adapter_is_forgotten_by_an_engine_that_is_awake(pair, tmp_path):
-    _, sampler, _, card = pair
+    _, sampler, card = pair
     sampler.ids["a"] = 1
     sampler.forget([Adapter("a", tmp_path)])
     assert sampler.llm.removed == [1]
@@ -143,23 +142,15 @@ def test_an_adapter_is_forgotten_by_an_engine_that_is_awake(pair, tmp_path):
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["train", "wake", "forget"]), max_size=12))
 def test_in_whatever_order_they_are_asked_they_are_never_both_on_the_card(orders):
-    turns, sampler, _, card = build()
+    trainer, sampler, card = build()
     for order in orders:
         if order == "train":
-            turns.train(TrainJob("t", [], 0), FakeStop())
+            trainer.train(TrainJob("t", [], 0), FakeStop())
         elif order == "wake":
             sampler.reload()
         else:
             sampler.forget([])
         assert card.on == ({"trainer"} if order == "train" else {"engine"})
-
-
-def test_notes_and_start_are_passed_on(pair, tmp_path):
-    turns, _, trainer, _ = pair
-    start = Adapter("start", tmp_path)
-    turns.train(TrainJob("t", [], 0, start), FakeStop())
-    assert trainer.starts == [start]
-    assert turns.notes == trainer.notes
 
 
 def test_a_gpus_engine_is_told_its_share_and_whether_it_sleeps():

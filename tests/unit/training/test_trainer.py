@@ -27,7 +27,6 @@ from solver.model.grid_qwen3 import GridQwen3ForCausalLM
 from solver.tokens import grid
 from solver.training import base_model
 from solver.training import trainer as module
-from solver.training.adapters import saved_name
 from solver.training.backends import Setup, setup
 from solver.training.pace import Pace, batches
 from solver.training.trainer import LoraTrainer
@@ -229,13 +228,13 @@ def test_an_adapter_that_is_loaded_and_not_trained_is_the_one_that_was_saved(
     trainer: LoraTrainer, tmp_path: Path
 ) -> None:
     start = saved(trainer, tmp_path)
-    trainer._load(0, start)
+    trainer.adapters.load(0, start.path)
     tensors = load_file(start.path / "adapter_model.safetensors")
     masters = trainer.adapters.views(trainer.adapters.masters[0][None], 0)
     assert {n.replace(".default.", "."): m.shape for n, m in masters.items()} == {
         n: t.shape for n, t in tensors.items()
     }
-    for name, parameter in trainer.parameters.items():
+    for name, parameter in trainer.adapters.parameters.items():
         assert torch.equal(parameter, tensors[name.replace(".default.", ".")])
         assert torch.equal(masters[name], parameter.float())
 
@@ -424,13 +423,13 @@ def gradients(trainer: LoraTrainer, batch: list[Example]) -> tuple[float, dict[s
     trainer.adapters.draw(0, 1)
     trainer.adapters.grads.zero_()
     generator = torch.Generator().manual_seed(0)
-    for name, parameter in trainer.parameters.items():
+    for name, parameter in trainer.adapters.parameters.items():
         if "lora_B" in name:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
     loss = trainer.loss(batch)
     loss.backward()
     return float(loss.detach()), {
-        n: p.grad.float().clone() for n, p in trainer.parameters.items() if p.grad is not None
+        n: p.grad.float().clone() for n, p in trainer.adapters.parameters.items() if p.grad is not None
     }
 
 
@@ -446,7 +445,7 @@ def test_activations_computed_again_give_the_same_gradients(plain: Path, tmp_pat
     assert kept[1].keys() == repeated[1].keys()
     assert all(torch.equal(kept[1][name], repeated[1][name]) for name in kept[1])
     assert len(passes) == 2 * 2  # layers, each forwards twice
-    assert not any(p.requires_grad for n, p in again.model.named_parameters() if n not in again.parameters)
+    assert not any(p.requires_grad for n, p in again.model.named_parameters() if n not in again.adapters.parameters)
 
 
 @pytest.fixture(scope="module")
@@ -516,7 +515,7 @@ def test_the_adapter_with_embedding_and_head_is_the_one_peft_and_adamw_come_to_b
     assert len(slow) == 2
     losses = by_the_book(model, start, recipe, mixed, slow)
     assert report.losses == pytest.approx(losses, rel=1e-5)
-    expected = {saved_name(n): p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    expected = {trainer.adapters.saved_name(n): p.detach() for n, p in model.named_parameters() if p.requires_grad}
     assert apart(matrices(report), expected) < CLOSE
 
 
@@ -561,7 +560,7 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_ha
     before = master.clone()
 
     def overflowing(batch: list[Example]) -> torch.Tensor:
-        return torch.stack([p.float().sum() for p in trainer.parameters.values()]).sum() * 1000.0
+        return torch.stack([p.float().sum() for p in trainer.adapters.parameters.values()]).sum() * 1000.0
 
     monkeypatch.setattr(trainer, "loss", overflowing)
     trainer._step([examples()], 0.1)
@@ -580,10 +579,10 @@ def test_the_arguments_for_four_bits_are_those_bitsandbytes_knows():
 def test_a_trainer_that_rests_takes_its_weights_along_and_back(plain: Path, tmp_path: Path):
     """To a device without storage, which stands for the machine's memory: there is no other one here."""
     trainer = LoraTrainer(plain, RECIPE, tmp_path, 2048, gpu_like(plain))
-    parameters = dict(trainer.parameters)
+    parameters = dict(trainer.adapters.parameters)
     trainer.offload()
     trainer.reload()
-    assert all(trainer.parameters[name] is parameters[name] for name in parameters)
+    assert all(trainer.adapters.parameters[name] is parameters[name] for name in parameters)
     trainer._move("meta")
     assert {p.device.type for p in trainer.model.parameters()} == {"meta"}
 
@@ -741,7 +740,8 @@ def test_a_head_is_trained_alone_and_saved_alone(headed: LoraTrainer, weights: P
     report = headed.train(TrainJob("head", examples(), 0), FakeStop())
     after = dict(headed.model.named_parameters())
     assert all(torch.equal(after[n], p) for n, p in frozen.items())
-    assert after.keys() - frozen.keys() == {n for n, p in after.items() if p.requires_grad} == {*headed.parameters}
+    trained = {n for n, p in after.items() if p.requires_grad}
+    assert after.keys() - frozen.keys() == trained == {*headed.adapters.parameters}
     assert all(later < earlier for earlier, later in pairwise(report.losses))
     assert report.adapter is not None
     settings = report.adapter.path / "adapter_config.json"
@@ -801,7 +801,7 @@ def test_the_head_of_a_model_of_another_architecture_is_trained_alone_too(
     trainer = LoraTrainer(plain, HEAD, tmp_path, 2048, gpu_like(plain, pieces=pieces, checkpointing=pieces))
     report = trainer.train(TrainJob("one", examples(cap=2), 0), FakeStop())
     assert report.losses[-1] < report.losses[0]
-    assert {*trainer.parameters} == {"base_model.model.lm_head.weight"}
+    assert {*trainer.adapters.parameters} == {"base_model.model.lm_head.weight"}
     assert matrices(report)["lm_head.weight"].shape == (grid.VOCABULARY, 32)
 
 

@@ -1,25 +1,14 @@
-"""Completions and scored replies as the engine's outputs tell of them.
-
-Knows vLLM's outputs and how its requests wait, but no engine of its own.
-"""
+"""What vLLM's outputs say: replies, log-probabilities of given ones, and what it all cost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 
 from solver.interfaces import ScoringRequest
-from solver.model.output_heads import head_of
-from solver.types import Adapter, Prompt, Reply
-
-Waiting: TypeAlias = tuple[int, Prompt, Adapter | None, Adapter | None]
-"""(number of a request, what is asked, its adapter, its head: None the base model's)."""
-
-
-def queued(requests: Sequence[tuple[Prompt, Adapter | None]], first: int) -> list[Waiting]:
-    """The requests as they wait, numbered from `first` on."""
-    return [(number, *request, head_of(request[1])) for number, request in enumerate(requests, first)]
+from solver.types import Prompt, Reply
 
 
 class PartialCompletion:
@@ -37,13 +26,11 @@ class PartialCompletion:
         return self.total < self.prompt.floor
 
     def take(self, piece: Any) -> None:
-        """Add what the engine said since it was last asked."""
         wanted = self.prompt.alternatives
         for token, step in zip(piece.token_ids, piece.logprobs, strict=True):
             if wanted:
                 others = [(t, float(s.logprob)) for t, s in step.items() if t != token][:wanted]
-                useful = tuple(o for o in others if self.total + o[1] >= self.prompt.floor)
-                self.alternatives.append(useful)
+                self.alternatives.append(tuple(o for o in others if self.total + o[1] >= self.prompt.floor))
             self.tokens.append(int(token))
             self.logprobs.append(float(step[token].logprob))
             self.total += self.logprobs[-1]
@@ -55,7 +42,6 @@ class PartialCompletion:
         return said
 
     def reply(self, finished: bool) -> Reply:
-        """What was said."""
         return Reply(tuple(self.tokens), tuple(self.logprobs), finished, tuple(self.alternatives))
 
 
@@ -72,7 +58,8 @@ def hide_tail(engine: Any, request: str, visible: int) -> bool:
             return False
     except (AttributeError, KeyError):
         return False
-    names[visible // size :] = [f"{request}/{place}".encode() for place in range(visible // size, len(names))]
+    first = visible // size
+    names[first:] = [f"{request}/{place}".encode() for place in range(first, len(names))]
     return True
 
 
@@ -86,3 +73,47 @@ def scored_nats(output: Any, request: ScoringRequest) -> float | None:
     starts = logprobs.start_indices[len(logprobs.start_indices) - len(reply) :]
     computed = output.num_cached_tokens < len(prompt) and tuple(logprobs.token_ids[i] for i in starts) == reply
     return math.fsum(logprobs.logprobs[i] for i in starts) if computed else None
+
+
+@dataclass
+class Counters:
+    """Sums since the start, or since they were last taken; every token is counted once, however its reply is cut up.
+
+    `prompts`: requests the engine began; `prompt_tokens`: of those; `cached_tokens`: how many of them it had in its
+    prefix cache; `said_tokens`: tokens generated, of replies withdrawn only what was watched; `recomputed`: prompts
+    computed again because the engine could not read a reply over its cache; `seconds`: in the engine; `adapters`:
+    loaded ahead, in `adapter_seconds`.
+    """
+
+    prompts: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    said_tokens: int = 0
+    recomputed: int = 0
+    seconds: float = 0.0
+    adapters: int = 0
+    adapter_seconds: float = 0.0
+    _begun: set[str] = field(default_factory=set, repr=False)
+
+    def step(self, outputs: Sequence[Any], seconds: float, said: bool = True) -> None:
+        """Add one step of the engine: its outputs, each with the tokens `said` since the last one, or read."""
+        self.seconds += seconds
+        for output in outputs:
+            self.said_tokens += len(output.outputs[0].token_ids) if said else 0
+            if output.request_id not in self._begun:
+                self._begun.add(output.request_id)
+                self.prompts += 1
+                self.prompt_tokens += len(output.prompt_token_ids)
+                self.cached_tokens += output.num_cached_tokens or 0
+            if output.finished:
+                self._begun.discard(output.request_id)
+
+    def load(self, seconds: float) -> None:
+        self.adapters += 1
+        self.adapter_seconds += seconds
+
+    def take(self) -> dict[str, float]:
+        """The sums so far, rounded to milliseconds; they begin anew."""
+        sums = {name: round(value, 3) for name, value in vars(self).items() if name != "_begun"}
+        vars(self).update(vars(Counters()))
+        return sums
