@@ -82,6 +82,7 @@ class Adapters:
         return {name: part.view(*part.shape[:-1], *p.shape) for (name, p), part in named}
 
     def start(self) -> None:
+        """Forget what was trained before."""
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()

@@ -10,18 +10,13 @@ import torch.utils.checkpoint
 from torch import Tensor
 
 from solver.config.settings import TrainRecipe
-from solver.training.backends import PEFT, QLORA, Setup, lora_settings, unsloth_lora, unsloth_model
+from solver.training.backends import QLORA, Setup, lora_settings, unsloth_lora, unsloth_model
 
 PIECE = 512  # tokens whose logits are computed at a time where the loss is computed in pieces (`memory_plan`)
 
 
-def load_base_model(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
-    """The base model as the setup has it."""
-    return (with_peft if how.library == PEFT else with_unsloth)(weights, recipe, how)
-
-
 def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
-    """Through transformers and peft."""
+    """The base model as the setup has it, through transformers and peft."""
     import peft
     from transformers import AutoModelForCausalLM
 
@@ -46,7 +41,7 @@ def four_bits(dtype: torch.dtype) -> Any:
 
 
 def with_unsloth(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
-    """Through Unsloth, whose environment and import come first (`runtime.load_models`)."""
+    """The same through Unsloth, whose environment and import come first (`runtime.load_models`)."""
     from unsloth import FastLanguageModel
 
     base, _ = FastLanguageModel.from_pretrained(**unsloth_model(weights, how), dtype=getattr(torch, how.dtype))

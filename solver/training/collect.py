@@ -78,6 +78,7 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     for name, value in (*malloc.BY_SHAPE.items(), ASLEEP):
         os.environ.setdefault(name, value)
     malloc.keep()
+    from solver.training.example_vectors import vectors
     from solver.training.trainer import LoraTrainer
 
     config, started = Config(seed=options.seed), now()
@@ -87,11 +88,11 @@ def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:
     shown = [plain(task, config.engine.context, format) for task in chosen.tasks]
     import numpy as np
 
-    by_kind = {kind: [trainer.vectors(list(one_each.values()), kind) for one_each in shown] for kind in LIKENESSES}
-    states = np.stack([neighbours.together(rows, "states") for rows in by_kind["states"]])
-    vectors = {"states": states, "gradients": np.concatenate(by_kind["gradients"])}
+    by_kind = {kind: [vectors(trainer, list(one_each.values()), kind) for one_each in shown] for kind in LIKENESSES}
+    states = np.stack([neighbours.together(of_task, "states") for of_task in by_kind["states"]])
+    rows = {"states": states, "gradients": np.concatenate(by_kind["gradients"])}
     examples = [(place, left_out) for place, one_each in enumerate(shown) for left_out in one_each]
-    neighbours.save(options.output, chosen, vectors, weights.sha256, recipe, examples)
+    neighbours.save(options.output, chosen, rows, weights.sha256, recipe, examples)
     print(f"{len(chosen.tasks)} tasks in {options.output}, vectors made in {now() - started:.0f} s", flush=True)
     said = {neighbours.WEIGHTS: weights.sha256, "seed": options.seed, "steps": options.adapters}
     said |= neighbours.lora(recipe)

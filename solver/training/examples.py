@@ -43,11 +43,6 @@ def build(
     return list(distinct.values())
 
 
-def joint(tasks: Sequence[Task], recipe: TrainRecipe, seed: int, room: int, format: Format) -> list[Example]:
-    """The examples of several tasks for one adapter, a first one of each task, then a second one, and so on."""
-    return in_turns(build(task, recipe, seed, room, format) for task in tasks)
-
-
 def in_turns(several: Iterable[Sequence[Example]]) -> list[Example]:
     """A first example of each, then a second one, and so on."""
     return [example for one_each in zip_longest(*several) for example in one_each if example is not None]

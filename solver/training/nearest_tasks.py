@@ -29,13 +29,15 @@ def finder(trainer: Any, config: Config, weights: Path, format: Format) -> Neare
     wanted = config.near
     if not wanted.asked:
         return None
+    from solver.training.example_vectors import vectors
+
     library = neighbours.load(Path(wanted.library), check(weights, config.format).sha256)
     known: dict[str, tuple[Neighbour, ...]] = {}  # later stages look again
 
     def nearest(task: Task) -> tuple[Neighbour, ...]:
         if task.id not in known:
             examples = list(plain(task, config.engine.context, format).values())
-            vector = neighbours.together(trainer.vectors(examples, wanted.by), wanted.by)
+            vector = neighbours.together(vectors(trainer, examples, wanted.by), wanted.by)
             known[task.id] = library.nearest(task, vector, wanted.by, max(1, wanted.count))
         return known[task.id]
 

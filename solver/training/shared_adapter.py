@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from solver.batch import Models, TaskState
 from solver.clock import Deadline
 from solver.config.settings import Config
-from solver.training.examples import fallback, joint
+from solver.training.examples import build, fallback, in_turns
 from solver.types import Adapter, Task, TrainJob, TrainReport, seed_for
 
 
@@ -16,7 +16,8 @@ def train(tasks: Sequence[Task], models: Models, stop: Deadline) -> TrainReport:
     config = models.config
     ids = " ".join(task.id for task in tasks)
     name = f"shared-{seed_for(config.seed, ids, 'shared adapter'):08x}"
-    examples = joint(tasks, config.train, config.seed, config.engine.context, models.format)
+    context = config.engine.context
+    examples = in_turns(build(task, config.train, config.seed, context, models.format) for task in tasks)
     job, steps = TrainJob(name, examples, config.seed), config.train.shared_steps * len(tasks)
     report = models.trainer.train(job, stop, steps)
     models.trained(name, report)

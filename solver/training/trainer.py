@@ -12,18 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from solver.config.settings import TrainRecipe, require_machine
 from solver.interfaces import Stop
-from solver.training import packed_attention
+from solver.training import base_model, packed_attention
 from solver.training.adapter_kinds import adapters_of
 from solver.training.backends import UNSLOTH, Setup, setup
-from solver.training.base_model import load_base_model, piecewise_loss
 from solver.training.pace import Pace, Share, batches
 from solver.types import Adapter, Example, TrainJob, TrainReport, seed_for
 
@@ -49,7 +46,8 @@ class LoraTrainer:
         self.how = planned or setup(weights, recipe, context, cuda)
         self.notes = (self.how.note,)
         self.device = "cuda" if cuda else "cpu"
-        self.model: Any = load_base_model(weights, recipe, self.how).to(self.device)
+        load = base_model.with_unsloth if self.how.library == UNSLOTH else base_model.with_peft
+        self.model: Any = load(weights, recipe, self.how).to(self.device)
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None
         plain = self.how.bits == 16 and not self.how.checkpointing
@@ -137,7 +135,8 @@ class LoraTrainer:
             return factored
         chosen, targets = wanted[:, 1:], tokens[:, 1:][wanted[:, 1:]]
         if self.how.pieces:
-            return piecewise_loss(model.get_output_embeddings(), self._hidden(tokens[:, :-1])[chosen], targets)
+            hidden = self._hidden(tokens[:, :-1])[chosen]
+            return base_model.piecewise_loss(model.get_output_embeddings(), hidden, targets)
         logits = self.model(input_ids=tokens[:, :-1]).logits[chosen]
         return torch.nn.functional.cross_entropy(logits.float(), targets)
 
@@ -149,12 +148,6 @@ class LoraTrainer:
             return hidden
         inner: Tensor = self.model.base_model.model.model(input_ids=tokens).last_hidden_state
         return inner
-
-    def vectors(self, examples: Sequence[Example], kind: str) -> NDArray[np.float32]:
-        """What each example is to the base model, float32 [examples, numbers], for comparing tasks (`neighbours`)."""
-        from solver.training.example_vectors import vectors
-
-        return vectors(self, examples, kind)
 
     def offload(self) -> None:
         """Leave the card to the engine: the weights wait in the machine's memory."""

@@ -1,10 +1,9 @@
 """What is known of every task over all stages: its candidates, and the best answers they make.
 
-Laws: the vote is over the pooled candidates of all stages in which adapters are
-trained (also those that the base model gave there because an adapter failed), so a later one replaces an answer only on
-better evidence; what the base model said in its own stage counts only where these said nothing, and fills an attempt
-that is left (the paper votes over trained models' answers alone); programs do not vote,
-`ensemble` says which attempt is theirs; a stage recorded twice counts once.
+Laws: the vote is over the pooled candidates of all stages in which adapters are trained (also those that the base model
+gave there because an adapter failed), so a later one replaces an answer only on better evidence; what the base model
+said in its own stage counts only where these said nothing (the paper votes over trained models' answers alone), and
+fills an attempt that is left.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
 """Programs that reproduce every demonstration beside the model's vote, over one test input: who gives what.
 
-Laws: nothing depends on the order of the candidates; every answer is in the order once; programs are ranked among
-programs alone, and add no vote to what the model said.
-
 The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree the best of
-each gets an attempt: the program the first, if it is trusted, else the second. A vote that more than a quarter of the
-views disagree with comes after the second program, if the first is trusted. What the vote leaves open other programs
-fill, then the base model, then placeholders.
+each gets an attempt; README.md has the order. Law: programs are ranked among programs alone, and add no vote to what
+the model said.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     """Train and read one task in every way."""
     import torch
 
+    from solver.training.example_vectors import vectors
     from solver.training.trainer import LoraTrainer
 
     torch.set_num_threads(1)
@@ -65,7 +66,7 @@ def read(task: Task, outputs: Sequence[Any], library: Path, kind: str, steps: in
     known = neighbours.load(library, checkpoint.check(weights, "grid").sha256)
     with tempfile.TemporaryDirectory() as folder:
         trainer = LoraTrainer(weights, replace(config.train, steps=steps), Path(folder), CONTEXT)
-        vector = neighbours.together(trainer.vectors(list(plain(task, CONTEXT, GRID).values()), kind), kind)
+        vector = neighbours.together(vectors(trainer, list(plain(task, CONTEXT, GRID).values()), kind), kind)
         others = known.nearest(task, vector, kind, len(known.tasks))
         near = next(other for other in others if other.adapter is not None)
         examples = build(task, config.train, config.seed, CONTEXT, GRID)

@@ -19,7 +19,7 @@ from solver.data import views
 from solver.data.transforms import VARIANTS
 from solver.tokens import grid
 from solver.tokens.grid import GRID
-from solver.training.examples import build, fallback, joint, plain, to_example
+from solver.training.examples import build, fallback, in_turns, plain, to_example
 from solver.types import COLOURS, MAX_SIDE, Example, Grid, Pair, Task, View, same
 from tests.support.fakes import MIRROR, SINGLE, STACK, leave_one_out, pairs_of, random_task
 
@@ -410,6 +410,5 @@ def test_joint_examples_are_those_of_each_task_in_turn():
     recipe = TrainRecipe(examples=8, data=replace(AS_THEY_ARE, leave_two_out=True))
     apart = [build(task, recipe, 0, ROOM, GRID) for task in (MIRROR, SINGLE)]
     assert [len(them) for them in apart] == [8, 1]
-    together = joint([MIRROR, SINGLE], recipe, 0, ROOM, GRID)
-    assert spelled(together) == spelled([apart[0][0], apart[1][0], *apart[0][1:]])
-    assert joint([], recipe, 0, ROOM, GRID) == []
+    assert spelled(in_turns(apart)) == spelled([apart[0][0], apart[1][0], *apart[0][1:]])
+    assert in_turns([]) == []

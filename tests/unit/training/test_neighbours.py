@@ -23,8 +23,8 @@ from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import prepare
 from solver.tokens.grid import GRID
 from solver.training import collect, nearest_tasks, neighbours
-from solver.training.example_vectors import FOLDED, folding
-from solver.training.examples import build, joint, plain
+from solver.training.example_vectors import FOLDED, folding, vectors
+from solver.training.examples import build, in_turns, plain
 from solver.training.neighbours import Neighbourhood, lora
 from solver.training.task_adapters import train_adapters, train_job
 from solver.training.trainer import LoraTrainer
@@ -282,14 +282,15 @@ def texts(examples) -> list[bytes]:
 def test_examples_of_the_nearest_tasks_come_in_turns_with_the_task_s_own():
     _, trainer, _ = solve(NearSettings("folder", count=2))
     own = texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
-    theirs = texts(joint([STACK, A], CONFIG.train, 0, 1024, GRID))
+    theirs = texts(in_turns(build(t, CONFIG.train, 0, 1024, GRID) for t in (STACK, A)))
     assert texts(trainer.calls[0][1]) == [own[0], theirs[0], own[1], theirs[1], own[2], theirs[2]]
 
 
 @pytest.mark.parametrize(("count", "others"), [(1, [STACK]), (2, [STACK, A])])
 def test_the_nearest_tasks_alone_leave_no_example_of_the_task_s_own(count, others):
     _, trainer, _ = solve(NearSettings("folder", count=count, share=1.0))
-    assert texts(trainer.calls[0][1]) == texts(joint(others, CONFIG.train, 0, 1024, GRID))[:6]
+    theirs = [build(task, CONFIG.train, 0, 1024, GRID) for task in others]
+    assert texts(trainer.calls[0][1]) == texts(in_turns(theirs))[:6]
 
 
 def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
@@ -366,17 +367,19 @@ def test_an_adapter_alike_enough_is_used_as_it_is_and_stays_where_it_is():
 
 @pytest.mark.parametrize(("by", "expected"), [("states", ["a", "b"]), ("gradients", ["b train[1]", "a train[1]"])])
 def test_tasks_are_alike_in_what_the_settings_say(tmp_path, monkeypatch, by, expected):
-    vectors = {"states": VECTORS, "gradients": VECTORS[::-1]}
-    neighbours.save(tmp_path, task_set([A, B, C]), vectors, "f00d", RECIPE, ((0, 0), (0, 1), (1, 1)))
+    rows = {"states": VECTORS, "gradients": VECTORS[::-1]}
+    neighbours.save(tmp_path, task_set([A, B, C]), rows, "f00d", RECIPE, ((0, 0), (0, 1), (1, 1)))
     monkeypatch.setattr(nearest_tasks, "check", lambda *_: SimpleNamespace(sha256="f00d"))
     asked = []
 
-    def vectors(examples, kind):
+    def as_given(trainer, examples, kind):
         asked.append((texts(examples), kind))
         return VECTORS[:1]
 
+    monkeypatch.setattr("solver.training.example_vectors.vectors", as_given)
+
     config = replace(CONFIG, near=NearSettings(str(tmp_path), by=by, count=2))
-    near = nearest_tasks.finder(SimpleNamespace(vectors=vectors), config, Path("weights"), GRID)
+    near = nearest_tasks.finder(None, config, Path("weights"), GRID)
     assert [other.name for other in near(MIRROR)] == expected
     assert near(MIRROR) is near(MIRROR)  # further stages ask again
     assert asked == [(texts(plain(MIRROR, 1024, GRID).values()), by)]
@@ -471,14 +474,14 @@ def test_states_are_those_of_the_base_model_at_the_wanted_tokens(trainer):
             hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
             wanted.append(hidden[torch.from_numpy(example.loss[1:])].float().mean(0))
     expected = torch.stack(wanted).numpy()
-    assert np.allclose(trainer.vectors(examples, "states"), expected, atol=2e-2 * float(np.abs(expected).max()))
+    assert np.allclose(vectors(trainer, examples, "states"), expected, atol=2e-2 * float(np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("kind", LIKENESSES)
 def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer, kind):
     report = trainer.train(TrainJob("one", shown(STACK), 0), FakeStop())
     before = (report.adapter.path / ADAPTER_FILE).read_bytes()
-    first, again, other = (neighbours.together(trainer.vectors(shown(t), kind), kind) for t in (MIRROR, MIRROR, STACK))
+    first, again, other = (neighbours.together(vectors(trainer, shown(t), kind), kind) for t in (MIRROR, MIRROR, STACK))
     assert first.dtype == np.float32
     assert np.array_equal(first, again)
     assert np.linalg.norm(first) > 0
@@ -490,16 +493,16 @@ def test_vectors_are_repeatable_tell_tasks_apart_and_change_no_training(trainer,
 @pytest.mark.parametrize("kind", LIKENESSES)
 def test_the_vector_of_an_example_is_the_same_whatever_else_is_asked(trainer, kind):
     examples = shown(STACK)
-    parts = np.concatenate([trainer.vectors([example], kind) for example in examples])
+    parts = np.concatenate([vectors(trainer, [example], kind) for example in examples])
     assert len(parts) > 1
-    assert np.allclose(trainer.vectors(examples, kind), parts, atol=1e-5 * float(np.abs(parts).max()))
-    assert trainer.vectors([], kind).shape == (0, parts.shape[1])
+    assert np.allclose(vectors(trainer, examples, kind), parts, atol=1e-5 * float(np.abs(parts).max()))
+    assert vectors(trainer, [], kind).shape == (0, parts.shape[1])
     assert np.linalg.norm(parts[0] - parts[1]) > 0
 
 
 def test_a_task_s_own_examples_are_those_most_aligned_with_it(trainer):
     """The library has them under other tasks' names and demonstrations, as its own would be passed over."""
-    rows = {t: trainer.vectors(shown(t), "gradients") for t in (MIRROR, STACK)}
+    rows = {t: vectors(trainer, shown(t), "gradients") for t in (MIRROR, STACK)}
     examples = [(place, n) for place, t in enumerate(rows) for n in range(len(t.demonstrations))]
     vectors = {"gradients": neighbours.unit(np.concatenate(list(rows.values())))}
     strangers = (Task("one", A.demonstrations, A.tests), Task("two", B.demonstrations, B.tests))

@@ -15,6 +15,7 @@ from solver.hardware import engine
 from solver.hardware.engine import gpu_arguments
 from solver.inference.vllm_sampler import VllmSampler
 from solver.interfaces import GroupTrainer
+from solver.training.example_vectors import vectors
 from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, TrainJob
 from tests.support.fakes import FakeStop
@@ -110,7 +111,7 @@ def test_a_request_sends_the_trainer_away_and_training_the_engine(pair, monkeypa
 def test_comparing_examples_takes_the_card_as_training_does(pair):
     trainer, sampler, card = pair
     sampler.reload()
-    assert trainer.vectors([], "states").shape == (0, 4)
+    assert vectors(trainer, [], "states").shape == (0, 4)
     assert card.on == {"trainer"}
 
 

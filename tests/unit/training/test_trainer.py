@@ -28,6 +28,7 @@ from solver.tokens import grid
 from solver.training import base_model
 from solver.training import trainer as module
 from solver.training.backends import Setup, setup
+from solver.training.example_vectors import vectors
 from solver.training.pace import Pace, batches
 from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, BadInput, Example, Task, TrainJob, TrainReport, seed_for
@@ -498,7 +499,7 @@ def test_adapters_with_embedding_and_head_are_repeatable_and_can_be_gone_on_with
     assert learned(beyond) == first
     begun = beyond.train(TrainJob("two", examples(), 0), FakeStop())
     assert beyond.train(TrainJob("two", examples(), 0, start), FakeStop()).losses[0] < begun.losses[-1]
-    assert beyond.vectors(examples(), "gradients").any()
+    assert vectors(beyond, examples(), "gradients").any()
 
 
 def test_the_adapter_with_embedding_and_head_is_the_one_peft_and_adamw_come_to_by_the_book(
