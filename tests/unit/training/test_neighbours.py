@@ -504,9 +504,9 @@ def test_a_task_s_own_examples_are_those_most_aligned_with_it(trainer):
     """The library has them under other tasks' names and demonstrations, as its own would be passed over."""
     rows = {t: vectors(trainer, shown(t), "gradients") for t in (MIRROR, STACK)}
     examples = [(place, n) for place, t in enumerate(rows) for n in range(len(t.demonstrations))]
-    vectors = {"gradients": neighbours.unit(np.concatenate(list(rows.values())))}
+    gradients = {"gradients": neighbours.unit(np.concatenate(list(rows.values())))}
     strangers = (Task("one", A.demonstrations, A.tests), Task("two", B.demonstrations, B.tests))
-    made = Neighbourhood(strangers, vectors, {}, lora(RECIPE), tuple(examples))
+    made = Neighbourhood(strangers, gradients, {}, lora(RECIPE), tuple(examples))
     for name, t in (("one", MIRROR), ("two", STACK)):
         assert made.nearest(t, neighbours.together(rows[t], "gradients"), "gradients", 1)[0].task.id == name
 
