@@ -21,17 +21,12 @@ UNSLOTH, PEFT = "unsloth", "peft"
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
 PLAIN_HEADS = UNSLOTH_SERVES  # architectures whose logits are the head times the last hidden state, and nothing more
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # one of them Unsloth must find to load
-QUIET = {  # Unsloth asks the network for statistics, and for what it doesn't find, unless told not to
-    "UNSLOTH_DISABLE_STATISTICS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-}
-HIDDEN = {  # its models give the last hidden states in the logits' place: the loss is computed here, piece by piece
-    "UNSLOTH_RETURN_HIDDEN_STATES": "1",
-    "UNSLOTH_RETURN_LOGITS": "1",  # where a version of it knows no such switch: no loss of its own, either
-}
+SWITCHED_ON = (  # in Unsloth's environment
+    *("UNSLOTH_DISABLE_STATISTICS", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"),  # else it asks the network for these,
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),  # and for what it doesn't find
+    "UNSLOTH_RETURN_HIDDEN_STATES",  # in the logits' place: the loss is computed here, piece by piece
+    "UNSLOTH_RETURN_LOGITS",  # where a version of it knows no such switch: no loss of its own, either
+)
 QLORA = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}  # of `BitsAndBytesConfig` (arXiv 2305.14314, section 3)
 
 
@@ -102,7 +97,7 @@ def setup(
 
 def environment(scratch: Path) -> Mapping[str, str]:
     """What Unsloth must find in the environment when it is imported; its compiled files are this process's own."""
-    return {**QUIET, **HIDDEN, "UNSLOTH_COMPILE_LOCATION": str(scratch / "unsloth_compiled")}
+    return {**dict.fromkeys(SWITCHED_ON, "1"), "UNSLOTH_COMPILE_LOCATION": str(scratch / "unsloth_compiled")}
 
 
 def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:
