@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -23,10 +24,7 @@ from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """What a run's answers depend on. `seconds`, `nodes`: a task's budget, on one core. `data`: sha256 of the tasks.
-
-    `view`: how they were turned or mirrored, see `views.dihedral`.
-    """
+    """What a run's answers depend on: a task's budget on one core, the tasks' sha256 and view (`views.dihedral`)."""
 
     tasks: str
     seconds: float
@@ -72,56 +70,45 @@ def read(path: Path, settings: BatchSettings) -> dict[str, Line]:
     """What a file of an earlier run holds; a last line cut short is left out. Raises `BadInput`: other settings."""
     if not path.exists():
         return {}
-    header, rest = _opened(path)
+    header, lines = _opened(path)
     if header != asdict(settings):
         expected = json.dumps(asdict(settings))
         raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}; name another file")
-    return {line.task: line for line in _lines(rest)}
+    return {line.task: line for line in lines}
 
 
 def every(path: Path) -> tuple[int, list[Line]]:
     """A file's view and all its lines, whatever its settings. Raises `BadInput`: no such file, or another kind."""
     if not path.is_file():
         raise BadInput(f"{path} is no file; expected one that --output wrote; name another")
-    header, rest = _opened(path)
+    header, lines = _opened(path)
     view = header.get("view", 0)
-    return view if isinstance(view, int) else 0, list(_lines(rest))
+    return view if isinstance(view, int) else 0, lines
 
 
-def _lines(texts: Iterable[str]) -> Iterator[Line]:
-    for text in texts:
-        try:
-            yield Line(**json.loads(text))
-        except (ValueError, TypeError):
-            continue
-
-
-def _opened(path: Path) -> tuple[dict[str, object], list[str]]:
-    """A file's settings and its other lines. Raises `BadInput`: another kind of file."""
+def _opened(path: Path) -> tuple[dict[str, object], list[Line]]:
+    """A file's settings and its lines, without those cut short. Raises `BadInput`: another kind of file."""
     first, *rest = path.read_text(errors="replace").splitlines() or ["{}"]
-    try:
+    header, lines = None, []
+    with suppress(ValueError):
         header = json.loads(first)
-    except ValueError:
-        header = None
     if not isinstance(header, dict):
         raise BadInput(f"{path} begins with {first[:60]!r}: expected a file that --output wrote; name another")
-    return header, rest
+    for text in rest:
+        with suppress(ValueError, TypeError):
+            lines.append(Line(**json.loads(text)))
+    return header, lines
 
 
 def ended(path: Path, settings: BatchSettings) -> dict[str, Line]:
-    """What a run with fewer seconds answered without using them up: more would not change it.
-
-    Raises `BadInput`: the file is not of such a run.
-    """
-    header, rest = _opened(path) if path.is_file() else ({}, [])
+    """What a run with fewer seconds answered without using them up, as more would not change it. Raises `BadInput`."""
+    header, lines = _opened(path) if path.is_file() else ({}, [])
     given = header.get("seconds")
     seconds = float(given) if isinstance(given, int | float) else settings.seconds
-    shorter = replace(settings, seconds=seconds)
-    if not rest or seconds >= settings.seconds or header != asdict(shorter):
+    if seconds >= settings.seconds or header != asdict(replace(settings, seconds=seconds)):
         expected = json.dumps(asdict(settings))
         raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}, but with fewer seconds")
-    lines = read(path, shorter)
-    return {n: replace(line, solved=None, right=[]) for n, line in lines.items() if line.seconds < shorter.seconds}
+    return {line.task: replace(line, solved=None, right=[]) for line in lines if line.seconds < seconds}
 
 
 def write(path: Path, settings: BatchSettings, lines: Iterable[Line]) -> None:

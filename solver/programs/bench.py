@@ -8,6 +8,7 @@ first. Law: both reach the same outcomes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,11 +18,10 @@ import numpy as np
 from solver.interfaces import Stop
 from solver.programs.primitives.registry import Primitive, Unary, checked
 from solver.programs.search import operators, outcome
-from solver.programs.values import Mark, mark
+from solver.programs.values import Mark, inputs, mark
 from solver.types import Grid, Task, seed_for
 
 STEPS = 4  # of the longest programs
-Grids = tuple[Grid, ...]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,6 @@ class Rate:
     @property
     def per_second(self) -> float:
         return self.programs / max(self.seconds, 1e-9)
-
-
-def inputs(task: Task) -> Grids:
-    """Every input of the task."""
-    return tuple(p.input for p in task.demonstrations) + task.tests
 
 
 def primitives(task: Task) -> tuple[Primitive[Unary], ...]:
@@ -75,25 +70,18 @@ def naive(
 
 
 def shared(
-    task: Task,
-    steps: int,
-    stop: Stop,
-    now: Callable[[], float],
-    chosen: Sequence[Primitive[Unary]] = (),
+    task: Task, steps: int, stop: Stop, now: Callable[[], float], chosen: Sequence[Primitive[Unary]] = ()
 ) -> tuple[Rate, list[set[Mark]]]:
-    """All programs of 1 to `steps` steps by distinct states until `stop`; and the outcomes after each step.
-
-    `chosen`: the primitives they are made of; none: all.
-    """
+    """All programs of 1 to `steps` steps of `chosen` primitives (none: all) by distinct states; outcomes by step."""
     start, applied, covered = now(), 0, 0
     operators_ = chosen or primitives(task)
-    states: dict[Mark, Grids] = {mark(inputs(task)): inputs(task)}
+    states = {mark(inputs(task)): inputs(task)}
     children: dict[Mark, list[Mark]] = {}
-    level: dict[Mark, int] = dict.fromkeys(states, 1)
+    level = Counter(states.keys())
     reached: list[set[Mark]] = []
     for _ in range(steps):
-        following: dict[Mark, int] = {}
-        for known, programs in sorted(level.items(), key=lambda item: -item[1]):
+        following = Counter[Mark]()
+        for known, programs in level.most_common():
             if stop.remaining() <= 0:
                 break
             if known not in children:
@@ -107,7 +95,7 @@ def shared(
                         children[known].append(child)
             covered += programs * len(operators_)
             for child in children[known]:
-                following[child] = following.get(child, 0) + programs
+                following[child] += programs
         level = following
         reached.append(set(following))
     return Rate(covered, now() - start, applied, len(set().union(*reached))), reached

@@ -27,10 +27,11 @@ from solver.programs.primitives import (  # noqa: F401  they register
     registry,
     shapes,
 )
-from solver.programs.primitives.registry import Coloured, F, Join, Parts, Primitive, Split, Unary, checked
-from solver.programs.values import Mark, State, mark
+from solver.programs.primitives.registry import F, Join, Parts, Primitive, Split, Unary, bound, checked
+from solver.programs.values import Mark, State, inputs, mark
 from solver.types import COLOURS, Grid, Task, same
 
+G = TypeVar("G")
 T = TypeVar("T")
 LOOK = 64  # nodes between two looks at the clock
 
@@ -44,23 +45,12 @@ class Operators:
     joins: tuple[Primitive[Join], ...]
 
 
-def _bound(primitive: Primitive[Coloured], colour: int) -> Primitive[Unary]:
-    run = primitive.run
-    return Primitive(f"{primitive.name}({colour})", lambda grid: run(grid, colour), primitive.cost + 0.2)
-
-
-def common(grids: Sequence[Grid]) -> list[int]:
-    """Colours but 0 that are in every grid."""
-    return [c for c in range(1, COLOURS) if all((g == c).any() for g in grids)]
-
-
 def operators(task: Task) -> Operators:
     """All primitives, with colours of every input, or of every output, where they take one."""
-    inputs = [p.input for p in task.demonstrations] + list(task.tests)
-    outputs = common([p.output for p in task.demonstrations])
-    unary = list(registry.UNARY.values())
-    unary += [_bound(p, c) for p in registry.INPUT_COLOURED.values() for c in common(inputs)]
-    unary += [_bound(p, c) for p in registry.OUTPUT_COLOURED.values() for c in outputs]
+    unary, outputs = list(registry.UNARY.values()), [p.output for p in task.demonstrations]
+    for table, grids in ((registry.INPUT_COLOURED, inputs(task)), (registry.OUTPUT_COLOURED, outputs)):
+        colours = [c for c in range(1, COLOURS) if all((g == c).any() for g in grids)]
+        unary += [Primitive(f"{p.name}({c})", bound(p.run, c), p.cost + 0.2) for p in table.values() for c in colours]
     return Operators(_ordered(unary), _ordered(registry.SPLITS.values()), _ordered(registry.JOINS.values()))
 
 
@@ -69,15 +59,19 @@ def _ordered(primitives: Iterable[Primitive[F]]) -> tuple[Primitive[F], ...]:
     return tuple(sorted(primitives, key=lambda p: (p.cost, p.name)))
 
 
-def outcome(run: Callable[[T], Grid | None], inputs: Sequence[T]) -> tuple[Grid, ...] | None:
-    """The primitive on every grid, or all its parts; None where it has nothing to say on one of them."""
-    grids = []
-    for given in inputs:
-        grid = checked(run(given))
-        if grid is None:
+def _on_all(run: Callable[[T], G | None], given: Sequence[T]) -> tuple[G, ...] | None:
+    results = []
+    for one in given:
+        result = run(one)
+        if result is None:
             return None
-        grids.append(grid)
-    return tuple(grids)
+        results.append(result)
+    return tuple(results)
+
+
+def outcome(run: Callable[[T], Grid | None], given: Sequence[T]) -> tuple[Grid, ...] | None:
+    """The primitive on every grid, or all its parts; None where it has nothing to say on one of them."""
+    return _on_all(lambda one: checked(run(one)), given)
 
 
 class Enumeration:
@@ -87,16 +81,14 @@ class Enumeration:
         self._stop, self._nodes = stop, nodes
         self._operators = operators(task)
         self._outputs = tuple(p.output for p in task.demonstrations)
-        self._shapes = tuple(o.shape for o in self._outputs)
-        self._seen: set[Mark] = set()
-        self._seen_parts: set[Mark] = set()
+        self._seen, self._seen_parts = set[Mark](), set[Mark]()
         self._queue: list[tuple[float, int]] = []
         self.states: list[State] = []
         self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
         self.spent = 0
         self._yielded = 0
         self._waiting: list[State] = []
-        self._add(State(tuple(p.input for p in task.demonstrations) + task.tests, 0.0))
+        self._add(State(inputs(task), 0.0))
 
     def run(self, nodes: int) -> Iterator[State]:
         """Every state not yielded yet, until so many more nodes (uses of a primitive) are spent or none is to extend.
@@ -105,22 +97,24 @@ class Enumeration:
         extended to comes at once, so that a search its seconds cut short has looked at all it reached.
         """
         until = min(self.spent + nodes, self._nodes)
-        while self._yielded < len(self.states) or (self._queue and self.spent < until):
-            if self._yielded < len(self.states):
-                yield self._next()
+        while True:
+            for state in self._fresh():
+                yield state
                 self._take_offered()
-                continue
+            if not self._queue or self.spent >= until:
+                return
             _, number = heapq.heappop(self._queue)
             for _ in self._extend(self.states[number]):
-                while self._yielded < len(self.states):
-                    yield self._next()
+                yield from self._fresh()
             self._take_offered()
             if self._stop.remaining() <= 0:
-                break
+                return
 
-    def _next(self) -> State:
-        self._yielded += 1
-        return self.states[self._yielded - 1]
+    def _fresh(self) -> Iterator[State]:
+        """The states not yielded yet."""
+        while self._yielded < len(self.states):
+            self._yielded += 1
+            yield self.states[self._yielded - 1]
 
     @property
     def over(self) -> bool:
@@ -143,7 +137,7 @@ class Enumeration:
                 return
             grids = outcome(primitive.run, state.grids)
             if grids is not None:
-                self._add(State(grids, state.cost + primitive.cost, state, primitive.name, state.steps + 1))
+                self._add(state.then(grids, state.cost + primitive.cost, primitive.name))
                 yield
         for split in self._operators.splits:
             if self._over():
@@ -159,24 +153,17 @@ class Enumeration:
         return self.spent % LOOK == 0 and self._stop.remaining() <= 0
 
     def _take_apart(self, state: State, split: Primitive[Split]) -> None:
-        parts = []
-        for grid in state.grids:
-            pieces_of_grid = split.run(grid)
-            if pieces_of_grid is None:
-                return
-            parts.append(pieces_of_grid)
-        known = b"/".join(mark(p) for p in parts)
-        if known in self._seen_parts:
+        parts = _on_all(split.run, state.grids)
+        if parts is None or (known := b"/".join(map(mark, parts))) in self._seen_parts:
             return
         self._seen_parts.add(known)
-        self.parted.append((state, split.name, tuple(parts)))
+        self.parted.append((state, split.name, parts))
         for join in self._operators.joins:
             if self._over():
                 return
             grids = outcome(join.run, parts)
             if grids is not None:
-                cost = state.cost + split.cost + join.cost
-                self._add(State(grids, cost, state, f"{split.name}.{join.name}", state.steps + 1))
+                self._add(state.then(grids, state.cost + split.cost + join.cost, f"{split.name}.{join.name}"))
 
     def _add(self, state: State) -> None:
         known = mark(state.grids)
@@ -188,8 +175,7 @@ class Enumeration:
 
     def _promise(self, state: State) -> float:
         """How much a state looks like the outputs already: shapes, then cells."""
-        shaped = sum(g.shape == s for g, s in zip(state.grids, self._shapes, strict=False))
-        if shaped < len(self._shapes):
+        if not aligned(state, self._outputs):
             return 0.0
         alike = [float((g == o).mean()) for g, o in zip(state.grids, self._outputs, strict=False)]
         return 0.4 + 0.6 * min(alike)

@@ -15,13 +15,14 @@ import numpy as np
 
 from solver.data.views import apply_task, invert
 from solver.interfaces import Stop
+from solver.programs.primitives.regions import commonest_of_all
 from solver.programs.rules.subtasks import subtasks
 from solver.programs.task_search import TaskSearch
-from solver.programs.values import Proposal, mark
+from solver.programs.values import Proposal, inputs, mark
 from solver.types import COLOURS, Task, View, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
-WAYS = (View(), View(4))  # as it is, transposed
+WAYS = {"": View(), "transposed: ": View(4)}
 FIRST_WAY = 0.6  # of the nodes and seconds, at most, where the first way finds nothing
 ALONE = 1.5  # added to the cost of an answer that only one of the two ways gives
 SMALLER = 0.3  # of the seconds, at most, for the subtasks of the task, all together
@@ -42,7 +43,8 @@ class _Until:
 
 def search_programs(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
     """Distinct answers to the task, the best first; () where no program reproduces the demonstrations."""
-    exchange = View(colours=_exchange(background(task)))
+    colour = background(task)
+    exchange = View(colours=tuple({0: colour, colour: 0}.get(c, c) for c in range(COLOURS)))
     seen = apply_task(exchange, task)
     proposals = rank([*of_subtasks(seen, stop, nodes), *agreed(ways(seen, stop, nodes))])
     return tuple(replace(p, grids=tuple(invert(exchange, g) for g in p.grids)) for p in proposals)
@@ -71,23 +73,18 @@ def ways(task: Task, stop: Stop, nodes: int) -> list[list[Proposal]]:
     """
     by_way: list[list[Proposal]] = []
     own_nodes = math.ceil(FIRST_WAY * nodes)
-    for view in WAYS:
-        own = _Until(stop, (1 - FIRST_WAY) * stop.remaining()) if view == WAYS[0] else stop
+    for name, view in WAYS.items():
+        own = _Until(stop, (1 - FIRST_WAY) * stop.remaining()) if not name else stop
         search = TaskSearch(apply_task(view, task), own, own_nodes)
         proposals = search.run()
         if proposals or own.remaining() > 0:
-            by_way.append([_back(p, view) for p in proposals])
-        own_nodes = min(nodes - search.spent, search.spent if proposals else nodes)
+            by_way.append(
+                [replace(p, grids=tuple(invert(view, g) for g in p.grids), program=name + p.program) for p in proposals]
+            )
+        own_nodes = min(nodes - search.enumeration.spent, search.enumeration.spent if proposals else nodes)
         if stop.remaining() <= 0 or own_nodes <= 0:
             break
     return by_way
-
-
-def _back(proposal: Proposal, view: View) -> Proposal:
-    if view == WAYS[0]:
-        return proposal
-    grids = tuple(invert(view, g) for g in proposal.grids)
-    return replace(proposal, grids=grids, program=f"transposed: {proposal.program}")
 
 
 def agreed(by_way: Sequence[Sequence[Proposal]]) -> list[Proposal]:
@@ -100,15 +97,9 @@ def agreed(by_way: Sequence[Sequence[Proposal]]) -> list[Proposal]:
 
 def background(task: Task) -> int:
     """The colour that is to be background: 0, or the one most frequent in every input where 0 is rare."""
-    inputs = [p.input for p in task.demonstrations] + list(task.tests)
-    most = {int(np.bincount(g.ravel(), minlength=COLOURS).argmax()) for g in inputs}
-    zero = np.mean([(g == 0).mean() for g in inputs])
+    most = {commonest_of_all(g) for g in inputs(task)}
+    zero = np.mean([(g == 0).mean() for g in inputs(task)])
     return most.pop() if len(most) == 1 and zero < 0.1 else 0
-
-
-def _exchange(colour: int) -> tuple[int, ...]:
-    """A colour permutation: this colour and 0 exchanged."""
-    return tuple(colour if c == 0 else 0 if c == colour else c for c in range(COLOURS))
 
 
 def rank(proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from solver.types import Grid
+from solver.types import Grid, Task
 
 Mark = bytes
 
@@ -47,6 +47,14 @@ class State:
             return self.step or "input"
         return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
 
+    def reordered(self, order: Sequence[int]) -> State:
+        """The state on these demonstrations alone, in this order: the last is the test."""
+        return replace(self, grids=tuple(self.grids[k] for k in order))
+
+    def then(self, grids: tuple[Grid, ...], cost: float, step: str) -> State:
+        """The state after one step more; `cost`: of the whole program."""
+        return State(grids, cost, self, step, self.steps + 1)
+
     def proposal(self, grids: Sequence[Grid], text: str, cost: float) -> Proposal:
         """What a final step after this state answers: the step's own text and cost."""
         return Proposal(tuple(grids), f"{self.text} | {text}", self.cost + cost, primitives=self.primitives)
@@ -57,6 +65,11 @@ class State:
         if self.parent is None:
             return frozenset()
         return self.parent.primitives | frozenset(self.step.partition("(")[0].split("."))
+
+
+def inputs(task: Task) -> tuple[Grid, ...]:
+    """Every input of the task, the demonstrations' first."""
+    return tuple(p.input for p in task.demonstrations) + task.tests
 
 
 def mark(grids: Sequence[Grid]) -> Mark:

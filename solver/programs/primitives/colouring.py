@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from solver.programs.primitives.regions import (
-    by_frequency,
-    commonest,
-    counts,
-    of_any_diagonal,
-    of_colour_diagonal,
-    rarest,
+from solver.programs.primitives import regions
+from solver.programs.primitives.regions import by_frequency, commonest, commonest_of_all, counts, rarest
+from solver.programs.primitives.registry import (
+    INPUT_COLOURED,
+    OUTPUT_COLOURED,
+    UNARY,
+    in_directions,
+    register,
+    variants,
 )
-from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, in_directions, register
-from solver.types import COLOURS, Grid
+from solver.programs.primitives.shapes import exchanged
+from solver.types import Grid
 
 
 @register(INPUT_COLOURED, 0.8)
@@ -22,22 +26,21 @@ def remove_colour(grid: Grid, colour: int) -> Grid:
     return np.where(grid == colour, 0, grid)
 
 
-@register(UNARY, 0.8)
-def keep_commonest(grid: Grid) -> Grid:
-    """The cells of the most frequent colour but the background alone."""
-    return np.where(grid == commonest(grid), grid, 0)
+@variants(
+    cost=0.8,
+    keep_commonest=(commonest, "The cells of the most frequent colour but the background alone."),
+    keep_rarest=(rarest, "The cells of the least frequent colour alone."),
+)
+def _kept(grid: Grid, colour: Callable[[Grid], int]) -> Grid:
+    return np.where(grid == colour(grid), grid, 0)
 
 
-@register(UNARY, 0.8)
-def keep_rarest(grid: Grid) -> Grid:
-    """The cells of the least frequent colour alone."""
-    return np.where(grid == rarest(grid), grid, 0)
-
-
-@register(UNARY, 0.8)
-def remove_commonest(grid: Grid) -> Grid:
-    """The cells of the most frequent colour but the background made background."""
-    return np.where(grid == commonest(grid), 0, grid)
+@variants(
+    cost=0.8, remove_commonest=(commonest, "The cells of the most frequent colour but the background made background.")
+)
+@variants(commonest_to_background=(commonest_of_all, "The most frequent colour of all made background."))
+def _removed(grid: Grid, colour: Callable[[Grid], int]) -> Grid:
+    return np.where(grid == colour(grid), 0, grid)
 
 
 @register(OUTPUT_COLOURED, 0.8)
@@ -47,27 +50,9 @@ def paint_all(grid: Grid, colour: int) -> Grid:
 
 
 @register(UNARY)
-def commonest_to_background(grid: Grid) -> Grid:
-    """The most frequent colour of all made background."""
-    return np.where(grid == counts(grid).argmax(), 0, grid)
-
-
-@register(UNARY)
 def exchange_background(grid: Grid) -> Grid:
     """Background becomes the most frequent other colour and the reverse."""
-    colour = commonest(grid)
-    return np.where(grid == 0, colour, np.where(grid == colour, 0, grid))
-
-
-@register(UNARY)
-def exchange_two(grid: Grid) -> Grid | None:
-    """The only two colours but the background exchanged."""
-    present = np.flatnonzero(counts(grid)[1:]) + 1
-    if len(present) != 2:
-        return None
-    lookup = np.arange(COLOURS, dtype=np.uint8)
-    lookup[present] = present[::-1]
-    return lookup[grid]
+    return exchanged(grid, 0, commonest(grid))
 
 
 @register(UNARY)
@@ -79,13 +64,13 @@ def commonest_cell(grid: Grid) -> Grid:
 @register(UNARY)
 def plain_commonest(grid: Grid) -> Grid:
     """The whole grid in the most frequent colour of all."""
-    return np.full(grid.shape, counts(grid).argmax(), np.uint8)
+    return np.full(grid.shape, commonest_of_all(grid), np.uint8)
 
 
 @register(UNARY)
 def one_region_colour(grid: Grid) -> Grid | None:
     """A single cell of the colour that forms the most regions."""
-    colours = [region.colour for region in of_colour_diagonal(grid)]
+    colours = [region.colour for region in regions.of_colour_diagonal(grid)]
     return np.full((1, 1), np.bincount(colours).argmax(), np.uint8) if colours else None
 
 
@@ -117,7 +102,7 @@ def count_cells(grid: Grid) -> Grid | None:
 @register(UNARY)
 def count_things(grid: Grid) -> Grid | None:
     """A square with as many cells on its diagonal as there are regions of any colours."""
-    number = len(of_any_diagonal(grid))
+    number = len(regions.of_any_diagonal(grid))
     return np.eye(number, dtype=np.uint8) * commonest(grid) if 0 < number <= 30 else None
 
 
@@ -128,7 +113,6 @@ def uniform_rows(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     column_colours_down=(0, "Every column in the colour of its top cell."),
     row_colours_across=(4, "Every row in the colour of its leftmost cell."),
 )

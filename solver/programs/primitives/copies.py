@@ -23,12 +23,6 @@ TRIED = 10_000  # cells of all places tried for one model, beyond which it is no
 Places = NDArray[np.int64]
 
 
-def _laid(part: Grid) -> list[Grid]:
-    """The eight ways to lay it, each different one once, as it is first."""
-    every = [np.rot90(p, k) for p in (part, part[:, ::-1]) for k in range(4)]
-    return list({key(p): p for p in every}.values())
-
-
 @dataclass(frozen=True, eq=False)
 class Copy:
     """Where a model's cells would lie, and in which colours. `alike`: how many of them are there already."""
@@ -46,7 +40,8 @@ def _fitting(
     side = max(grid.shape)
     wide, wide_labels = np.pad(grid, side), np.pad(labels, side)
     sizes = np.bincount(labels.ravel())
-    for laid in _laid(model.alone):
+    ways = [np.rot90(part, turns) for part in (model.alone, model.alone[:, ::-1]) for turns in range(4)]
+    for laid in {key(way): way for way in ways}.values():  # each different way to lay it once
         cells, colours = np.argwhere(laid != 0), laid[laid != 0]
         starts = {n: np.array(p) - cells[colours == grid[p]] for n, p in things.items() if sizes[n] < model.size}
         numbers = np.repeat(list(starts), [len(s) for s in starts.values()]).astype(np.int64)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import numpy as np
 
-from solver.programs.primitives.regions import Mask, box, commonest, counts, rarest, ring
-from solver.programs.primitives.registry import UNARY, Unary, define, in_directions, register
+from solver.programs.primitives.regions import Mask, box, by_frequency, commonest, commonest_of_all, rarest, ring
+from solver.programs.primitives.registry import UNARY, define, in_directions, register, variants
 from solver.types import Grid
 
 define(UNARY, "rotate_90", "A quarter turn against the clock.", lambda grid: np.rot90(grid), 0.8)
@@ -20,7 +20,6 @@ define(UNARY, "transpose_other", "Mirrored along the other diagonal.", lambda gr
 
 
 @in_directions(
-    UNARY,
     mirror_right=(0, "The grid, to its right its mirror image."),
     mirror_left=(2, "The grid, to its left its mirror image."),
     mirror_down=(1, "The grid, below it its mirror image."),
@@ -38,55 +37,39 @@ def four_turns(grid: Grid) -> Grid | None:
     return np.block([[grid, np.rot90(grid, 3)], [np.rot90(grid), np.rot90(grid, 2)]])
 
 
-def _scaled(grid: Grid, by: int) -> Grid | None:
-    if not 1 <= by <= 30 // max(grid.shape):
-        return None
-    return np.kron(grid, np.ones((by, by), np.uint8))
-
-
-@register(UNARY)
-def scale_by_colours(grid: Grid) -> Grid | None:
-    """Every cell as n × n cells, n the number of colours but the background."""
-    return _scaled(grid, int((counts(grid)[1:] > 0).sum()))
-
-
-@register(UNARY)
-def scale_by_cells(grid: Grid) -> Grid | None:
-    """Every cell as n × n cells, n the number of cells that are not background."""
-    return _scaled(grid, int((grid != 0).sum()))
-
-
-@register(UNARY)
-def fractal(grid: Grid) -> Grid:
-    """A copy of the grid in place of every cell that is not background."""
-    return np.kron((grid != 0).astype(np.uint8), grid)
-
-
-@register(UNARY)
-def fractal_of_commonest(grid: Grid) -> Grid:
-    """A copy of the grid in place of every cell of its most frequent colour."""
-    return np.kron((grid == counts(grid).argmax()).astype(np.uint8), grid)
+@variants(
+    scale_by_colours=(by_frequency, "Every cell as n × n cells, n the number of colours but the background."),
+    scale_by_cells=(np.flatnonzero, "Every cell as n × n cells, n the number of cells that are not background."),
+)
+def _scaled(grid: Grid, counted: Callable[[Grid], Sized]) -> Grid | None:
+    by = len(counted(grid))
+    return np.kron(grid, np.ones((by, by), np.uint8)) if 1 <= by <= 30 // max(grid.shape) else None
 
 
 define(UNARY, "trim", "Without the outermost cells on all four sides.", lambda grid: grid[1:-1, 1:-1])
 
 
-def _cropped(mask: Callable[[Grid], Mask]) -> Unary:
-    def run(grid: Grid) -> Grid | None:
-        around = box(mask(grid))
-        return grid[around] if around else None
-
-    return run
+def _cells(grid: Grid, colour: Callable[[Grid], int] | None) -> Mask:
+    """The cells of a colour; None: all but the background."""
+    return np.asarray(grid != 0 if colour is None else grid == colour(grid))
 
 
-define(UNARY, "crop", "The smallest box around everything that is not background.", _cropped(lambda g: g != 0))
-define(UNARY, "crop_rarest", "The smallest box around the least frequent colour.", _cropped(lambda g: g == rarest(g)))
-define(
-    UNARY,
-    "crop_commonest",
-    "The smallest box around the most frequent colour but the background.",
-    _cropped(lambda g: g == commonest(g)),
+@variants(
+    fractal=(None, "A copy of the grid in place of every cell that is not background."),
+    fractal_of_commonest=(commonest_of_all, "A copy of the grid in place of every cell of its most frequent colour."),
 )
+def _copied(grid: Grid, colour: Callable[[Grid], int] | None) -> Grid:
+    return np.kron(_cells(grid, colour).astype(np.uint8), grid)
+
+
+@variants(
+    crop=(None, "The smallest box around everything that is not background."),
+    crop_rarest=(rarest, "The smallest box around the least frequent colour."),
+    crop_commonest=(commonest, "The smallest box around the most frequent colour but the background."),
+)
+def _cropped(grid: Grid, colour: Callable[[Grid], int] | None) -> Grid | None:
+    around = box(_cells(grid, colour))
+    return grid[around] if around else None
 
 
 @register(UNARY)
@@ -114,7 +97,6 @@ def smallest_tile(grid: Grid) -> Grid | None:
 
 
 @in_directions(
-    UNARY,
     roll_right=(0, "Moved one cell to the right, around the edge."),
     roll_left=(2, "Moved one cell to the left, around the edge."),
     roll_down=(1, "Moved one cell down, around the edge."),
@@ -125,7 +107,6 @@ def _rolled(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     shift_right=(0, "Moved one cell to the right; background comes in."),
     shift_down=(1, "Moved one cell down; background comes in."),
     shift_left=(2, "Moved one cell to the left; background comes in."),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.registry import JOINS, Join, Parts, define, register
+from solver.programs.primitives.registry import JOINS, Parts, define, register, variants
 from solver.types import Grid, key
 
 Score = Callable[[Grid], float]
@@ -15,14 +16,6 @@ Score = Callable[[Grid], float]
 
 def _same_shapes(parts: Parts) -> bool:
     return len(parts) > 1 and all(p.shape == parts[0].shape for p in parts)
-
-
-def _asymmetry(part: Grid) -> float:
-    return -float((part == part[:, ::-1]).all()) - float((part == part[::-1]).all())
-
-
-def _others(part: Grid) -> float:
-    return float(((part != 0) & (part != regions.commonest(part))).sum())
 
 
 SCORES: dict[str, Score] = {
@@ -35,26 +28,25 @@ SCORES: dict[str, Score] = {
     "density": lambda p: float((p != 0).mean()),
     "holes": lambda p: float(regions.holes(p != 0)),
     "regions": lambda p: float(len(regions.of_colour_diagonal(p))),
-    "asymmetry": _asymmetry,
-    "other_colours": _others,
+    "asymmetry": lambda p: -float((p == p[:, ::-1]).all()) - float((p == p[::-1]).all()),
+    "other_colours": lambda p: float(((p != 0) & (p != regions.commonest(p))).sum()),
     "colour": lambda p: float(regions.commonest(p)),
 }
 
 
-def _chooser(score: Score, sign: int) -> Join:
-    def choose(parts: Parts) -> Grid | None:
-        values = [sign * score(p) for p in parts]
-        best = max(values)
-        return parts[values.index(best)] if len(parts) > 1 and min(values) < best else None
-
-    return choose
-
-
-for _name in ("cells", "area", "colours", "other_colours"):
-    _doc = f"The part with the highest score for {_name.replace('_', ' ')}."
-    define(JOINS, f"most_{_name}", _doc, _chooser(SCORES[_name], 1))
-for _name in ("density", "asymmetry"):
-    define(JOINS, f"least_{_name}", f"The part with the lowest score for {_name}.", _chooser(SCORES[_name], -1))
+@variants(
+    JOINS,
+    most_cells=(("cells", 1), "The part with the highest score for cells."),
+    most_area=(("area", 1), "The part with the highest score for area."),
+    most_colours=(("colours", 1), "The part with the highest score for colours."),
+    most_other_colours=(("other_colours", 1), "The part with the highest score for other colours."),
+    least_density=(("density", -1), "The part with the lowest score for density."),
+    least_asymmetry=(("asymmetry", -1), "The part with the lowest score for asymmetry."),
+)
+def _chosen(parts: Parts, by: tuple[str, int]) -> Grid | None:
+    values = [by[1] * SCORES[by[0]](p) for p in parts]
+    best = max(values)
+    return parts[values.index(best)] if len(parts) > 1 and min(values) < best else None
 
 
 @register(JOINS)
@@ -73,12 +65,7 @@ define(JOINS, "only_part", "The part, where there is just one.", lambda parts: p
 @register(JOINS)
 def overlay(parts: Parts) -> Grid | None:
     """Parts of one shape on top of each other, the first on top."""
-    if not _same_shapes(parts):
-        return None
-    pile = parts[-1]
-    for part in parts[-2::-1]:
-        pile = np.where(part != 0, part, pile)
-    return pile
+    return reduce(lambda pile, part: np.where(part != 0, part, pile), parts[::-1]) if _same_shapes(parts) else None
 
 
 @register(JOINS)

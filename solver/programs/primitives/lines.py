@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from solver.programs.primitives import regions
 from solver.programs.primitives.regions import Region
-from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, in_directions, register
+from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, in_directions, register, variants
 from solver.programs.primitives.shapes import place, slid
 from solver.types import Grid
 
 
 @in_directions(
-    UNARY,
     rays_right=(0, "Every cell drawn out to the right until something is in the way."),
     rays_left=(2, "Every cell drawn out to the left until something is in the way."),
     rays_down=(1, "Every cell drawn out downwards until something is in the way."),
@@ -27,13 +26,11 @@ def last_seen(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     lines_across=(0, "Each row is filled with its only colour."),
     lines_down=(4, "Each column is filled with its only colour."),
 )
 def _lines_across(grid: Grid) -> Grid:
-    low = np.where(grid == 0, 10, grid).min(1, keepdims=True)
-    high = grid.max(1, keepdims=True)
+    low, high = np.where(grid == 0, 10, grid).min(1, keepdims=True), grid.max(1, keepdims=True)
     return np.where((grid == 0) & (low == high), high, grid)
 
 
@@ -45,7 +42,6 @@ def lines_both(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     rays_down_right=(0, "Every cell drawn out down and to the right until something is in the way."),
     rays_down_left=(1, "Every cell drawn out down and to the left until something is in the way."),
     rays_up_right=(3, "Every cell drawn out up and to the right until something is in the way."),
@@ -78,17 +74,13 @@ def _between(grid: Grid) -> Grid:
     return np.where((grid == 0) & (left == right), left, 0)
 
 
-@register(UNARY)
-def connect_across(grid: Grid) -> Grid:
-    """Background between two cells of a colour in a row in that colour."""
-    return np.where(grid == 0, _between(grid), grid)
+def _between_down(grid: Grid) -> Grid:
+    return _between(grid.T).T
 
 
-@register(UNARY)
-def connect_both(grid: Grid) -> Grid:
-    """Background between two cells of a colour in a row or column in that colour, columns on top."""
-    down = _between(grid.T).T
-    return np.where(grid != 0, grid, np.where(down != 0, down, _between(grid)))
+def _between_either(grid: Grid) -> Grid:
+    down = _between_down(grid)
+    return np.where(down != 0, down, _between(grid))
 
 
 def seen_diagonally(grid: Grid, down: int, right: int) -> Grid:
@@ -110,25 +102,29 @@ def between_diagonally(grid: Grid) -> Grid:
     return np.where(grid == 0, np.where(one != 0, one, other), 0)
 
 
-@register(UNARY)
-def connect_diagonally(grid: Grid) -> Grid:
-    """Background between two cells of a colour on a diagonal in that colour."""
-    return np.where(grid == 0, between_diagonally(grid), grid)
-
-
-@in_directions(
-    OUTPUT_COLOURED,
-    connect_across_with=(0, "Background between two cells of a colour in a row in the colour given."),
-    connect_down_with=(4, "Background between two cells of a colour in a column in the colour given."),
+@variants(
+    connect_across=(_between, "Background between two cells of a colour in a row in that colour."),
+    connect_both=(
+        _between_either,
+        "Background between two cells of a colour in a row or column in that colour, columns on top.",
+    ),
+    connect_diagonally=(between_diagonally, "Background between two cells of a colour on a diagonal in that colour."),
 )
-def _connected(grid: Grid, colour: int) -> Grid:
-    return np.where(_between(grid) != 0, colour, grid)
+def _connected(grid: Grid, between: Callable[[Grid], Grid]) -> Grid:
+    return np.where(grid == 0, between(grid), grid)
 
 
-@register(OUTPUT_COLOURED)
-def connect_both_with(grid: Grid, colour: int) -> Grid:
-    """Background between two cells of a colour in a row or column in the colour given."""
-    return np.where((_between(grid) != 0) | (_between(grid.T).T != 0), colour, grid)
+@variants(
+    OUTPUT_COLOURED,
+    connect_across_with=(_between, "Background between two cells of a colour in a row in the colour given."),
+    connect_down_with=(_between_down, "Background between two cells of a colour in a column in the colour given."),
+    connect_both_with=(
+        _between_either,
+        "Background between two cells of a colour in a row or column in the colour given.",
+    ),
+)
+def _connected_with(grid: Grid, colour: int, between: Callable[[Grid], Grid]) -> Grid:
+    return np.where(between(grid) != 0, colour, grid)
 
 
 @register(OUTPUT_COLOURED)
@@ -139,7 +135,6 @@ def fill_empty_lines(grid: Grid, colour: int) -> Grid:
 
 
 @in_directions(
-    UNARY,
     fall_right=(0, "All cells fall to the right, each for itself."),
     fall_left=(2, "All cells fall to the left, each for itself."),
     fall_down=(1, "All cells fall down, each for itself."),
@@ -158,7 +153,6 @@ def _drop(grid: Grid, falling: Sequence[Region]) -> Grid:
 
 
 @in_directions(
-    UNARY,
     drop_up=(2, "Regions of any colours fall up as they are."),
     drop_left=(1, "Regions of any colours fall to the left as they are."),
 )
@@ -167,7 +161,6 @@ def _drop_things(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     drop_colours_down=(0, "Regions of one colour fall down as they are."),
     drop_colours_right=(3, "Regions of one colour fall to the right as they are."),
 )
@@ -176,7 +169,6 @@ def _drop_regions(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     sort_rows=(0, "Rows ordered by their cells that are not background, fewest at the top."),
     sort_columns=(1, "Columns ordered by their cells that are not background, most at the left."),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.data.views import DIHEDRALS, dihedral
 from solver.programs.primitives.regions import Mask, box, of_colour_diagonal
@@ -19,7 +20,6 @@ def _under(grid: Grid, other: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     with_mirror_left_right=(0, "Background taken from the mirror image, left and right exchanged."),
     with_mirror_up_down=(4, "Background taken from the mirror image, top and bottom exchanged."),
 )
@@ -99,37 +99,24 @@ def symmetric(grid: Grid, unknown: Mask) -> Grid | None:
     return None if unknown.all() or (filled == grid).all() else filled
 
 
-def _agree(grid: Grid, known: Mask, down: int, right: int) -> Grid | None:
-    """The grid filled by repeating it every `down` rows and `right` columns; None where known cells disagree."""
-    rows, columns = grid.shape
-    cell = (np.arange(rows) % down)[:, None] * right + (np.arange(columns) % right)[None]
-    tile = np.zeros(down * right, np.uint8)
-    tile[cell[known]] = grid[known]
-    filled = tile[cell]
-    seen = np.zeros(down * right, bool)
-    seen[cell[known]] = True
-    return filled if seen.all() and (filled == grid)[known].all() else None
+def _tiled(cells: Grid, places: NDArray[np.int64], size: int) -> Grid | None:
+    """All cells from a tile: `places` says which of its `size` cells each repeats.
+
+    The tile is read off what is not background; None where that contradicts itself or says nothing of some place.
+    """
+    known, tile = cells != 0, np.zeros(size, np.uint8)
+    tile[places[known]] = cells[known]
+    agree = tile.all() and (tile[places[known]] == cells[known]).all()
+    return tile[places] if agree else None
 
 
-def _periods(grid: Grid, known: Mask) -> list[int]:
-    """Numbers of rows, and all rows together, after which known cells are never contradicted."""
+def _periods(grid: Grid) -> list[int]:
+    """Numbers of rows, and all rows together, after which nothing contradicts what was there before."""
 
     def repeats(by: int) -> bool:
-        return not ((grid[by:] != grid[:-by]) & known[by:] & known[:-by]).any()
+        return not ((grid[by:] != grid[:-by]) & (grid[by:] != 0) & (grid[:-by] != 0)).any()
 
     return [by for by in range(1, len(grid)) if repeats(by)] + [len(grid)]
-
-
-def periodic(grid: Grid, known: Mask) -> Grid | None:
-    """The grid filled by the smallest tile that repeats in both directions and agrees with all known cells."""
-    rows, columns = grid.shape
-    heights, widths = _periods(grid, known), _periods(grid.T, known.T)
-    sizes = [(h, w) for h in heights for w in widths if h * w * 2 <= rows * columns]
-    for down, right in sorted(sizes, key=lambda s: (s[0] * s[1], s)):
-        filled = _agree(grid, known, down, right)
-        if filled is not None:
-            return filled
-    return None
 
 
 @register(INPUT_COLOURED)
@@ -148,7 +135,12 @@ def complete_symmetry_of_background(grid: Grid) -> Grid | None:
 @register(UNARY)
 def complete_tiles_of_background(grid: Grid) -> Grid | None:
     """Background filled so that the whole grid repeats a tile."""
-    return periodic(grid, grid != 0) if (grid == 0).any() and grid.any() else None
+    if grid.all() or not grid.any():
+        return None
+    i, j = np.ogrid[: grid.shape[0], : grid.shape[1]]
+    sizes = [(h, w) for h in _periods(grid) for w in _periods(grid.T) if h * w * 2 <= grid.size]
+    tiles = (_tiled(grid, i % h * w + j % w, h * w) for h, w in sorted(sizes, key=lambda s: (s[0] * s[1], s)))
+    return next((filled for filled in tiles if filled is not None), None)
 
 
 def _used_rows(grid: Grid) -> int:
@@ -158,7 +150,6 @@ def _used_rows(grid: Grid) -> int:
 
 
 @in_directions(
-    UNARY,
     repeat_down_pattern=(
         0,
         "Empty rows at the bottom continue the rows above, which repeat as often as they do already or are copied.",
@@ -174,7 +165,6 @@ def _repeated(grid: Grid) -> Grid | None:
 
 
 @in_directions(
-    UNARY,
     alternate_rows=(0, "Every second row of the grid, the others background."),
     alternate_columns=(4, "Every second column of the grid, the others background."),
 )
@@ -186,14 +176,8 @@ def _alternate(grid: Grid) -> Grid:
 def diagonal_tiles(grid: Grid) -> Grid | None:
     """Colours that repeat along the diagonals, read off what is there, over the whole grid."""
     i, j = np.indices(grid.shape)
-    known = grid != 0
-    for period in range(1, 11):
-        for cell in ((i + j) % period, (i - j) % period):
-            tile = np.zeros(period, np.uint8)
-            tile[cell[known]] = grid[known]
-            if tile.all() and (tile[cell] == grid)[known].all():
-                return np.asarray(tile[cell])
-    return None
+    tiles = (_tiled(grid, line % period, period) for period in range(1, 11) for line in (i + j, i - j))
+    return next((filled for filled in tiles if filled is not None), None)
 
 
 @register(UNARY)
@@ -209,16 +193,14 @@ def continue_pattern(grid: Grid) -> Grid | None:
 
 
 def _moved_on(grid: Grid, down: int, right: int) -> Grid:
-    moved = grid.copy()
+    moved, outside = grid.copy(), slice(right) if right >= 0 else slice(right, None)
     for row in range(down, len(grid)):
         moved[row] = np.roll(moved[row - down], right)
-        outside = slice(right) if right >= 0 else slice(right, None)
         moved[row, outside] = grid[row, outside]
     return moved
 
 
 @in_directions(
-    UNARY,
     continue_rows=(0, "Every row goes on to the right as it began, with the shortest period."),
     continue_columns=(4, "Every column goes on downwards as it began, with the shortest period."),
     continue_columns_up=(3, "Every column goes on upwards as it began at the bottom, with the shortest period."),
@@ -237,7 +219,6 @@ def _continued(grid: Grid) -> Grid:
 
 
 @in_directions(
-    UNARY,
     fill_rows_periodically=(0, "Background in each row filled by repeating the shortest tile without background."),
     fill_columns_periodically=(
         4,
@@ -247,11 +228,8 @@ def _continued(grid: Grid) -> Grid:
 def _filled_lines(grid: Grid) -> Grid:
     filled = grid.copy()
     for line in filled:
-        known = np.flatnonzero(line)
-        for period in range(1, len(line) // 2 + 1) if 1 < len(known) < len(line) else ():
-            tile = np.zeros(period, np.uint8)
-            tile[known % period] = line[known]
-            if tile.all() and (tile[known % period] == line[known]).all():
-                line[:] = tile[np.arange(len(line)) % period]
-                break
+        known, places = np.count_nonzero(line), np.arange(len(line))
+        periods = range(1, len(line) // 2 + 1) if 1 < known < len(line) else ()
+        tiles = (_tiled(line, places % period, period) for period in periods)
+        line[:] = next((tile for tile in tiles if tile is not None), line)
     return filled

@@ -8,7 +8,7 @@ import numpy as np
 
 from solver.programs.primitives import regions
 from solver.programs.primitives.regions import Box, Region
-from solver.programs.primitives.registry import SPLITS, UNARY, Parts, register
+from solver.programs.primitives.registry import SPLITS, UNARY, Parts, in_directions, register, variants
 from solver.types import Grid
 
 MANY = 60  # parts beyond which a grid is not taken apart
@@ -18,34 +18,26 @@ def _some(parts: Sequence[Grid]) -> Parts | None:
     return tuple(np.ascontiguousarray(p) for p in parts) if 1 <= len(parts) <= MANY else None
 
 
-@register(SPLITS)
-def boxes_of_colour(grid: Grid) -> Parts | None:
-    """The boxes around regions of one colour, with all that is in them."""
-    return _some([r.cells for r in regions.of_colour_diagonal(grid)])
-
-
-@register(SPLITS)
-def boxes_by_colour(grid: Grid) -> Parts | None:
-    """The box around all cells of a colour with all that is in it, for each colour but the background."""
-    return _some([r.cells for r in regions.by_colour(grid)])
-
-
-def _framed(region: Region) -> bool:
-    """Whether all outermost cells of the box are of the region, and there is something inside."""
-    mask = region.mask
-    return min(mask.shape) > 2 and bool(mask[0].all() and mask[-1].all() and mask[:, 0].all() and mask[:, -1].all())
+@variants(
+    SPLITS,
+    boxes_of_colour=(regions.of_colour_diagonal, "The boxes around regions of one colour, with all that is in them."),
+    boxes_by_colour=(
+        regions.by_colour,
+        "The box around all cells of a colour with all that is in it, for each colour but the background.",
+    ),
+    background_boxes=(regions.of_background, "The boxes around regions of background, with all that is in them."),
+)
+def _boxes(grid: Grid, regions_of: Callable[[Grid], Sequence[Region]]) -> Parts | None:
+    return _some([r.cells for r in regions_of(grid)])
 
 
 @register(SPLITS)
 def inside_frames(grid: Grid) -> Parts | None:
     """What is inside boxes whose outermost cells are all one region of one colour."""
-    return _some([r.cells[1:-1, 1:-1] for r in regions.of_colour(grid) if _framed(r)])
-
-
-@register(SPLITS)
-def background_boxes(grid: Grid) -> Parts | None:
-    """The boxes around regions of background, with all that is in them."""
-    return _some([r.cells for r in regions.of_background(grid)])
+    framed = [
+        r for r in regions.of_colour(grid) if min(r.mask.shape) > 2 and r.mask[regions.ring(*r.mask.shape) == 0].all()
+    ]
+    return _some([r.cells[1:-1, 1:-1] for r in framed])
 
 
 def _runs(wanted: np.ndarray) -> list[slice]:
@@ -55,8 +47,7 @@ def _runs(wanted: np.ndarray) -> list[slice]:
 
 def lattice(grid: Grid) -> list[list[Box]]:
     """The boxes between full rows and columns of one colour, the same for all of them, by rows; [] without any."""
-    rows: list[slice] = []
-    columns: list[slice] = []
+    rows, columns = list[slice](), list[slice]()
     for colour in np.flatnonzero(regions.counts(grid)):
         across, down = _runs(~(grid == colour).all(1)), _runs(~(grid == colour).all(0))
         number = len(across) * len(down)
@@ -65,33 +56,26 @@ def lattice(grid: Grid) -> list[list[Box]]:
     return [[(r, c) for c in columns] for r in rows]
 
 
-def _on_lattice(grid: Grid, cell: Callable[[Grid], int]) -> Grid | None:
-    """A grid of one cell for each box of the lattice."""
-    boxes = lattice(grid)
-    return np.array([[cell(grid[box]) for box in line] for line in boxes], np.uint8) if boxes else None
-
-
 @regions.remembered
 def rectangles(grid: Grid) -> tuple[Region, ...]:
     """The rectangles between full rows and columns of one colour as regions; () where there are none."""
-    return tuple(_rectangle(grid, box) for line in lattice(grid) for box in line)
+    parts = [(rows.start, columns.start, grid[rows, columns]) for line in lattice(grid) for rows, columns in line]
+    return tuple(Region(top, left, np.ones(p.shape, bool), p, regions.commonest(p)) for top, left, p in parts)
 
 
-def _rectangle(grid: Grid, box: Box) -> Region:
-    part = grid[box]
-    return Region(box[0].start, box[1].start, np.ones(part.shape, bool), part, regions.commonest(part))
-
-
-@register(UNARY)
-def colours_of_lattice(grid: Grid) -> Grid | None:
-    """One cell for each rectangle between full lines, in its most frequent colour but the background."""
-    return _on_lattice(grid, regions.commonest)
-
-
-@register(UNARY)
-def counts_of_lattice(grid: Grid) -> Grid | None:
-    """One cell for each rectangle between full lines: the number of its cells that are not background, at most 9."""
-    return _on_lattice(grid, lambda part: min(int((part != 0).sum()), 9))
+@variants(
+    colours_of_lattice=(
+        regions.commonest,
+        "One cell for each rectangle between full lines, in its most frequent colour but the background.",
+    ),
+    counts_of_lattice=(
+        lambda part: min(int((part != 0).sum()), 9),
+        "One cell for each rectangle between full lines: the number of its cells that are not background, at most 9.",
+    ),
+)
+def _on_lattice(grid: Grid, cell: Callable[[Grid], int]) -> Grid | None:
+    boxes = lattice(grid)
+    return np.array([[cell(grid[box]) for box in line] for line in boxes], np.uint8) if boxes else None
 
 
 @register(UNARY)
@@ -112,45 +96,41 @@ def cells_of_lattice(grid: Grid) -> Parts | None:
     return _some([grid[box] for line in lattice(grid) for box in line])
 
 
-@register(SPLITS)
-def halves_across(grid: Grid) -> Parts | None:
-    """The left and the right half; a middle column is left out."""
-    half = grid.shape[1] // 2
-    return (grid[:, :half].copy(), grid[:, -half:].copy()) if half else None
+@in_directions(
+    SPLITS,
+    halves_down=(0, "The upper and the lower half; a middle row is left out."),
+    halves_across=(4, "The left and the right half; a middle column is left out."),
+)
+def _halves(grid: Grid) -> Parts | None:
+    half = len(grid) // 2
+    return (grid[:half], grid[-half:]) if half else None
 
 
-@register(SPLITS)
-def halves_down(grid: Grid) -> Parts | None:
-    """The upper and the lower half; a middle row is left out."""
-    half = grid.shape[0] // 2
-    return (grid[:half].copy(), grid[-half:].copy()) if half else None
-
-
-def _equal(grid: Grid, down: int, across: int) -> Parts | None:
+def _blocks(grid: Grid, height: int, width: int) -> Parts | None:
+    """The grid cut into blocks of this shape; None where it is not made of whole ones."""
     rows, columns = grid.shape
-    if rows % down or columns % across:
+    if rows % height or columns % width:
         return None
-    h, w = rows // down, columns // across
-    return _some([grid[i * h : i * h + h, j * w : j * w + w] for i in range(down) for j in range(across)])
+    return _some(
+        [grid[i : i + height, j : j + width] for i in range(0, rows, height) for j in range(0, columns, width)]
+    )
 
 
 @register(SPLITS)
 def quarters(grid: Grid) -> Parts | None:
     """Four equal parts."""
-    return _equal(grid, 2, 2)
+    rows, columns = grid.shape
+    return None if rows % 2 or columns % 2 else _blocks(grid, rows // 2, columns // 2)
 
 
 @register(SPLITS)
 def squares_in_line(grid: Grid) -> Parts | None:
     """A long grid cut into squares."""
-    small, long = sorted(grid.shape)
-    if long == small or long % small:
-        return None
-    return _equal(grid, grid.shape[0] // small, grid.shape[1] // small)
+    side = min(grid.shape)
+    return _blocks(grid, side, side) if side < max(grid.shape) else None
 
 
 @register(SPLITS)
 def blocks_3x3(grid: Grid) -> Parts | None:
     """Squares of 3 × 3 cells."""
-    rows, columns = grid.shape
-    return None if rows % 3 or columns % 3 else _equal(grid, rows // 3, columns // 3)
+    return _blocks(grid, 3, 3)

@@ -59,6 +59,11 @@ class Region:
         rows, columns = self.mask.shape
         return slice(self.top, self.top + rows), slice(self.left, self.left + columns)
 
+    def at_edge(self, shape: tuple[int, ...]) -> bool:
+        """Whether it touches the edge of its grid, which has this shape."""
+        rows, columns = self.box
+        return 0 in (self.top, self.left) or rows.stop == shape[0] or columns.stop == shape[1]
+
     @property
     def alone(self) -> Grid:
         """The box with everything but the region itself made background."""
@@ -167,6 +172,11 @@ def counts(grid: Grid) -> NDArray[np.int64]:
     return np.bincount(grid.ravel(), minlength=COLOURS)
 
 
+def commonest_of_all(grid: Grid) -> int:
+    """The most frequent colour, the background too. The lowest of equals."""
+    return int(counts(grid).argmax())
+
+
 def commonest(grid: Grid) -> int:
     """The most frequent colour but the background; 0 in an empty grid. The lowest of equals."""
     of = counts(grid)
@@ -181,8 +191,9 @@ def rarest(grid: Grid) -> int:
     return int(present[of[present].argmin()]) if len(present) else 0
 
 
+@lru_cache(maxsize=KEPT)
 def ring(rows: int, columns: int) -> NDArray[np.int64]:
-    """For every cell of a grid of this shape how far it is from the nearest edge, 0 at the edge."""
+    """For every cell of a grid of this shape how far it is from the nearest edge, 0 at the edge; not to be changed."""
     i, j = np.indices((rows, columns))
     return np.asarray(np.minimum(np.minimum(i, rows - 1 - i), np.minimum(j, columns - 1 - j)))
 

@@ -59,26 +59,40 @@ def define(table: dict[str, Primitive[F]], name: str, doc: str, function: F, cos
     table[name] = Primitive(name, function, cost)
 
 
-def in_directions(table: dict[str, Primitive[F]], **ways: tuple[int, str]) -> Callable[[G], G]:
-    """Register the decorated function once for each way of seeing a grid, as name=(dihedral, what it gives).
-
-    It works on the grid as `views.dihedral` shows it, and what it returns is turned back.
-    """
+def variants(table: dict[str, Any] = UNARY, cost: float = 1.0, **ways: Any) -> Callable[[G], G]:
+    """Register the decorated function once for each value of its last argument, as name=(value, what it gives)."""
 
     def add(function: G) -> G:
-        for name, (element, doc) in ways.items():
-            define(table, name, doc, _seen(function, element))
+        for name, (value, doc) in ways.items():
+            define(table, name, doc, bound(function, value), cost)
         return function
 
     return add
 
 
-def _seen(function: Any, element: int) -> Any:
-    def run(grid: Grid, *colour: int) -> Grid | None:
-        result = function(dihedral(grid, element), *colour)
-        return None if result is None else undo_dihedral(result, element)
+def bound(function: Any, value: Any) -> Any:
+    """The function with its last argument given."""
+    return lambda *arguments: function(*arguments, value)
 
-    return run
+
+def in_directions(table: dict[str, Any] = UNARY, **ways: Any) -> Callable[[G], G]:
+    """Register the decorated function once for each way of seeing a grid, as name=(dihedral, what it gives).
+
+    It works on the grid as `views.dihedral` shows it, and what it returns, a grid or parts, is turned back.
+    """
+
+    def add(function: Any) -> Any:
+        def seen(grid: Grid, *colour_and_element: int) -> Grid | Parts | None:
+            *colour, element = colour_and_element
+            result = function(dihedral(grid, element), *colour)
+            if isinstance(result, tuple):
+                return tuple(undo_dihedral(part, element) for part in result)
+            return None if result is None else undo_dihedral(result, element)
+
+        variants(table, **ways)(seen)
+        return function
+
+    return add
 
 
 def checked(grid: Grid | None) -> Grid | None:

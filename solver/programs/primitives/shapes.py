@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.regions import Mask, Region
-from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, Unary, define, register
-from solver.types import Grid
+from solver.programs.primitives.regions import Labels, Mask, Region
+from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register, variants
+from solver.types import COLOURS, Grid
 
 MANY = 80  # regions in a grid beyond which none is moved
 SQUARE = np.ones((3, 3), np.uint8)
@@ -49,27 +49,52 @@ def recoloured(canvas: Grid, things: Iterable[Region], colour: Callable[[Region]
     return painted
 
 
-@register(OUTPUT_COLOURED)
-def fill_enclosed(grid: Grid, colour: int) -> Grid:
-    """Enclosed background in this colour."""
-    return np.where(regions.enclosed(grid), colour, grid)
+def _in_boxes(grid: Grid) -> Mask:
+    """Background within the bounding box of a region."""
+    boxed = np.zeros(grid.shape, bool)
+    for region in regions.of_any_diagonal(grid):
+        boxed[region.box] = True
+    return np.asarray(boxed & (grid == 0))
 
 
-@register(OUTPUT_COLOURED)
-def fill_outside(grid: Grid, colour: int) -> Grid:
-    """Background that reaches the edge in this colour."""
-    return np.where((grid == 0) & ~regions.enclosed(grid), colour, grid)
+@variants(
+    OUTPUT_COLOURED,
+    fill_enclosed=(regions.enclosed, "Enclosed background in this colour."),
+    fill_outside=(lambda g: (g == 0) & ~regions.enclosed(g), "Background that reaches the edge in this colour."),
+    outline=(
+        lambda g: (g == 0) & grown(g != 0, SQUARE),
+        "The background next to anything, corners too, in this colour.",
+    ),
+    paint_edge=(lambda g: regions.ring(*g.shape) == 0, "The outermost cells in this colour."),
+    paint_inside=(
+        lambda g: shrunk(g != 0, SQUARE),
+        "Cells whose eight neighbours are all not background in this colour.",
+    ),
+    fill_boxes_with=(_in_boxes, "The background within each region's bounding box in this colour."),
+)
+def _painted(grid: Grid, colour: int, mask: Callable[[Grid], Mask]) -> Grid:
+    return np.where(mask(grid), colour, grid)
+
+
+def _as_most(grid: Grid, labels: Labels, numbers: Iterable[int], asked: Callable[[Mask], Mask]) -> Grid:
+    """Each region that has one of the numbers in the most frequent colour of the cells `asked` for it, if there are."""
+    coloured = grid.copy()
+    for number in numbers:
+        own = labels == number
+        if (cells := grid[asked(own)]).size:
+            coloured[own] = np.bincount(cells).argmax()
+    return coloured
+
+
+def _around(own: Mask) -> Mask:
+    return grown(own, SQUARE) & ~own
 
 
 @register(UNARY)
 def fill_enclosed_as_around(grid: Grid) -> Grid:
     """Enclosed background in the most frequent colour around it."""
     count, labels = regions.label(regions.enclosed(grid), diagonal=False)
-    filled = grid.copy()
-    for number in range(1, count + 1):
-        inside = labels == number
-        filled[inside] = np.bincount(grid[grown(inside, SQUARE) & ~inside]).argmax()
-    return filled
+    return _as_most(grid, labels, range(1, count + 1), _around)
 
 
 @register(UNARY)
@@ -79,56 +104,21 @@ def enclosed_only(grid: Grid) -> Grid:
 
 
 @register(OUTPUT_COLOURED)
-def fill_boxes_with(grid: Grid, colour: int) -> Grid:
-    """The background within each region's bounding box in this colour."""
-    filled = grid.copy()
-    for region in regions.of_any_diagonal(grid):
-        part = filled[region.box]
-        part[part == 0] = colour
-    return filled
-
-
-@register(OUTPUT_COLOURED)
 def fill_box_of_all(grid: Grid, colour: int) -> Grid | None:
     """The background within the box around everything in this colour."""
-    around = regions.box(grid != 0)
+    around, filled = regions.box(grid != 0), grid.copy()
     if around is None:
         return None
-    filled = grid.copy()
     filled[around][filled[around] == 0] = colour
     return filled
 
 
-@register(OUTPUT_COLOURED)
-def outline(grid: Grid, colour: int) -> Grid:
-    """The background next to anything, corners too, in this colour."""
-    return np.where((grid == 0) & grown(grid != 0, SQUARE), colour, grid)
-
-
-@register(OUTPUT_COLOURED)
-def paint_edge(grid: Grid, colour: int) -> Grid:
-    """The outermost cells in this colour."""
-    framed = np.full_like(grid, colour)
-    framed[1:-1, 1:-1] = grid[1:-1, 1:-1]
-    return framed
-
-
-@register(OUTPUT_COLOURED)
-def paint_inside(grid: Grid, colour: int) -> Grid:
-    """Cells whose eight neighbours are all not background in this colour."""
-    return np.where(shrunk(grid != 0, SQUARE), colour, grid)
-
-
-@register(UNARY)
-def grow(grid: Grid) -> Grid:
-    """Everything a cell larger, corners too."""
-    return np.where(grid == 0, cv2.dilate(np.ascontiguousarray(grid), SQUARE), grid)
-
-
-@register(UNARY)
-def grow_sides(grid: Grid) -> Grid:
-    """Everything a cell larger, by its sides."""
-    return np.where(grid == 0, cv2.dilate(np.ascontiguousarray(grid), CROSS), grid)
+@variants(
+    grow=(SQUARE, "Everything a cell larger, corners too."),
+    grow_sides=(CROSS, "Everything a cell larger, by its sides."),
+)
+def _larger(grid: Grid, kernel: np.ndarray) -> Grid:
+    return np.where(grid == 0, cv2.dilate(np.ascontiguousarray(grid), kernel), grid)
 
 
 @register(UNARY)
@@ -149,30 +139,20 @@ def remove_single(grid: Grid) -> Grid:
     return only(grid, regions.of_colour_diagonal(grid), lambda r: r.size > 1)
 
 
-def _by_size(keep: Callable[[int, Sequence[int]], bool]) -> Unary:
-    """Regions of one colour whose size, among the sizes of all, is to be kept."""
-
-    def run(grid: Grid) -> Grid | None:
-        sizes = [region.size for region in regions.of_colour(grid)]
-        return only(grid, regions.of_colour(grid), lambda r: keep(r.size, sizes)) if sizes else None
-
-    return run
-
-
-define(UNARY, "largest_only", "The largest region of one colour alone.", _by_size(lambda n, every: n == max(every)))
-define(UNARY, "largest_removed", "Without the largest region of one colour.", _by_size(lambda n, every: n < max(every)))
-define(UNARY, "smallest_only", "The smallest region of one colour alone.", _by_size(lambda n, every: n == min(every)))
-
-
-def _at_edge(region: Region, grid: Grid) -> bool:
-    rows, columns = region.box
-    return 0 in (rows.start, columns.start) or rows.stop == grid.shape[0] or columns.stop == grid.shape[1]
+@variants(
+    largest_only=(lambda size, sizes: size == max(sizes), "The largest region of one colour alone."),
+    largest_removed=(lambda size, sizes: size < max(sizes), "Without the largest region of one colour."),
+    smallest_only=(lambda size, sizes: size == min(sizes), "The smallest region of one colour alone."),
+)
+def _by_size(grid: Grid, keep: Callable[[int, Sequence[int]], bool]) -> Grid | None:
+    sizes = [region.size for region in regions.of_colour(grid)]
+    return only(grid, regions.of_colour(grid), lambda r: keep(r.size, sizes)) if sizes else None
 
 
 @register(UNARY)
 def at_edge_removed(grid: Grid) -> Grid:
     """Without regions that touch the edge."""
-    return only(grid, regions.of_colour(grid), lambda r: not _at_edge(r, grid))
+    return only(grid, regions.of_colour(grid), lambda r: not r.at_edge(grid.shape))
 
 
 @register(UNARY)
@@ -203,15 +183,9 @@ def in_squares(mask: Mask, side: int) -> Mask:
 @register(UNARY)
 def noise_as_around(grid: Grid) -> Grid:
     """Regions of one or two cells, background too, in the most frequent colour around them."""
-    count, labels = regions.colour_labels(grid, diagonal=False, background=True)
-    cleaned = grid.copy()
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    for number in np.flatnonzero((sizes > 0) & (sizes <= 2)):
-        inside = labels == number
-        around = grown(inside, SQUARE) & ~inside
-        if number and around.any():
-            cleaned[inside] = np.bincount(grid[around]).argmax()
-    return cleaned
+    _, labels = regions.colour_labels(grid, diagonal=False, background=True)
+    sizes = np.bincount(labels.ravel())
+    return _as_most(grid, labels, np.flatnonzero((sizes > 0) & (sizes <= 2)), _around)
 
 
 @register(UNARY)
@@ -220,6 +194,30 @@ def number_of_cells_as_colour(grid: Grid) -> Grid:
     return recoloured(np.zeros_like(grid), regions.of_colour_diagonal(grid), lambda r: min(r.size, 9))
 
 
+def exchanged(grid: Grid, one: int, other: int) -> Grid:
+    """The grid with two colours exchanged."""
+    lookup = np.arange(COLOURS, dtype=np.uint8)
+    lookup[[one, other]] = other, one
+    return lookup[grid]
+
+
+@register(UNARY)
+def exchange_two(grid: Grid) -> Grid | None:
+    """The only two colours but the background exchanged."""
+    present = regions.by_frequency(grid)
+    return exchanged(grid, *present) if len(present) == 2 else None
+
+
+def _inside_out(part: Grid) -> Grid:
+    inside_out = exchange_two(part)
+    return part if inside_out is None else inside_out
+
+
+@variants(  # not by turning the grid: where boxes overlap, their order matters
+    each_flipped_left_right=(np.fliplr, "Every region of any colours exchanged left and right in its place."),
+    each_flipped_up_down=(np.flipud, "Every region of any colours exchanged top and bottom in its place."),
+    each_inside_out=(_inside_out, "Every region of two colours with its colours exchanged."),
+)
 def _each(grid: Grid, change: Callable[[Grid], Grid]) -> Grid | None:
     """Every region of any colours changed within its box."""
     things = regions.of_any_diagonal(grid)
@@ -228,32 +226,6 @@ def _each(grid: Grid, change: Callable[[Grid], Grid]) -> Grid | None:
         own = change(region.alone)
         changed[region.box][own != 0] = own[own != 0]
     return changed if things else None
-
-
-@register(UNARY)
-def each_flipped_left_right(grid: Grid) -> Grid | None:
-    """Every region of any colours exchanged left and right in its place."""
-    return _each(grid, lambda part: part[:, ::-1])
-
-
-@register(UNARY)
-def each_flipped_up_down(grid: Grid) -> Grid | None:
-    """Every region of any colours exchanged top and bottom in its place."""
-    return _each(grid, lambda part: part[::-1])  # not by turning the grid: where boxes overlap, their order matters
-
-
-@register(UNARY)
-def each_inside_out(grid: Grid) -> Grid | None:
-    """Every region of two colours with its colours exchanged."""
-
-    def exchanged(part: Grid) -> Grid:
-        present = np.flatnonzero(regions.counts(part)[1:]) + 1
-        if len(present) != 2:
-            return part
-        swapped = np.where(part == present[0], present[1], present[0])
-        return np.where(part != 0, swapped, 0)
-
-    return _each(grid, exchanged)
 
 
 def slid(ground: Grid, region: Region, step: tuple[int, int]) -> Region:
@@ -291,13 +263,7 @@ def pull_to(grid: Grid, colour: int) -> Grid | None:
 def _flood(grid: Grid, seeds: Mask) -> Grid:
     """Regions of background and seeds together in the most frequent colour of their seeds, where they have any."""
     count, labels = regions.label((grid == 0) | seeds, diagonal=False)
-    flooded = grid.copy()
-    for number in range(1, count + 1):
-        own = labels == number
-        colours = grid[own & seeds]
-        if len(colours):
-            flooded[own] = np.bincount(colours).argmax()
-    return flooded
+    return _as_most(grid, labels, range(1, count + 1), lambda own: own & seeds)
 
 
 @register(INPUT_COLOURED)

@@ -16,7 +16,7 @@ from solver.programs.primitives import regions
 from solver.programs.primitives.lines import between_diagonally, last_seen, seen_diagonally
 from solver.programs.primitives.regions import Mask, remembered
 from solver.programs.primitives.shapes import SQUARE, in_squares
-from solver.programs.rules.feature import NONE, Feature, Values, feature
+from solver.programs.rules.feature import NONE, Feature, Values, feature, place_features
 from solver.programs.rules.region_features import region_features
 from solver.types import Grid
 
@@ -48,23 +48,6 @@ def _shifted(grid: NDArray[np.generic], down: int, right: int, fill: int = NONE)
     return wide[abs(down) + down : abs(down) + down + rows, abs(right) + right : abs(right) + right + columns]
 
 
-def place_features(rows: int, columns: int) -> Iterator[Feature]:
-    """Where each cell of a grid of this shape is."""
-    i, j = np.indices((rows, columns))
-    for name, values, cost in (
-        ("row", i, 1.5), ("column", j, 1.5), ("row_from_bottom", rows - 1 - i, 1.7),
-        ("column_from_right", columns - 1 - j, 1.7), ("row_mod_2", i % 2, 1.0), ("column_mod_2", j % 2, 1.0),
-        ("row_mod_3", i % 3, 1.3), ("column_mod_3", j % 3, 1.3), ("sum_mod_3", (i + j) % 3, 1.6),
-        ("bottom_mod_2", (rows - 1 - i) % 2, 1.4), ("right_mod_2", (columns - 1 - j) % 2, 1.4),
-        ("ring", regions.ring(rows, columns), 1.2),
-        ("diagonal", i - j, 1.6), ("diagonal_other", i - (columns - 1 - j), 1.6),
-    ):  # fmt: skip
-        yield feature("number", name, np.clip(values, -10, 10), cost)
-    yield feature("flag", "sum_odd", (i + j) % 2, 0.9)
-    yield feature("flag", "middle_row", i * 2 == rows - 1, 1.5)
-    yield feature("flag", "middle_column", j * 2 == columns - 1, 1.5)
-
-
 def _of_surroundings(grid: Grid) -> Iterator[Feature]:
     for name, step in NEIGHBOURS.items():
         yield feature("colour", name, _shifted(grid, *step), 1.2 if name in CORNERS else 1.0)
@@ -82,24 +65,16 @@ def _of_surroundings(grid: Grid) -> Iterator[Feature]:
         yield feature("flag", f"near_{colour}", cv2.dilate((grid == colour).astype(np.uint8), SQUARE), 1.1)
 
 
-def _rays(grid: Grid) -> dict[str, Grid]:
-    """The first colour seen from each cell, itself left out, to the four sides."""
-    seen = {}
-    for turns, name in enumerate(("left", "up", "right", "down")):
-        turned = np.rot90(grid, turns)
-        before = np.zeros_like(turned)
-        before[:, 1:] = last_seen(turned)[:, :-1]
-        seen[name] = np.rot90(before, -turns)
-    return seen
-
-
 def _of_rays(grid: Grid) -> Iterator[Feature]:
-    rays = _rays(grid)
-    for name, values in rays.items():
-        yield feature("colour", f"ray_{name}", values, 1.0)
-    diagonal = {name: seen_diagonally(grid, *step) for name, step in CORNERS.items()}
-    for name, values in diagonal.items():
-        yield feature("colour", f"ray_{name}", values, 1.2)
+    """The first colour seen from each cell, itself left out, in each direction."""
+    rays, diagonal = {}, {}
+    for turns, name in enumerate(("left", "up", "right", "down")):
+        seen = last_seen(np.rot90(grid, turns))
+        rays[name] = np.rot90(np.pad(seen, ((0, 0), (1, 0)))[:, :-1], -turns)
+        yield feature("colour", f"ray_{name}", rays[name], 1.0)
+    for name, step in CORNERS.items():
+        diagonal[name] = seen_diagonally(grid, *step)
+        yield feature("colour", f"ray_{name}", diagonal[name], 1.2)
     across = np.where(rays["left"] == rays["right"], rays["left"], 0)
     down = np.where(rays["up"] == rays["down"], rays["up"], 0)
     yield feature("colour", "between_across", across, 0.9)

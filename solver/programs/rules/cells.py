@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.rules.cell_features import features
-from solver.programs.rules.decision_tree import Rule, TimeLeft, TrainingSet, decide, fit
+from solver.programs.rules.decision_tree import Row, Rule, Table, TimeLeft, decide
 from solver.programs.rules.feature import NONE, Feature, Values, feature
 from solver.types import COLOURS, Grid
 
+DEPTH = 4  # tests in a rule at most, if not said otherwise
 VALUES = 14  # distinct values of a number beyond which none is a test of its own
 PAIRS = ("ray_left", "ray_right", "ray_up", "ray_down", "left", "right", "up", "down", "grid_colour_0", "grid_rarest",
          "mirror_left_right", "mirror_up_down", "mirror_turned_180", "row_commonest", "column_commonest",
@@ -26,7 +27,6 @@ ENTRY = 0.6  # steps each entry costs
 UNKNOWN = 1.0  # added to the cost of a table that says nothing of some value in a grid it is not learned from
 
 Described = Sequence[Feature]
-Test = tuple[NDArray[np.bool_], str, float]  # of every cell, its name, its cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +38,6 @@ class FittedRule:
     cost: float
 
 
-@dataclass(frozen=True, eq=False)
-class CaseTable:
-    """All cells of all grids as cases. `tests`: [tests, cells]; `colours`: [actions, cells], what actions paint."""
-
-    tests: NDArray[np.bool_]
-    test_names: list[str]
-    test_costs: NDArray[np.float32]
-    colours: NDArray[np.int16]
-    action_names: list[str]
-    action_costs: NDArray[np.float32]
-
-
 def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[Grid]]]) -> list[list[Feature]]:
     """Every grid's features, and the same cells of other grids of its shape as further colours: (name, cost, grids)."""
     return [
@@ -58,26 +46,19 @@ def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[G
     ]
 
 
-def _joined(described: Sequence[Described]) -> list[tuple[Feature, Values]]:
+def joined(described: Sequence[Described]) -> list[tuple[Feature, Values]]:
     """Each feature with its values in all cells of all grids, one after another."""
     return [(f, np.concatenate([d[n].values.ravel() for d in described])) for n, f in enumerate(described[0])]
 
 
-def case_table(described: Sequence[Described], shown: int, painted: Iterable[int]) -> CaseTable:
-    """Tests and actions over the cells of all grids; the first `shown` cells say which values are worth a test."""
-    joined = _joined(described)
-    tests = [t for t in _tests(joined, shown) if t[0][:shown].any() and not t[0][:shown].all()]
-    actions = [(np.full(joined[0][1].shape, c, np.int16), str(c), 0.6) for c in painted]
-    actions += [(values, f.name, f.cost) for f, values in joined if f.kind == "colour"]
-    return CaseTable(
-        np.array([t[0] for t in tests]), [t[1] for t in tests], np.array([t[2] for t in tests], np.float32),
-        np.array([a[0] for a in actions]), [a[1] for a in actions], np.array([a[2] for a in actions], np.float32),
-    )  # fmt: skip
+def tests_of(known: Sequence[tuple[Feature, Values]], shown: int) -> Table:
+    """Tests of the cells of all grids; the first `shown` cells say which values are worth a test."""
+    return Table.of(t for t in _tests(known, shown) if t[0][:shown].any() and not t[0][:shown].all())
 
 
-def _tests(joined: Sequence[tuple[Feature, Values]], shown: int) -> Iterator[Test]:
-    by_name = {f.name: values for f, values in joined}
-    for f, values in joined:
+def _tests(known: Sequence[tuple[Feature, Values]], shown: int) -> Iterator[Row]:
+    by_name = {f.name: values for f, values in known}
+    for f, values in known:
         present = np.unique(values[:shown])
         equal = ((values == value, f"{f.name}={value}", f.cost) for value in present)
         if f.kind == "flag":
@@ -97,32 +78,28 @@ def _tests(joined: Sequence[tuple[Feature, Values]], shown: int) -> Iterator[Tes
         yield by_name[one] == by_name[other], f"{one}={other}", 1.8
 
 
-def with_tables(table: CaseTable, described: Sequence[Described], wanted: NDArray[np.int16]) -> CaseTable:
-    """The cases with more actions: paint what a table says of one feature's value, as some of the cells have it.
+def _tables(known: Sequence[tuple[Feature, Values]], wanted: NDArray[np.int16]) -> Iterator[Row]:
+    """More actions: paint what a table says of one feature's value, as some of the cells have it.
 
     Tables are read off the cells that change, and off those of each colour that changes, where each value has one
     colour and there are at least three, or another two than the feature has itself.
     """
     shown = len(wanted)
-    joined = _joined(described)
-    colour = next(values for f, values in joined if f.name == "colour")
+    colour = next(values for f, values in known if f.name == "colour")
     changed = colour[:shown] != wanted
     sets = [("changed", changed, np.ones(len(colour), bool))]
     of = np.unique(colour[:shown][changed])
     sets += [(f"colour {c}", colour[:shown] == c, colour == c) for c in of if len(of) > 1 or (colour == c).any()]
-    colours, names, costs = list(table.colours), list(table.action_names), list(table.action_costs)
     for name, here, every in sets:
-        for f, values in joined if len(np.unique(wanted[here])) > 1 else ():
+        for f, values in known if len(np.unique(wanted[here])) > 1 else ():
             entries = _entries(f, values[:shown][here], wanted[here]) if f.kind != "flag" else None
             if entries is None:
                 continue
             painted = entries[values.astype(np.int64) + LOW]
             texts = ", ".join(f"{v - LOW}→{entries[v]}" for v in np.flatnonzero(entries != NONE))
             unknown = UNKNOWN * bool((painted[shown:] == NONE)[every[shown:]].any())
-            colours.append(painted)
-            names.append(f"{f.name}({texts} of {name})")
-            costs.append(np.float32(f.cost + 0.5 + ENTRY * (entries != NONE).sum() + unknown))
-    return replace(table, colours=np.array(colours), action_names=names, action_costs=np.array(costs, np.float32))
+            cost = float(f.cost + 0.5 + ENTRY * (entries != NONE).sum() + unknown)
+            yield painted, f"{f.name}({texts} of {name})", cost
 
 
 def _entries(f: Feature, values: Values, wanted: NDArray[np.int16]) -> NDArray[np.int16] | None:
@@ -138,38 +115,42 @@ def _entries(f: Feature, values: Values, wanted: NDArray[np.int16]) -> NDArray[n
     return colours if len(np.unique(colours[some])) > (1 if own else 2) else None
 
 
-def _painted(rule: Rule, table: CaseTable, shapes: Sequence[tuple[int, int]]) -> tuple[Grid, ...] | None:
-    actions = decide(rule, table.tests)
-    cells = table.colours[actions, np.arange(len(actions))]
-    if (cells >= NONE).any() or (cells < 0).any():
-        return None
-    ends = np.cumsum([h * w for h, w in shapes])[:-1]
-    return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(np.split(cells, ends), shapes, strict=True))
-
-
-def rules(described: Sequence[Described], outputs: Sequence[Grid], depth: int, time_left: TimeLeft) -> list[FittedRule]:
+def rules(
+    described: Sequence[Described], outputs: Sequence[Grid], time_left: TimeLeft, depth: int = DEPTH
+) -> list[FittedRule]:
     """Rules that make the outputs of the first grids, the simplest first, with what they make of all grids."""
-    shapes = [(int(d[0].values.shape[0]), int(d[0].values.shape[1])) for d in described]
     wanted = np.concatenate([o.ravel() for o in outputs]).astype(np.int16)
-    shown = len(wanted)
-    table = case_table(described, shown, [c for c in range(COLOURS) if (wanted == c).any()])
-    if not len(table.tests):
+    shown, known = len(wanted), joined(described)
+    tests = tests_of(known, shown)
+    if not tests.names:
         return []
+    plain = [(np.full(len(known[0][1]), c, np.int16), str(c), 0.6) for c in range(COLOURS) if (wanted == c).any()]
+    plain += [(values, f.name, f.cost) for f, values in known if f.kind == "colour"]
     by_grids: dict[bytes, list[FittedRule]] = {}
-    for actions in (with_tables(table, described, wanted), table):
-        right = actions.colours[:, :shown] == wanted
+    for rows in ([*plain, *_tables(known, wanted)], plain):
+        actions = Table.of(rows)
+        right = actions.values[:, :shown] == wanted
         if by_grids or not right.any(0).all():
             break  # tables come first; without them where they say nothing of some value
-        training = TrainingSet(table.tests[:, :shown], right, table.test_costs, actions.action_costs)
-        fitted = fit(training, depth, time_left)
+        fitted = tests.fit(right, actions.costs, depth, time_left)
         for rule in fitted:
-            grids = _painted(rule, actions, shapes)
+            grids = _painted(rule, tests, actions, [d[0].values.shape for d in described])
             if grids is not None:
                 alike = by_grids.setdefault(b"".join(g.tobytes() for g in grids), [])
-                alike.append(FittedRule(grids, rule.text(table.test_names, actions.action_names), rule.cost))
-        if not fitted or len(actions.colours) == len(table.colours):
+                alike.append(FittedRule(grids, rule.text(tests.names, actions.names), rule.cost))
+        if not fitted or len(rows) == len(plain):
             break
     return sorted(map(_together, by_grids.values()), key=lambda rule: rule.cost)
+
+
+def _painted(rule: Rule, tests: Table, actions: Table, shapes: Sequence[tuple[int, ...]]) -> tuple[Grid, ...] | None:
+    """What the rule makes of all grids, of these shapes; None where it is no colour somewhere."""
+    numbers = decide(rule, tests.values)
+    cells = actions.values[numbers, np.arange(len(numbers))]
+    if (cells >= NONE).any() or (cells < 0).any():
+        return None
+    parts = np.split(cells, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return tuple(p.reshape(s).astype(np.uint8) for p, s in zip(parts, shapes, strict=True))
 
 
 def _together(alike: Sequence[FittedRule]) -> FittedRule:

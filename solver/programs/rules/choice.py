@@ -10,8 +10,8 @@ from solver.programs.primitives import regions
 from solver.programs.primitives.joins import SCORES
 from solver.programs.primitives.registry import Parts
 from solver.programs.rules import cells
-from solver.programs.rules.cells import FittedRule, Test
-from solver.programs.rules.decision_tree import TimeLeft, TrainingSet, decide, fit
+from solver.programs.rules.cells import FittedRule
+from solver.programs.rules.decision_tree import Row, Table, TimeLeft
 from solver.programs.rules.feature import feature
 from solver.types import Grid, key, same
 
@@ -25,7 +25,6 @@ MORE_SCORES = {
     "rarest": lambda p: float(regions.rarest(p)),
 }
 FACTS: dict[str, Callable[[Grid], float]] = SCORES | MORE_SCORES
-Rules = Callable[[Sequence[Parts], Sequence[Grid], TimeLeft], list[FittedRule]]
 DISTINCT = 12  # values of a fact beyond which each is no test of its own
 DEPTH = 2  # tests in a rule of parts at most
 
@@ -43,7 +42,7 @@ def _facts(parts: Parts) -> np.ndarray:
 NAMES = (*FACTS, "copies", "same_shape")
 
 
-def _tests(every: Sequence[np.ndarray], shown: int) -> Iterator[Test]:
+def _tests(every: Sequence[np.ndarray], shown: int) -> Iterator[Row]:
     """Tests of all parts of all grids: has the most, the least, a value no other has, this value."""
     for n, name in enumerate(NAMES):
         rows = [facts[n] for facts in every]
@@ -63,26 +62,18 @@ def chosen(every: Sequence[Parts], outputs: Sequence[Grid], time_left: TimeLeft)
     labels = [np.array([same(p, o) for p in parts]) for parts, o in zip(every, outputs, strict=False)]
     if not all(label.any() for label in labels) or all(label.all() for label in labels):
         return []
-    rows, names, costs = zip(*_tests([_facts(p) for p in every], len(outputs)), strict=True)
-    tests, wanted = np.array(rows), np.concatenate(labels)
-    training = TrainingSet(
-        tests[:, : len(wanted)], np.array([wanted, ~wanted]), np.array(costs, np.float32), np.zeros(2, np.float32)
-    )
-    ends = np.cumsum([len(parts) for parts in every])[:-1]
+    wanted = np.concatenate(labels)
+    tests = Table.of(_tests([_facts(p) for p in every], len(outputs)))
     rules = []
-    for rule in fit(training, DEPTH, time_left):
-        picked = np.split(decide(rule, tests) == 0, ends)
-        grids = [_one(parts, taken) for parts, taken in zip(every, picked, strict=True)]
-        whole = tuple(g for g in grids if g is not None)
-        if len(whole) == len(grids):
-            rules.append(FittedRule(whole, rule.text(names, ("it", "not")), rule.cost))
+    for rule in tests.fit(np.array([wanted, ~wanted]), np.zeros(2, np.float32), DEPTH, time_left):
+        actions = tests.decided(rule, [len(parts) for parts in every])
+        taken = [
+            [p for p, a in zip(parts, own, strict=True) if a == 0] for parts, own in zip(every, actions, strict=True)
+        ]
+        if all(some and all(same(p, some[0]) for p in some) for some in taken):
+            grids = tuple(some[0] for some in taken)
+            rules.append(FittedRule(grids, rule.text(tests.names, ("it", "not")), rule.cost))
     return rules
-
-
-def _one(parts: Parts, taken: np.ndarray) -> Grid | None:
-    """The part that is taken; None where there is none or they differ."""
-    some = [part for part, take in zip(parts, taken, strict=True) if take]
-    return some[0] if some and all(same(p, some[0]) for p in some) else None
 
 
 def combined(every: Sequence[Parts], outputs: Sequence[Grid], time_left: TimeLeft) -> list[FittedRule]:
@@ -101,4 +92,4 @@ def combined(every: Sequence[Parts], outputs: Sequence[Grid], time_left: TimeLef
         ]
         for parts in every
     ]
-    return cells.rules(described, outputs, 5, time_left)
+    return cells.rules(described, outputs, time_left, 5)

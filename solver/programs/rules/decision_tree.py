@@ -6,9 +6,10 @@ Law: the simplest rules are found first, tried in order of cost; deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ TimeLeft = Callable[[], bool]
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
+Row = tuple[NDArray[Any], str, float]  # values of all cases, name, cost
 FEW = 48  # splits tried in earnest at each level, the most promising first
 NODE = 1.5  # what a test adds to a rule's cost beside its own
 
@@ -46,6 +48,32 @@ def decide(rule: Rule, tests: Bits) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
+class Table:
+    """Tests or actions, a row each: `values` over all cases, [rows, cases]; name and cost of each row."""
+
+    values: NDArray[Any]
+    names: list[str]
+    costs: Floats
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Table:
+        """These rows: values of each case, name, cost."""
+        listed = list(rows)
+        return cls(
+            np.array([r[0] for r in listed]), [r[1] for r in listed], np.array([r[2] for r in listed], np.float32)
+        )
+
+    def fit(self, right: Bits, action_costs: Floats, depth: int, time_left: TimeLeft) -> list[Rule]:
+        """Rules of these tests for the first cases, those for which it is known which actions are `right`."""
+        training = TrainingSet(self.values[:, : right.shape[1]], right, self.costs, action_costs)
+        return fit(training, depth, time_left)
+
+    def decided(self, rule: Rule, sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+        """The rule's action for every case, in groups of these sizes."""
+        return np.split(decide(rule, self.values), np.cumsum(sizes)[:-1])
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Cases to fit rules to. `tests`: [tests, cases]; `right`: [actions, cases]; costs of each test and action."""
 
@@ -54,28 +82,26 @@ class TrainingSet:
     test_costs: Floats
     action_costs: Floats
 
-    def distinct(self) -> TrainingSet:
-        """The same with equal cases once."""
-        both = np.packbits(np.vstack([self.tests, self.right]), axis=0).T
-        rows = np.ascontiguousarray(both).view(np.dtype((np.void, both.shape[1]))).ravel()
-        first = np.sort(np.unique(rows, return_index=True)[1])
-        return TrainingSet(self.tests[:, first], self.right[:, first], self.test_costs, self.action_costs)
-
     def slim(self) -> tuple[TrainingSet, NDArray[np.int64], NDArray[np.int64]]:
-        """Without tests and actions that cheaper ones equal or cover; with the numbers of those that stay."""
-        tests = _first_of_equals(self.tests, self.test_costs)
-        actions = _first_of_equals(self.right, self.action_costs)
-        actions = actions[_uncovered(self.right[actions])]
-        slim = TrainingSet(self.tests[tests], self.right[actions], self.test_costs[tests], self.action_costs[actions])
+        """With equal cases once, without tests and actions that cheaper ones equal or cover; numbers of the others."""
+        cases = _firsts(np.packbits(np.vstack([self.tests, self.right]), axis=0).T)
+        all_tests, all_right = self.tests[:, cases], self.right[:, cases]
+        tests, actions = _first_of_equals(all_tests, self.test_costs), _first_of_equals(all_right, self.action_costs)
+        actions = actions[_uncovered(all_right[actions])]
+        slim = TrainingSet(all_tests[tests], all_right[actions], self.test_costs[tests], self.action_costs[actions])
         return slim, tests, actions
+
+
+def _firsts(rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Numbers of the first of rows that are equal."""
+    values = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1]))).ravel()
+    return np.sort(np.unique(values, return_index=True)[1])
 
 
 def _first_of_equals(rows: Bits, costs: Floats) -> NDArray[np.int64]:
     """The cheapest of rows that are equal, in order of cost."""
     order = np.argsort(costs, kind="stable")
-    packed = np.ascontiguousarray(np.packbits(rows[order], axis=1))
-    first = np.unique(packed.view(np.dtype((np.void, packed.shape[1]))).ravel(), return_index=True)[1]
-    return order[np.sort(first)]
+    return order[_firsts(np.packbits(rows[order], axis=1))]
 
 
 def _uncovered(right: Bits) -> NDArray[np.int64]:
@@ -261,11 +287,8 @@ def _split(cases: _Cases, time_left: TimeLeft) -> list[Rule]:
 
 
 def fit(training: TrainingSet, depth: int, time_left: TimeLeft, limit: int = 24) -> list[Rule]:
-    """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where there is none.
-
-    `time_left`: whether there is time to go on.
-    """
-    training, tests, actions = training.distinct().slim()
+    """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where there is none."""
+    training, tests, actions = training.slim()
     rules = _single(training)
     cases = _Cases.of(training)
     for number in range(1, depth + 1):

@@ -1,18 +1,25 @@
-"""Final steps whose parameters are read off the demonstrations: a colour map, a constant scale or crop, a stack."""
+"""Final steps whose parameters are read off the demonstrations: a colour map, a scale or crop, a stack, a table.
+
+Law: a table answers only where every test input's fact was seen in a demonstration.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.primitives.registry import checked
-from solver.programs.search import aligned, flat, reproduces
+from solver.programs.rules.feature import facts_of_grid
+from solver.programs.search import flat, reproduces
 from solver.programs.values import Proposal, State
-from solver.types import COLOURS, Grid
+from solver.types import COLOURS, Grid, key
 
 PIECES = 4  # pieces stacked at most
+TABLE = 4.0  # steps a table costs
+ENTRY = 0.5  # steps each of its entries costs
 
 
 def colour_map(cells: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -22,13 +29,6 @@ def colour_map(cells: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[n
     if (table.sum(1) > 1).any():
         return None
     return np.where(table.any(1), table.argmax(1), np.arange(COLOURS)).astype(np.uint8)
-
-
-def exact(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
-    """The state as it is, if that reproduces the demonstrations; nothing is learned."""
-    shown = len(outputs)
-    if reproduces(state.grids, outputs):
-        yield Proposal(state.grids[shown:], state.text, state.cost, primitives=state.primitives)
 
 
 def recoloured(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
@@ -51,48 +51,38 @@ def recoloured(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     yield Proposal(grids, whole, cost, primitives=state.primitives)
 
 
-def _ratio(state: State, outputs: Sequence[Grid]) -> tuple[int, int] | None:
-    ratios = set()
-    for grid, output in zip(state.grids, outputs, strict=False):
-        down, right = output.shape[0] / grid.shape[0], output.shape[1] / grid.shape[1]
-        if down != int(down) or right != int(right):
-            return None
-        ratios.add((int(down), int(right)))
-    only = ratios.pop() if len(ratios) == 1 else (1, 1)
-    return None if only == (1, 1) else only
-
-
 def resized(state: State, outputs: Sequence[Grid]) -> Iterator[State]:
     """The state scaled, repeated, or cut to what the outputs' shapes ask for: further states of the same shape."""
-    ratio = _ratio(state, outputs)
-    if ratio is not None:
+    ratios = {(o.shape[0] / g.shape[0], o.shape[1] / g.shape[1]) for g, o in zip(state.grids, outputs, strict=False)}
+    down, right = ratios.pop() if len(ratios) == 1 else (1, 1)
+    if (down, right) != (1, 1) and down == int(down) and right == int(right):
+        ratio = int(down), int(right)
         scaled = [checked(np.kron(g, np.ones(ratio, np.uint8))) for g in state.grids]
         tiled = [checked(np.tile(g, ratio)) for g in state.grids]
-        for name, resized_grids in (("scale", scaled), ("repeat", tiled)):
-            grids = tuple(g for g in resized_grids if g is not None)
+        for name, of_ratio in (("scale", scaled), ("repeat", tiled)):
+            grids = tuple(g for g in of_ratio if g is not None)
             if len(grids) == len(state.grids):
-                yield State(grids, state.cost + 1.0, state, f"{name}{ratio}", state.steps + 1)
+                yield state.then(grids, state.cost + 1.0, f"{name}{ratio}")
     shapes = {o.shape for o in outputs}
-    if len(shapes) == 1:
-        rows, columns = shapes.pop()
-        larger = all(g.shape[0] >= rows and g.shape[1] >= columns and g.shape != (rows, columns) for g in state.grids)
-        if larger:
-            cut = tuple(np.ascontiguousarray(g[:rows, :columns]) for g in state.grids)
-            yield State(cut, state.cost + 1.4, state, f"top_left({rows}×{columns})", state.steps + 1)
-        smaller = all(g.shape[0] <= rows and g.shape[1] <= columns and g.shape != (rows, columns) for g in state.grids)
-        if smaller:
-            wide = tuple(np.pad(g, ((0, rows - g.shape[0]), (0, columns - g.shape[1]))) for g in state.grids)
-            yield State(wide, state.cost + 1.4, state, f"pad({rows}×{columns})", state.steps + 1)
+    rows, columns = shapes.pop()
+    if shapes or any(g.shape == (rows, columns) for g in state.grids):
+        return
+    if all(g.shape[0] >= rows and g.shape[1] >= columns for g in state.grids):
+        grids = tuple(np.ascontiguousarray(g[:rows, :columns]) for g in state.grids)
+        yield state.then(grids, state.cost + 1.4, f"top_left({rows}×{columns})")
+    if all(g.shape[0] <= rows and g.shape[1] <= columns for g in state.grids):
+        grids = tuple(np.pad(g, ((0, rows - g.shape[0]), (0, columns - g.shape[1]))) for g in state.grids)
+        yield state.then(grids, state.cost + 1.4, f"pad({rows}×{columns})")
 
 
 def stacked(states: Sequence[State], outputs: Sequence[Grid]) -> list[Proposal]:
     """Pieces on top of each other: each is right wherever it is not background and nothing is on top of it.
 
-    Greedy: first whatever completes the picture, else the piece that adds most.
+    All have the outputs' shapes. Greedy: first whatever completes the picture, else the piece that adds most.
     """
     shown = len(outputs)
     tests = [g.shape for g in states[0].grids[shown:]] if states else []
-    fit = [s for s in states if aligned(s, outputs) and [g.shape for g in s.grids[shown:]] == tests]
+    fit = [s for s in states if [g.shape for g in s.grids[shown:]] == tests]
     if len(fit) < 2:
         return []
     wanted = flat(outputs)
@@ -133,3 +123,22 @@ def _pile(pieces: Sequence[State], shown: int) -> Proposal:
     text = " over ".join(f"[{p.text}]" for p in pieces)
     used = frozenset[str]().union(*(p.primitives for p in pieces))
     return Proposal(grids, text, sum(p.cost for p in pieces) + 1.0 * len(pieces), primitives=used)
+
+
+def looked_up(inputs: Sequence[Grid], outputs: Sequence[Grid]) -> Iterator[Proposal]:
+    """Tables by which the outputs follow from one fact, for facts that fewer values than demonstrations have."""
+    shown = len(outputs)
+    known = {key(g): o for g, o in zip(inputs, outputs, strict=False)}
+    consistent = reproduces([known[key(g)] for g in inputs[:shown]], outputs)
+    if consistent and all(key(g) in known for g in inputs[shown:]):
+        yield Proposal(tuple(known[key(g)] for g in inputs[shown:]), "seen before", TABLE)
+    every = [facts_of_grid(g) for g in inputs]
+    for n, (_, name, _) in enumerate(every[0]):
+        values = [facts[n][2] for facts in every]
+        table = dict(zip(values, outputs, strict=False))
+        fits = reproduces([table[v] for v in values[:shown]], outputs)
+        if fits and 1 < len(table) < shown and all(v in table for v in values[shown:]):
+            often = Counter(values[:shown])
+            sure = sum(often[v] > 1 for v in values[:shown]) / shown
+            cost = TABLE + ENTRY * len(table)
+            yield Proposal(tuple(table[v] for v in values[shown:]), f"table of {name}", cost, sure)

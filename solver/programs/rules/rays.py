@@ -16,8 +16,7 @@ from solver.programs.rules import cells
 from solver.programs.rules.cell_features import features_at
 from solver.programs.rules.cells import FittedRule
 from solver.programs.rules.decision_tree import TimeLeft
-from solver.programs.search import aligned, reproduces
-from solver.programs.values import State
+from solver.programs.search import reproduces
 from solver.types import Grid
 
 DEPTH = 3  # tests in a rule of rays at most
@@ -90,25 +89,19 @@ def _cases_of_all(grids: Sequence[Grid], outputs: Sequence[Grid], kind: str, thr
     return every
 
 
-def rays(state: State, outputs: Sequence[Grid], time_left: TimeLeft) -> Iterator[FittedRule]:
-    """The state with lines from some of its cells, straight or diagonal, to the edge or to what is in the way."""
-    if not aligned(state, outputs):
-        return
-    changed = [g != o for g, o in zip(state.grids, outputs, strict=False)]
-    if not all(c.any() for c in changed) or any((g[c] != 0).any() for g, c in zip(state.grids, changed, strict=False)):
+def rays(grids: Sequence[Grid], outputs: Sequence[Grid], time_left: TimeLeft) -> Iterator[FittedRule]:
+    """The grids, of the outputs' shapes, with lines from some cells to the edge or to what is in the way."""
+    changed = [g != o for g, o in zip(grids, outputs, strict=False)]
+    if not all(c.any() for c in changed) or any((g[c] != 0).any() for g, c in zip(grids, changed, strict=False)):
         return
     for kind, through in product(STEPS, (False, True)):
-        cases = _cases_of_all(state.grids, outputs, kind, through)
+        cases = _cases_of_all(grids, outputs, kind, through)
         if cases and time_left():
-            yield from _fitted(state.grids, outputs, cases, kind + (" through" if through else ""), time_left)
+            yield from _fitted(grids, outputs, cases, kind + (" through" if through else ""), time_left)
 
 
 def _fitted(
-    grids: Sequence[Grid],
-    outputs: Sequence[Grid],
-    cases: Sequence[Sequence[Ray]],
-    name: str,
-    time_left: TimeLeft,
+    grids: Sequence[Grid], outputs: Sequence[Grid], cases: Sequence[Sequence[Ray]], name: str, time_left: TimeLeft
 ) -> Iterator[FittedRule]:
     shown = len(outputs)
     colours = [[c.colour(o) for c in row] for row, o in zip(cases, outputs, strict=False)]
@@ -119,7 +112,7 @@ def _fitted(
         for grid, row, known in zip(grids, cases, clear, strict=True)
     ]
     wanted = [np.array([[c for c in row if c is not None]], np.uint8) for row in colours]
-    for rule in cells.rules(described, wanted, DEPTH, time_left):
+    for rule in cells.rules(described, wanted, time_left, DEPTH):
         decided = [np.zeros(len(row), np.uint8) for row in cases]
         for row, known, line_colours in zip(decided, clear, rule.grids, strict=True):
             row[known] = line_colours[0]

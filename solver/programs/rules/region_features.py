@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,7 @@ KINDS: Mapping[str, Callable[[Grid], tuple[Region, ...]]] = {
     "one_4": regions.of_colour, "one_8": regions.of_colour_diagonal, "any_8": regions.of_any_diagonal,
     "background": regions.of_background, "lattice": pieces.rectangles,
 }  # fmt: skip
-NUMBERS = ("size", "height", "width", "holes", "colours", "twins", "size_rank", "size_rank_up", "filled", "row",
-           "column")  # fmt: skip
-FLAGS = ("largest", "smallest", "edge", "square", "full_box", "symmetric", "symmetric_across", "symmetric_down",
-         "only_colour", "only_size", "tall", "wide", "top_most", "bottom_most", "left_most", "right_most",
-         "most_colours", "most_often", "most_filled", "least_filled")  # fmt: skip
+LARGEST = {"size": 20, "filled": 20, "height": 12, "width": 12, "colours": 10}  # numbers say no more, others 9
 IN_BOX = ("box_row", "box_column", "box_ring", "box_row_up", "box_column_left", "box_sum")
 
 
@@ -35,14 +32,15 @@ def region_features(grid: Grid) -> Iterator[Feature]:
 
 
 def _of_kind(grid: Grid, kind: str, every: Sequence[Region]) -> Iterator[Feature]:
-    facts = _facts(every, grid)
     owner = np.full(grid.shape, -1)  # the region's index for each cell; -1, the tables' last entry: in none
     for n, region in enumerate(every):
         owner[region.box][region.mask] = n
-    for name in NUMBERS:
-        yield feature("number", f"{kind}_{name}", np.array([*(f[name] for f in facts), -1])[owner], 1.1)
-    for name in FLAGS:
-        yield feature("flag", f"{kind}_{name}", np.array([*(f[name] for f in facts), 0])[owner], 1.1)
+    numbers, flags = _facts(every, grid)
+    for of, facts, none in (("number", numbers, -1), ("flag", flags, 0)):
+        table = np.full((len(facts), len(every) + 1), none, np.int16)
+        table[:, :-1] = list(facts.values())
+        for name, values in zip(facts, table[:, owner], strict=True):
+            yield feature(of, f"{kind}_{name}", values, 1.1)
     if kind != "background":
         yield from _of_boxes(grid, kind, every, owner)
 
@@ -51,38 +49,38 @@ def _shape(region: Region) -> tuple[int, int, bytes]:
     return key(region.mask.astype(np.uint8))
 
 
-def _facts(every: Sequence[Region], grid: Grid) -> list[dict[str, int]]:
-    """Numbers and flags of every region, by name."""
-    sizes = [r.size for r in every]
-    distinct = sorted(set(sizes), reverse=True)
+def _facts(every: Sequence[Region], grid: Grid) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Numbers and flags by name, of every region, [regions]."""
     shapes, hues = Counter(map(_shape, every)), Counter(r.colour for r in every)
-    various = [len(np.unique(r.cells[r.mask])) for r in every]
-    filled = [int((r.cells != 0).sum()) for r in every]
-    boxes = [r.box for r in every]
-    tops, lefts = sorted({rows.start for rows, _ in boxes}), sorted({columns.start for _, columns in boxes})
-    bottom, right = max((rows.stop for rows, _ in boxes), default=0), max((c.stop for _, c in boxes), default=0)
-    facts = []
-    for n, (r, (rows, columns)) in enumerate(zip(every, boxes, strict=True)):
-        height, width = r.mask.shape
-        own = r.alone
-        across, down = bool((own == own[:, ::-1]).all()), bool((own == own[::-1]).all())
-        twins, rank = shapes[_shape(r)], distinct.index(sizes[n])
-        facts.append({
-            "size": min(sizes[n], 20), "height": min(height, 12), "width": min(width, 12),
-            "holes": min(regions.holes(r.mask), 9), "colours": various[n], "twins": min(twins, 9),
-            "size_rank": min(rank, 9), "size_rank_up": min(len(distinct) - 1 - rank, 9),
-            "largest": sizes[n] == distinct[0], "smallest": sizes[n] == distinct[-1],
-            "edge": 0 in (r.top, r.left) or rows.stop == grid.shape[0] or columns.stop == grid.shape[1],
-            "square": height == width, "full_box": sizes[n] == height * width, "symmetric": across or down,
-            "symmetric_across": across, "symmetric_down": down, "only_colour": hues[r.colour] == 1,
-            "only_size": sizes.count(sizes[n]) == 1, "tall": height > width, "wide": width > height,
-            "top_most": r.top == tops[0], "bottom_most": rows.stop == bottom,
-            "left_most": r.left == lefts[0], "right_most": columns.stop == right,
-            "most_colours": various[n] == max(various), "most_often": twins == max(shapes.values()),
-            "most_filled": filled[n] == max(filled), "least_filled": filled[n] == min(filled),
-            "filled": min(filled[n], 20), "row": min(tops.index(r.top), 9), "column": min(lefts.index(r.left), 9),
-        })  # fmt: skip
-    return facts
+    known = [
+        (*r.mask.shape, r.top, r.left, r.size, regions.holes(r.mask), len(np.unique(r.cells[r.mask])),
+         shapes[_shape(r)], hues[r.colour], (r.cells != 0).sum(), r.at_edge(grid.shape),
+         (own == own[:, ::-1]).all(), (own == own[::-1]).all())
+        for r, own in ((r, r.alone) for r in every)
+    ]  # fmt: skip
+    columns = np.array(known, np.int64).reshape(-1, 13).T
+    height, width, top, left, size, holes, colours, twins, alike, filled, edge, across, down = columns
+    size_rank_up, row, column = (np.unique(by, return_inverse=True)[1] for by in (size, top, left))
+    size_rank = size_rank_up.max(initial=0) - size_rank_up
+    numbers = {
+        "size": size, "height": height, "width": width, "holes": holes, "colours": colours, "twins": twins,
+        "size_rank": size_rank, "size_rank_up": size_rank_up, "filled": filled, "row": row, "column": column,
+    }  # fmt: skip
+    numbers = {name: np.minimum(values, LARGEST.get(name, 9)) for name, values in numbers.items()}
+    flags = {
+        "largest": size_rank == 0, "smallest": size_rank_up == 0, "edge": edge, "square": height == width,
+        "full_box": size == height * width, "symmetric": across | down, "symmetric_across": across,
+        "symmetric_down": down, "only_colour": alike == 1,
+        "only_size": (size == size[:, None]).sum(0) == 1, "tall": height > width, "wide": width > height,
+        "top_most": row == 0, "bottom_most": _most(top + height), "left_most": column == 0,
+        "right_most": _most(left + width), "most_colours": _most(colours), "most_often": _most(twins),
+        "most_filled": _most(filled), "least_filled": _most(-filled),
+    }  # fmt: skip
+    return numbers, flags
+
+
+def _most(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(values == values.max(initial=-900))
 
 
 def _of_boxes(grid: Grid, kind: str, every: Sequence[Region], owner: NDArray[np.int64]) -> Iterator[Feature]:

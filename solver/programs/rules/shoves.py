@@ -18,10 +18,9 @@ from solver.programs.primitives.shapes import only, slid
 from solver.programs.rules import cells
 from solver.programs.rules.cell_features import features_at
 from solver.programs.rules.cells import FittedRule
-from solver.programs.rules.decision_tree import TimeLeft, TrainingSet, decide, fit
+from solver.programs.rules.decision_tree import TimeLeft
 from solver.programs.rules.feature import NONE, Feature, feature
-from solver.programs.search import aligned, reproduces
-from solver.programs.values import State
+from solver.programs.search import reproduces
 from solver.types import Grid
 
 DEPTH = 2  # tests in a rule of things at most
@@ -38,10 +37,7 @@ Answer = tuple[list[np.ndarray], str, float]
 
 @dataclass(frozen=True, eq=False)
 class Shove:
-    """A thing in a grid turned `turns` times: where it is, and where once something of the colour `way` stops it.
-
-    `number`: the same for the same thing in each turn.
-    """
+    """A thing, the same `number` however turned: where it is, and where once something of the colour `way` stops it."""
 
     number: int
     turns: int
@@ -113,26 +109,20 @@ def _described(grid: Grid, cases: Sequence[Shove]) -> list[Feature]:
     ]
 
 
-def shoves(state: State, outputs: Sequence[Grid], time_left: TimeLeft) -> Iterator[FittedRule]:
-    """The state with some of its things moved until something is in their way, others perhaps taken away."""
-    if not aligned(state, outputs):
-        return
-    changed = [g != o for g, o in zip(state.grids, outputs, strict=False)]
-    if not all(c.any() and (g[c] != 0).any() for g, c in zip(state.grids, changed, strict=False)):
+def shoves(grids: Sequence[Grid], outputs: Sequence[Grid], time_left: TimeLeft) -> Iterator[FittedRule]:
+    """The grids, of the outputs' shapes, with some things moved until something is in their way, others taken away."""
+    changed = [g != o for g, o in zip(grids, outputs, strict=False)]
+    if not all(c.any() and (g[c] != 0).any() for g, c in zip(grids, changed, strict=False)):
         return
     for kind, (name, steps), firm in product(KINDS, STEPS.items(), (False, True)):
-        cases = [[c for step in steps for c in _cases(g, kind, step, firm)] for g in state.grids]
+        cases = [[c for step in steps for c in _cases(g, kind, step, firm)] for g in grids]
         if all(cases) and time_left():
             text = f"{name} {kind}" + (" through single cells" if firm else "")
-            yield from _fitted(state.grids, outputs, cases, text, time_left)
+            yield from _fitted(grids, outputs, cases, text, time_left)
 
 
 def _fitted(
-    grids: Sequence[Grid],
-    outputs: Sequence[Grid],
-    cases: Sequence[Sequence[Shove]],
-    name: str,
-    time_left: TimeLeft,
+    grids: Sequence[Grid], outputs: Sequence[Grid], cases: Sequence[Sequence[Shove]], name: str, time_left: TimeLeft
 ) -> Iterator[FittedRule]:
     moved = [[not c.seen(o, False) and c.seen(o, True) for c in row] for row, o in zip(cases, outputs, strict=False)]
     if not all(map(any, moved)):
@@ -179,15 +169,8 @@ def _going(
 def _answers(
     grids: Sequence[Grid], cases: Sequence[Sequence[Shove]], right: np.ndarray, time_left: TimeLeft
 ) -> Iterator[Answer]:
-    """Rules of yes and no: what they say of the cases of every grid, their text, their cost.
-
-    `right`: [no and yes, cases], for the cases of the demonstrations.
-    """
-    shown = right.shape[1]
-    table = cells.case_table([_described(g, row) for g, row in zip(grids, cases, strict=True)], shown, [])
-    if not len(table.tests):
-        return
-    ends = np.cumsum([len(row) for row in cases])[:-1]
-    training = TrainingSet(table.tests[:, :shown], right, table.test_costs, COSTS)
-    for rule in fit(training, DEPTH, time_left)[:TRIED]:
-        yield np.split(decide(rule, table.tests), ends), rule.text(table.test_names, ("no", "yes")), rule.cost
+    """What rules say of all cases, their text, their cost; `right`: [no and yes, cases of the demonstrations]."""
+    described = [_described(g, row) for g, row in zip(grids, cases, strict=True)]
+    tests = cells.tests_of(cells.joined(described), right.shape[1])
+    for rule in tests.fit(right, COSTS, DEPTH, time_left)[:TRIED] if tests.names else ():
+        yield tests.decided(rule, [len(row) for row in cases]), rule.text(tests.names, ("no", "yes")), rule.cost

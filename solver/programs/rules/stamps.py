@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from solver.programs.primitives.regions import of_colour
-from solver.programs.search import aligned, reproduces
+from solver.programs.search import reproduces
 from solver.programs.values import Proposal, State
 from solver.types import Grid
 
@@ -17,35 +18,28 @@ FREE = 10  # in a stamp: nothing is painted here
 COST = 2.0  # steps a stamp costs
 CELL = 0.2  # steps each cell it paints costs
 MANY = 100  # seeds in all demonstrations beyond which they are no seeds
-Stamp = NDArray[np.uint8]
-Seeds = Callable[[Grid, int], list[tuple[int, int]]]
+SIDE = 2 * REACH + 1
+Stamp = NDArray[np.uint8]  # [SIDE, SIDE]
+Seeds = NDArray[np.int64]  # rows and columns of cells, [seeds, 2]
+SEEDS: dict[str, Callable[[Grid, int], Seeds]] = {
+    "cells": lambda grid, colour: np.argwhere(grid == colour),
+    "regions": lambda grid, colour: np.array(
+        [(r.top, r.left) for r in of_colour(grid) if r.colour == colour], np.int64
+    ).reshape(-1, 2),
+}
+"""Every cell of the colour; the top left corner of every region of the colour."""
 
 
-def _cells(grid: Grid, colour: int) -> list[tuple[int, int]]:
-    """Every cell of the colour."""
-    return [(int(i), int(j)) for i, j in np.argwhere(grid == colour)]
+def _around(grid: Grid, seeds: Seeds) -> NDArray[np.uint8]:
+    """What is around each seed, [seeds, SIDE, SIDE]; `FREE` outside the grid."""
+    windows = sliding_window_view(np.pad(grid, REACH, constant_values=FREE), (SIDE, SIDE))
+    return np.asarray(windows[tuple(seeds.T)])
 
 
-def _corners(grid: Grid, colour: int) -> list[tuple[int, int]]:
-    """The top left corner of every region of the colour."""
-    return [(r.top, r.left) for r in of_colour(grid) if r.colour == colour]
-
-
-SEEDS: dict[str, Seeds] = {"cells": _cells, "regions": _corners}
-
-
-def _around(grid: Grid, seeds: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
-    """What is around each seed, [seeds, side, side]; `FREE` outside the grid."""
-    wide, side = np.pad(grid, REACH, constant_values=FREE), 2 * REACH + 1
-    return np.array([wide[i : i + side, j : j + side] for i, j in seeds], np.uint8).reshape(-1, side, side)
-
-
-def fitted(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: Seeds) -> Stamp | None:
+def fitted(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, kind: str) -> Stamp | None:
     """What every seed of the colour has around it in the outputs, where all agree and something changed."""
-    if of is _cells and sum(int((grid == colour).sum()) for grid in inputs) > MANY:
-        return None
-    places = [of(grid, colour) for grid in inputs]
-    if sum(map(bool, places)) < 2 or sum(map(len, places)) > MANY:
+    places = [SEEDS[kind](grid, colour) for grid in inputs]
+    if sum(len(p) > 0 for p in places) < 2 or sum(map(len, places)) > MANY:
         return None
     old = np.concatenate([_around(g, p) for g, p in zip(inputs, places, strict=True)])
     stack = np.concatenate([_around(o, p) for o, p in zip(outputs, places, strict=True)])
@@ -57,36 +51,27 @@ def fitted(inputs: Sequence[Grid], outputs: Sequence[Grid], colour: int, of: See
     return stamp if (stamp != FREE).any() else None
 
 
-def _within(stamp: Stamp, reach: int) -> Stamp:
-    """The stamp without what lies beyond this reach."""
-    far = np.abs(np.arange(-REACH, REACH + 1)) > reach
-    return np.where(far[:, None] | far, FREE, stamp).astype(np.uint8)
-
-
-def painted(grid: Grid, places: Sequence[tuple[int, int]], stamp: Stamp) -> Grid:
+def painted(grid: Grid, places: Seeds, stamp: Stamp) -> Grid:
     """The grid with the stamp around all these cells."""
     wide = np.pad(grid, REACH)
-    for i, j in places:
-        part = wide[i : i + 2 * REACH + 1, j : j + 2 * REACH + 1]
+    for i, j in places.tolist():
+        part = wide[i : i + SIDE, j : j + SIDE]
         part[stamp != FREE] = stamp[stamp != FREE]
     return np.ascontiguousarray(wide[REACH:-REACH, REACH:-REACH])
 
 
 def stamped(state: State, outputs: Sequence[Grid]) -> Iterator[Proposal]:
     """The state with a stamp for each of one or more colours, if that reproduces the demonstrations."""
-    if not aligned(state, outputs):
-        return
     shown = state.grids[: len(outputs)]
     changed = [g != o for g, o in zip(shown, outputs, strict=True)]
     if not any(map(np.any, changed)) or any((o[c] == 0).any() for c, o in zip(changed, outputs, strict=True)):
         return  # there is nothing to paint, or something to take away
     known = {
-        kind: {c: stamp for c in range(1, 10) if (stamp := fitted(shown, outputs, c, of)) is not None}
-        for kind, of in SEEDS.items()
+        kind: {c: stamp for c in range(1, 10) if (stamp := fitted(shown, outputs, c, kind)) is not None}
+        for kind in SEEDS
     }
     for reach in range(1, REACH + 1):
-        proposals = [p for kind, stamps in known.items() for p in _of_reach(state, outputs, reach, kind, stamps)]
-        if proposals:
+        if proposals := [p for kind, stamps in known.items() for p in _of_reach(state, outputs, reach, kind, stamps)]:
             yield from proposals
             return
 
@@ -96,8 +81,9 @@ def _of_reach(
 ) -> Iterator[Proposal]:
     shown = len(outputs)
     together, names, total = list(state.grids), [], 0.0
+    far = np.abs(np.arange(-REACH, REACH + 1)) > reach
     for colour, whole in stamps.items():
-        stamp = _within(whole, reach)
+        stamp = np.where(far[:, None] | far, FREE, whole).astype(np.uint8)
         places = [SEEDS[kind](g, colour) for g in state.grids]
         alone = [painted(g, p, stamp) for g, p in zip(state.grids, places, strict=True)]
         together = [painted(g, p, stamp) for g, p in zip(together, places, strict=True)]

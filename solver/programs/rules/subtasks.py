@@ -31,16 +31,11 @@ class Subtask:
     restore: Callable[[Sequence[Grid]], tuple[Grid, ...]]
 
 
-def _around_all(grid: Grid) -> list[Box]:
-    around = regions.box(grid != 0)
-    return [around] if around else []
-
-
 BOXES: dict[str, Callable[[Grid], list[Box]]] = {
     "each thing": lambda grid: [r.box for r in regions.of_any_diagonal(grid)],
     "each region": lambda grid: [r.box for r in regions.of_colour(grid)],
     "each rectangle": lambda grid: [r.box for r in pieces.rectangles(grid)],
-    "around all": _around_all,
+    "around all": lambda grid: [around] if (around := regions.box(grid != 0)) else [],
 }
 
 
@@ -50,10 +45,8 @@ def subtasks(task: Task) -> Iterator[Subtask]:
         return
     seen: set[Mark] = set()
     for subtask in (_on_lattice(task), *(_in_boxes(task, name, boxes_of) for name, boxes_of in BOXES.items())):
-        if subtask is None:
-            continue
-        known = mark([g for p in subtask.task.demonstrations for g in (p.input, p.output)])
-        if known not in seen:
+        known = mark([g for p in subtask.task.demonstrations for g in (p.input, p.output)]) if subtask else b""
+        if subtask and known not in seen:
             seen.add(known)
             yield subtask
 
@@ -78,9 +71,8 @@ def _in_boxes(task: Task, name: str, boxes_of: Callable[[Grid], list[Box]]) -> S
         pairs |= {(mark([q.input]), mark([q.output])): q for q in parts}
     places = [boxes_of(t) for t in task.tests]
     tests = tuple(t[box].copy() for t, boxes in zip(task.tests, places, strict=True) for box in boxes)
-    if not 2 <= len(pairs) <= MANY or len({given for given, _ in pairs}) < len(pairs):
-        return None
-    if not all(places) or len(tests) > PLACES:
+    ambiguous = len({given for given, _ in pairs}) < len(pairs)
+    if ambiguous or not 2 <= len(pairs) <= MANY or not all(places) or len(tests) > PLACES:
         return None
 
     def restore(grids: Sequence[Grid]) -> tuple[Grid, ...]:

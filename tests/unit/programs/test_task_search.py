@@ -7,6 +7,7 @@ import pytest
 
 from solver.clock import Deadline
 from solver.programs.solve import search_programs
+from solver.programs.task_search import share
 from solver.types import Pair, Task, same
 from tests.support.made_tasks import made
 
@@ -24,3 +25,17 @@ def test_a_program_without_anything_learned_generalises_by_itself():
     [first, *_] = search_programs(task, Deadline.after(30), 300)
     assert same(first.grids[0], right[0])
     assert first.generalises == 1.0
+
+
+def test_what_is_counted_as_right_was_fitted_without_it():
+    grids = [np.full((1, 1), c, np.uint8) for c in (1, 2, 1, 3)]
+    asked = []
+
+    def seen(order, others):
+        asked.append(([int(g[0, 0]) for g in others], order[-1]))
+        return iter(others)
+
+    assert share(grids, seen) == 0.5  # the two that are equal
+    assert asked == [([2, 1, 3], 0), ([1, 1, 3], 1), ([1, 2, 3], 2), ([1, 2, 1], 3)]
+    assert share(grids[:1], seen) == 0.0
+    assert len(asked) == 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.programs.rules import cells, cross_validation
+from solver.programs.rules import cells
+from solver.programs.task_search import share
 from solver.types import same
 from tests.support.made_tasks import always, made, recolour_tall
 
@@ -15,9 +16,9 @@ def test_a_rule_of_cells_generalises_where_the_truth_is_one():
     outputs = [p.output for p in task.demonstrations]
 
     def fit(order, others):
-        return (rule.grids[-1] for rule in cells.rules([described[k] for k in order], others, 3, always))
+        return (rule.grids[-1] for rule in cells.rules([described[k] for k in order], others, always, 3))
 
-    assert cross_validation.share(outputs, fit) == 1.0
+    assert share(outputs, fit) == 1.0
 
 
 def test_a_table_says_what_each_value_becomes():
@@ -30,6 +31,6 @@ def test_a_table_says_what_each_value_becomes():
     outputs = [
         np.where(g != 0, np.array([0, 2, 7, 4])[n], 0).astype(np.uint8) for g, n in zip(grids, lengths, strict=True)
     ]
-    [first, *_] = cells.rules(cells.describe(grids, ()), outputs[:2], 3, always)
+    [first, *_] = cells.rules(cells.describe(grids, ()), outputs[:2], always, 3)
     assert "→" in first.text
     assert same(first.grids[2], outputs[2])

@@ -7,6 +7,8 @@ import numpy as np
 from solver.analysis import programs as command
 from solver.programs.rules import final_steps
 from solver.programs.values import State
+from solver.types import key, same
+from tests.support.made_tasks import draw
 
 
 def test_a_colour_that_becomes_two_is_no_colour_map():
@@ -24,3 +26,21 @@ def test_no_final_step_has_a_primitives_name():
     ]
     assert {s.step.partition("(")[0] for s in wider} == {"scale", "repeat", "pad", "top_left"}
     assert not {"scale", "repeat", "pad", "top_left"} & set(command.primitive_names())
+
+
+def test_an_input_that_was_shown_has_its_output_unless_it_was_shown_two():
+    grid, other = draw(np.random.default_rng(1)), draw(np.random.default_rng(2))
+    found = list(final_steps.looked_up([grid, other, grid], [grid[::-1], other]))
+    assert [(p.program, [key(g) for g in p.grids]) for p in found[:1]] == [("seen before", [key(grid[::-1])])]
+    contradicting = final_steps.looked_up([grid, grid, grid], [grid[::-1], grid[:, ::-1]])
+    assert list(contradicting) == []
+
+
+def test_a_table_answers_what_it_has_seen_and_nothing_else():
+    few, many, more_ = (np.array([[1, 1, 0][:n] + [0] * (3 - n)], np.uint8) for n in (1, 2, 0))
+    outputs = [np.full((1, 1), c, np.uint8) for c in (5, 5, 6)]
+    found = list(final_steps.looked_up([few, few[:, ::-1], many, few], outputs))
+    assert "table of whole_cells" in [p.program for p in found]
+    assert all(same(p.grids[0], outputs[0]) for p in found)
+    unseen = list(final_steps.looked_up([few, few[:, ::-1], many, more_], outputs))
+    assert "table of whole_cells" not in [p.program for p in unseen]
