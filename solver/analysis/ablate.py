@@ -29,8 +29,7 @@ from solver.clock import Deadline
 from solver.config.settings import NearSettings, require, require_machine
 from solver.data import tasks
 from solver.runtime import record
-from solver.runtime.plan import RunPlan, fingerprint, program, recorded_fingerprint
-from solver.runtime.prepare import prepare, suited
+from solver.runtime.prepare import RunPlan, fingerprint, prepare, program, recorded_fingerprint, suited
 from solver.runtime.run import Run
 from solver.types import ADAPTER, BadInput
 from solver.voting import candidates

@@ -129,7 +129,7 @@ def answers_of(directory: Path) -> Path:
 
 def load(directory: Path, results: bool = True) -> History:
     """Open a run directory; without `results`, just what it set out to do. Raises `BadInput` where it is none."""
-    run = record.load(directory) if results else record.interpreted(record.first_line(directory))
+    run = record.load(directory, first_only=not results)
     tasks: dict[str, Task] = {}
     written: Any = None
     with contextlib.suppress(BadInput):  # not written yet

@@ -23,8 +23,8 @@ from solver.analysis.page import TEMPLATES, filled
 from solver.analysis.report_data import Solutions, data_of
 from solver.analysis.scoring import scores_of
 from solver.runtime import record
+from solver.runtime.answer_book import count
 from solver.runtime.live import span
-from solver.runtime.summary import count
 from solver.types import BadInput, stage_name
 
 STATUSES = ("solved", "agreed", "near miss", "split vote", "failed", "placeholder")  # of tasks, the best first

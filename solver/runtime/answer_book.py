@@ -1,4 +1,4 @@
-"""The answers of a run: what is known of every task, its lines in the answer file, and how many are right.
+"""The answers of a run: what is known of every task, its lines in the answer file, how many are right; and a summary.
 
 Laws: a complete, valid file exists from `start` on; solutions are looked at only for tasks whose answers are already
 written.
@@ -9,18 +9,22 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from solver.runtime.journal import Journal
-from solver.runtime.plan import RunPlan
+from solver.runtime.live import printable
+from solver.runtime.prepare import RunPlan
+from solver.runtime.recorder import Journal
 from solver.runtime.submission_file import AnswerFile, placeholders_for, validate
-from solver.runtime.summary import AnswerOrigin, summary
 from solver.types import Grid, Standing, TaskResult, by_programs, solves
 from solver.voting.candidates import Ledger
 
 Scored: TypeAlias = Callable[[object, Mapping[str, Sequence[Grid]]], str]
 """What a submission is worth by the solutions, in words."""
+
+NAMED = 5  # task ids a reason names before it says how many more there are
 
 
 class AnswerBook:
@@ -47,20 +51,22 @@ class AnswerBook:
             self.reasons[result.task_id] = f"{result.rejected} replies, none of them a grid"
         return self.ledger.add(result.task_id, result.stage, result.candidates)
 
-    def write(self, task_id: str, standing: Standing, journal: Journal) -> None:
-        """Write the answers. A full disk costs the record first; what it still refuses is kept for the next write."""
+    def take(self, result: TaskResult, journal: Journal) -> Standing:
+        """`add`, and write the answers. A full disk costs the record first; what it refuses waits for the next."""
+        standing = self.add(result)
         try:
             try:
-                self.file.fill(task_id, standing.attempts)
+                self.file.fill(result.task_id, standing.attempts)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
                 lost = f"warning: {error}: the record made room for the answers: this run can't be resumed"
                 journal.progress.warn(lost)
                 journal.recorder.make_room()
-                self.file.fill(task_id, standing.attempts)
+                self.file.flush()
         except OSError as error:
             journal.warn(f"warning: {self.plan.output} could not be replaced: {error}")
+        return standing
 
     def solved(self, task_id: str, standing: Standing) -> int | None:
         """Tasks solved so far, this one included, now that its answers are written; None without solutions."""
@@ -114,3 +120,55 @@ class AnswerBook:
             print(scored(written, {i: self.solutions()[i] for i in tests}))
         print(f"{output}: {'NOT VALID' if faults else 'complete and valid'}; its record is {self.plan.directory}")
         return 1 if faults else 0
+
+
+@dataclass(frozen=True)
+class AnswerOrigin:
+    """One answer (test input `test` of a task) and where it came from.
+
+    `from_model`: how many of its two attempts the model gave, 0 to 2; `from_programs`: how many programs alone did.
+    `reason`: why it is a placeholder, if it is.
+    """
+
+    task_id: str
+    test: int
+    from_model: int
+    reason: str = ""
+    from_programs: int = 0
+
+    @property
+    def given(self) -> int:
+        """Attempts that are no placeholders."""
+        return self.from_model + self.from_programs
+
+
+def summary(outcomes: Sequence[AnswerOrigin]) -> str:
+    """How many answers the model gave, how many are placeholders, and why: a line a reason, the commonest first."""
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.given == 0:
+            reasons[outcome.reason or "no reason given"].append(outcome.task_id)
+    placeholders = sum(len(ids) for ids in reasons.values())
+    half = sum(outcome.from_model > 0 and outcome.given == 1 for outcome in outcomes)
+    programs = sum(outcome.from_model == 0 < outcome.from_programs for outcome in outcomes)
+    model = f"{len(outcomes) - placeholders - programs} from the model"
+    model += f" ({half} with a placeholder as second attempt)" if half else ""
+    model += f", {programs} from programs alone" if programs else ""
+    tasks = len({outcome.task_id for outcome in outcomes})
+    lines = [f"{count(len(outcomes), 'answer')} to {count(tasks, 'task')}: {model}, "]
+    lines[0] += count(placeholders, "placeholder") + (":" if reasons else ".")
+    ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+    lines += ["  " + printable(f"{len(ids)} x {reason} ({_named(ids)})", None) for reason, ids in ordered]
+    return "\n".join(lines)
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: '1 task', '2 tasks'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(task_ids: Sequence[str]) -> str:
+    """The first few ids, each once, and how many more there are."""
+    ids = list(dict.fromkeys(task_ids))
+    more = [f"and {len(ids) - NAMED} more"] if len(ids) > NAMED else []
+    return ", ".join([*ids[:NAMED], *more])

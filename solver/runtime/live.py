@@ -1,7 +1,7 @@
 """What there is to see of a run while it goes on: stages, workers, the latest answers, warnings.
 
-Numbers and texts alone: `progress` tells it, `screen` draws it. Knows nothing of terminals, models or solutions.
-Law: it keeps no more than a terminal can show, however long the run.
+Numbers and texts alone: `progress` tells it, `screen` draws it. Law: it keeps no more than a terminal can show, however
+long the run.
 """
 
 from __future__ import annotations
@@ -145,15 +145,15 @@ class Live:
 
     @property
     def stages(self) -> list[tuple[str, int, int]]:
-        """(Name, tasks done, tasks due) of the stages every task gets, and of the further one begun last or due first.
+        """(Name, tasks done, tasks due) of the stages every task gets, and of the refinement begun last or due first.
 
-        A further one is due to the tasks whose votes are split by now.
+        Refinement is due to the tasks whose votes are split by now.
         """
         numbers = [number for number in self.about.stages if number <= ADAPTER]
-        further = [number for number in self.about.stages if number > ADAPTER]
-        begun = [number for number in further if any(of == number for _, of in self._done)]
+        refinement = [number for number in self.about.stages if number > ADAPTER]
+        begun = [number for number in refinement if any(of == number for _, of in self._done)]
         rows = []
-        for number in (*numbers, *(begun[-1:] or further[:1])):
+        for number in (*numbers, *(begun[-1:] or refinement[:1])):
             done = {task_id for task_id, of in self._done if of == number}
             due = done | {i for i in self._split if (i, number - 1) in self._done}
             if number <= ADAPTER or due:

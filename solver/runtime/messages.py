@@ -1,19 +1,21 @@
 """What a run and its workers say to each other: frozen messages, and the one place that spells them, a JSON line each.
 
-Knows nothing of processes, models or schedules. Law: a message comes back from its line as it was, but for losses,
-seconds and nats, which are rounded.
+Laws: a message comes back from its line as it was, but for losses, seconds and nats, which are rounded; an adapter that
+tasks share is believed only while its file is what was trained.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
 
 from solver.data.codec import result_from_json, result_to_json, task_from_json, task_to_json
-from solver.types import Task, TaskResult
+from solver.model.checkpoint import ADAPTER_FILE, sha256
+from solver.types import Adapter, Task, TaskResult
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class BatchFailed:
     memory: bool = False
 
 
+AnsweredBy: TypeAlias = Literal["model", "programs", "induction"]
+"""What a worker answers with: trainer and engine, a search for programs, or a code model that writes them."""
+
 Report: TypeAlias = Ready | AdapterTrained | TaskAnswered | SharedAdapterTrained | BatchDone | BatchFailed
 """From a worker."""
 
@@ -102,30 +107,17 @@ _KINDS = {kind: name for name, kind in _PLAIN.items()}
 
 def order_to_line(order: Order) -> bytes:
     """An order as a line."""
-    values = {
-        "stage": order.stage,
-        "tasks": [task_to_json(task) for task in order.tasks],
-        "seconds": order.seconds,
-        "train_seconds": dict(order.train_seconds),
-        "hurried": order.hurried,
-        "shared": {task_id: shared_to_json(adapter) for task_id, adapter in order.shared.items()},
-        "keep": str(order.keep),
-    }
-    return json.dumps(values).encode() + b"\n"
+    tasks = [task_to_json(task) for task in order.tasks]
+    shared = {task_id: shared_to_json(adapter) for task_id, adapter in order.shared.items()}
+    return json.dumps({**vars(order), "tasks": tasks, "shared": shared, "keep": str(order.keep)}).encode() + b"\n"
 
 
 def order_from_line(line: str | bytes) -> Order:
     """The order that `order_to_line` wrote."""
     values = json.loads(line)
-    return Order(
-        stage=values["stage"],
-        tasks=tuple(map(task_from_json, values["tasks"])),
-        seconds=values["seconds"],
-        train_seconds=values["train_seconds"],
-        hurried=values["hurried"],
-        shared={task_id: shared_from_json(adapter) for task_id, adapter in values["shared"].items()},
-        keep=Path(values["keep"]),
-    )
+    tasks = tuple(map(task_from_json, values["tasks"]))
+    shared = {task_id: shared_from_json(adapter) for task_id, adapter in values["shared"].items()}
+    return Order(**{**values, "tasks": tasks, "shared": shared, "keep": Path(values["keep"])})
 
 
 def report_to_json(report: Report) -> dict[str, Any]:
@@ -175,3 +167,18 @@ def shared_to_json(shared: SharedAdapter) -> dict[str, Any]:
 def shared_from_json(values: Mapping[str, Any]) -> SharedAdapter:
     """The shared adapter that `shared_to_json` wrote."""
     return SharedAdapter(values["adapter"], Path(values["path"]), values["sha256"])
+
+
+def keep(adapter: Adapter, folder: Path) -> SharedAdapter:
+    """Move a trained adapter to a folder that outlives the process which trained it."""
+    path = folder / adapter.name
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.move(adapter.path, path)
+    return SharedAdapter(adapter.name, path.resolve(), sha256(path / ADAPTER_FILE))
+
+
+def intact(shared: Mapping[str, SharedAdapter]) -> dict[str, Adapter]:
+    """The shared adapters by task id; one that is no longer what was trained is left out."""
+    known = {adapter.path: sha256(adapter.path / ADAPTER_FILE) for adapter in shared.values()}
+    whole = {i: adapter for i, adapter in shared.items() if known[adapter.path] == adapter.sha256}
+    return {i: Adapter(adapter.name, adapter.path) for i, adapter in whole.items()}

@@ -44,11 +44,7 @@ class RunOptions(Settings):
     )
     task_ids: tuple[str, ...] | None = setting(None, "only these tasks", flag="--task-ids ID", nargs="+")
     limit: int | None = setting(
-        None,
-        "only the first N tasks",
-        flag="--limit N",
-        fits=lambda limit: limit > 0,
-        expected="at least 1 task",
+        None, "only the first N tasks", flag="--limit N", fits=lambda limit: limit > 0, expected="at least 1 task"
     )
     weights: Path = setting(
         checkpoint.SHIPPED,
@@ -62,18 +58,9 @@ class RunOptions(Settings):
         flag="--output FILE",
     )
     already_spent: float = setting(
-        0.0,
-        "used before this start, off the limit",
-        flag="--already-spent TIME",
-        read=seconds,
-        resumes=True,
+        0.0, "used before this start, off the limit", flag="--already-spent TIME", read=seconds, resumes=True
     )
-    preset: str = setting(
-        "cpu",
-        "settings to start from",
-        flag="--preset NAME",
-        choices=dict.fromkeys(PRESETS, ""),
-    )
+    preset: str = setting("cpu", "settings to start from", flag="--preset NAME", choices=dict.fromkeys(PRESETS, ""))
     devices: str = setting(
         "auto",
         f"one worker each: {devices.EXPECTED}; auto: every GPU or, without one, a process a core as far as memory goes"
@@ -94,10 +81,7 @@ class RunOptions(Settings):
         nargs="?",
     )
     plan_model: str | None = setting(
-        None,
-        f"plan for {', '.join(DESCRIBED)}, not for --weights",
-        flag="--plan-model NAME",
-        needs="--plan",
+        None, f"plan for {', '.join(DESCRIBED)}, not for --weights", flag="--plan-model NAME", needs="--plan"
     )
     preflight: bool = setting(
         False, "print what would keep the GPUs from working, a line each; run nothing", flag="--preflight"

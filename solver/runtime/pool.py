@@ -1,8 +1,8 @@
 """Runs the schedulers' batches in one child process a device, and outlives whatever becomes of the children.
 
-Knows nothing of models. A slot serves one phase after another: a code model that writes programs has each device before
-anything else; then, where GPUs work, slots of their own search for programs beside them; else each device does so
-first, and makes place for the model. Laws: a child that dies, hangs or runs past its seconds costs at most its batch;
+A slot serves one phase after another: a code model that writes programs has each device before anything else; then,
+where GPUs work, slots of their own search for programs beside them; else each device does so first, and makes place for
+the model. Laws: a child that dies, hangs or runs past its seconds costs at most its batch;
 nothing waits past the deadline, for the code model past its share, or for programs once the model's batches are over;
 no child outlives the run.
 """
@@ -24,8 +24,7 @@ from solver.runtime import messages
 from solver.runtime.messages import Order, Report, SharedAdapter
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
-from solver.runtime.worker_process import Child
-from solver.runtime.worker_slot import SEARCH, STARTS, WRITE, Phase, WorkerSlot
+from solver.runtime.worker_slot import STARTS, Child, Phase, WorkerSlot
 from solver.types import Task, TaskResult
 
 GRACE = 10.0  # seconds past its time slice before a child counts as stuck and is killed
@@ -143,7 +142,7 @@ class WorkerPool:
 
     def _assign(self, slot: WorkerSlot) -> None:
         """Start a child where there is none and one may help; hand a batch to one that is idle."""
-        while slot.phases and slot.time_slice is None and (slot.phases[0].over or self._useless(slot)):
+        while slot.phases and slot.time_slice is None and slot.done_with_phase:
             slot.next_phase()
         if not slot.phases:
             return
@@ -154,13 +153,9 @@ class WorkerPool:
             time_slice = phase.scheduler.next(slot.device.name, phase.deadline.remaining())
             if time_slice is not None:
                 self._hand_over(slot, slot.child, time_slice)
-            elif phase.programs:
+            elif phase.by != "model":
                 slot.next_phase()
                 self._assign(slot)
-
-    def _useless(self, slot: WorkerSlot) -> bool:
-        """Whether nobody can be had for programs."""
-        return slot.given_up and slot.phases[0].programs
 
     def _start(self, slot: WorkerSlot) -> None:
         """Start a child for the slot's phase."""
@@ -169,21 +164,20 @@ class WorkerPool:
         slot.starts, slot.ready = slot.starts + 1, False
         slot.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining(), phase.remaining))
         config = presets.lighter(self.assignment.config, slot.level)
-        flags = [phase.flag] if phase.flag else []
         try:
-            slot.child = Child(self.assignment.weights, config, self._environment(slot), self.log, flags)
+            slot.child = Child(self.assignment.weights, config, self._environment(slot), self.log, phase.by)
         except OSError as error:
             self.observer.warn(f"{error} while starting a worker on {slot.device.name}")
 
     def _environment(self, slot: WorkerSlot) -> Mapping[str, str]:
-        if slot.phases[0].flag == SEARCH:
+        if slot.phases[0].by == "programs":
             return {**slot.device.environment, **ONE_CORE}
         on_cpu = slot.device.gpu and slot.level > len(presets.LADDER)
         return {**slot.device.environment, **(CPU_ONLY if on_cpu else {})}
 
     def _hand_over(self, slot: WorkerSlot, child: Child, time_slice: TimeSlice) -> None:
         phase = slot.phases[0]
-        last = phase.deadline.at if phase.flag == WRITE else math.inf  # the model waits for it
+        last = phase.deadline.at if phase.by == "induction" else math.inf  # the model waits for it
         until = Deadline(min(self.last.at, last, now() + time_slice.seconds + GRACE), self.last.read)
         slot.begin(time_slice, until)
         order = Order(
@@ -235,8 +229,8 @@ class WorkerPool:
         match report:
             case messages.Ready():
                 slot.ready, slot.starts = True, 0
-                if phase.flag != SEARCH:
-                    what = "code model" if phase.programs else "engine and trainer"
+                if phase.by != "programs":
+                    what = "code model" if phase.by == "induction" else "engine and trainer"
                     self.observer.note(f"{what} ready on {name} in {report.seconds:.1f} s; {'; '.join(report.notes)}")
                     self.observer.started(name, report.seconds)
             case messages.AdapterTrained():
@@ -245,7 +239,7 @@ class WorkerPool:
                 task_id = report.result.task_id
                 slot.measured[task_id] = undisturbed(report.result)
                 self._need(slot, task_id, self.observer.result(name, report, batch))
-                if not phase.programs:
+                if phase.by == "model":
                     self.answered.add(task_id)
             case messages.SharedAdapterTrained():
                 slot.measured |= dict.fromkeys(batch, report.seconds / len(batch))
@@ -253,7 +247,7 @@ class WorkerPool:
                     self.shared |= dict.fromkeys(batch, report.adapter)
                 self.observer.shared(name, report, batch)
             case messages.BatchFailed():
-                self._failed(slot, report.why, report.memory and not phase.programs)
+                self._failed(slot, report.why, report.memory and phase.by == "model")
             case messages.BatchDone() if slot.time_slice is not None:
                 time_slice, slot.time_slice = slot.time_slice, None
                 phase.scheduler.returned(time_slice, slot.measured, True, slot.need)
@@ -261,7 +255,7 @@ class WorkerPool:
     def _need(self, slot: WorkerSlot, task_id: str, need: float) -> None:
         """How much a task needs more work now. What programs change of it the model's scheduler is told as well."""
         slot.need[task_id] = need
-        if slot.phases[0].programs:
+        if slot.phases[0].by != "model":
             self.model.scheduler.needs({task_id: need})
             for other in self.slots:
                 if task_id in other.need:
@@ -282,6 +276,6 @@ class WorkerPool:
         self.observer.failure(time_slice.stage.number, time_slice.task_ids, why + step)
         retired = set(phase.scheduler.retired)
         phase.scheduler.returned(time_slice, slot.measured, False, slot.need, excused=bool(step))
-        for task_id in phase.scheduler.retired if not phase.programs else ():
+        for task_id in phase.scheduler.retired if phase.by == "model" else ():
             if task_id not in retired:
                 self._lost(task_id, why)

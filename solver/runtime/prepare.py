@@ -1,37 +1,93 @@
-"""From flags to a plan that is checked: reads what they point to, before anything heavy is imported.
+"""From flags to a plan that is checked, before anything heavy is imported; the hashes that tell one run from another.
 
-Does not import: models. Invariant: whatever is wrong with the input is said in one line, before an output file is
-touched.
+Invariant: whatever is wrong with the input is said in one line, before an output file is touched.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from solver.config.presets import PRESETS
-from solver.config.setting import changed, entries, require
+from solver.config.setting import canonical, changed, entries, require
 from solver.config.settings import Config, unpack
 from solver.data import tasks
 from solver.data.tasks import TaskSet
 from solver.hardware import devices
+from solver.hardware.devices import Device
 from solver.induction.induce import check_model, sandbox_of
 from solver.induction.sandbox.sandbox import readable
 from solver.model import checkpoint
 from solver.model.architecture import read
 from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
-from solver.runtime.plan import RunPlan, fingerprint, recorded_fingerprint
+from solver.runtime.record import RunRecord, directory_of
 from solver.tokens import registry
 from solver.training import adapter_kinds, neighbours
 from solver.types import BadInput, Grid
 
 Right: TypeAlias = Mapping[str, tuple[Grid, ...]]  # id → the right answer to each test input
 ReadSolutions: TypeAlias = Callable[[str | Path], Right]  # of an embedded set, by its name, or of a file
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run, checked: what to answer, with which weights and settings, and where to write.
+
+    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
+    names them: the split, or the file. `devices`: one worker each. `resumed`: the record of the run to continue.
+    """
+
+    task_set: TaskSet
+    checkpoint: Checkpoint
+    config: Config
+    output: Path
+    solutions: Callable[[], Right] | None
+    devices: tuple[Device, ...]
+    scored_by: Mapping[str, str | None]
+    resumed: RunRecord | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory."""
+        return directory_of(self.output)
+
+
+@cache
+def program(folder: Path = HERE) -> str:
+    """A short hash of the solver's own code, which a fingerprint says nothing of."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        whole.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()[:12]
+
+
+def fingerprint(plan: RunPlan) -> str:
+    """A short hash of everything the answers depend on, time and the program aside."""
+    return _hashed(plan.task_set.sha256, plan.task_set.tests, plan.checkpoint.sha256, plan.config)
+
+
+def recorded_fingerprint(header: Mapping[str, Any]) -> str:
+    """The same of the run that a record's first line begins, whichever version of the program wrote it.
+
+    It is worked out anew, as the hash that stands there may have been made in another way. Raises `KeyError` for what
+    the line lacks, and `BadInput` for settings this version does not know.
+    """
+    weights = header["weights"]["sha256"]
+    return _hashed(header["data_sha256"], header["tests"], weights, unpack(header["config"]))
+
+
+def _hashed(data: str, ids: Iterable[str], weights: str, config: Config) -> str:
+    settings = canonical(replace(config, time_limit=Config().time_limit))
+    return hashlib.sha256(json.dumps([data, list(ids), weights, settings]).encode()).hexdigest()[:12]
 
 
 def configure(options: argparse.Namespace) -> Config:
@@ -53,17 +109,25 @@ def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPl
         solutions = partial(read_solutions, name)
     if options.task_ids or options.limit:
         task_set = tasks.select(task_set, options.task_ids, options.limit)
+    scored_by = {"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None}
     weights = checkpoint.check(options.weights, options.format)
-    config = inducing(suited(configure(options), weights))
-    return RunPlan(
-        task_set=task_set,
-        checkpoint=weights,
-        config=config,
-        output=options.output,
-        solutions=solutions,
-        devices=devices.here(options.devices, _largest(weights, config)),
-        scored_by={"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None},
-    )
+    return _plan(task_set, weights, configure(options), options.output, solutions, options.devices, scored_by)
+
+
+def _plan(
+    task_set: TaskSet,
+    weights: Checkpoint,
+    config: Config,
+    output: Path,
+    solutions: Callable[[], Right] | None,
+    names: str,
+    scored_by: Mapping[str, str | None],
+) -> RunPlan:
+    """The plan with settings that suit the weights, on the devices of these names."""
+    config = inducing(suited(config, weights))
+    model = Path(config.induction.model)
+    largest = max(weights.bytes, checkpoint.size(model) if config.induction.model else 0)  # one after another
+    return RunPlan(task_set, weights, config, output, solutions, devices.here(names, largest), scored_by)
 
 
 def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:
@@ -90,23 +154,14 @@ def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunP
     if path and Path(path).exists():
         solutions = _scored(Path(path), task_set, read_solutions)
     weights = checkpoint.check(Path(kept_weights), config.format)
-    config = inducing(suited(config, weights))
-    plan = RunPlan(
-        task_set=task_set,
-        checkpoint=weights,
-        config=config,
-        output=Path(output),
-        solutions=solutions,
-        devices=devices.here(options.devices, _largest(weights, config)),
-        scored_by={"split": split, "solutions": path},
-        resumed=kept,
-    )
+    scored_by = {"split": split, "solutions": path}
+    plan = _plan(task_set, weights, config, Path(output), solutions, options.devices, scored_by)
     if fingerprint(plan) != begun:
         raise BadInput(
             f"{directory} is the run {begun}, but with the weights, library and settings of today it would be "
             f"{fingerprint(plan)}: expected nothing changed since; put back what changed, or start the run again"
         )
-    return plan
+    return replace(plan, resumed=kept)
 
 
 def _scored(path: Path | None, task_set: TaskSet, read: ReadSolutions) -> Callable[[], Right] | None:
@@ -163,8 +218,3 @@ def inducing(config: Config) -> Config:
     except RuntimeError as error:
         raise BadInput(f"{readable(str(error))}: expected a place for programs; leave --code-model out") from None
     return replace(config, induction=replace(asked, content=checkpoint.digest(model), writer=writer))
-
-
-def _largest(weights: Checkpoint, config: Config) -> int:
-    """Bytes of the largest model that a worker loads: they come one after another."""
-    return max(weights.bytes, checkpoint.size(Path(config.induction.model)) if config.induction.model else 0)

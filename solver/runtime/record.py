@@ -1,8 +1,7 @@
 """The run directory: what a run writes down as it goes, enough to resume it, replay its votes and report on it.
 
-The one place that spells the record and reads it. Knows nothing of models or schedules. Laws: lines are only ever
-appended; one that was torn by a crash, changed afterwards, or comes from another version and is not understood, is
-dropped and counted, never believed.
+The one place that spells the record and reads it. Laws: lines are only ever appended; one that was torn by a crash,
+changed afterwards, or comes from another version and is not understood, is dropped and counted, never believed.
 
     submission.json        the answers
     submission.run/
@@ -138,30 +137,21 @@ class Recorded:
         return [m for m in self.messages if m.get("kind") == kind]
 
 
-def read(directory: Path) -> Recorded:
-    """Read a run directory's record, even while it is written. Raises `BadInput` where there is none."""
+def read(directory: Path, first_only: bool = False) -> Recorded:
+    """A run directory's record, even while it is written, or its first line. Raises `BadInput` where there is none."""
     path = directory / RECORD
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as file:
+            lines = [file.readline()] if first_only else file.readlines()
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): expected the directory of a run") from None
     messages = [from_line(line) for line in lines]
     return Recorded(tuple(m for m in messages if m is not None), messages.count(None))
 
 
-def first_line(directory: Path) -> Recorded:
-    """The record as if nothing stood behind its first line. Raises `BadInput` where there is none."""
-    try:
-        with (directory / RECORD).open("rb") as file:
-            message = from_line(file.readline())
-    except OSError as error:
-        raise BadInput(f"{directory} cannot be read ({error.strerror}): expected the directory of a run") from None
-    return Recorded((message,) if message else (), int(message is None))
-
-
-def load(directory: Path) -> RunRecord:
-    """A run directory's record, even while it is written. Raises `BadInput` where there is none."""
-    return interpreted(read(directory))
+def load(directory: Path, first_only: bool = False) -> RunRecord:
+    """What a run directory's record says, or its first line. Raises `BadInput` where there is none."""
+    return interpreted(read(directory, first_only))
 
 
 def interpreted(recorded: Recorded) -> RunRecord:

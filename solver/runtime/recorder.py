@@ -1,4 +1,4 @@
-"""Writes a run's record, a line at a time, alone on its directory.
+"""Writes a run's record, a line at a time, alone on its directory; and tells people and the record what happens.
 
 The log is hand-made because it must survive what a run does not: a line is on disk when it is written, and one that the
 disk refused leaves nothing of itself. Law: one process at a time writes to a directory.
@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from solver.clock import Deadline
+from solver.runtime.progress import Progress
 from solver.runtime.record import RECORD, to_line
 from solver.types import BadInput
 
 LOCK = "lock"  # held while a process works on the directory
 
 
-class Recorder:
+class Recorder(contextlib.AbstractContextManager["Recorder"]):
     """Appends to a run directory's record, alone: a second process is refused while this one lives."""
 
     def __init__(self, directory: Path, fresh: bool):
@@ -38,8 +40,8 @@ class Recorder:
         path = directory / RECORD
         if fresh:
             path.unlink(missing_ok=True)
-        else:
-            _mend(path)
+        elif path.exists():  # a torn last line is cut off, so that what is appended starts on a line of its own
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
         self._file, self._given_up = path.open("ab", buffering=0), False
 
     def write(self, message: Mapping[str, Any]) -> None:
@@ -70,18 +72,33 @@ class Recorder:
         self._file.close()
         self._lock.close()
 
-    def __enter__(self) -> Recorder:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _mend(path: Path) -> None:
-    """Cut off a torn last line, so that what is appended starts on a line of its own."""
-    if not path.exists():
-        return
-    whole = path.read_bytes()
-    end = whole.rfind(b"\n") + 1
-    if end != len(whole):
-        os.truncate(path, end)
+class Journal:
+    """The record of a run and its progress. `limit`: seconds of the whole run, from which the record's clock counts.
+
+    Law: a record that can't be written costs the record, not the run: the answers are worth more.
+    """
+
+    def __init__(self, recorder: Recorder, progress: Progress, deadline: Deadline, limit: float):
+        self.recorder, self.progress, self._deadline, self._limit = recorder, progress, deadline, limit
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+        self.progress.note(text)
+        self.write({"kind": "event", "text": text})
+
+    def warn(self, text: str) -> None:
+        """A line on what went wrong."""
+        self.progress.warn(text)
+        self.write({"kind": "event", "text": text})
+
+    def write(self, message: Mapping[str, Any], what: str = "a line") -> None:
+        """Record a message; `what` it is, for people, where it can't be."""
+        at = {"at": round(self._limit - self._deadline.remaining(), 2)}
+        try:
+            self.recorder.write({"kind": message["kind"]} | at | dict(message))
+        except OSError as error:
+            self.progress.warn(f"warning: the record lacks {what}: {error}")

@@ -1,7 +1,7 @@
 """One run from placeholder answers to the validated file: feeds the pool, writes answers and record, tells people.
 
-Knows nothing of models. Laws: a complete, valid file exists from before the first model is loaded until the end;
-solutions are looked at only for tasks whose answers are already written.
+Laws: a complete, valid file exists from before the first model is loaded until the end; solutions are looked at only
+for tasks whose answers are already written.
 """
 
 from __future__ import annotations
@@ -10,30 +10,29 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from solver.clock import Deadline
 from solver.config.stages import stages
+from solver.data import codec
 from solver.hardware import preflight, weight_staging
 from solver.runtime import record
 from solver.runtime.answer_book import AnswerBook, Scored
-from solver.runtime.introduction import about, introduce
-from solver.runtime.journal import Journal
-from solver.runtime.live import answered
-from solver.runtime.messages import SharedAdapter, SharedAdapterTrained, TaskAnswered, report_to_json
-from solver.runtime.plan import RunPlan
+from solver.runtime.live import About, answered
+from solver.runtime.messages import SharedAdapter, SharedAdapterTrained, TaskAnswered, intact, report_to_json
 from solver.runtime.pool import Assignment, WorkerPool
-from solver.runtime.program_phases import ProgramPhases, Workplace, plan_programs
+from solver.runtime.prepare import RunPlan, fingerprint, program
+from solver.runtime.program_phases import ProgramPhases, plan_programs
 from solver.runtime.progress import Progress
-from solver.runtime.recorder import Recorder
+from solver.runtime.recorder import Journal, Recorder
 from solver.runtime.scheduler import Scheduler
-from solver.runtime.shared_adapters import intact
 from solver.runtime.time_slices import TaskSize
 from solver.runtime.worker_slot import WorkerSlot
 from solver.tokens import registry
 from solver.tokens.grid import Format, encoded_length
-from solver.types import INDUCTION, SHARED, BadInput, Standing, Task, TaskResult, stage_name
+from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing, Task, TaskResult, stage_name
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
@@ -127,7 +126,7 @@ class Run:
         )
         self.scheduler.resume(done, {i: standing.need for i, standing in standings.items()})
         with self._weights() as weights:
-            programs = self.programs = plan_programs(Workplace(sizes, used, done), config, self.deadline, self.journal)
+            programs = self.programs = plan_programs(sizes, used, done, config, self.deadline, self.journal)
             keep = plan.directory / record.ADAPTERS
             assignment = Assignment(plan.task_set.tasks, weights, config, keep, self.shared_adapters)
             pool = WorkerPool(assignment, used, self, self.log, programs.devices)
@@ -155,8 +154,7 @@ class Run:
 
     def result(self, device: str, task: TaskAnswered, batch: Sequence[str]) -> float:
         task_id = task.result.task_id
-        standing = self.answers.add(task.result)
-        self.answers.write(task_id, standing, self.journal)
+        standing = self.answers.take(task.result, self.journal)
         self.journal.write(record.result_line(task, standing, device, batch), task_id)
         self._tell(task.result, standing)
         return standing.need
@@ -214,3 +212,60 @@ def size_of(task: Task, context: int, format: Format) -> int:
     shown = format.pairs_length(task.demonstrations)
     longest = max(map(encoded_length, task.tests))
     return min(context, shown + 2 * longest)
+
+
+def about(plan: RunPlan, done: set[tuple[str, int]], known: Mapping[str, Standing], deadline: Deadline) -> About:
+    """What the live view says of the run. `done`: (task, stage) pairs of an earlier process, with answers `known`."""
+    config = plan.config
+    first = [INDUCTION] if config.induction.model else []
+    first += [PROGRAMS] if config.programs.seconds else []
+    return About(
+        name=Path(plan.task_set.name).name,  # a challenges file has its whole path for a name
+        weights=f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}",
+        seed=config.seed,
+        stages=(*first, *(stage.number for stage in stages(config))),
+        done=frozenset(done),
+        answered=frozenset(i for i in known if known[i].whole),
+        split=frozenset(i for i in known if known[i].need > config.disagreement_threshold),
+        limit=config.time_limit,
+        deadline=deadline,
+    )
+
+
+def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
+    """Keep the tasks, write the record's `run` line, and say what begins, or goes on after `done` batches."""
+    header = {
+        "version": record.VERSION,
+        "fingerprint": fingerprint(plan),
+        "code": program(),
+        "name": plan.task_set.name,
+        "data_sha256": plan.task_set.sha256,
+        **plan.scored_by,
+        "weights": {
+            "name": plan.checkpoint.path.name,
+            "sha256": plan.checkpoint.sha256,
+            "path": str(plan.checkpoint.path.resolve()),
+        },
+        "config": asdict(plan.config),
+        "tests": plan.task_set.tests,
+        "output": str(plan.output.resolve()),
+    }
+    if plan.resumed is None:
+        try:
+            (plan.directory / record.CHALLENGES).write_text(codec.challenges(plan.task_set))
+        except OSError as error:
+            journal.progress.warn(f"warning: this run can't be resumed: its tasks could not be kept: {error}")
+    journal.write({"kind": "run", **header})
+    journal.progress.note(
+        f"{len(plan.task_set.tests)} tasks of {plan.task_set.name}, seed {plan.config.seed}, weights "
+        f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}, run {fingerprint(plan)}; "
+        f"{plan.output} holds placeholders"
+    )
+    for problem in plan.task_set.problems:
+        journal.warn(f"warning: {problem}")
+    if plan.resumed is not None:
+        begun = plan.resumed.headers[0].get("code", "unknown")
+        if begun != program():
+            journal.warn(f"warning: begun by the program {begun}, gone on with by {program()}: answers may differ")
+        torn = plan.resumed.dropped
+        journal.note(f"resumed: {done} stages of tasks were done, {torn} torn lines of the record were dropped")

@@ -5,8 +5,8 @@ Laws: no grant goes past the seconds left less the reserve; every task is offere
 next one; a task gets at most two batches in a stage, so every run ends.
 
 Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
-`refinement`, for those whose vote is split, the most split first. Further stages use the time that the others leave;
-who takes part is decided when no batch is out, so that it depends on votes alone and not on which device was faster.
+`refinement`, for those whose vote is split, the most split first. Stages of refinement use the time that the others
+leave; who takes part is decided when no batch is out, so that it depends on votes alone, on no device's speed.
 
 Shares. A batch gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
 pending ones. Shares are worked out anew at each batch, so what cheap tasks leave over flows to the later ones. No batch
@@ -28,14 +28,17 @@ can't take its neighbours along twice; one that fails again is retired: it keeps
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import TypeAlias
 
 from solver.config.stages import Stage
-from solver.runtime.costs import Costs
-from solver.runtime.time_slices import TaskSize, TimeSlice, check, check_measured
+from solver.runtime.time_slices import Costs, TaskSize, TimeSlice, check, check_measured
 
-STRETCH = 1.5  # a further batch may take so many times what is predicted for it
+Choice: TypeAlias = tuple[Stage, tuple[str, ...], float, bool]
+"""A batch's stage, tasks and seconds, and whether it is a retry."""
+
+STRETCH = 1.5  # a batch of refinement may take so many times what is predicted for it
 SCARCE = 1.5  # times what is predicted for it: a batch with less is in a hurry
 
 
@@ -51,22 +54,23 @@ class Scheduler:
         devices: int = 1,
         disagreement_threshold: float = 0.0,
     ) -> None:
-        """Plan for `jobs`, at most `group` tasks a batch, `stages` in order, further ones last.
+        """Plan for `jobs`, at most `group` tasks a batch, `stages` in order, refinement last.
 
         `reserve`: seconds kept for the end. `disagreement_threshold`: a task whose need (0: all agree, 1: no answer) is
-        not above it gets no further batch. ValueError: a task twice or without tokens, or a setting out of its range.
+        not above it gets no refinement. ValueError: a task twice or without tokens, or a setting out of its range.
         """
         check(jobs, stages, group, reserve, devices, disagreement_threshold)
         self.devices = devices
         self._group, self._reserve, self._disagreement_threshold = group, reserve, disagreement_threshold
         self._tokens = {job.task_id: job.tokens for job in jobs}
-        self._stages = tuple(s for s in stages if not s.refinement)
-        self._later = tuple(s for s in stages if s.refinement)
-        whole = self._grouped(self._by_size(self._tokens), self._sizes(len(self._tokens))[::-1])
-        parts = self._parts(self._by_size(self._tokens), devices)
-        self._queue = {stage.number: list(parts if stage.whole else whole) for stage in self._stages}
+        self._places = {stage.number: at for at, stage in enumerate(stages)}
+        self._for_all = tuple(s for s in stages if not s.refinement)
+        self._refinement = tuple(s for s in stages if s.refinement)
+        tasks = self._by_size(self._tokens)
+        groups = self._groups(tasks, smallest_first=True)
+        parts = [part for at in range(devices) if (part := tuple(tasks[at::devices]))]  # alike in size and in number
+        self._queue = {stage.number: list(parts if stage.whole else groups) for stage in self._for_all}
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
-        self._planned: dict[int, list[tuple[str, ...]]] = {}  # the groups of each further stage that has begun
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
         self._retired: list[str] = []
@@ -76,13 +80,10 @@ class Scheduler:
 
     def resume(self, done: Iterable[tuple[str, int]], need: Mapping[str, float]) -> None:
         """Leave out the (task, stage) pairs an earlier process finished; KeyError: an unknown task."""
-        places = {stage.number: at for at, stage in enumerate((*self._stages, *self._later))}
-        finished = {pair for pair in done if pair[1] in places}
-        for number, groups in self._queue.items():
-            left = [tuple(i for i in ids if (i, number) not in finished) for ids in groups]
-            self._queue[number] = [ids for ids in left if ids]
+        finished = {pair for pair in done if pair[1] in self._places}
+        self._leave_out(finished)
         for task_id, number in finished:
-            self._reached[task_id] = max(self._reached[task_id], places[number])
+            self._reached[task_id] = max(self._reached[task_id], self._places[number])
         self._need.update(need)
 
     def needs(self, need: Mapping[str, float]) -> None:
@@ -94,8 +95,7 @@ class Scheduler:
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks waiting for a batch that every task gets, or for its repetition, each once."""
-        queued = [i for number in self._queue for ids in self._queue[number] for i in ids]
-        return tuple(dict.fromkeys([*queued, *(i for ids in self._again.values() for i in ids)]))
+        return tuple(dict.fromkeys(task_id for _, task_id in self._waiting()))
 
     @property
     def retired(self) -> tuple[str, ...]:
@@ -105,19 +105,18 @@ class Scheduler:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do. If not, and `next` gives nothing with no batch out: budget spent."""
-        return not self._out and not self.pending and self._next_further() is None
+        return not self._out and not self.pending and self._next_refinement() is None
 
     def predicted(self) -> float:
         """Predicted device seconds of all pending batches that every task gets."""
         return math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in self._waiting())
 
     def expected(self, remaining: float) -> float:
-        """Seconds from now to the expected end of the run: further batches included, never past the limit."""
+        """Seconds from now to the expected end of the run: refinement included, never past the limit."""
         needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self._retired]
-        later = [(s, i) for at, s in enumerate(self._later, len(self._stages)) for i in needy if self._reached[i] < at]
-        work = self.predicted() + math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in later)
-        running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
-        return max(0.0, min(remaining - self._reserve, (work + running) / max(1, self.devices)))
+        due = [(stage, i) for stage in self._refinement for i in needy if self._reached[i] < self._places[stage.number]]
+        work = self.predicted() + math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in due)
+        return max(0.0, min(remaining - self._reserve, (work + self._running(remaining)) / max(1, self.devices)))
 
     def next(self, device: str, remaining: float) -> TimeSlice | None:
         """The device's next batch, or None where there is nothing for it now.
@@ -133,8 +132,7 @@ class Scheduler:
         stage, task_ids, share, retry = chosen
         if retry:
             self._retrying.add(device)
-        place = (*self._stages, *self._later).index(stage)
-        self._reached.update({i: max(place, self._reached[i]) for i in task_ids})
+        self._reached.update({i: max(self._places[stage.number], self._reached[i]) for i in task_ids})
         seconds = min(self._to_the_end(share, usable), stage.most * len(task_ids))
         parts = self._train_seconds(stage, task_ids, seconds)
         hurried = seconds < SCARCE * self._costs.of_batch(stage, task_ids)
@@ -171,27 +169,26 @@ class Scheduler:
         elif time_slice.stage.whole and not excused:
             pass  # later stages do without it
         elif excused or not retry:
-            self._take_back(time_slice, unanswered, excused and not retry)
+            self._take_back(time_slice.stage, unanswered, excused and not retry)
         else:
-            self._retire(unanswered)
+            self._retired.extend(unanswered)
+            self._leave_out({(i, number) for i in unanswered for number in self._queue})
 
-    def _choose(self, usable: float, remaining: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
-        """(stage, tasks, seconds, whether it is a retry) of the next batch; the tasks are no longer pending then."""
-        for stage in self._stages:
+    def _choose(self, usable: float, remaining: float) -> Choice | None:
+        """The next batch, if there is one; its tasks are no longer pending then."""
+        for stage in self._for_all:
             if self._queue[stage.number] or self._again[stage.number]:
                 if not usable >= stage.minimum or self._held_up(stage):
                     return None
                 return self._from_queue(stage, usable, remaining)
-        for stage in self._later:
+        for stage in self._refinement:
             if self._again[stage.number] and usable >= stage.minimum:
-                task_ids, _, retry = self._take(stage, True, usable)
-                return stage, task_ids, self._stretched(stage, task_ids, usable), retry
-        further = self._next_further()
-        return None if further is None else self._begin_further(further, usable)
+                task_ids = (self._again[stage.number].pop(0),)
+                return stage, task_ids, self._stretched(stage, task_ids, usable), True
+        refinement = self._next_refinement()
+        return None if refinement is None else self._begin_refinement(refinement, usable)
 
-    def _from_queue(
-        self, stage: Stage, usable: float, remaining: float
-    ) -> tuple[Stage, tuple[str, ...], float, bool] | None:
+    def _from_queue(self, stage: Stage, usable: float, remaining: float) -> Choice | None:
         """The next batch of a stage that every task gets, or None where no task of it has enough seconds.
 
         Its largest tasks come first where there are seconds for all, so that the last batches are short ones.
@@ -203,15 +200,18 @@ class Scheduler:
             task_ids, batches, retry = self._take(stage, True, usable)
         if not task_ids:
             return None
-        share = self._free(remaining) * stage.weight * self._costs.of_batch(stage, task_ids) / total
+        free = (
+            (remaining - self._reserve) * self.devices - self._running(remaining) if remaining < math.inf else math.inf
+        )
+        share = max(0.0, free) * stage.weight * self._costs.of_batch(stage, task_ids) / total
         least = stage.enough * self._costs.of_batch(stage, task_ids)
         return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, batches))), retry
 
-    def _begin_further(self, stage: Stage, usable: float) -> tuple[Stage, tuple[str, ...], float, bool] | None:
-        """As many first tasks of the first planned group as there are enough seconds for; the others stay planned."""
-        planned = self._planned[stage.number]
-        for at in range(len(planned)):
-            if task_ids := self._affordable(stage, planned, at, usable):
+    def _begin_refinement(self, stage: Stage, usable: float) -> Choice | None:
+        """As many first tasks of the first group as there are enough seconds for; the others stay in the queue."""
+        groups = self._queue[stage.number]
+        for at in range(len(groups)):
+            if task_ids := self._affordable(stage, groups, at, usable):
                 return stage, task_ids, self._stretched(stage, task_ids, usable), False
         return None
 
@@ -226,45 +226,39 @@ class Scheduler:
 
     def _waiting(self) -> list[tuple[Stage, str]]:
         """The tasks of all pending batches that every task gets, with their stages."""
-        waiting = [(stage, i) for stage in self._stages for ids in self._queue[stage.number] for i in ids]
-        return waiting + [(s, i) for s in (*self._stages, *self._later) for i in self._again[s.number]]
+        waiting = [(stage, i) for stage in self._for_all for ids in self._queue[stage.number] for i in ids]
+        return waiting + [(s, i) for s in (*self._for_all, *self._refinement) for i in self._again[s.number]]
 
     def _held_up(self, stage: Stage) -> bool:
         """Whether a batch is out that must end before this stage begins."""
         return any(time_slice.stage.whole and time_slice.stage is not stage for time_slice in self._out.values())
 
-    def _free(self, remaining: float) -> float:
-        """Device seconds that are left, less what running batches may still use."""
-        running = math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
-        return max(0.0, (remaining - self._reserve) * self.devices - running) if remaining < math.inf else math.inf
+    def _running(self, remaining: float) -> float:
+        """Device seconds that running batches may still use."""
+        return math.fsum(max(0.0, remaining - time_slice.ends) for time_slice in self._out.values())
 
     def _take(self, stage: Stage, small_end: bool, usable: float) -> tuple[tuple[str, ...], int, bool]:
         """The stage's next tasks, how many of its first batches are left with this one, and whether it is a retry."""
-        groups, again = self._queue.get(stage.number), self._again[stage.number]
+        groups, again = self._queue[stage.number], self._again[stage.number]
         if not groups:
             return (again.pop(0),), len(again) + 1, True
         batches = len(groups)
         return self._affordable(stage, groups, 0 if small_end else batches - 1, usable), batches, False
 
-    def _next_further(self) -> Stage | None:
-        """The stage of the next further batch."""
-        for at, stage in enumerate(self._later, len(self._stages)):
-            if stage.number not in self._planned:
+    def _next_refinement(self) -> Stage | None:
+        """The stage of the next batch for split votes; where it begins, its tasks are chosen, the most split first."""
+        for stage in self._refinement:
+            if stage.number not in self._queue:
                 if self._out or any(self._again.values()):
                     return None  # a vote may still change
-                split = self._split(at)
-                self._planned[stage.number] = self._grouped(split, self._sizes(len(split)))
-            if self._planned[stage.number]:
+                before = self._places[stage.number] - 1
+                due = [i for i, place in self._reached.items() if place == before and i not in self._retired]
+                split = [i for i in due if self._need[i] > self._disagreement_threshold]
+                split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
+                self._queue[stage.number] = self._groups(split, smallest_first=False)
+            if self._queue[stage.number]:
                 return stage
         return None
-
-    def _split(self, at: int) -> list[str]:
-        """The tasks due for the stage at this place whose votes are split, the most split first."""
-        due = [i for i, reached in self._reached.items() if reached == at - 1 and i not in self._retired]
-        return sorted(
-            (i for i in due if self._need[i] > self._disagreement_threshold),
-            key=lambda i: (-self._need[i], self._tokens[i], i),
-        )
 
     def _seconds(self, stage: Stage, usable: float, share: float, batches: int) -> float:
         """The share, but at least the minimum, and leaving the minimum to each later batch where that is possible."""
@@ -276,9 +270,9 @@ class Scheduler:
         left = [i for i in self._tokens if i not in self._retired]
         others = [
             max(stage.minimum, stage.enough * self._costs.of_task(stage, i))
-            for at, stage in enumerate((*self._stages, *self._later))
+            for stage in (*self._for_all, *self._refinement)
             for i in left
-            if self._reached[i] < at
+            if self._reached[i] < self._places[stage.number]
         ]
         return usable if others and usable - seconds < min(others) else seconds
 
@@ -291,39 +285,31 @@ class Scheduler:
         total = self._costs.of_batch(stage, task_ids)
         return {i: seconds * stage.train_share * self._costs.of_task(stage, i) / total for i in task_ids}
 
-    def _take_back(self, time_slice: TimeSlice, task_ids: list[str], whole: bool) -> None:
+    def _take_back(self, stage: Stage, task_ids: list[str], whole: bool) -> None:
         """Put tasks of a failed batch back: as the group they were, or to be tried one at a time."""
-        number = time_slice.stage.number
-        if whole and number in self._queue and task_ids:
-            self._queue[number].append(tuple(task_ids))
+        if whole and task_ids and not stage.refinement:
+            self._queue[stage.number].append(tuple(task_ids))
         else:
-            self._again[number] = self._by_size((*self._again[number], *task_ids))
+            self._again[stage.number] = self._by_size((*self._again[stage.number], *task_ids))
 
-    def _retire(self, task_ids: Sequence[str]) -> None:
-        self._retired.extend(task_ids)
+    def _leave_out(self, pairs: Collection[tuple[str, int]]) -> None:
+        """Take these (task, stage) pairs out of the queues."""
         for number, groups in self._queue.items():
-            left = [tuple(i for i in ids if i not in task_ids) for ids in groups]
+            left = [tuple(i for i in ids if (i, number) not in pairs) for ids in groups]
             self._queue[number] = [ids for ids in left if ids]
 
     def _by_size(self, task_ids: Iterable[str]) -> list[str]:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))
 
-    def _grouped(self, task_ids: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, ...]]:
-        """Groups of neighbours; whichever end is taken first, the same tasks share a batch."""
-        ends = list(accumulate(sizes))
-        return [tuple(task_ids[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
-
-    def _sizes(self, count: int) -> list[int]:
-        """Of so many tasks' groups, largest first: never more than a device's part of the tasks not yet in a group.
+    def _groups(self, task_ids: Sequence[str], smallest_first: bool) -> list[tuple[str, ...]]:
+        """Groups of neighbours, none larger than a device's part of the tasks that are in no larger group.
 
         So a stage's last batches are short and no device waits long for another's (guided self-scheduling,
         Polychronopoulos and Kuck 1987).
         """
         sizes: list[int] = []
-        while left := count - sum(sizes):
+        while left := len(task_ids) - sum(sizes):
             sizes.append(min(self._group, math.ceil(left / self.devices)))
-        return sizes
-
-    def _parts(self, task_ids: Sequence[str], devices: int) -> list[tuple[str, ...]]:
-        """As many parts as devices, alike in size and number of tasks."""
-        return [part for at in range(devices) if (part := tuple(task_ids[at::devices]))]
+        if smallest_first:
+            sizes.reverse()
+        return [tuple(task_ids[end - size : end]) for end, size in zip(accumulate(sizes), sizes, strict=True)]

@@ -1,7 +1,7 @@
 """The live view on a terminal, drawn with rich: the whole screen while the run goes on, gone without a trace after it.
 
-Knows nothing of what a run is beyond `live`. Laws: it fits the terminal, however small, and follows it when its size
-changes; nothing is told by colour alone; texts are shown as they are, never read as markup.
+Laws: it fits the terminal, however small, and follows it when its size changes; nothing is told by colour alone; texts
+are shown as they are, never read as markup.
 By hand, as rich does not: sharing few lines out, and when to draw (rich's own thread could not tell what broke).
 """
 

@@ -1,7 +1,7 @@
 """The answer file: complete and valid from the first second on, replaced atomically after every task; its validator.
 
-Knows nothing of models, votes or solutions. Law: whatever moment the process dies at, the file is either the one that
-was there before or a complete, valid submission; two attempts are always two different grids.
+Law: whatever moment the process dies at, the file is either the one that was there before or a complete, valid
+submission; two attempts are always two different grids.
 
     python -m solver validate submission.json --challenges FILE|--split NAME
 """

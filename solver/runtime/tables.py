@@ -1,6 +1,6 @@
 """Small tables for people: as rich draws them on a terminal, as aligned columns in files and pipes.
 
-Knows nothing of what stands in them. Law: the same cells are printed either way.
+Law: the same cells are printed either way.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A child process with one device: loads what it answers with, then answers orders as they come, one after another.
 
-It trains and samples; with `--programs` it loads neither, nor torch, and searches for programs; with `--induction` a
-code model writes them. Orders come on standard input, reports go to the file descriptor it is given, both as `messages`
-spells them; what libraries print goes elsewhere. Law: an order that fails is reported, never swallowed, and the next
-one is served.
+By a model it trains and samples; by programs it loads neither, nor torch, and searches for them; by induction a code
+model writes them. Orders come on standard input, reports go to the file descriptor it is given, both as `messages`
+spells them; what libraries print goes elsewhere. Laws: an order that fails is reported, never swallowed, and the next
+one is served; each adapter is reported as soon as it is trained; a search for programs uses one core, and with the same
+nodes it gives the same candidates as long as its seconds last.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, TypeAlias
+from typing import TextIO, TypeAlias, get_args
 
+from solver.batch import Batch, Models
 from solver.clock import Deadline, now
 from solver.config import settings
-from solver.runtime.messages import (
-    BatchDone,
-    BatchFailed,
-    Order,
-    Ready,
-    Report,
-    Send,
-    TaskAnswered,
-    order_from_line,
-    sender,
-)
-from solver.types import Task, TaskResult, out_of_memory
+from solver.pipeline import solve_batch
+from solver.programs.solve import search_programs
+from solver.runtime import messages
+from solver.runtime.load_models import load_models, load_writer
+from solver.runtime.messages import AnsweredBy, BatchDone, BatchFailed, Order, Report, Send, TaskAnswered
+from solver.tokens import registry
+from solver.training import nearest_tasks, shared_adapter
+from solver.types import PROGRAMS, SHARED, Candidate, Program, Task, TaskResult, TrainReport, View, out_of_memory
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
+KEPT = 8  # distinct answers of programs a task keeps: two are attempted, the others are for the record's readers
+NICENESS = 19  # of a process that searches: whoever has something to do for the model goes first
+FIRST_TO_GO = 1000  # the kernel's measure of whom to end when memory runs out: at most
+PRIORITY = Path("/proc/self/oom_score_adj")
 
 Answerer: TypeAlias = Callable[[Order, Deadline], Iterable[Report]]
 """What there is to report on an order, as it becomes known."""
@@ -46,14 +48,14 @@ Load: TypeAlias = Callable[[Send], contextlib.AbstractContextManager[tuple[Answe
 
 def serve(lines: Iterable[str], reports: TextIO, load: Load) -> None:
     """Load, say so, then serve orders until there are no more."""
-    send, started = sender(reports), now()
+    send, started = messages.sender(reports), now()
     with contextlib.ExitStack() as loaded:
         try:
             answer, notes = loaded.enter_context(load(send))
         except Exception as error:  # said before this process ends, so that a lighter one can be tried
             return send(_failure(error))
-        send(Ready(round(now() - started, 1), tuple(notes)))
-        for order in map(order_from_line, lines):
+        send(messages.Ready(round(now() - started, 1), tuple(notes)))
+        for order in map(messages.order_from_line, lines):
             try:
                 for report in answer(order, Deadline.after(order.seconds)):
                     send(report)
@@ -68,6 +70,38 @@ def _failure(error: Exception) -> BatchFailed:
     return BatchFailed(f"{type(error).__name__}: {error}"[:300], out_of_memory(error))
 
 
+@contextlib.contextmanager
+def models(
+    weights: Path, config: settings.Config, scratch: Path, send: Send
+) -> Iterator[tuple[Answerer, Sequence[str]]]:
+    """Answers by training and sampling: the only place where models meet the algorithm."""
+    format = registry.load(config.format, weights)
+    trainer, sampler, config = load_models(weights, config, scratch)
+    nearest = nearest_tasks.finder(trainer, config, weights, format)
+
+    def trained(name: str, report: TrainReport) -> None:
+        loss = round(report.losses[-1], 4) if report.losses else None
+        send(messages.AdapterTrained(name, report.steps, loss))
+
+    answered_with = Models(trainer, sampler, format, config, nearest, trained)
+    yield lambda order, stop: by_models(order, answered_with, stop), (*sampler.notes, *trainer.notes)
+
+
+def by_models(order: Order, models: Models, stop: Deadline) -> Iterator[Report]:
+    """The results of the order's tasks, or the adapter that they are to share."""
+    if order.stage == SHARED:
+        started = now()
+        report = shared_adapter.train(order.tasks, models, stop)
+        adapter = messages.keep(report.adapter, order.keep) if report.adapter else None
+        yield messages.SharedAdapterTrained(adapter, report.steps, report.planned, report.losses, now() - started)
+        return
+    shared = messages.intact(order.shared)
+    results = solve_batch(Batch(order.stage, order.tasks, order.train_seconds, shared, order.hurried), models, stop)
+    counters = getattr(models.sampler, "counters", None)
+    engine = counters.take() if counters else {}  # of the whole batch, whose tasks shared the engine
+    yield from (TaskAnswered(result, engine) for result in results)
+
+
 def one_by_one(answer: Callable[[Task, Deadline], TaskResult]) -> Answerer:
     """Answers the tasks of an order each by itself, within the seconds of the order."""
     return lambda order, stop: (TaskAnswered(answer(task, stop)) for task in order.tasks)
@@ -76,33 +110,44 @@ def one_by_one(answer: Callable[[Task, Deadline], TaskResult]) -> Answerer:
 @contextlib.contextmanager
 def searches(budget: settings.ProgramSettings, _: Send) -> Iterator[tuple[Answerer, Sequence[str]]]:
     """Answers by searching for programs; there is nothing to load."""
-    from solver.runtime.program_search import give_way, search
-
     give_way()
     yield one_by_one(lambda task, stop: search(task, budget, stop)), ()
+
+
+def search(task: Task, budget: settings.ProgramSettings, stop: Deadline) -> TaskResult:
+    """The task's best programs' answers, found before `stop` and within the settings' seconds."""
+    started, own = now(), stop.within(budget.seconds)
+    proposals = search_programs(task, own, budget.nodes)
+    seconds, cut = now() - started, own.remaining() <= 0
+    known = [(p, Program(p.program, round(p.cost, 3), round(p.generalises, 3), p.support)) for p in proposals[:KEPT]]
+    return TaskResult(
+        task_id=task.id,
+        stage=PROGRAMS,
+        candidates=tuple(
+            tuple(Candidate(p.grids[test], View(), 0.0, program=program) for p, program in known)
+            for test in range(len(task.tests))
+        ),
+        seconds={"programs": seconds},
+        notes=(f"the search for programs was stopped after {seconds:.1f} s",) if cut else (),
+    )
+
+
+def give_way() -> None:
+    """Have this process run only where nobody else wants the core, and end first where memory runs out."""
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # no such file on other systems; everything else works without
+        PRIORITY.write_text(str(FIRST_TO_GO))
 
 
 @contextlib.contextmanager
 def induction(config: settings.Config, _: Send) -> Iterator[tuple[Answerer, Sequence[str]]]:
     """Answers by programs that a code model writes, which are run in a sandbox."""
     from solver.induction.induce import induce, sandbox_of
-    from solver.runtime.load_models import load_writer
 
     asked = config.induction
     writer = load_writer(config)
     with sandbox_of(asked) as sandbox:
         yield one_by_one(lambda task, stop: induce(task, writer, sandbox, asked, config.seed, stop)), [sandbox.line()]
-
-
-@contextlib.contextmanager
-def models(
-    weights: Path, config: settings.Config, scratch: Path, send: Send
-) -> Iterator[tuple[Answerer, Sequence[str]]]:
-    """Answers by training and sampling."""
-    from solver.runtime.model_answers import ModelAnswers
-
-    answers = ModelAnswers(weights, config, scratch, send)
-    yield answers, answers.notes
 
 
 def die_with(parent: int) -> None:
@@ -114,14 +159,15 @@ def die_with(parent: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m solver worker --weights DIR --config JSON --reports FD --scratch DIR`, started by `pool`."""
+    """`python -m solver worker --by WHAT --weights DIR --config JSON --reports FD --scratch DIR`, started by `pool`."""
     parser = argparse.ArgumentParser(prog="python -m solver worker", description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--config", required=True, help="JSON as written by config.pack")
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
-    parser.add_argument("--programs", action="store_true", help="search for programs alone: no model is loaded")
-    parser.add_argument("--induction", action="store_true", help="have the code model write programs, nothing else")
+    parser.add_argument(
+        "--by", choices=get_args(AnsweredBy), default="model", help="what answers: nothing else is loaded"
+    )
     parser.add_argument("--parent", type=int, help="process id of whoever started this; it ends with that process")
     options = parser.parse_args(argv)
     if options.parent is not None:
@@ -129,9 +175,13 @@ def main(argv: list[str]) -> int:
     config = settings.unpack(json.loads(options.config))
 
     def load(send: Send) -> contextlib.AbstractContextManager[tuple[Answerer, Sequence[str]]]:
-        if options.programs:
+        if options.by == "programs":
             return searches(config.programs, send)
-        return induction(config, send) if options.induction else models(options.weights, config, options.scratch, send)
+        return (
+            induction(config, send)
+            if options.by == "induction"
+            else models(options.weights, config, options.scratch, send)
+        )
 
     with os.fdopen(options.reports, "w") as reports:
         serve(sys.stdin, reports, load)

@@ -1,43 +1,137 @@
-"""A device's place in the pool: who works there now, at what, and what is to come.
+"""A device's place in the pool: who works there now, at what, and what is to come; and the process that works there.
 
-Knows nothing of models or messages.
+Law: nothing a process started outlives its `kill`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
-from dataclasses import dataclass, field
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TextIO
 
 from solver.clock import Deadline
 from solver.config import presets
+from solver.config.settings import Config
 from solver.hardware.devices import Device
 from solver.runtime.live import Worker
-from solver.runtime.messages import AdapterTrained
+from solver.runtime.messages import AdapterTrained, AnsweredBy, Order, Report, order_to_line, report_from_json
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
-from solver.runtime.worker_process import Child
 
-SEARCH, WRITE = "--programs", "--induction"  # children that search for programs; that have a code model write them
+WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
+KILLED = 2.0  # seconds to wait for a killed child; less than LAST
+MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
+DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
+
+
+class Child:
+    """One worker process. `log` receives what its libraries print; its scratch folder goes when it is killed."""
+
+    def __init__(
+        self,
+        weights: Path,
+        config: Config,
+        environment: Mapping[str, str],
+        log: TextIO,
+        by: AnsweredBy,
+    ):
+        reading, writing = os.pipe()
+        self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=adapter_folder(), ignore_cleanup_errors=True)
+        given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
+        self.process = subprocess.Popen(
+            [*WORKER, "--by", by, *given, "--config", json.dumps(asdict(config)), "--parent", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writing,),
+            cwd=Path(__file__).resolve().parents[2],
+            env={**os.environ, **environment},
+            start_new_session=True,  # so that its own children are killed with it
+        )
+        os.close(writing)
+        self.reports, self._read, self._unsent = reading, b"", b""
+        os.set_blocking(reading, False)
+        assert self.process.stdin is not None
+        self.orders = self.process.stdin.fileno()
+        os.set_blocking(self.orders, False)
+
+    def order(self, order: Order) -> None:
+        """Send one order; `push` sends what the pipe does not take at once. Raises `OSError` where nobody listens."""
+        self._unsent += order_to_line(order)
+        self.push()
+
+    def push(self) -> None:
+        """Send as much of the orders as the pipe takes. Raises `OSError` where nobody listens."""
+        with contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self.orders, self._unsent) :]
+
+    @property
+    def unsent(self) -> bool:
+        """Whether an order is still on its way."""
+        return bool(self._unsent)
+
+    def receive(self) -> tuple[list[Report], bool]:
+        """The whole reports there are now, and whether there will be no more."""
+        dead = self.process.poll() is not None  # asked first: what it said before is still read
+        closed = False
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.reports, 1 << 20):
+                self._read += chunk
+            closed = True
+        *lines, self._read = self._read.split(b"\n")
+        return [report_from_json(json.loads(line)) for line in lines], closed or dead
+
+    def death(self) -> str:
+        """How it ended, in words."""
+        try:
+            code = self.process.wait(timeout=DEATH)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its reports"
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return f"the worker died ({name})"
+
+    def kill(self) -> None:
+        """End the child and everything it started, for certain."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver, it can't hold up the run
+            self.process.wait(timeout=KILLED)
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):  # an order it never took
+                self.process.stdin.close()
+        os.close(self.reports)
+        self.scratch.cleanup()
+
+
+def adapter_folder() -> str | None:
+    """The memory-backed folder for adapters, where there is one with room; None: the default for temporary files."""
+    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM else None
 
 
 @dataclass
 class Phase:
-    """What slots serve: a scheduler's batches until the deadline, and no longer than `most` seconds from its start.
+    """What slots serve: a scheduler's batches until the deadline, for `most` seconds from its start at most.
 
-    `flag`: of the workers that serve it, `SEARCH` or `WRITE`, which answer by programs; "": of those with the model. A
-    slot that gets no batch waits for the model's next one, and leaves any other phase for good.
+    `by`: what its workers answer with. A slot that gets no batch waits for the next one where the model answers; it
+    leaves any other phase for good.
     """
 
     scheduler: Scheduler
     deadline: Deadline
-    flag: str = ""
+    by: AnsweredBy = "model"
     most: float = math.inf
-
-    @property
-    def programs(self) -> bool:
-        """Whether programs answer."""
-        return bool(self.flag)
 
     @property
     def remaining(self) -> float:
@@ -46,21 +140,21 @@ class Phase:
 
     @property
     def over(self) -> bool:
-        """Whether nobody need be seated for it any more."""
-        return self.programs and (not self.scheduler.pending or self.remaining <= 0)
+        """Whether no slot need serve it any more."""
+        return self.by != "model" and (not self.scheduler.pending or self.remaining <= 0)
 
     def begin(self) -> None:
-        """Have its seconds count from now on, if they do not yet."""
+        """Start counting its seconds, unless they count already."""
         self.deadline, self.most = self.deadline.within(self.most), math.inf
 
 
 @dataclass
 class WorkerSlot:
-    """A device with whoever sits there, from the moment `from_then` on, for its `phases`, the present one first.
+    """A device, the child that works on it, and the `phases` it serves, the present one first.
 
-    `until`: when the child must be ready, or its batch over. `starts`: children since one was last ready. `level`:
-    steps down the ladder of memory. `measured`, `need`: of the tasks the running batch has answered; `trained`: what
-    its workers said of each of its adapters.
+    `from_then`: the first child is not started before. `until`: the child must be ready by then, or its batch over.
+    `starts`: children since one was last ready. `level`: steps down the ladder of memory. `measured`, `need`: of the
+    tasks that the running batch has answered; `trained`: what the child said of each of the batch's adapters.
     """
 
     device: Device
@@ -82,12 +176,17 @@ class WorkerSlot:
         return self.child is None and self.starts >= STARTS
 
     @property
+    def done_with_phase(self) -> bool:
+        """Whether its present phase is over: nothing is left to do in it, or nobody can be had for programs."""
+        return self.phases[0].over or (self.given_up and self.phases[0].by != "model")
+
+    @property
     def serves_model(self) -> bool:
         """Whether the model's batches are among its phases."""
-        return any(not phase.programs for phase in self.phases)
+        return any(phase.by == "model" for phase in self.phases)
 
     def begin(self, time_slice: TimeSlice, until: Deadline) -> None:
-        """Have a batch run until then at most."""
+        """Take note of the batch that was handed over; it may run until then."""
         self.time_slice, self.until = time_slice, until
         self.measured, self.need, self.trained = {}, {}, []
 
@@ -98,7 +197,7 @@ class WorkerSlot:
         self.starts, self.ready = 0, False
 
     def step_down(self) -> str:
-        """Take the next step of the ladder of memory; what it is, or '' at its end."""
+        """Take the next step down the ladder of memory; says which, or '' where there is none left."""
         ladder = (*presets.LADDER, *(["the CPU"] if self.device.gpu else []))
         if self.level == len(ladder):
             return ""
@@ -128,7 +227,7 @@ class WorkerSlot:
         )
 
     def late(self) -> str:
-        """In what its child is late, in words."""
+        """What its child was late with, in words."""
         if self.child is not None and self.child.unsent:
             return "the worker did not take its order"
         what = "start-up" if self.time_slice is None else "it"

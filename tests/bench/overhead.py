@@ -26,7 +26,7 @@ LIMIT = 12 * 3600.0  # seconds: none of the two is ever in a hurry
 
 
 def planned(limit: int, steps: int, output: Path):
-    """The run both make: the dry run's first tasks, one worker, no further rounds."""
+    """The run both make: the dry run's first tasks, one worker, no refinement."""
     from solver.cli import parse
     from solver.runtime.prepare import prepare
 

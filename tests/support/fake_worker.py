@@ -8,8 +8,8 @@ so it starts at once. The script is an object:
 - `batches`: task id → what each order with that task does in turn: `""`, `kill`, `exit`, `hang`, `fail`, `memory`
   (fails for want of it), `late` (answers the order's first task, then dies) or `orphan` (dies and leaves a process
   that holds its reports open).
-- `search_start`, `search_batches`: the same for those that search for programs, started with `--programs`;
-  `write_start`, `write_batches`: for those of a code model, started with `--induction`.
+- `search_start`, `search_batches`: the same for those that search for programs, started `--by programs`;
+  `write_start`, `write_batches`: for those of a code model, started `--by induction`.
 - `programs`: task id → what its search for programs finds: `cost` and, unless it is to answer with the test inputs
   themselves, `cell`, which every cell of an answer then is; nothing where nothing is said.
 - `written`: the same of the code model's programs.
@@ -103,7 +103,7 @@ def searched(task: dict[str, Any], number: int, found: dict[str, Any] | None) ->
 
 def kind_of(argv: list[str]) -> str:
     """What the script's entries for a worker started with these flags begin with."""
-    return "search_" if "--programs" in argv else "write_" if "--induction" in argv else ""
+    return {"programs": "search_", "induction": "write_"}.get(argv[argv.index("--by") + 1], "")
 
 
 def stage_kind(number: int) -> str:

@@ -1,6 +1,6 @@
 """A worker process whose code model is a fake that says given texts; all else of it is the real one.
 
-Started by its module's name, from the folder above `tests`. With `--induction` the real worker serves, its writer
+Started by its module's name, from the folder above `tests`. With `--by induction` the real worker serves, its writer
 replaced; without, `fake_worker` does, so that a whole run needs no model. The script's `texts`: what is said to the
 questions, over and over.
 """
@@ -40,7 +40,7 @@ def write(script: Path, argv: list[str]) -> int:
 
 if __name__ == "__main__":
     path, given = Path(sys.argv[1]), sys.argv[2:]
-    if "--induction" in given:
+    if "induction" in given:
         fake_worker.Worker(path, given)  # notes the start
         sys.exit(write(path, given))
     fake_worker.Worker(path, given).run()

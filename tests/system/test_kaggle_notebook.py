@@ -154,7 +154,7 @@ def kill_one(folder: Path, notebook: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ValueError):  # a line that is just being written
             orders = [order for order in fake_worker.heard(folder, "order") if order["stage"]]
     started = zip(fake_worker.heard(folder, "start"), fake_worker.heard(folder, "argv"), strict=True)
-    os.kill(next(process for process, argv in started if "--programs" not in argv), signal.SIGKILL)
+    os.kill(next(process for process, argv in started if "programs" not in argv), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline
 from solver.data import tasks
 from solver.hardware import devices
-from solver.runtime import pool, prepare, record, submission_file, worker_process
-from solver.runtime.plan import program
+from solver.runtime import pool, prepare, record, submission_file, worker_slot
+from solver.runtime.prepare import program
 from solver.runtime.recorder import Recorder
 from solver.runtime.run import Run
 from tests.support import fake_worker
@@ -65,7 +65,7 @@ def call(tmp_path, weights, output, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*flags, **script):
-        monkeypatch.setattr(worker_process, "WORKER", fake_worker.command(tmp_path, **script))
+        monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path, **script))
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
         one = [] if "--devices" in flags else ["--devices", "cpu"]
         none = [] if {"--programs", "--resume"} & set(flags) else ["--programs", "0"]
@@ -781,7 +781,7 @@ def test_a_run_that_another_program_began_is_gone_on_with_and_says_so(call, tmp_
     before, begun = output.read_bytes(), program()
     [header] = recorded(output).of_kind("run")
     assert header["code"] == begun
-    monkeypatch.setattr("solver.runtime.introduction.program", lambda: "0fa11a1d0000")
+    monkeypatch.setattr("solver.runtime.run.program", lambda: "0fa11a1d0000")
     capsys.readouterr()
     assert call("--resume", record.directory_of(output)) == 0
     said = f"warning: begun by the program {begun}, gone on with by 0fa11a1d0000: answers may differ"
@@ -816,8 +816,8 @@ def test_a_run_directory_that_another_process_works_on_is_refused(call, tmp_path
 
 LAUNCH = """
 import json, sys
-from solver.runtime import worker_process
-worker_process.WORKER = tuple(json.loads(sys.argv[1]))
+from solver.runtime import worker_slot
+worker_slot.WORKER = tuple(json.loads(sys.argv[1]))
 import submission
 from solver.clock import Deadline
 sys.exit(submission.main(sys.argv[2:], Deadline.after(0)))

@@ -136,7 +136,7 @@ def test_no_part_that_answers_tasks_can_read_their_solutions() -> None:
     outside = {name for name in readers if not within(name, "solver.analysis") and not within(name, "solver.pretrain")}
     assert outside <= {
         "submission",
-        *(f"solver.runtime.{name}" for name in ("answer_book", "options", "plan", "prepare")),
+        *(f"solver.runtime.{name}" for name in ("answer_book", "options", "prepare")),
     }
 
 

@@ -324,7 +324,7 @@ def test_the_base_stage_trains_nothing_and_samples_the_quick_views():
     assert right(results["stack"], STACK)
 
 
-def test_a_further_stage_draws_other_examples_another_adapter_and_other_views():
+def test_refinement_draws_other_examples_another_adapter_and_other_views():
     stages = []
     for number in (ADAPTER, ADAPTER + 1, ADAPTER + 2):
         trainer, sampler = FakeTrainer(), FakeSampler()

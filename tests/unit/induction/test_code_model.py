@@ -23,7 +23,7 @@ from solver.config import stages
 from solver.data import tasks
 from solver.induction import induce
 from solver.induction.sandbox.sandbox import Sandbox
-from solver.runtime import pool, record, submission_file
+from solver.runtime import record, submission_file
 from solver.runtime.prepare import configure
 from tests.support import fake_worker, fake_writer, tiny_writer
 from tests.system import test_submission
@@ -68,7 +68,7 @@ def saying(tmp_path, monkeypatch, call):
     return run
 
 
-def rounds(output):
+def results(output):
     return {(m["task_id"], m["stage"]): m for m in recorded(output).of_kind("result")}
 
 
@@ -78,7 +78,7 @@ def rounds(output):
 def test_without_a_code_model_the_run_says_so_in_one_line(call, tmp_path, output, capsys):
     assert call("--challenges", challenges(tmp_path, FOUR)) == 0
     assert capsys.readouterr().out.count("induction is off: no code model was given (--code-model)\n") == 1
-    assert not any(pool.WRITE in argv for argv in fake_worker.heard(tmp_path, "argv"))
+    assert not any("induction" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
 def test_the_flags_change_these_settings_alone(tmp_path):
@@ -144,7 +144,7 @@ def test_a_right_program_of_the_code_model_has_the_first_attempt(saying, asked, 
     assert "induction, 1 answer of programs, " in out
     assert "programs: 3 asked for, 3 written, 3 with a program, 3 run, 1 reproduce every demonstration" in out
     assert "induction is off" not in out
-    assert [pool.WRITE in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
+    assert ["induction" in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
 
 
 def test_among_its_answers_that_of_the_most_programs_is_attempted_first(saying, asked, output):
@@ -154,7 +154,7 @@ def test_among_its_answers_that_of_the_most_programs_is_attempted_first(saying, 
 
 def test_the_record_and_the_report_tell_of_it(saying, asked, output, capsys):
     assert saying([RIGHT, WRONG, GONE], *asked, "--programs", "2") == 0
-    lines = rounds(output)
+    lines = results(output)
     assert {i for i, number in lines if number == -1} == {i for i, number in lines if number == 0} == set(FOUR)
     first = lines["task0", -1]
     program = first["candidates"][0][0]["program"]
@@ -216,9 +216,9 @@ def test_it_never_has_more_than_its_share_of_the_time(call, asked, output, tmp_p
 
 def test_with_less_time_than_a_reply_takes_the_code_model_is_not_loaded(call, asked, output, capsys, tmp_path):
     assert call(*asked, "--time-limit", "30s", written={"task0": {"cost": 3}}) == 0
-    assert {number for _, number in rounds(output)} == {1, 3}
+    assert {number for _, number in results(output)} == {1, 3}
     assert re.search(r"no induction: its share of the time is \d s, and 12 are the least", capsys.readouterr().out)
-    assert not any(pool.WRITE in argv for argv in fake_worker.heard(tmp_path, "argv"))
+    assert not any("induction" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
 @pytest.mark.parametrize("lines", [2, 5, 8, 12])

@@ -29,11 +29,11 @@ def test_each_stage_says_how_many_of_its_tasks_are_done() -> None:
     live = run_of()
     for task_id in IDS[:5]:
         live.answer(answer(task_id, BASE))
-    assert live.stages == [("base model", 5, 8), ("adapter", 0, 8)]  # no further one is due
+    assert live.stages == [("base model", 5, 8), ("adapter", 0, 8)]  # no refinement is due
     assert live.answered == 5
 
 
-def test_a_further_stage_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an_adapter() -> None:
+def test_refinement_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an_adapter() -> None:
     live = run_of()
     for task_id in IDS:
         live.answer(answer(task_id, BASE, split=True))
@@ -44,7 +44,7 @@ def test_a_further_stage_is_due_for_the_tasks_whose_votes_are_split_once_they_ha
     assert live.stages[-1] == ("further adapter 1", 1, 3)
 
 
-def test_of_the_further_stages_the_one_begun_last_is_told() -> None:
+def test_of_the_stages_of_refinement_the_one_begun_last_is_told() -> None:
     live = run_of()
     for number in (ADAPTER, FIRST, SECOND):
         live.answer(answer("a", number, split=True))

@@ -18,7 +18,7 @@ from solver.config.presets import LADDER
 from solver.config.settings import Config, Cost, EngineSettings
 from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
-from solver.runtime import pool, worker_process
+from solver.runtime import pool, worker_slot
 from solver.runtime.messages import SharedAdapterTrained
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
@@ -113,7 +113,7 @@ def serve(tmp_path, monkeypatch):
         writing=None,
         **script,
     ):
-        monkeypatch.setattr(worker_process, "WORKER", fake_worker.command(tmp_path, **script))
+        monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
         # sizes fall, and the large end comes first: the order of the letters
         jobs = [TaskSize(i, 100 - at) for at, i in enumerate(tasks)]
@@ -146,13 +146,13 @@ def serve(tmp_path, monkeypatch):
 
 def searches(jobs, config, places, deadline):
     """The phase of searching for programs for these jobs."""
-    return Phase(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, pool.SEARCH)
+    return Phase(Scheduler(jobs, [programs_stage(config)], 1, 0.0, devices=places), deadline, "programs")
 
 
 def asking(jobs, places, deadline, seconds):
     """The phase of asking a code model for programs for these jobs."""
     stage = replace(induction_stage(), minimum=0.1)
-    return Phase(Scheduler(jobs, [stage], 1, 0.1, devices=places), deadline, pool.WRITE, seconds)
+    return Phase(Scheduler(jobs, [stage], 1, 0.1, devices=places), deadline, "induction", seconds)
 
 
 def alive(group: int) -> bool:
@@ -332,7 +332,7 @@ def test_without_tasks_no_worker_is_started(serve, tmp_path):
 
 
 def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_process, "WORKER", fake_worker.command(tmp_path))
+    monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path))
 
     class Interrupting(Heard):
         def result(self, device, task, batch):
@@ -478,7 +478,7 @@ def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_p
     assert sorted(heard.results) == list("abcd")
     assert heard.searched == [("cpu", i) for i in "abcd"]
     assert asked(tmp_path) == [*((PROGRAMS, i) for i in "abcd"), (ADAPTER, "ba"), (ADAPTER, "dc")]
-    assert ["--programs" in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
+    assert ["programs" in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
     assert fake_worker.heard(tmp_path, "threads") == ["1", None]
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
 
@@ -503,7 +503,7 @@ def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serv
     assert {device for device, _ in heard.searched} <= {"programs 0", "programs 1"}
     assert heard.devices == {"gpu 0"}
     argv, gpus = fake_worker.heard(tmp_path, "argv"), fake_worker.heard(tmp_path, "gpus")
-    assert sorted(zip(["--programs" in given for given in argv], gpus, strict=True)) == [
+    assert sorted(zip(["programs" in given for given in argv], gpus, strict=True)) == [
         (False, "0"),
         *[(True, "")] * 2,
     ]
@@ -554,7 +554,7 @@ def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
 
 
 @pytest.mark.parametrize(("devices", "cpu_search_devices"), [(ONE, ()), (GPU, SPARE)])
-def test_a_task_that_programs_settle_gets_no_further_batch(serve, tmp_path, devices, cpu_search_devices):
+def test_a_task_that_programs_settle_gets_no_refinement(serve, tmp_path, devices, cpu_search_devices):
     config = replace(CONFIG, refinement_stages=1)
     split = {"a": 0.5, "b": 0.5}
     serve(
@@ -592,17 +592,15 @@ def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts(tmp_path)
 # ---- a code model ----------------------------------------------------------------------------------------------------
 
 
-def flags(folder: Path) -> list[str]:
-    """What each worker was started for, in order."""
-    return [
-        next((flag for flag in (pool.SEARCH, pool.WRITE) if flag in a), "") for a in fake_worker.heard(folder, "argv")
-    ]
+def kinds(folder: Path) -> list[str]:
+    """What each worker answered by, in order."""
+    return [argv[argv.index("--by") + 1] for argv in fake_worker.heard(folder, "argv")]
 
 
 def test_a_code_model_has_every_device_before_searches_and_the_model(serve, tmp_path):
     heard = serve(cpu_search_devices=(), writing=30.0, written={"a": {"cost": 3}})
     assert sorted(i for _, i in heard.written) == sorted(heard.results) == list("abcd")
-    assert flags(tmp_path) == [pool.WRITE, pool.SEARCH, ""]
+    assert kinds(tmp_path) == ["induction", "programs", "model"]
     assert heard.notes[0] == "code model ready on cpu in 0.1 s; "
     assert heard.starts == [("cpu", 0.1)] * 2  # of a search there is nothing to tell
     assert [number for number, _ in asked(tmp_path)][:4] == [INDUCTION] * 4
@@ -636,7 +634,7 @@ def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve
     seen = []
 
     def watched_start(self, slot):
-        seen.append((slot.phases[0].flag, time.monotonic()))
+        seen.append((slot.phases[0].by, time.monotonic()))
         start(self, slot)
 
     start = pool.WorkerPool._start
@@ -644,7 +642,7 @@ def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve
     heard = serve(writing=1.5, **script)
     assert sorted(heard.results) == list("abcd")
     assert heard.written == []
-    model = next(at for flag, at in seen if not flag)
+    model = next(at for by, at in seen if by == "model")
     assert model - seen[0][1] < 1.5 + 2 * pool.TICK + 0.5  # the grace of a batch is longer than that
 
 
@@ -661,7 +659,7 @@ def test_a_task_that_breaks_the_code_model_is_tried_once_more_and_the_others_are
 def test_where_the_code_model_can_not_start_the_run_goes_on_without(serve, tmp_path):
     heard = serve("ab", cpu_search_devices=(), writing=30.0, write_start=["exit"])
     assert (heard.written, sorted(heard.results), len(heard.searched)) == ([], ["a", "b"], 2)
-    assert flags(tmp_path) == [pool.WRITE] * pool.STARTS + [pool.SEARCH, ""]
+    assert kinds(tmp_path) == ["induction"] * pool.STARTS + ["programs", "model"]
     assert "cpu: the worker died (exit status 3) while starting; its log says more" in heard.notes
 
 

@@ -14,7 +14,7 @@ from solver.clock import Deadline
 from solver.config.settings import ProgramSettings
 from solver.programs import solve
 from solver.programs.values import Proposal
-from solver.runtime import program_search
+from solver.runtime import worker
 from solver.runtime.messages import Order, order_to_line
 from solver.types import PROGRAMS, same
 from tests.support import fakes
@@ -34,12 +34,12 @@ def asked(monkeypatch):
         budgets.append((stop.remaining(), nodes))
         return tuple(Proposal((ONE, TWO), f"program {n}", 2.0 + n, 0.5, 3) for n in range(20))
 
-    monkeypatch.setattr(program_search, "search_programs", fake)
+    monkeypatch.setattr(worker, "search_programs", fake)
     return budgets
 
 
 def test_a_search_finds_the_rule_and_says_by_which_program():
-    result = program_search.search(STACK, QUICK, Deadline.after(60))
+    result = worker.search(STACK, QUICK, Deadline.after(60))
     assert (result.task_id, result.stage, result.steps, result.rejected) == ("stack", PROGRAMS, 0, 0)
     assert len(result.candidates) == 2
     for test, found in zip(STACK.tests, result.candidates, strict=True):
@@ -51,7 +51,7 @@ def test_a_search_finds_the_rule_and_says_by_which_program():
 def test_a_search_gets_its_nodes_and_no_more_seconds_than_its_own_and_its_batch_s(asked):
     clock = fakes.FakeClock()
     for batch in (60.0, 2.0):
-        program_search.search(STACK, ProgramSettings(seconds=5.0, nodes=77), Deadline.after(batch, clock))
+        worker.search(STACK, ProgramSettings(seconds=5.0, nodes=77), Deadline.after(batch, clock))
     assert asked == [(5.0, 77), (2.0, 77)]
 
 
@@ -63,10 +63,10 @@ def test_a_search_that_its_seconds_ended_says_so(monkeypatch):
             clock.advance(seconds)
             return ()
 
-        monkeypatch.setattr(program_search, "search_programs", fake)
-        return program_search.search(MIRROR, ProgramSettings(5.0), Deadline.after(60, clock))
+        monkeypatch.setattr(worker, "search_programs", fake)
+        return worker.search(MIRROR, ProgramSettings(5.0), Deadline.after(60, clock))
 
-    monkeypatch.setattr(program_search, "now", clock)
+    monkeypatch.setattr(worker, "now", clock)
     cut, whole = nothing(9.0), nothing(4.0)
     assert cut.notes == ("the search for programs was stopped after 9.0 s",)
     assert whole.notes == ()
@@ -74,8 +74,8 @@ def test_a_search_that_its_seconds_ended_says_so(monkeypatch):
 
 
 def test_the_best_few_answers_are_kept_with_what_is_known_of_their_programs(asked):
-    first, second = program_search.search(STACK, QUICK, Deadline.after(60)).candidates
-    assert len(first) == len(second) == program_search.KEPT
+    first, second = worker.search(STACK, QUICK, Deadline.after(60)).candidates
+    assert len(first) == len(second) == worker.KEPT
     assert (first[0].grid.tolist(), second[0].grid.tolist()) == ([[1]], [[2]])
     program = first[1].program
     assert (program.text, program.cost, program.generalises, program.support) == ("program 1", 3.0, 0.5, 3)
@@ -101,7 +101,7 @@ def test_a_process_that_searches_answers_orders_without_torch_and_gives_way_to_o
     reading, writing = os.pipe()
     flags = ["--weights", "none", "--reports", str(writing), "--scratch", str(tmp_path), "--config", config]
     ran = subprocess.run(
-        [sys.executable, "-c", CHILD, "--programs", *flags],
+        [sys.executable, "-c", CHILD, "--by", "programs", *flags],
         input=order,
         cwd=ROOT,
         capture_output=True,
@@ -115,4 +115,4 @@ def test_a_process_that_searches_answers_orders_without_torch_and_gives_way_to_o
     assert ran.returncode == 0, ran.stderr
     assert [report["kind"] for report in said] == ["ready", "result", "done"]
     assert said[1]["candidates"][0][0]["grid"] == fakes.stack(STACK.tests[0]).tolist()
-    assert ran.stdout.split() == ["0", str(program_search.NICENESS), str(program_search.FIRST_TO_GO)]
+    assert ran.stdout.split() == ["0", str(worker.NICENESS), str(worker.FIRST_TO_GO)]

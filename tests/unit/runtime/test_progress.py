@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from solver.runtime.progress import Progress, left, printable
+from solver.runtime.live import printable
+from solver.runtime.progress import Progress, left
 
 
 class Terminal(io.StringIO):

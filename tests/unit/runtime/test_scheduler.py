@@ -12,9 +12,8 @@ import pytest
 
 from solver.config.settings import Config, Cost, TrainRecipe
 from solver.config.stages import Stage, stages
-from solver.runtime.costs import fit
 from solver.runtime.scheduler import Scheduler
-from solver.runtime.time_slices import TaskSize, TimeSlice
+from solver.runtime.time_slices import TaskSize, TimeSlice, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds
@@ -37,11 +36,11 @@ def plan(
 
 
 def several_stages(
-    jobs: list[TaskSize], group: int = 1, devices: int = 1, further: int = 2, settled: float = 0.25
+    jobs: list[TaskSize], group: int = 1, devices: int = 1, refinement: int = 2, settled: float = 0.25
 ) -> Scheduler:
-    """A scheduler of the base stage, the adapter stage, and so many further ones."""
+    """A scheduler of the base stage, the adapter stage, and so many of refinement."""
     stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), adapter()]
-    stages += [replace(adapter(), number=4 + at, refinement=True) for at in range(further)]
+    stages += [replace(adapter(), number=4 + at, refinement=True) for at in range(refinement)]
     return Scheduler(jobs, stages, group, reserve=10.0, devices=devices, disagreement_threshold=settled)
 
 
@@ -81,14 +80,14 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     world = World(draw, jobs, draw.choice([1, 1, 2, 4]), overrun)
     reserve, minimum, group = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0]), draw.randint(1, 8)
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
-    prior, further = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
+    prior, refinement = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
     each = Stage(3, prior, draw.random(), minimum, enough=draw.choice([0.0, 0.6]))
     first = Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0]))
     stages = [replace(first, most=draw.choice([math.inf, first.minimum, 10.0])), each]
     if draw.random() < 0.3:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
     always = len(stages)
-    stages += [replace(each, number=4 + at, refinement=True) for at in range(further)]
+    stages += [replace(each, number=4 + at, refinement=True) for at in range(refinement)]
     scheduler = Scheduler(jobs, stages, group, reserve, world.devices, disagreement_threshold=0.25)
     clock = idle = 0.0
     running: list[tuple[float, str, TimeSlice, dict[str, float], bool]] = []
@@ -164,7 +163,10 @@ def test_devices_of_runs_of_contest_size_stand_idle_for_under_two_percent() -> N
 
 def enough(scheduler: Scheduler, each: Stage) -> float:
     """Seconds that suffice for some batch that waits."""
-    groups = [*scheduler._queue[each.number], *(ids for planned in scheduler._planned.values() for ids in planned)]
+    groups = [
+        *scheduler._queue[each.number],
+        *(ids for s in scheduler._refinement for ids in scheduler._queue.get(s.number, ())),
+    ]
     return max(each.minimum, each.enough * max((scheduler._costs.of_task(each, ids[0]) for ids in groups), default=0.0))
 
 
@@ -185,7 +187,7 @@ def check(
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
         assert all(world.batches[1, i] for i in everyone), "an adapter before everybody's quick answer"
     if number > each.number:
-        assert all(world.batches[3, i] for i in everyone), "a further batch before everybody's adapter"
+        assert all(world.batches[3, i] for i in everyone), "refinement before everybody's adapter"
 
 
 def test_laws_hold_in_every_simulated_run() -> None:
@@ -302,7 +304,7 @@ def serve(scheduler: Scheduler, need: dict[str, float], remaining: float = 10_00
     return served
 
 
-def test_stages_follow_each_other_and_split_votes_get_further_batches_the_most_split_first() -> None:
+def test_stages_follow_each_other_and_split_votes_get_refinement_the_most_split_first() -> None:
     need = {"task0": 0.3, "task1": 0.25, "task2": 1.0}
     served = [pair for batch in serve(several_stages(jobs_of(1, 2, 3)), need) for pair in batch]
     assert [i for i in served if i[0] == 1] == served[:3]
@@ -333,7 +335,7 @@ def test_a_resumed_plan_leaves_out_what_was_done_and_goes_on_as_the_undisturbed_
 
 
 def test_devices_share_the_seconds_and_no_task_is_out_twice() -> None:
-    scheduler = several_stages(jobs_of(*(10 + at for at in range(9))), devices=3, further=0)
+    scheduler = several_stages(jobs_of(*(10 + at for at in range(9))), devices=3, refinement=0)
     time_slices = [scheduler.next(f"gpu {n}", 1000.0) for n in range(3)]
     assert all(time_slice is not None for time_slice in time_slices)
     assert len({i for time_slice in time_slices if time_slice for i in time_slice.task_ids}) == 3
@@ -395,7 +397,7 @@ def test_a_batch_of_a_shared_adapter_gets_no_more_than_its_share_of_the_limit(sc
     assert max(time_slice.seconds for time_slice in shared) <= config.shared_share * limit * (1 + 1e-9)
 
 
-def test_a_further_batch_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
+def test_refinement_is_not_begun_with_too_few_seconds_and_smaller_tasks_take_its_place() -> None:
     stages = [replace(adapter(), enough=0.6), replace(adapter(), number=4, refinement=True, enough=0.6)]
     scheduler = Scheduler(jobs_of(100, 10), stages, 1, reserve=10.0)
     for _ in range(2):
@@ -466,8 +468,8 @@ def test_a_batch_gets_no_more_seconds_than_its_tasks_can_use() -> None:
     assert (len(tight.task_ids), tight.seconds) == (2, pytest.approx(4.0))
 
 
-def test_a_need_told_from_elsewhere_decides_who_gets_a_further_batch() -> None:
-    scheduler = several_stages(jobs_of(1, 2), further=1)
+def test_a_need_told_from_elsewhere_decides_who_gets_refinement() -> None:
+    scheduler = several_stages(jobs_of(1, 2), refinement=1)
     for _ in range(4):
         done(scheduler, scheduler.next("cpu", 1000.0), 1.0)
     scheduler.needs({"task0": 0.1})
@@ -607,7 +609,7 @@ def test_seconds_that_cannot_be_are_refused_and_the_batch_stays_out(measured: di
         ({"stages": [adapter(), adapter()]}, r"stages are \[3, 3\]: expected each once"),
         (
             {"stages": [replace(adapter(), refinement=True), replace(adapter(), number=4)]},
-            "a further stage comes before",
+            "refinement comes before",
         ),
         ({"stages": [adapter(train_share=1.5)]}, "train_share is 1.5: expected 0 to 1"),
         ({"stages": [adapter(minimum=0.0)]}, "minimum is 0.0: expected more than 0 seconds"),

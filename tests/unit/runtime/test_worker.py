@@ -13,8 +13,7 @@ from solver.config.settings import Config, EngineSettings, InductionSettings, Tr
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import worker
-from solver.runtime.messages import Order, SharedAdapter, order_to_line
-from solver.runtime.shared_adapters import intact
+from solver.runtime.messages import Order, SharedAdapter, intact, order_to_line
 from solver.runtime.worker import serve
 from solver.tokens.grid import END
 from solver.types import (
@@ -140,7 +139,7 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
     def none(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr("solver.runtime.model_answers.load_models", none)
+    monkeypatch.setattr("solver.runtime.worker.load_models", none)
     orders, reports = io.StringIO("never read"), io.StringIO()
     serve(orders, reports, lambda send: worker.models(Path("weights"), CONFIG, Path(), send))
     [report] = map(json.loads, reports.getvalue().splitlines())
@@ -186,8 +185,8 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
             raise MemoryError("no more")
         return ()
 
-    monkeypatch.setattr("solver.runtime.program_search.search_programs", solve)
-    monkeypatch.setattr("solver.runtime.program_search.give_way", lambda: None)
+    monkeypatch.setattr("solver.runtime.worker.search_programs", solve)
+    monkeypatch.setattr("solver.runtime.worker.give_way", lambda: None)
     orders = [order_of([task], 9.0, PROGRAMS) for task in (MIRROR, STACK)]
     reports = io.StringIO()
     serve(orders, reports, lambda send: worker.searches(CONFIG.programs, send))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solver.runtime.summary import AnswerOrigin, summary
+from solver.runtime.answer_book import AnswerOrigin, summary
 
 
 def test_summary_groups_placeholders_by_reason() -> None:
