@@ -30,9 +30,13 @@ def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
 
 
 def _load_sampler(weights: Path, config: Config) -> Any:
-    from solver.inference import head_sampler, vllm_sampler
+    from solver.inference import vllm_sampler
 
-    kind = head_sampler.HeadSampler if config.train.head else vllm_sampler.VllmSampler
+    kind: Any = vllm_sampler.VllmSampler
+    if config.train.head:
+        from solver.inference.head_sampler import HeadSampler
+
+        kind = HeadSampler
     end = load(config.format, weights).end
     return kind(weights, config.engine, end, config.seed, config.train.embedding_targets)
 
