@@ -3,8 +3,6 @@
 A command's module is imported once it was asked for, as what it needs may take seconds to load.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Invariant: flags that make no sense end with one line and exit status 2.
 """
 
-from __future__ import annotations
-
 import argparse
 from typing import NoReturn
 

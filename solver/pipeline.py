@@ -4,8 +4,6 @@ Takes its models as they come and knows nothing of torch, vLLM, files or process
 Law: whatever fails for one task, the others are answered; a candidate is always a valid grid in the task's own frame.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from solver.batch import Batch, Models, TaskState

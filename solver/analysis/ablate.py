@@ -7,8 +7,6 @@ included; a variant that has finished is not run again, one that was interrupted
 left, by the program that began it; the table says which were run by another.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

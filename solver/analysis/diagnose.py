@@ -4,8 +4,6 @@ Law: every output of every solution counts in every denominator; an output the r
 measure, never left out.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Law: every output of every solution counts in the denominator; what is missing o
 and named.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

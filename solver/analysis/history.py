@@ -4,8 +4,6 @@ Law: a run that is still being written, was torn by a crash, or comes from anoth
 what could not be read is counted, never guessed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections import defaultdict

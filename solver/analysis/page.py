@@ -1,7 +1,5 @@
 """Fills the templates of the pages and pictures: report.html, grids.svg, variants.svg."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import jinja2

@@ -3,8 +3,6 @@
 `programs bench` measures the search, `programs uses FILE ...` says which tasks each primitive helped to solve.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import math

@@ -4,8 +4,6 @@ Law: what it writes depends on the directory and the rule alone, and is a comple
 lacks.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Laws: the page is whole by itself and opens from disk with no network; a run tha
 as it goes, and said to be so.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

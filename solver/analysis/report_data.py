@@ -3,8 +3,6 @@
 In few bytes: a grid is its rows of digits with slashes between them.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ Laws: every output of every solution counts in the denominator; what is missing 
 are over the same outputs in the same order, and exact.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

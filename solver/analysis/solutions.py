@@ -3,8 +3,6 @@
 Read after the answers are fixed. Law: solutions of another dataset are refused with both hashes, never scored against.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 from collections.abc import Mapping, Sequence

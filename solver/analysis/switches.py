@@ -3,8 +3,6 @@
 The page lies in `solver/config/settings.md`, and a test compares it; `--write` puts it there anew.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Laws: every row of a table is over the same outputs; what a variant has no answe
 variant has found whatever it solved.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

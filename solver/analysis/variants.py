@@ -3,8 +3,6 @@
 Law: a variant differs in what its name says and in nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """Settings as a command line has them: how a flag's text is read, and a parser's flags made of settings."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The settings a run starts from, by name, and how they get lighter where memory runs out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

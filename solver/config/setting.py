@@ -5,8 +5,6 @@ outside of its closed set, never leaves the constructor; two trees of settings h
 they are equal; a field added with a default changes no canonical form there was.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace

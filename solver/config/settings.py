@@ -4,8 +4,6 @@ Each field says what it means; `settings.md` lists them all. Invariant: settings
 this package.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

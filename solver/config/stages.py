@@ -1,7 +1,5 @@
 """The stages of a run as its settings have them: what each costs, and when it makes no sense."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

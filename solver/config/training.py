@@ -1,7 +1,5 @@
 """How an adapter is trained, and on what: the settings of test-time training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 

@@ -3,8 +3,6 @@
 Law: what was written is read back as the same value, nats rounded to five digits aside.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict

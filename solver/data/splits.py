@@ -3,8 +3,6 @@
 Law: every list was fixed by the rule in its comment, before any result was seen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 # The 400 ARC-AGI-1 evaluation tasks sorted by (cells of all demonstrations + cells of the largest test input, id); from

@@ -7,8 +7,6 @@ An id given twice in one file is always named. With the same content the first i
 can say which was meant, so the task counts as malformed, with the test inputs of the first.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import importlib.util

@@ -7,8 +7,6 @@ The kinds are those of arXiv 2411.07279, section 3 and its appendix. There each 
 drawn for each example, so any number of examples has its share of each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

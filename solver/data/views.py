@@ -3,8 +3,6 @@
 Law: `invert(view, apply(view, grid))` equals the grid, for every view and grid.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

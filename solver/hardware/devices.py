@@ -3,8 +3,6 @@
 Law: a device that is not there is refused by name before any work.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """What vLLM's engine is told, for whatever model it serves, on a CPU as on a GPU: its environment and its arguments."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path

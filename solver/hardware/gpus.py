@@ -3,8 +3,6 @@
 Law: of a card nothing is assumed that neither the table nor the driver says.
 """
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -14,8 +14,6 @@ sleeps while adapters are trained, its weights in the machine's memory and its c
 wait there while the engine samples. Adapters are trained several tasks in a row, so a turn each is paid once a group.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ Facts are gathered first, judged by pure functions then. No library is imported 
 process of its own. Law: a check either was made or says that it could not be.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

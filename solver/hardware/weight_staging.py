@@ -3,8 +3,6 @@
 Law: a copy is used only if its bytes are those that were asked for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

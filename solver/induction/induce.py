@@ -8,8 +8,6 @@ What a candidate is worth was reasoned, not measured: each costs as much as the 
 without generalising, so that it is trusted, and stands behind searched programs that are surer and before the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path

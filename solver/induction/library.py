@@ -6,8 +6,6 @@ left out. Throughout: a grid or object is an integer array, `x` its first index 
 colour, so that it also says where it lies; a sprite is an object cropped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -5,8 +5,6 @@ the word: grids as rows of colour words, a line asking for a function `transform
 understand it too. Text is searched, never parsed or evaluated here.
 """
 
-from __future__ import annotations
-
 import re
 
 from solver.types import Grid, Task

@@ -5,8 +5,6 @@ Written from the interface BARC's papers and prompts describe (arXiv 2411.02272)
 background and places outside the grid say nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product

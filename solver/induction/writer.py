@@ -5,8 +5,6 @@ vLLM refuses a second engine in a process, so a writer needs a process without a
 sampled, up to the rounding of the arithmetic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -13,8 +13,6 @@ Law: the results are those of the operators replaced, up to rounding, for rows w
 of every adapter are finite (`adapters` writes no others).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

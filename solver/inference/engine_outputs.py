@@ -1,7 +1,5 @@
 """What vLLM's outputs say: replies, log-probabilities of given ones, and what it all cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ One head serves at a time, so the requests of each are answered one group after 
 groups that come last go without.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

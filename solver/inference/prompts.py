@@ -3,8 +3,6 @@
 Law: a prompt is a function of (task, seed, settings) alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby

@@ -4,8 +4,6 @@ Each step asks the engine for all tasks at once and writes into their states. La
 counted, never repaired; what time ran out for is said in the notes.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ adapter, not on what else is in the batch, up to the rounding of the arithmetic;
 that is handed in.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections import defaultdict

@@ -9,8 +9,6 @@ valid submission.json is there before anything is installed.
     working/rehearsal.json, rehearsal.run/         in an interactive run
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

@@ -8,8 +8,6 @@ OUT holds the wheels and a `requirements.txt` of exactly these; offline, for bot
 `pip install --no-index --no-deps --find-links OUT -r OUT/requirements.txt`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -3,8 +3,6 @@
 Law: the parameter count is the one the model has once it is loaded.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Mapping

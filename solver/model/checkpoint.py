@@ -4,8 +4,6 @@ Laws: weights whose bytes differ from their manifest are refused; weights withou
 others made, are hashed as they are; pickled ones are never loaded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

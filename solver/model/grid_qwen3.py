@@ -6,8 +6,6 @@ angles of a head are split over (sequence index, row, column), the last two look
 `grid_qwen3_vllm` is the same model for the engine. Law: both give the same log-probabilities.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

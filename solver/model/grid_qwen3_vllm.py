@@ -3,8 +3,6 @@
 Imported by vLLM alone, through `register`'s lazy name. Law: it gives the log-probabilities that `grid_qwen3` gives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

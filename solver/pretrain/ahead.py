@@ -3,8 +3,6 @@
 Law: the rounds are those that `one_round` gives, in order, whoever draws them.
 """
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Generator

@@ -4,8 +4,6 @@ ARC-GEN: Moffitt, arXiv 2511.00162. A checkout's code runs in processes of its o
 they take too long. Law: pairs depend on (seed, task) alone, but for what is cut off.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

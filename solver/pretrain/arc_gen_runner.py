@@ -4,8 +4,6 @@ It runs by itself, in a process that may be ended: it imports nothing of this pr
 Python's global generator, which is seeded anew before each pair.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import random

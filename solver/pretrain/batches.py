@@ -4,8 +4,6 @@ Knows nothing of models. Law: the batches of a round are a function of (pool, se
 that a run can be resumed anywhere without any state of a generator.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial

@@ -3,8 +3,6 @@
 Knows nothing of files. Law: what `compose` gives is a function of (pool, generator) alone; its pairs are valid grids.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Several directories are stretches of one run, each from the weights of the one before: their tokens add up.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Sequence

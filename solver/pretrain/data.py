@@ -4,8 +4,6 @@ Knows nothing of tokens or models, nor where pairs come from (`sources`). Laws: 
 `BadInput`; nothing is pickled; the same pool is the same file, byte for byte.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

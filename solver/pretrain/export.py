@@ -1,7 +1,5 @@
 """Trained masters to a directory that transformers, peft and vLLM load: safetensors, configuration, manifest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -3,8 +3,6 @@
 Knows nothing of optimizers. Law: both ways give the same loss and gradients, up to rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """`python -m solver pretrain pool`: make the pool of pairs to train on, and say what is in it. See `--help`."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Everything that decides pretrained weights, with the data: shape, schedule and rates. Knows nothing of torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,8 +6,6 @@ it, and the last layer with the loss, for the wanted places alone. Law: loss and
 rounding.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from typing import Any

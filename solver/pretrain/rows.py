@@ -4,8 +4,6 @@ A product of a new shape costs a CPU about four times as much as one of a shape 
 each. Knows nothing of models or optimizers. Law: every sequence stays whole, within one row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -4,8 +4,6 @@ Writes `re_arc_challenges.json` and `re_arc_solutions.json`. The rules are those
 are new: what a model that learned the rules, and did not memorise the pairs, should be able to answer.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import zlib

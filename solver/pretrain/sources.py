@@ -7,8 +7,6 @@ renaming of colours is in a pool to train on, nor a pair of a held-out task; the
 same pool.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ more (in ARC-AGI-1 it would cost 38 of 299, where small grids such as a 3 by 3 c
 task is held out. The weights shipped today were made before the second and the third law (`weights/README.md`).
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterable, Mapping

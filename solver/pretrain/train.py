@@ -5,8 +5,6 @@ a CPU; a GPU's sums have no fixed order); a checkpoint is replaced atomically. M
 scaled to AdamW's (arXiv 2502.16982).
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence

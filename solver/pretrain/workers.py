@@ -1,7 +1,5 @@
 """One worker process of a pretraining run. Knows nothing of the command line."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -4,8 +4,6 @@ Law: a line is written when its task is answered; a run that was cut short goes 
 settings or not at all.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

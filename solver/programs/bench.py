@@ -6,8 +6,6 @@ once; a program counts as covered when the outcome of its last step is known. St
 first. Law: both reach the same outcomes.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

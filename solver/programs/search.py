@@ -5,8 +5,6 @@ cheapest first; no more primitives are used than the node budget has, and under 
 in the same order.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ seconds last; nothing is begun once `stop` has no seconds left. A task is search
 budget: what both ways say is likelier than what one of them says alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """One task's search: enumeration, then rules and stacks, then more of both, within seconds and nodes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice

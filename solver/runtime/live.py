@@ -4,8 +4,6 @@ Numbers and texts alone: `progress` tells it, `screen` draws it. Law: it keeps n
 long the run.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Sequence

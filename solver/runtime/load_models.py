@@ -4,8 +4,6 @@ On a GPU: Unsloth first where it trains, then the engine, then the trainer. Unsl
 engine imports; the engine's environment comes before torch.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 from dataclasses import replace

@@ -4,8 +4,6 @@ Laws: a message comes back from its line as it was, but for losses, seconds and 
 tasks share is believed only while its file is what was trained.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Mapping

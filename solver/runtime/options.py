@@ -1,7 +1,5 @@
 """What a run is told beside its settings: its tasks, its weights, where to write, and what to do in place of a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

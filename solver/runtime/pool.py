@@ -7,8 +7,6 @@ nothing waits past the deadline, for the code model past its share, or for progr
 no child outlives the run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import selectors

@@ -3,8 +3,6 @@
 Invariant: whatever is wrong with the input is said in one line, before an output file is touched.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

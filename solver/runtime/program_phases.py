@@ -1,7 +1,5 @@
 """Who looks for programs in a run, and until when: before the model on its own devices, or beside GPUs to the end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -20,8 +20,6 @@ quick answers, 2 shared adapters, 3 an adapter a task, 4 and on another adapter 
 split. A program's candidate has its `program` in the place of a view and nats.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ The log is hand-made because it must survive what a run does not: a line is on d
 disk refused leaves nothing of itself. Law: one process at a time writes to a directory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

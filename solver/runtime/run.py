@@ -4,8 +4,6 @@ Laws: a complete, valid file exists from before the first model is loaded until 
 for tasks whose answers are already written.
 """
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import sys

@@ -25,8 +25,6 @@ Failures. A batch that failed is run once more at the end of its stage, its task
 can't take its neighbours along twice; one that fails again is retired: it keeps the answers it has.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate

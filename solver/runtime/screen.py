@@ -5,8 +5,6 @@ are shown as they are, never read as markup.
 By hand, as rich does not: sharing few lines out, and when to draw (rich's own thread could not tell what broke).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TextIO

@@ -6,8 +6,6 @@ submission; two attempts are always two different grids.
     python -m solver validate submission.json --challenges FILE|--split NAME
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

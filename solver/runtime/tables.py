@@ -3,8 +3,6 @@
 Law: the same cells are printed either way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO

@@ -2,8 +2,6 @@
 what a task is predicted to cost in each stage, by its size and by what was measured so far.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence

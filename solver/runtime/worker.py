@@ -7,8 +7,6 @@ one is served; each adapter is reported as soon as it is trained; a search for p
 nodes it gives the same candidates as long as its seconds last.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

@@ -3,8 +3,6 @@
 Law: nothing a process started outlives its `kill`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

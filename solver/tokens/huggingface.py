@@ -12,8 +12,6 @@ digits with a newline between two of them, and the token after an answer ends it
 rows, eos, each row with its newline, after bos where the checkpoint has one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise

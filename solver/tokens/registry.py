@@ -3,8 +3,6 @@
 Law: a format never writes an id the checkpoint's model does not have.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path

@@ -5,8 +5,6 @@ before transformers and peft, and raises without a GPU. Law: the choice depends 
 nothing that was tried and failed.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The base model under a LoRA, frozen, from peft or Unsloth; and its loss, some tokens at a time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

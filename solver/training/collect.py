@@ -7,8 +7,6 @@ adapter of at most so many steps, as a run would train it. Its LoRA is written d
 another. Begun again it makes the vectors anew and the adapters that are not there yet.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

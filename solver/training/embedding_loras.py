@@ -1,7 +1,5 @@
 """LoRAs on the embedding beside those on the layers: its own learning rate, and its own start, which is peft's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

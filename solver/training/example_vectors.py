@@ -5,8 +5,6 @@ example at its start, which is the same for all, folded into `FOLDED` numbers wh
 those of the gradients (a count sketch, arXiv 0902.2206; LESS, arXiv 2402.04333, projects at random, too).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Laws: the examples are a function of (task, recipe, seed, room) alone; no exampl
 than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

@@ -4,8 +4,6 @@ The one seam for it: without a library nothing here is called. Law: where it fai
 learns from itself alone, and its notes say so.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

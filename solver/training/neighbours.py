@@ -13,8 +13,6 @@ where adapters were trained for it, `adapters/ID`, in which `made.json`, written
 without it is unfinished, one of other weights or of another LoRA is somebody else's: neither counts.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -3,8 +3,6 @@
 Their files, and how an engine serves them: `solver/model/output_heads.py`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

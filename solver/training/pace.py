@@ -1,7 +1,5 @@
 """How a training goes through its examples and its seconds: the batches, and the learning-rate plan that fits."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """One adapter that several tasks share (arXiv 2411.07279): trained on all of them, then a start or all there is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from solver.batch import Models, TaskState

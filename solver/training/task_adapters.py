@@ -4,8 +4,6 @@ Law: a training that fails costs its own task alone: the base model answers it, 
 memory is no fault of the task's: it is passed on to whoever can give more of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from solver.batch import Batch, Models, TaskState

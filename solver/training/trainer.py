@@ -4,8 +4,6 @@ Laws: an adapter is a function of (weights, recipe, examples, seed, the adapter 
 seconds ran short; what was learned before the deadline is kept.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Their product is then any change of the whole matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -6,8 +6,6 @@ said in its own stage counts only where these said nothing (the paper votes over
 fills an attempt that is left.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias

@@ -5,8 +5,6 @@ each gets an attempt; README.md has the order. Law: programs are ranked among pr
 the model said.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from solver.types import Candidate, Grid, Program, key, same, worth

@@ -4,8 +4,6 @@ Law: the result does not depend on the order of the candidates; every candidate'
 votes add up to the number of candidates; two attempts are always two different grids.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

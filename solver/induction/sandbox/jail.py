@@ -9,8 +9,6 @@ Law: what a layer needs is tried in a child first, so that a process is never le
 cannot be had is named with the reason.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource

@@ -7,8 +7,6 @@ memory of its own: what it does to numpy, json or the builtins ends with it.
 Law: when a program's time is over, every process it started is dead before the next one begins.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

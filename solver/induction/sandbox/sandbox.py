@@ -15,8 +15,6 @@ what can be learnt from timing; programs that lie about their outputs, which are
 Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Primitives that choose, exchange and count colours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Primitives that complete copies of a picture from what is there of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

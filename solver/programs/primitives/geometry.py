@@ -1,7 +1,5 @@
 """Primitives that move, repeat, scale and cut whole grids."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sized
 
 import numpy as np

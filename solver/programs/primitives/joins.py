@@ -1,7 +1,5 @@
 """Primitives that choose one of the parts of a grid, of equals the first, or put parts together."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import reduce
 

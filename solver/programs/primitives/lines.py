@@ -1,7 +1,5 @@
 """Primitives that draw lines and let things fall."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

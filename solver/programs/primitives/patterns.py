@@ -1,7 +1,5 @@
 """Primitives that complete symmetric and repeating patterns; what a pattern does not say stays as it was."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Primitives that take a grid apart; parts come in reading order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Law: nothing here changes its arguments; regions are numbered in reading order of their first cell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, wraps

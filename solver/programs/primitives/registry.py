@@ -4,8 +4,6 @@ Laws: a primitive is a pure function; it returns None where it has nothing to sa
 once for all: 1 to 30 rows and columns. Colour 0 is the background; a task with another is recoloured by `solve`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar

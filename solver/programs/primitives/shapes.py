@@ -1,7 +1,5 @@
 """Primitives that fill, outline, clean and select regions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 Law: the same features in the same order for every grid, each of the grid's shape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Rules of cells: what each cell of the output is, from what is known of the same cell of a grid of its shape."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Rules of parts: which part of a grid the output is, and outputs that depend on several parts cell by cell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

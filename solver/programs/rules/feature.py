@@ -3,8 +3,6 @@
 Kinds: a "colour" is 0–9, or `NONE`; a "number" is a small integer; a "flag" is 0 or 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Law: a table answers only where every test input's fact was seen in a demonstration.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Final steps that move: each colour by a rule of its own, and a window cut out where a colour of the input is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

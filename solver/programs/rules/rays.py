@@ -3,8 +3,6 @@
 Each direction is looked at as if it were the same one, by turning the grid.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product, zip_longest

@@ -1,7 +1,5 @@
 """What is known of each cell from the region it is in: the region's size, shape and colours, its place in its box."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

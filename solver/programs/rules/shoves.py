@@ -3,8 +3,6 @@
 Each direction is looked at as if it were the same one, by turning the grid.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Final steps that paint the same small picture around every cell of a colour."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

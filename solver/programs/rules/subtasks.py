@@ -4,8 +4,6 @@ Law: what a subtask leaves out of a task stays as it is in every demonstration, 
 put back into its input, are its output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
