@@ -195,6 +195,7 @@ class TrainReport:
     steps: int
     planned: int
     losses: tuple[float, ...] = ()  # nats a token, one a step
+    failure: str = ""  # what was not finite, where that is why there is no adapter
 
 
 @dataclass(frozen=True, eq=False)

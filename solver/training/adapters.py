@@ -139,16 +139,17 @@ class Adapters:
             for master, served in zip(masters, self.served, strict=False):
                 served.copy_(master)
 
-    def save(self, adapter: int, model: Any, path: Path) -> None:
-        """Write an adapter where and as peft does, without the embedding under it.
+    def save(self, adapter: int, model: Any, path: Path, dtype: torch.dtype) -> None:
+        """Write an adapter where and as peft does, without the embedding under it, in the engine's `dtype`.
 
         FloatingPointError: its numbers are not all finite. In an engine such an adapter can spoil the rows of others
         in its batch.
         """
-        if not torch.isfinite(self.served[adapter]).all():
+        numbers = self.served[adapter].to(dtype, copy=True)
+        if not torch.isfinite(numbers).all():
             raise FloatingPointError("the adapter is not finite: the learning rate is too high for this task")
         try:
-            for name, view in self.views(self.served, adapter).items():
+            for name, view in self.views(numbers, None).items():
                 self.parameters[name].data = view.clone()
             model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
         finally:

@@ -43,7 +43,8 @@ def with_unsloth(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
     from unsloth import FastLanguageModel
 
     base, _ = FastLanguageModel.from_pretrained(**unsloth_model(weights, how), dtype=getattr(torch, how.dtype))
-    return FastLanguageModel.get_peft_model(base, **unsloth_lora(recipe, how))
+    model = FastLanguageModel.get_peft_model(base, **unsloth_lora(recipe, how))
+    return model.train()  # else its layers keep all activations; it changes nothing more where dropout is 0
 
 
 def piecewise_loss(head: Any, hidden: Tensor, targets: Tensor) -> Tensor:

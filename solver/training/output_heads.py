@@ -6,6 +6,7 @@ Their files, and how an engine serves them: `solver/model/output_heads.py`.
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from solver.model import output_heads
@@ -30,6 +31,6 @@ class OutputHeads(Adapters):
     def settings(self) -> dict[str, Any]:
         return {"head": True}
 
-    def save(self, adapter: int, model: Any, path: Path) -> None:  # noqa: ARG002
+    def save(self, adapter: int, model: Any, path: Path, dtype: torch.dtype) -> None:  # noqa: ARG002
         [head] = self.views(self.served, adapter).values()
-        output_heads.save(head, path)
+        output_heads.save(head.to(dtype), path)

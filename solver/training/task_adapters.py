@@ -51,7 +51,9 @@ def _train(group: Sequence[TaskState], stage: int, models: Models, stop: Deadlin
         models.trained(job.name, report)
         state.adapter, state.losses = report.adapter, report.losses
         state.steps, state.planned = report.steps, report.planned
-        if report.steps < report.planned:
+        if report.failure:
+            state.notes.append(f"{NONE}: FloatingPointError: {report.failure}")
+        elif report.steps < report.planned:
             state.notes.append(f"training stopped after {report.steps} of {report.planned} steps")
     return True
 

@@ -5,6 +5,7 @@ seconds ran short; what was learned before the deadline is kept.
 """
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,12 +60,18 @@ class LoraTrainer:
     def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
         """Train until the recipe's steps, or so many `steps`, are done or `stop` has no seconds left; save the adapter.
 
-        ValueError: what it is to start from is not of this recipe's shape.
+        ValueError: what it is to start from is not of this recipe's shape. FloatingPointError: what came is not finite.
         """
-        return self.train_together([job], stop, steps)[0]
+        [report] = self.train_together([job], stop, steps)
+        if report.failure:
+            raise FloatingPointError(report.failure)
+        return report
 
     def train_together(self, jobs: Sequence[TrainJob], stop: Stop, steps: int | None = None) -> list[TrainReport]:
-        """`train` for several adapters, which share the seconds: as many in one batch as the trainer has room for."""
+        """`train` for several adapters, which share the seconds: as many in one batch as the trainer has room for.
+
+        What is not finite fails alone, as its report says.
+        """
         recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
         room, reports = len(self.adapters.masters), list[TrainReport]()
         while left := jobs[len(reports) :]:
@@ -82,16 +89,26 @@ class LoraTrainer:
                 self.adapters.load(place, job.start_from.path)
             seed = seed_for(job.seed, job.name, "batches")
             streams.append(batches(job.examples, recipe.tokens, seed, padded=not self.packed))
-        pace, losses = Pace(recipe, stop), list[list[float]]()
-        while present and (share := pace.next_share()) is not None:
-            losses.append(self._step([next(stream) for stream in streams], recipe.rate * share))
+        pace, losses, failed = Pace(recipe, stop), list[list[float]](), set[int]()
+        while len(failed) < len(present) and (share := pace.next_share()) is not None:
+            groups = [[] if place in failed else next(stream) for place, stream in enumerate(streams)]
+            losses.append(self._step(groups, recipe.rate * share))
+            failed |= {place for place, loss in enumerate(losses[-1]) if not math.isfinite(loss)}
         reports = {job.name: TrainReport(None, 0, recipe.steps) for job in jobs}
         for place, job in enumerate(present if losses else ()):
-            path = self.directory / job.name
-            self.adapters.save(place, self.model, path)
-            own = tuple(row[place] for row in losses)
-            reports[job.name] = TrainReport(Adapter(job.name, path), len(losses), recipe.steps, own)
+            try:
+                reports[job.name] = self._saved(place, job.name, [row[place] for row in losses], recipe.steps)
+            except FloatingPointError as error:
+                reports[job.name] = replace(reports[job.name], failure=str(error))
         return list(reports.values())
+
+    def _saved(self, place: int, name: str, losses: Sequence[float], planned: int) -> TrainReport:
+        """The report of a training whose adapter is saved now; FloatingPointError: what came is not finite."""
+        if not all(map(math.isfinite, losses)):
+            raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
+        path = self.directory / name
+        self.adapters.save(place, self.model, path, getattr(torch, self.how.dtype))
+        return TrainReport(Adapter(name, path), len(losses), planned, tuple(losses))
 
     def begin(self) -> None:
         """Take the card and forget what was trained before."""
@@ -100,18 +117,21 @@ class LoraTrainer:
         self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
 
     def _step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
-        """One step of each adapter on its own group of examples; their losses."""
+        """One step of each adapter on its own group of examples; their losses. What is not finite moves nothing."""
         self.adapters.grads.zero_()
         losses = self.losses(groups)
-        if not torch.isfinite(losses).all():
-            raise FloatingPointError("the loss is not finite: the learning rate is too high for this task")
-        self.scaler.scale(losses.sum()).backward()
+        finite = torch.isfinite(losses)
+        self.scaler.scale(losses[finite].sum()).backward()
+        self.adapters.grads[: len(groups)].masked_fill_(~finite[:, None], 0)
         self.adapters.step(len(groups), rate, self.recipe.clip, self.scaler)
         nats: list[float] = losses.tolist()
         return nats
 
     def losses(self, groups: Sequence[Sequence[Example]]) -> Tensor:
-        """Mean nats a token over the wanted tokens of each adapter's group, with the LoRAs as they stand; [groups]."""
+        """Mean nats a token over the wanted tokens of each adapter's group, with the LoRAs as they stand; [groups].
+
+        0 for a group without examples, of which at least one has some.
+        """
         if not self.packed:
             return torch.stack([self.loss(group) for group in groups])
         batch = packed_attention.pack(groups, even=self.device != "cpu").to(self.device)
@@ -121,7 +141,7 @@ class LoraTrainer:
             batch.tokens, batch.chosen, batch.targets, position_ids=batch.positions[None], runs=batch.runs
         )
         sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
-        return sums / counts
+        return sums / counts.clamp(min=1)
 
     def loss(self, batch: Sequence[Example]) -> Tensor:
         """The same for one group of padded sequences."""

@@ -543,6 +543,24 @@ def test_where_training_side_by_side_fails_each_is_trained_alone_and_the_notes_s
     assert all(note in result.notes and result.steps == 3 for result in results)
 
 
+def test_a_task_whose_loss_is_not_finite_costs_none_of_those_trained_beside_it():
+    class Failing(GroupTeacher):
+        def train_together(self, jobs, stop):
+            reports = super().train_together(jobs, stop)
+            return [
+                replace(r, adapter=None, steps=0, failure="it diverged") if i == 1 else r for i, r in enumerate(reports)
+            ]
+
+    trainer = Failing()
+    first, failed, last = taught(trainer, 3)
+    assert [name for name, _, _ in trainer.calls] == [MIRROR.id, STACK.id, SINGLE.id]  # nobody is trained again
+    assert failed.notes == ("no adapter: FloatingPointError: it diverged",)
+    assert failed.steps == 0
+    assert first.steps == last.steps == 3
+    assert not any("no adapter" in note for note in (*first.notes, *last.notes))
+    assert failed.candidates
+
+
 def test_each_adapter_is_told_of_whether_it_was_trained_side_by_side_or_alone():
     trained, seconds = [], dict.fromkeys(RULES, 10.0)
     config = replace(CONFIG, train=replace(CONFIG.train, adapters_per_batch=2))

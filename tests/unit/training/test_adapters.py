@@ -148,9 +148,12 @@ def test_an_adapter_whose_numbers_are_not_all_finite_is_not_written():
     own, written = adapters(), []
     model = SimpleNamespace(save_pretrained=lambda path, **_: written.append(path))
     own.served[1, 3] = float("nan")
-    own.save(0, model, "first")
+    own.save(0, model, "first", torch.float32)
     with pytest.raises(FloatingPointError, match="the adapter is not finite"):
-        own.save(1, model, "second")
+        own.save(1, model, "second", torch.float32)
+    own.served[1, 3] = 1e5  # finite, but not in the engine's 16 bits
+    with pytest.raises(FloatingPointError, match="the adapter is not finite"):
+        own.save(1, model, "third", torch.float16)
     assert written == ["first"]
 
 

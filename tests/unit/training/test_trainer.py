@@ -593,11 +593,10 @@ def test_a_piece_of_the_loss_is_what_the_memory_plan_counts_with():
 
 
 @pytest.fixture
-def exact(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainRecipe, Path], LoraTrainer]:
+def exact(weights: Path) -> Callable[[TrainRecipe, Path], LoraTrainer]:
     """Makes trainers whose model is in float32, where rounding hides nothing."""
-    made = base_model.with_peft
-    monkeypatch.setattr(base_model, "with_peft", lambda *given: made(*given).float())
-    return lambda recipe, folder: LoraTrainer(weights, recipe, folder, 2048)
+    how = gpu_like(weights, dtype="float32")
+    return lambda recipe, folder: LoraTrainer(weights, recipe, folder, 2048, how)
 
 
 def matrices(report: TrainReport) -> dict[str, torch.Tensor]:
@@ -687,6 +686,35 @@ def test_a_task_without_examples_has_no_part_in_the_batch(exact: Any, tmp_path: 
     reports = trainer.train_together([first, TrainJob("b", [], 0), last], FakeStop())
     assert [r.adapter and r.adapter.name for r in reports] == ["a", None, "c"]
     assert [len(r.losses) for r in reports] == [2, 0, 2]
+
+
+@pytest.mark.parametrize("side_by_side", [3, 1], ids=["side by side", "one after another"])
+@pytest.mark.parametrize("even", [False, True], ids=["each its rows", "padded to one product"])
+def test_a_task_whose_loss_is_not_finite_costs_itself_alone(
+    exact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side_by_side: int, even: bool
+) -> None:
+    """Its adapter starts from numbers whose products overflow; the others come out as if it had not been there."""
+    recipe = replace(RECIPE, steps=3, tokens=300, adapters_per_batch=side_by_side)
+    trainer = exact(recipe, tmp_path)
+    start = saved(trainer, tmp_path, "start")
+    path = start.path / "adapter_model.safetensors"
+    save_file({n: torch.full_like(tensor, 1e30) for n, tensor in load_file(path).items()}, path)
+    if even:  # as on a GPU
+        pack = module.packed_attention.pack
+        monkeypatch.setattr(module.packed_attention, "pack", lambda groups, even: pack(groups, True))
+        monkeypatch.setattr(module.packed_attention.PackedAttention, "apply", module.packed_attention.padded)
+    jobs = together("abc")
+    wanted = [trainer.train(job, FakeStop()) for job in (jobs[0], jobs[2])]
+    expected = [(one.losses, matrices(one)) for one in wanted]
+    jobs[1] = replace(jobs[1], start_from=start)
+    first, failed, last = trainer.train_together(jobs, FakeStop())
+    reason = "the loss is not finite: the learning rate is too high for this task"
+    assert (failed.adapter, failed.steps, failed.losses, failed.failure) == (None, 0, (), reason)
+    for made, (losses, tensors) in zip((first, last), expected, strict=True):
+        assert made.losses == pytest.approx(losses, rel=1e-5)
+        assert apart(matrices(made), tensors) < CLOSE
+    with pytest.raises(FloatingPointError, match=reason):
+        trainer.train(jobs[1], FakeStop())
 
 
 def test_more_adapters_than_fit_a_batch_share_the_seconds(exact: Any, tmp_path: Path) -> None:
