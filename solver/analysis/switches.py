@@ -4,12 +4,14 @@ The page lies in `solver/config/settings.md`, and a test compares it; `--write` 
 """
 
 import argparse
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from solver.cli import FLAGS
 from solver.config.flags import described
+from solver.config.learning_rates import RATES
 from solver.config.presets import PRESETS
 from solver.config.setting import Entry, differences, entries
 from solver.config.settings import Config
@@ -20,6 +22,8 @@ HEAD = """# Settings
 `python -m solver switches --write` makes this page; a test checks that it is up to date. The flags are those of
 `python submission.py`, which prints them with `--help`, and, with a few more, of `python -m solver ablate`. A setting
 without a flag is changed in a preset (`presets.py`) or as a variant of `ablate`; its name is its path in `Config`."""
+
+RATES_HEAD = "The first row that fits a model is its own, unless `--rate` asks for another."
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -66,6 +70,13 @@ def _test(name: str) -> str:
     return f"`test_{name}`" if name else ""
 
 
+def rates() -> str:
+    """The learning rates by model, the first that fits."""
+    sizes = (f"{row.parameters / 1e6:,.0f} million" if math.isfinite(row.parameters) else "any size" for row in RATES)
+    rows = [(f"`{row.family}`", size, f"`{row.rate:g}`", row.source) for row, size in zip(RATES, sizes, strict=True)]
+    return _table(("family", "parameters up to", "`train.rate`", "source"), rows)
+
+
 def others() -> str:
     """The settings that are no choice of the method."""
     rows = [(f"`{e.path}`", _shown(e.default), described(e)) for e in entries(Config) if not is_choice(e)]
@@ -81,7 +92,8 @@ def page() -> str:
     """The whole page."""
     parts = (
         *(HEAD, "## Flags", flags(), "## Presets", presets()),
-        *("## Choices of the method", choices(), "## The clock, the engine and the run", others()),
+        *("## Choices of the method", choices()),
+        *("## Learning rates", RATES_HEAD, rates(), "## The clock, the engine and the run", others()),
     )
     return "\n\n".join(parts) + "\n"
 

@@ -150,7 +150,9 @@ class TrainRecipe(Settings):
     )
     rate: float = setting(
         2e-3,
-        "peak learning rate of AdamW; it warms up, and falls as a cosine",
+        "peak learning rate of AdamW; it warms up, and falls as a cosine; by default that of the model's family and "
+        "size (a table in solver/config/settings.md)",
+        flag="--rate R",
         name="learning rate",
         fits=lambda rate: 0 < rate < 1,
         expected="a number between 0 and 1",

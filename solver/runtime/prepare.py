@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from solver.config.learning_rates import learning_rate
 from solver.config.presets import PRESETS
 from solver.config.setting import canonical, changed, entries, require
 from solver.config.settings import Config, unpack
@@ -109,7 +110,10 @@ def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPl
         task_set = tasks.select(task_set, options.task_ids, options.limit)
     scored_by = {"split": name, "solutions": str(options.solutions.resolve()) if options.solutions else None}
     weights = checkpoint.check(options.weights, options.format)
-    return _plan(task_set, weights, configure(options), options.output, solutions, options.devices, scored_by)
+    config = configure(options)
+    if getattr(options, "train.rate") is None:
+        config = replace(config, train=replace(config.train, rate=usual_rate(weights)))
+    return _plan(task_set, weights, config, options.output, solutions, options.devices, scored_by)
 
 
 def _plan(
@@ -197,6 +201,15 @@ def suited(config: Config, weights: Checkpoint) -> Config:
         expected = f"False, as the head of {weights.path.name} is its embedding; take weights where it is not, or LoRAs"
         require("head", train.head, not read(weights.path).tied, expected)
     return replace(config, format=weights.format, near=near, engine=replace(config.engine, context=context))
+
+
+def usual_rate(weights: Checkpoint) -> float:
+    """The learning rate for these weights; those whose parameters are not counted go by their files, of 16 bits."""
+    try:
+        parameters = read(weights.path).parameters
+    except BadInput:
+        parameters = weights.bytes // 2
+    return learning_rate(json.loads((weights.path / "config.json").read_text()).get("model_type", ""), parameters)
 
 
 def inducing(config: Config) -> Config:
