@@ -11,7 +11,7 @@ ANY = "any"
 
 
 @dataclass(frozen=True)
-class Rate:
+class LearningRate:
     """Peak rate of AdamW for models of a family (`model_type` of their config.json) up to so many parameters."""
 
     family: str
@@ -21,11 +21,11 @@ class Rate:
 
 
 RATES = (  # the first row that fits a model is its own
-    Rate(ANY, 1e8, 2e-3, f"{MEASURED}, at 1.3 million"),
-    Rate(ANY, 1e9, 2e-4, f"{OURS}, between the two sizes; not tuned"),
-    Rate("llama", math.inf, 5e-5, f"{TRAINING}: Llama 3 of 1, 3 and 8 billion"),
-    Rate("mistral", math.inf, 1e-4, f"{PRODUCT}: Mistral NeMo of 8 billion"),
-    Rate(ANY, math.inf, 5e-5, f"{NVARC}: Qwen3 of 4 billion"),
+    LearningRate(ANY, 1e8, 2e-3, f"{MEASURED}, at 1.3 million"),
+    LearningRate(ANY, 1e9, 2e-4, f"{OURS}, between the two sizes; not tuned"),
+    LearningRate("llama", math.inf, 5e-5, f"{TRAINING}: Llama 3 of 1, 3 and 8 billion"),
+    LearningRate("mistral", math.inf, 1e-4, f"{PRODUCT}: Mistral NeMo of 8 billion"),
+    LearningRate(ANY, math.inf, 5e-5, f"{NVARC}: Qwen3 of 4 billion"),
 )
 
 

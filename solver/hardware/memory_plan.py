@@ -40,17 +40,17 @@ LOSS_BYTES = 16  # of one logit in training: in 16 bits with its gradient; in fl
 LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`trainer`): a vocabulary may be wide
 HEAD_LORA_BYTES = 6  # of one logit, added by a LoRA on the head in training: its product, scaled, and its gradient
 FACTORED_BYTES = 24  # of one output of the factored head in training: float32, three parts, their sums, gradient
-LORA_BYTES = 4  # of one LoRA weight, which is float32 under Unsloth
-OPTIMIZER_BYTES = 20  # of one while it is trained: master, gradient twice, AdamW's two moments, float32 each
+ADAPTER_BYTES = 20  # of one number of an adapter: as served, its gradient, master, its gradient, AdamW's two moments
+SAVED_BYTES = 4  # of one number of the adapter that is being saved: copies in 16 bits
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """How a model is trained and sampled on a card.
 
-    `layout`: `resident` or `rounds`. `context`, `sequences`: the engine's. `tokens`: of a training step.
-    `checkpointing`: whether activations are computed again on the way back. `notes`: what was shrunk. The others are
-    bytes by what they are for; `CUDA_CONTEXT` and `GRAPHS` come on top.
+    `layout`: `resident` or `rounds`. `context`, `sequences`: the engine's. `tokens`: of an adapter's training step;
+    `together`: adapters in it. `checkpointing`: whether activations are computed again on the way back. `notes`: what
+    was shrunk. The others are bytes by what they are for; `CUDA_CONTEXT` and `GRAPHS` come on top.
     """
 
     model: Model
@@ -58,6 +58,7 @@ class MemoryPlan:
     layout: str
     context: int
     tokens: int
+    together: int
     sequences: int
     trainer_bits: int
     checkpointing: bool
@@ -66,8 +67,7 @@ class MemoryPlan:
     cache_bytes: int
     engine_work: int
     trainer_weights: int
-    lora: int
-    optimizer: int
+    adapters: int
     trainer_work: int
     notes: tuple[str, ...] = ()
 
@@ -78,18 +78,18 @@ class MemoryPlan:
 
     @property
     def trainer(self) -> int:
-        """All that training has to itself between its steps."""
-        return self.trainer_weights + self.lora
+        """All that training has to itself between its steps; nothing of it stays where it leaves the card."""
+        return self.trainer_weights + self.adapters
 
     @property
     def training(self) -> int:
         """Bytes while an adapter is trained: with the engine beside it, or asleep but for its CUDA graphs."""
         engine = self.engine if self.layout == RESIDENT else GRAPHS
-        return CUDA_CONTEXT + engine + self.trainer + self.optimizer + self.trainer_work
+        return CUDA_CONTEXT + engine + self.trainer + self.trainer_work
 
     @property
     def sampling(self) -> int:
-        """Bytes while the engine samples: with the trainer's weights beside it, or away."""
+        """Bytes while the engine samples: with the trainer's weights and adapters beside it, or away."""
         return CUDA_CONTEXT + self.engine + self.engine_work + (self.trainer if self.layout == RESIDENT else 0)
 
     @property
@@ -100,8 +100,7 @@ class MemoryPlan:
     @property
     def two_processes(self) -> int:
         """Bytes with both at work in processes of their own: a context more, and no working memory shared."""
-        trainer = self.trainer + self.optimizer + self.trainer_work
-        return 2 * CUDA_CONTEXT + self.engine + self.engine_work + trainer
+        return 2 * CUDA_CONTEXT + self.engine + self.engine_work + self.trainer + self.trainer_work
 
     @property
     def gpu_share(self) -> float:
@@ -125,7 +124,9 @@ class MemoryPlan:
             gpu_share=round(self.gpu_share, 4),
             sleeps=self.layout == ROUNDS,
         )
-        return replace(config, engine=engine, train=replace(config.train, tokens=self.tokens))
+        together = self.together if packed(self.model, config, self.checkpointing) else config.train.adapters_per_batch
+        train = replace(config.train, tokens=self.tokens, adapters_per_batch=together)
+        return replace(config, engine=engine, train=train)
 
     @property
     def line(self) -> str:
@@ -149,15 +150,44 @@ def plan(model: Model, card: Card, config: Config) -> MemoryPlan:
     """The layout that fits with the least taken away; `BadInput`: none does, and what would.
 
     In this order are tried: a cache of many prompts before one of fewer; both sides resident before rounds; the
-    recipe's tokens a step before fewer; activations kept before computed again. The context is shortened last.
+    recipe's tokens a step before fewer; activations kept before computed again; as many adapters side by side as the
+    recipe has before half of them. The context is shortened last.
     """
+    planned = fitting(model, card, config)
+    if planned is None:
+        raise BadInput(_refusal(model, card, config))
+    return planned
+
+
+def fitting(model: Model, card: Card, config: Config) -> MemoryPlan | None:
+    """`plan`, or None where no layout fits."""
     for context, prompts in product(contexts(config), PROMPTS):
         for layout, tokens, checkpointing in product((RESIDENT, ROUNDS), steps(config, context), (False, True)):
-            fitting = _with_cache(_bare(model, card, config, context, layout, tokens, checkpointing), config, prompts)
-            if fitting is not None:
-                return replace(fitting, notes=_shrunk(fitting, config))
-    context = contexts(config)[-1]
-    raise BadInput(_refusal(_bare(model, card, config, context, ROUNDS, steps(config, context)[-1], True)))
+            for together in adapter_counts(model, config, checkpointing):
+                smaller = _changed(config, context, tokens, together)
+                fits = _with_cache(_bare(model, card, smaller, layout, checkpointing), config, prompts)
+                if fits is not None:
+                    return replace(fits, notes=_shrunk(fits, config))
+    return None
+
+
+def _changed(config: Config, context: int, tokens: int, together: int) -> Config:
+    """The settings with another context, other tokens a step, other adapters side by side."""
+    train = replace(config.train, tokens=tokens, adapters_per_batch=together)
+    return replace(config, engine=replace(config.engine, context=context), train=train)
+
+
+def packed(model: Model, config: Config, checkpointing: bool) -> bool:
+    """Whether the trainer has several adapters in a batch (`LoraTrainer.packed`)."""
+    return model.kind == GRID and min(model.bits, config.train.bits) == 16 and not checkpointing
+
+
+def adapter_counts(model: Model, config: Config, checkpointing: bool) -> list[int]:
+    """The adapters in a batch that the recipe has, then halves, where the trainer has several at all."""
+    counts = [config.train.adapters_per_batch]
+    while packed(model, config, checkpointing) and counts[-1] > 1:
+        counts.append(counts[-1] // 2)
+    return counts
 
 
 def contexts(config: Config) -> list[int]:
@@ -176,21 +206,22 @@ def steps(config: Config, context: int) -> list[int]:
     return sizes
 
 
-def _bare(
-    model: Model, card: Card, config: Config, context: int, layout: str, tokens: int, checkpointing: bool
-) -> MemoryPlan:
+def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: bool) -> MemoryPlan:
     """The plan with these choices and the smallest cache worth starting."""
     train, engine, targets = config.train, config.engine, config.train.embedding_targets
+    context, together = engine.context, train.adapters_per_batch if packed(model, config, checkpointing) else 1
     bits, trained = min(model.bits, train.bits), 1 if train.steps else 0
     numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(targets))
     least = min(engine.sequences, PROMPTS[-1])
-    work = trainer_work(model, max(tokens, context), train.rank, checkpointing, EMBED in targets, HEAD in targets)
+    tokens = together * max(train.tokens, context)  # of a step
+    work = trainer_work(model, tokens, train.rank, checkpointing, EMBED in targets, HEAD in targets)
     return MemoryPlan(
         model=model,
         card=card,
         layout=layout,
         context=context,
-        tokens=tokens,
+        tokens=train.tokens,
+        together=together,
         sequences=least,
         trainer_bits=bits,
         checkpointing=checkpointing,
@@ -199,8 +230,7 @@ def _bare(
         cache_bytes=least * context * model.cache_bytes,
         engine_work=engine_work(model, context, _logits(config, least)),
         trainer_weights=trained * model.weight_bytes(bits),
-        lora=trained * numbers * LORA_BYTES,
-        optimizer=trained * numbers * OPTIMIZER_BYTES,
+        adapters=trained * numbers * (together * ADAPTER_BYTES + SAVED_BYTES),
         trainer_work=trained * work,
     )
 
@@ -271,21 +301,35 @@ def engine_work(model: Model, context: int, logits: int) -> int:
 
 def _shrunk(planned: MemoryPlan, config: Config) -> tuple[str, ...]:
     """What the card made smaller than the settings asked for."""
+    several = packed(planned.model, config, planned.checkpointing)
     asked = (
         ("context", config.engine.context, planned.context),
         ("tokens a training step", config.train.tokens, planned.tokens),
+        ("adapters in a training batch", config.train.adapters_per_batch * several, planned.together),
         ("sequences", config.engine.sequences, planned.sequences),
     )
     return tuple(f"{name} {came:,} instead of {wanted:,}" for name, wanted, came in asked if came < wanted)
 
 
-def _refusal(least: MemoryPlan) -> str:
-    """One line: what the least takes, what there is, and what to do."""
-    what = max(("training", least.training), ("sampling", least.sampling), key=lambda side: side[1])
-    advice = "a card with more memory" if least.trainer_bits == 4 else "train.bits 4, or a card with more memory"
+def _refusal(model: Model, card: Card, config: Config) -> str:
+    """One line: what the least takes, what there is, and what would fit."""
+    context = contexts(config)[-1]
+    smallest = _changed(config, context, steps(config, context)[-1], 1)
+    least = _bare(model, card, smallest, ROUNDS, True)
+    name, size = max(("training", least.training), ("sampling", least.sampling), key=lambda side: side[1])
+    would = []
+    if least.trainer_bits == 16 and not (config.train.whole or config.train.head):
+        quantized = replace(config, train=replace(config.train, bits=4))
+        if fitting(model, card, quantized):
+            would.append("train.bits 4")
+        elif fitting(replace(model, bits=4), card, quantized):
+            would.append("weights stored in 4 bits")
+    larger = sorted((c for c in CARDS.values() if c.usable > card.usable), key=lambda c: c.usable)
+    would += [f"a card like {c.name} ({gib(c.usable)} GiB)" for c in larger if fitting(model, c, config)][:1]
     return (
-        f"{least.model.name} does not fit on {least.card.name}: {what[0]} takes {gib(what[1])} GiB at the least, "
-        f"{gib(least.card.usable * (1 - SPARE))} of {gib(least.card.usable)} are planned with: expected {advice}"
+        f"{model.name} does not fit on {card.name}: {name} takes {gib(size)} GiB at the least, "
+        f"{gib(card.usable * (1 - SPARE))} of {gib(card.usable)} are planned with: "
+        f"expected {', or '.join(would) or 'a smaller model'}"
     )
 
 
@@ -295,8 +339,8 @@ def lines(planned: MemoryPlan) -> Iterator[str]:
     parts = {
         "CUDA context, one process": CUDA_CONTEXT,
         f"weights for training, {bits[planned.trainer_bits]}": planned.trainer_weights,
-        "LoRA, its gradients and optimizer": planned.lora + planned.optimizer,
-        f"training step, {max(planned.tokens, planned.context):,} tokens, "
+        f"adapters in training, {planned.together}, their gradients and optimizer": planned.adapters,
+        f"training step, {planned.together * max(planned.tokens, planned.context):,} tokens, "
         f"activations {'computed again' if planned.checkpointing else 'kept'}": planned.trainer_work,
         f"weights in the engine, {bits[model.bits]}": planned.engine_weights,
         "adapters in the engine": planned.engine_adapters,
@@ -333,7 +377,7 @@ def row(model: Model, card: Card, config: Config) -> Mapping[str, str]:
         return names | {"layout": str(error)}
     return names | {
         "layout": planned.layout,
-        "training": gib(planned.trainer + planned.optimizer + planned.trainer_work),
+        "training": gib(planned.trainer + planned.trainer_work),
         "engine": gib(planned.engine - planned.cache_bytes + planned.engine_work),
         "cache (tokens)": f"{gib(planned.cache_bytes)} ({planned.cached:,})",
         "at once": str(planned.sequences),

@@ -88,6 +88,26 @@ class Adapters:
                 value.zero_()
         self.optimizer.zero_grad()
 
+    def free(self) -> None:
+        """Give all memory back but the model's own; what was trained is lost, and views stay views of what comes."""
+        self.optimizer.zero_grad()
+        for master in self.masters:
+            master.grad = None
+        for tensor in self._held():
+            tensor.untyped_storage().resize_(0)
+
+    def allocate(self) -> None:
+        """Take what was given back."""
+        for tensor in self._held():
+            if not tensor.untyped_storage().nbytes():
+                tensor.untyped_storage().resize_(tensor.numel() * tensor.element_size())
+                tensor.zero_()
+
+    def _held(self) -> list[Tensor]:
+        """All that is kept from step to step, each memory once."""
+        moments = [value for state in self.optimizer.state.values() for value in state.values()]
+        return [self.served, self.grads, *self.masters, *moments]
+
     def draw(self, adapter: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.take(adapter, {n: self.initial(n, p.shape, generator) for n, p in self.parameters.items()})

@@ -168,7 +168,7 @@ class LoraTrainer:
         return inner
 
     def offload(self) -> None:
-        """Leave the card to the engine: the weights wait in the machine's memory."""
+        """Leave the card to the engine: the weights wait in the machine's memory; of the adapters nothing does."""
         if not self.offloaded:
             self._move("cpu")
             self.offloaded = True
@@ -181,6 +181,10 @@ class LoraTrainer:
             self.offloaded = False
 
     def _move(self, device: str) -> None:
+        if device == self.device:
+            self.adapters.allocate()
         self.model.to(device)
+        if device != self.device:
+            self.adapters.free()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

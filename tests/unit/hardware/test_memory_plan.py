@@ -85,7 +85,7 @@ def test_activations_logits_and_optimizer_of_qwen3_4b_are_those_worked_out_by_ha
     assert activations(QWEN3_4B, 8192, 32, False) == 2 * 8192 * (36 * 74_976 + 2 * 128 + 2 * 2560)
     assert trainer_work(QWEN3_4B, 8192, 32, True) == again + 2 * 8192 * 74_976 + 151_936 * 512 * 16
     made = plan(QWEN3_4B, CARDS["h200"], H200)
-    assert made.lora + made.optimizer == 66_060_288 * 24
+    assert made.adapters == 66_060_288 * 24
     assert made.engine_adapters == 16 * 66_060_288 * 2
     assert made.trainer_weights == made.engine_weights == 8_044_936_192
 
@@ -95,7 +95,7 @@ def test_a_head_to_be_trained_counts_in_the_place_of_a_lora():
     head = replace(H200, train=replace(H200.train, head=True, adapters_per_batch=1))
     for model, numbers in ((LLAMA_3_8B, 128_256 * 4096), (read(SHIPPED), 116 * read(SHIPPED).hidden)):
         made = plan(model, CARDS["h200"], head)
-        assert made.lora + made.optimizer == numbers * 24
+        assert made.adapters == numbers * 24
 
 
 def test_loras_on_embedding_and_head_count_beside_those_on_the_projections():
@@ -108,7 +108,7 @@ def test_loras_on_embedding_and_head_count_beside_those_on_the_projections():
     }.items():
         wider = replace(H200, train=replace(H200.train, targets=(*TARGETS, *targets)))
         found, numbers = plan(LLAMA_3_8B, CARDS["h200"], wider), 32 * (128_256 + 4096)
-        assert found.lora + found.optimizer - plain.lora - plain.optimizer == numbers * 24
+        assert found.adapters - plain.adapters == numbers * 24
         assert found.engine_adapters - plain.engine_adapters == 16 * numbers * 2
         assert found.trainer_work - plain.trainer_work == work
         more += work
@@ -171,9 +171,15 @@ def test_both_stay_resident_where_they_fit_and_take_turns_where_they_do_not(mode
 
 def test_in_rounds_neither_side_counts_the_others_weights():
     made = plan(QWEN3_4B, CARDS["l4"], L4)
-    trainer = made.trainer + made.optimizer + made.trainer_work
+    trainer = made.trainer + made.trainer_work
     assert made.training == memory_plan.CUDA_CONTEXT + memory_plan.GRAPHS + trainer
     assert made.sampling == memory_plan.CUDA_CONTEXT + made.engine + made.engine_work
+
+
+def test_adapters_stay_beside_an_engine_that_samples_where_both_are_resident():
+    made = plan(QWEN3_4B, CARDS["h200"], H200)
+    kept = made.sampling - memory_plan.CUDA_CONTEXT - made.engine - made.engine_work
+    assert kept == 8_044_936_192 + 66_060_288 * 24
 
 
 def test_activations_are_computed_again_before_the_step_or_the_context_is_made_smaller():
@@ -204,16 +210,38 @@ def test_a_step_is_never_planned_below_the_longest_example():
 
 
 @pytest.mark.parametrize(
-    ("model", "bits", "advice"),
-    [(LLAMA_3_8B, 16, r"train\.bits 4, or a card with more memory"), (DESCRIBED["llama-3-8b-4bit"], 4, "a card with")],
+    ("model", "card", "bits", "advice"),
+    [
+        (LLAMA_3_8B, CARDS["t4"], 16, "weights stored in 4 bits, or a card like l4 (22.0 GiB)"),
+        (LLAMA_3_8B, Card("a card", 20 * GIB, (8, 0)), 16, "train.bits 4, or a card like l4 (22.0 GiB)"),
+        (DESCRIBED["llama-3-8b-4bit"], Card("a card", 6 * GIB, (8, 0)), 4, "a card like t4 (14.5 GiB)"),
+        (replace(LLAMA_3_8B, layers=400), CARDS["l4"], 16, "a smaller model"),
+    ],
 )
-def test_what_does_not_fit_is_refused_in_one_line_with_what_it_takes_and_what_would_help(model, bits, advice):
-    tiny = Card("a small card", 6 * GIB, (8, 0))
+def test_what_does_not_fit_is_refused_in_one_line_with_what_it_takes_and_what_would(model, card, bits, advice):
     config = replace(L4, train=replace(L4.train, bits=bits))
-    with pytest.raises(
-        BadInput, match=rf"does not fit on a small card: \w+ takes .* 5\.8 of 6\.0 .*: expected {advice}"
-    ):
-        plan(model, tiny, config)
+    with pytest.raises(BadInput) as caught:
+        plan(model, card, config)
+    planned = f"{card.usable * (1 - memory_plan.SPARE) / GIB:.1f} of {card.usable / GIB:.1f} are planned with"
+    assert str(caught.value).endswith(f"{planned}: expected {advice}")
+    assert str(caught.value).startswith(f"{model.name} does not fit on {card.name}: ")
+
+
+def test_each_adapter_of_a_batch_counts_with_its_optimizer_and_its_tokens():
+    """And where they don't fit, fewer are trained at a time, before anything else is given up."""
+    model, sixteen = read(SHIPPED), plan(read(SHIPPED), CARDS["h200"], H200)
+    alone = plan(model, CARDS["h200"], replace(H200, train=replace(H200.train, adapters_per_batch=1)))
+    numbers = model.adapter(H200.train.rank)
+    assert (sixteen.together, alone.together) == (16, 1)
+    assert sixteen.adapters - alone.adapters == 15 * 20 * numbers
+    assert sixteen.trainer_work == trainer_work(model, 16 * 16384, 32, False) > 15 * alone.trainer_work
+    fewer = plan(model, Card("card", 13 * GIB, (9, 0)), H200)
+    assert 1 < fewer.together < 16
+    assert (fewer.layout, fewer.tokens, fewer.checkpointing) == (RESIDENT, 16384, False)
+    assert f"adapters in a training batch {fewer.together} instead of 16" in fewer.line
+    assert fewer.settings(H200).train.adapters_per_batch == fewer.together
+    assert plan(QWEN3_4B, CARDS["h200"], H200).together == 1  # the trainer takes these one after another
+    assert plan(QWEN3_4B, CARDS["h200"], H200).settings(H200).train.adapters_per_batch == 16
 
 
 def test_training_in_four_bits_shrinks_the_trainers_weights_alone():
@@ -224,7 +252,7 @@ def test_training_in_four_bits_shrinks_the_trainers_weights_alone():
 
 def test_without_training_steps_nothing_is_kept_for_a_trainer():
     made = plan(QWEN3_4B, CARDS["l4"], replace(L4, train=replace(L4.train, steps=0), train_share=0.0))
-    assert made.trainer == made.optimizer == made.trainer_work == 0
+    assert made.trainer == made.trainer_work == 0
     assert made.layout == RESIDENT
 
 

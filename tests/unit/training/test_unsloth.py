@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from solver.config.settings import TrainRecipe
-from solver.tokens import grid
 from solver.training.backends import UNSLOTH, Setup, setup
 from solver.training.trainer import LoraTrainer
 from solver.types import TrainJob
 from tests.support.fakes import MIRROR, FakeStop, leave_one_out
+from tests.support.stand_in import LAYERS, tiny_qwen3, unsloth
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPE = TrainRecipe(rank=8, alpha=8, rate=1e-2, tokens=4096, steps=2)
-LAYERS = 2
-
-
-class FastLanguageModel:
-    """What unsloth 2026.10.7 does of what matters here: the model is left in evaluation mode, its layers are
-    checkpointed only in training mode (`models/llama.py`), LoRAs are float32, hidden states stand for logits."""
-
-    @staticmethod
-    def from_pretrained(model_name: str, dtype: torch.dtype, **_: Any) -> tuple[Any, None]:
-        return AutoModelForCausalLM.from_pretrained(model_name, dtype=dtype, local_files_only=True).eval(), None
-
-    @staticmethod
-    def get_peft_model(base: Any, use_gradient_checkpointing: str | bool, **settings: Any) -> Any:
-        import peft
-
-        model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
-        if use_gradient_checkpointing:
-            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        base.forward = lambda input_ids, **_: SimpleNamespace(logits=base.model(input_ids=input_ids).last_hidden_state)
-        return model.eval()
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("qwen3")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": LAYERS, "head_dim": 16}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    Qwen3ForCausalLM(Qwen3Config(vocab_size=grid.VOCABULARY, **sizes, **heads)).save_pretrained(path)
+    tiny_qwen3(path)
     return path
 
 
@@ -60,7 +33,7 @@ def how(weights: Path, dtype: str = "bfloat16") -> Setup:
 
 def trainer(weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, dtype: str = "bfloat16") -> LoraTrainer:
     planned = how(weights, dtype)
-    monkeypatch.setitem(sys.modules, "unsloth", SimpleNamespace(FastLanguageModel=FastLanguageModel))
+    unsloth(monkeypatch)
     return LoraTrainer(weights, RECIPE, folder, 2048, planned)
 
 
