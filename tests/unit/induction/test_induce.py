@@ -284,7 +284,7 @@ def test_settings_without_samples_are_refused():
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_share_that_is_none_or_all_of_the_time_is_refused(share):
-    with pytest.raises(BadInput, match="expected one between 0 and 1"):
+    with pytest.raises(BadInput, match="expected a share between 0 and 1"):
         InductionSettings(share=share)
 
 
