@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `
     "samples": ("solver.pretrain.samples", "write made tasks in Kaggle's format"),
     "curve": ("solver.pretrain.curve", "draw the losses of pretraining"),
     "switches": ("solver.analysis.switches", "every setting and flag, as a Markdown page"),
+    "kaggle": ("solver.kaggle.kit", "gather all that Kaggle's own client uploads"),
     "wheelhouse": ("solver.kaggle.wheelhouse", "gather the wheels a machine without network needs"),
 }
 INTERNAL: Mapping[str, str] = {"worker": "solver.runtime.worker"}  # started by the program itself, not by people

@@ -23,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from solver.clock import now
+from solver.hardware import gpus
 from solver.types import BadInput
 
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set by Kaggle where the hidden tasks are answered and nobody looks
@@ -31,7 +32,9 @@ PLACEHOLDER = "0ae7b8aa16e2de7b2026de0ee0dd91b5"  # md5 of the test file in inte
 TEST = "arc-agi_test_challenges.json"
 TRAINING = "arc-agi_training_challenges.json"  # the placeholder's tasks are among these
 EVALUATION = ("arc-agi_evaluation_challenges.json", "arc-agi_evaluation_solutions.json")
+SUBMISSION = "submission.json"
 SAMPLE = "sample_submission.json"
+DRIVER = "driver.txt"  # in a wheelhouse: the oldest driver it works with; one without it is for any
 DEPTH = 6  # folders below input/ that are looked into
 MOST_FILES, MOST_BYTES = 500, 20 * 10**9  # what Kaggle keeps of the working folder
 REHEARSAL = ("--limit", "8", "--time-limit", "30m")  # minutes include the install, and what the preset reserves
@@ -68,7 +71,7 @@ class Session:
 
     @property
     def submission(self) -> Path:
-        return self.working / "submission.json"
+        return self.working / SUBMISSION
 
     @property
     def output(self) -> Path:
@@ -125,10 +128,30 @@ def is_rerun(test: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
 
 
 def wheelhouse(root: Path) -> Path:
-    """The folder of wheels with their pins. Raises `NotebookError` unless exactly one is attached."""
+    """The folder of wheels with their pins; of several, that which is made for this machine's driver.
+
+    Raises `NotebookError` where none is attached, or several for one driver, or none for this one.
+    """
     folders = {path.parent for path in files_below(root, "*.whl") if (path.parent / "requirements.txt").exists()}
-    todo = "attach what python -m solver wheelhouse made"
-    return _one(folders, "folders of wheels with a requirements.txt", todo)
+    by_driver: dict[tuple[int, ...], set[Path]] = {}
+    for folder in folders:
+        oldest = folder / DRIVER
+        by_driver.setdefault(_version(oldest.read_text()) if oldest.exists() else (), set()).add(folder)
+    todo = "attach what python -m solver kaggle kit made"
+    if set(by_driver) <= {()}:
+        return _one(folders, "folders of wheels with a requirements.txt", todo)
+    text = next((gpu.driver for gpu in gpus.shown()), "")
+    served = [oldest for oldest in by_driver if oldest <= _version(text)]
+    if not served:
+        came = f"the driver is {text}" if text else "nvidia-smi names no driver"
+        wanted = ".".join(map(str, min(by_driver)))
+        raise NotebookError(f"{came}: expected {wanted} or newer for the wheels attached; choose GPU L4 x4")
+    print(f"driver {text or 'none'}, wheels for {'.'.join(map(str, max(served))) or 'any'} and newer")
+    return _one(by_driver[max(served)], "folders of wheels for this driver", todo)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.strip().split(".") if part.isdecimal())
 
 
 def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
@@ -143,13 +166,16 @@ def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None
 
 
 def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
-    """Find everything, say what was found, and write a valid submission of placeholders. Raises `NotebookError`.
+    """Write a valid submission of placeholders, find everything, and say what was found. Raises `NotebookError`.
+
+    Whatever else is missing, the placeholders are there.
 
     `root`: /kaggle, or a tree like it.
     """
     started, code = now(), Path(__file__).resolve().parents[2]
     environment = os.environ if environment is None else environment
     test = tests(root)
+    _placeholders(root / "working", test)
     rerun, why = is_rerun(test, environment)
     weights = checkpoint(root, code, shlex.split(environment.get(FLAGS, "")))
     place = Path(tempfile.mkdtemp(prefix="arc-ttt-"))
@@ -157,11 +183,10 @@ def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
     print(f"{'rerun' if rerun else 'rehearsal'}: {why}")
     for name, path in (("tasks", test), ("wheels", session.wheels), ("weights", weights or "shipped"), ("code", code)):
         print(f"{name:8} {path}")
-    _placeholders(session)
     return session
 
 
-def _placeholders(session: Session) -> None:
+def _placeholders(working: Path, test: Path) -> None:
     """Write a complete file of guesses before anything can go wrong; without numpy the run itself is the first to."""
     try:
         from solver.data import tasks
@@ -169,9 +194,9 @@ def _placeholders(session: Session) -> None:
     except ImportError as error:
         print(f"warning: no placeholders yet: {error}")
         return
-    task_set = tasks.load_challenges(session.test)
-    submission_file.AnswerFile(session.submission, task_set.tests).start(submission_file.placeholders_for(task_set))
-    print(f"{session.submission} holds placeholders for {len(task_set.tests)} tasks")
+    task_set, path = tasks.load_challenges(test), working / SUBMISSION
+    submission_file.AnswerFile(path, task_set.tests).start(submission_file.placeholders_for(task_set))
+    print(f"{path} holds placeholders for {len(task_set.tests)} tasks")
 
 
 # ---- install and run -------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from solver.types import BadInput
@@ -111,7 +112,14 @@ def resolve(
 def offline(out: Path, python: str, dependencies: bool = True) -> Report:
     """`resolve` from a wheelhouse alone: no index, and nothing that pip's configuration adds. Raises `BadInput`."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    flags = ["--no-index", "--find-links", str(out), *([] if dependencies else ["--no-deps"])]
+    # what a wheel asks of Python pip would compare with the Python it runs on itself: `unmet` looks at it instead
+    flags = [
+        "--no-index",
+        "--ignore-requires-python",
+        "--find-links",
+        str(out),
+        *([] if dependencies else ["--no-deps"]),
+    ]
     return resolve(out / PINS, python, flags, bare | {"PIP_CONFIG_FILE": os.devnull})
 
 
@@ -121,7 +129,9 @@ def unmet(report: Report, python: str) -> tuple[str, ...]:
     Beside pip's resolver, because that evaluates the packages' own markers for the Python it runs on.
     """
     packages = {canonicalize_name(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
-    wrong = []
+    asked = {name: one["requires_python"] for name, one in packages.items() if one.get("requires_python")}
+    too_old = {name: wanted for name, wanted in asked.items() if not SpecifierSet(wanted).contains(f"{python}.9")}
+    wrong = [f"{name} wants Python {wanted}, is for {python} here" for name, wanted in too_old.items()]
     for name, requirement in _asked(packages, environment(python)):
         package = packages.get(canonicalize_name(requirement.name))
         if package is None or not requirement.specifier.contains(package["version"], prereleases=True):

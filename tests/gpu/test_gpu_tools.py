@@ -7,15 +7,20 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from solver.clock import Deadline
+from solver.config.presets import PRESETS
 from solver.hardware.gpus import CARDS
 from solver.model.architecture import QWEN3_4B
-from tests.gpu import carry, checks, measures
+from solver.model.checkpoint import SHIPPED
+from solver.types import Adapter, TrainReport
+from tests.gpu import carry, checks, measures, rehearsal
 from tests.gpu import table as tables
+from tests.gpu.calls import CALL, CALLS, PATIENCE, SECONDS
 from tests.gpu.measures import Row
-from tests.gpu.test_gpu import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,17 +39,78 @@ def test_a_projection_scales_training_by_arithmetic_and_sampling_by_bandwidth():
 
 
 def test_the_table_holds_every_check_and_one_that_left_nothing_says_so(tmp_path):
-    measures.save([Row("a", "b", "c", True), Row("d", "", "e")], tmp_path / "run.json")
-    rows = tables.gathered(tmp_path)
-    assert len(rows) == len(SECONDS) - 1 + 2
+    measures.save([Row("a", "b", "c", True), Row("d", "", "e")], tmp_path / "shipped.json")
+    rows = tables.gathered(tmp_path, "engine")
+    others = len(CALLS["engine"]) - 1
+    assert len(rows) == others + 2
     text = measures.table(rows)
     assert "| a | b | c | yes |\n| d |  | e |  |" in text
-    assert text.count("none: not run, or broken off | NO |") == len(SECONDS) - 1
+    assert text.count("none: not run, or broken off | NO |") == others
 
 
-def test_every_check_has_its_seconds_and_together_they_take_less_than_a_quarter_of_an_hour():
-    assert set(SECONDS) == set(checks.CHECKS)
-    assert sum(SECONDS.values()) <= 15 * 60  # as limits; `tests/gpu/run` stops everything after ten minutes
+def test_every_check_is_part_of_one_call_and_those_of_a_call_add_up_to_nine_minutes_at_most():
+    assert set(SECONDS) == set(checks.checks())
+    assert sum(map(len, CALLS.values())) == len(SECONDS)
+    assert CALL <= 540
+    assert {name: sum(call.values()) for name, call in CALLS.items() if sum(call.values()) > CALL} == {}
+
+
+def test_a_run_has_its_seconds_beside_what_its_preset_keeps_for_the_end():
+    scale = checks.scale
+    preset = PRESETS[scale.run[scale.run.index("--preset") + 1]]
+    assert preset.reserve == 120
+    assert scale.answering == 240
+    assert scale.answering < scale.over < SECONDS["run"] - checks.START
+
+
+class Slow:
+    """A trainer and an engine that take all the seconds they are given, and one more each time."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def train(self, job, stop):
+        self.time += stop.remaining() + 1
+        return TrainReport(Adapter(job.name, Path()), 1, 1)
+
+    def sample(self, requests, stop):
+        self.time += stop.remaining() + 1
+        return [None] * len(requests)
+
+    def plan(self, weights, config, folder):
+        return self, self, config
+
+
+def test_a_check_keeps_within_its_seconds_whatever_trainer_and_engine_take(tmp_path, monkeypatch):
+    slow = Slow()
+    slow.how = SimpleNamespace(library="peft")
+    monkeypatch.setattr(checks, "scale", rehearsal.SMALL)
+    monkeypatch.setattr(checks.load_models, "load_on_gpu", slow.plan)
+    monkeypatch.setattr(checks.load_models, "this_card", lambda: CARDS["h200"])
+    monkeypatch.setattr("torch.cuda.init", lambda: None)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (1, 1))
+    stop = Deadline.after(150.0, lambda: slow.time)
+    rows = list(checks.both(SHIPPED, tmp_path, CARDS["h200"], "peft", stop))
+    assert slow.time <= 150 + 7  # a second more for each of what it asks
+    assert rows[-1].seen == "no reply in its seconds"
+
+
+def test_what_travels_fits_beside_the_working_tree():
+    assert carry.MOST + (8 << 20) <= 64 << 20
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SECONDS)
+def test_the_code_of_every_check_runs_on_a_cpu_with_the_card_replaced(name, tmp_path):
+    environment = {n: v for n, v in os.environ.items() if n != "CUDA_VISIBLE_DEVICES"}
+    command = [sys.executable, "-m", "tests.gpu.checks", name, tmp_path / "rows.json", tmp_path, "--rehearse"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS[name] * PATIENCE, env=environment
+    )
+    rows = measures.load(tmp_path / "rows.json")
+    assert done.returncode == 0, f"{[row for row in rows if row.good is False]}\n{done.stderr[-3000:]}"
+    assert rows
 
 
 @pytest.fixture

@@ -59,10 +59,12 @@ def wheel(
     requires: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
+    python: str = "",
 ) -> Path:
-    """A wheel made by hand."""
+    """A wheel made by hand; `python`: the versions it asks for."""
     info = f"{name}-{version}.dist-info"
     wanted = "".join(f"Requires-Dist: {one}\n" for one in requires)
+    wanted += f"Requires-Python: {python}\n" if python else ""
     content = dict(files or {f"{name}.py": f"version = {version!r}\n"}) | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{wanted}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: {tag}\n",
@@ -149,6 +151,21 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
     return tree
 
 
+def from_kit(folder: Path, kit: Path, competition: str) -> Tree:
+    """A tree with a kit's data sets attached, each as Kaggle unpacks it; its driver is one of CUDA 12."""
+    tree = Tree(folder / "kaggle", folder / "tmp", folder / "kaggle" / "input" / competition)
+    for made in (tree.competition, tree.working, tree.scratch / "bin"):
+        made.mkdir(parents=True, exist_ok=True)
+    for described in kit.glob("*/dataset-metadata.json"):
+        name = json.loads(described.read_text())["id"]
+        ignored = shutil.ignore_patterns(described.name)
+        shutil.copytree(described.parent, tree.root / "input" / "datasets" / name, ignore=ignored)
+    driver = tree.scratch / "bin" / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho NVIDIA L4, 23034, 22500, 8.9, 570.172.08\n")
+    driver.chmod(0o755)
+    return tree
+
+
 def interactive(tree: Tree, test: list[Task], evaluation: list[Task], solutions: Mapping[str, Any]) -> None:
     """The competition's files as an interactive run sees them: training tasks play the test."""
     tree.put("arc-agi_test_challenges.json", runs.challenges(test))
@@ -186,7 +203,7 @@ def fence(tree: Tree, environment: Mapping[str, str]) -> str:
     return (tried.stderr.strip() or f"exit status {tried.returncode}") if tried.returncode else ""
 
 
-def start(tree: Tree, flags: str, **more: str) -> tuple[subprocess.Popen[str], str]:
+def start(tree: Tree, flags: str, notebook: Path = NOTEBOOK, **more: str) -> tuple[subprocess.Popen[str], str]:
     """The notebook on its way in a tree, behind the fence if this machine lets us build one; and why not."""
     dropped = ("KAGGLE_IS_COMPETITION_RERUN", "PYTHONPATH", "TORCHINDUCTOR_CACHE_DIR")  # torch sets the last, outside
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
@@ -194,12 +211,13 @@ def start(tree: Tree, flags: str, **more: str) -> tuple[subprocess.Popen[str], s
     environment |= {"TMPDIR": str(tree.scratch), "SUBMISSION_FLAGS": flags, "MPLBACKEND": "module://of_the_notebook"}
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_CACHE_HOME", "VLLM_CACHE_ROOT"):
         environment[name] = str(tree.scratch / name.lower())
+    environment["PATH"] = f"{tree.scratch / 'bin'}:{os.environ['PATH']}"
     environment |= more
     why = fence(tree, environment)
     if why:
         subprocess.run(["chmod", "-R", "a-w", tree.root / "input"], check=True)
     alone = [] if why else [*UNSHARE, "sh", "-c", FENCE, "sh"]
-    command = [*alone, sys.executable, "-c", EXECUTE, NOTEBOOK, tree.working, tree.scratch / "executed.ipynb"]
+    command = [*alone, sys.executable, "-c", EXECUTE, notebook, tree.working, tree.scratch / "executed.ipynb"]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True), why
 

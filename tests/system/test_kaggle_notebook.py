@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from solver.analysis.solutions import read_solutions
 from solver.data import tasks
+from solver.kaggle import kit
 from solver.kaggle.notebook import TEST
 from solver.runtime import record, submission_file
 from solver.tokens import grid
@@ -109,6 +111,39 @@ def test_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(real):
     assert not (tree.working / "submission.run" / "report.html").exists()
     assert list(valid(tree)) == [task.id for task in evaluation(SMALL[:1])]
     unfenced(ran)
+
+
+@pytest.mark.engine
+def test_a_kit_is_attached_and_run_to_a_valid_file(tmp_path, capsys):
+    """With weights of its own and wheels for both drivers, of which the notebook takes those its driver serves."""
+    weights, ready = tmp_path / "mine", tmp_path / "ready"
+    shutil.copytree(kaggle_tree.ROOT / "weights" / "grid-1m", weights)
+    for cuda in kit.SETS:
+        kaggle_tree.lending_wheels(ready / f"cuda{cuda}")
+    given = ["--user", "somebody", "--weights", str(weights), "--wheels", str(ready)]
+    assert kit.main(["kit", str(tmp_path / "kit"), *given]) == 0, capsys.readouterr().err
+    described = json.loads((tmp_path / "kit" / "notebook" / "kernel-metadata.json").read_text())
+    tree = kaggle_tree.from_kit(tmp_path, tmp_path / "kit", f"competitions/{described['competition_sources'][0]}")
+    for name in described["dataset_sources"]:
+        assert (tree.root / "input" / "datasets" / name).is_dir()
+    tree.put(TEST, runs.challenges(evaluation(SMALL[:1])))
+    notebook = tmp_path / "kit" / "notebook" / described["code_file"]
+    ran = kaggle_tree.finish(tree, *kaggle_tree.start(tree, LIGHT, notebook, KAGGLE_IS_COMPETITION_RERUN="1"))
+    assert ran.status == 0, ran.text + ran.complaint
+    assert "driver 570.172.08, wheels for 525.60.13 and newer" in ran.text
+    assert re.search(r"^weights  .*/somebody/arc-ttt-weights/weights$", ran.text, re.MULTILINE), ran.text
+    assert re.search(r"^1 answer to 1 task: 1 from the model", ran.text, re.MULTILINE), ran.text
+    assert list(valid(tree)) == [task.id for task in evaluation(SMALL[:1])]
+    unfenced(ran)
+
+
+def test_a_notebook_without_its_program_says_so_in_one_line(tmp_path):
+    tree = kaggle_tree.make(tmp_path, *PREFIXES["plain"])
+    shutil.rmtree(tree.root / "input" / "arc-ttt")
+    ran = kaggle_tree.execute(tree, "")
+    assert ran.status != 0
+    said = "no program below .*/input: expected the data set of its code; attach it"
+    assert re.search(said, ran.complaint), ran.complaint
 
 
 # ---- a worker without models -----------------------------------------------------------------------------------------

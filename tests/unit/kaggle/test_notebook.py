@@ -72,9 +72,19 @@ def test_no_wheelhouse_and_two_of_them_are_said_in_one_line(root):
     for listed in root.glob("input/**/requirements.txt"):
         listed.unlink()
     with pytest.raises(
-        notebook.NotebookError, match=r"none came, exactly one was expected; attach what python -m solver wheel"
+        notebook.NotebookError, match=r"none came, exactly one was expected; attach what python -m solver kaggle kit"
     ):
         notebook.begin(root, {})
+
+
+def test_placeholders_are_there_whatever_else_is_missing(root):
+    """Without wheels the notebook stops, but what was written before is a whole submission."""
+    for listed in root.glob("input/**/requirements.txt"):
+        listed.unlink()
+    with pytest.raises(notebook.NotebookError):
+        notebook.begin(root, {})
+    written = json.loads((root / "working" / "submission.json").read_text())
+    assert submission_file.validate(written, {"a": 1, "b": 1}) == []
 
 
 def test_an_attached_code_model_that_the_flags_name_is_not_taken_for_the_weights(root):

@@ -79,6 +79,16 @@ def test_what_a_wheel_asks_for_on_the_target_alone_is_missed_whatever_python_loo
         assert printed.out.endswith("is NOT complete\n")
 
 
+def test_what_a_wheel_asks_of_python_is_compared_with_the_target_not_with_the_python_that_looks(tmp_path, capsys):
+    """pip install compares it with the Python it runs on, whatever `--python-version` says."""
+    python = next(one for one in ("3.11", "3.13") if one != "{}.{}".format(*sys.version_info))
+    wheel(tmp_path, "picky", "1.0", python=f"=={python}.*")
+    (tmp_path / "requirements.txt").write_text("picky==1.0\n")
+    assert wheelhouse.main([str(tmp_path), "--verify", "--python", python]) == 0, capsys.readouterr().err
+    assert wheelhouse.main([str(tmp_path), "--verify", "--python", "3.12"]) == 1
+    assert f"note: picky wants Python =={python}.*, is for 3.12 here\n" in capsys.readouterr().out
+
+
 def test_a_set_that_leaves_packages_out_names_them_and_is_good(tmp_path, capsys):
     folder = small_wheelhouse(tmp_path, "top==1.0\nlow==2.5\n")
     assert wheelhouse.main([str(folder), "--verify", "--no-deps"]) == 0
