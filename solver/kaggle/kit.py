@@ -10,8 +10,6 @@ Laws: a wheelhouse goes into the kit only once pip resolves it offline; a kit th
 Sources: the client's docs/datasets_metadata.md and docs/kernels_metadata.md; kaggle.com/docs/datasets for the limits.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

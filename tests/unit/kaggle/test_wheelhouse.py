@@ -143,7 +143,9 @@ def test_an_extra_that_somebody_asks_for_counts():
 # ---- the sets of this project ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-cpu.txt", "requirements-pretrain.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-cuda12.txt", "requirements-cpu.txt", "requirements-pretrain.txt"]
+)
 @pytest.mark.parametrize("python", wheelhouse.PYTHONS)
 def test_every_line_is_an_exact_pin_and_each_package_has_one(name, python):
     names = [canonicalize_name(one.name) for one in wheelhouse.pins(ROOT / name, python)]
