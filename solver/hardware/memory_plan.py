@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from solver.config.presets import PRESETS
-from solver.config.settings import EMBED, HEAD, Config
+from solver.config.settings import EMBED, HEAD, Config, TrainRecipe
 from solver.hardware.engine import STEP_TOKENS
 from solver.hardware.gpus import CARDS, GIB, Card
 from solver.model.architecture import DESCRIBED, GRID, HALF, KEY_NORMS, Model, read
@@ -211,7 +211,7 @@ def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: 
     train, engine, targets = config.train, config.engine, config.train.embedding_targets
     context, together = engine.context, train.adapters_per_batch if packed(model, config, checkpointing) else 1
     bits, trained = min(model.bits, train.bits), 1 if train.steps else 0
-    numbers = model.head_outputs * model.hidden if train.head else model.adapter(train.rank, len(targets))
+    numbers = adapter_numbers(model, train)
     least = min(engine.sequences, PROMPTS[-1])
     tokens = together * max(train.tokens, context)  # of a step
     work = trainer_work(model, tokens, train.rank, checkpointing, EMBED in targets, HEAD in targets)
@@ -233,6 +233,12 @@ def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: 
         adapters=trained * numbers * (together * ADAPTER_BYTES + SAVED_BYTES),
         trainer_work=trained * work,
     )
+
+
+def adapter_numbers(model: Model, train: TrainRecipe) -> int:
+    """How many numbers an adapter of this recipe has."""
+    lora = model.adapter(train.rank, len(train.embedding_targets))
+    return model.head_outputs * model.hidden if train.head else lora
 
 
 def _logits(config: Config, sequences: int) -> int:

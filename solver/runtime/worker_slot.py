@@ -21,14 +21,18 @@ from solver.clock import Deadline
 from solver.config import presets
 from solver.config.settings import Config
 from solver.hardware.devices import Device
+from solver.hardware.memory_plan import adapter_numbers
+from solver.model.architecture import HALF, read
 from solver.runtime.live import Worker
 from solver.runtime.messages import AdapterTrained, AnsweredBy, Order, Report, order_to_line, report_from_json
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
+from solver.types import BadInput
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
 KILLED = 2.0  # seconds to wait for a killed child; less than LAST
-MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has this many bytes free (containers may give 64 MiB)
+MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has so many bytes beside them (containers may give 64 MiB)
+SCRATCH = "arc-ttt-"  # how the names of workers' folders begin
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
 
@@ -45,7 +49,9 @@ class Child:
         by: AnsweredBy,
     ):
         reading, writing = os.pipe()
-        self.scratch = tempfile.TemporaryDirectory(prefix="arc-ttt-", dir=adapter_folder(), ignore_cleanup_errors=True)
+        self.scratch = tempfile.TemporaryDirectory(
+            prefix=SCRATCH, dir=adapter_folder(weights, config), ignore_cleanup_errors=True
+        )
         given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
         self.process = subprocess.Popen(
             [*WORKER, "--by", by, *given, "--config", json.dumps(asdict(config)), "--parent", str(os.getpid())],
@@ -113,9 +119,19 @@ class Child:
         self.scratch.cleanup()
 
 
-def adapter_folder() -> str | None:
-    """The memory-backed folder for adapters, where there is one with room; None: the default for temporary files."""
-    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM else None
+def adapter_folder(weights: Path, config: Config) -> str | None:
+    """The memory-backed folder for adapters, if it has room for a batch's beside those of workers that are there.
+
+    Else, and for weights whose adapters are not counted, that for temporary files.
+    """
+    if not os.access(MEMORY, os.W_OK):
+        return None
+    try:
+        adapter = HALF * adapter_numbers(read(weights), config.train)
+    except BadInput:
+        return None
+    workers = 1 + sum(1 for _ in Path(MEMORY).glob(f"{SCRATCH}*"))
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ROOM + workers * config.group * adapter else None
 
 
 @dataclass
