@@ -1,0 +1,81 @@
+"""How functions are compiled: by numba, kept on disk by the content of this package's files that are compiled.
+
+Numba's own cache looks at the age of the file of the function that is called, not of those that it calls; so the
+folder is named by the content of all of them. It lies beside them, or where that is read-only in the user's cache;
+where neither can be written, every process compiles anew. Source: numba.readthedocs.io, "Caching compiled functions".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., object])
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """The content of the files here that use this one, and the version of numba, as 16 hex digits."""
+    texts = [path.read_bytes() for path in sorted(HERE.glob("*.py"))]
+    contents = b"".join(text for text in texts if b"lists.compiled import" in text)
+    return hashlib.sha256(contents + numba.__version__.encode()).hexdigest()[:16]
+
+
+def cache_folder() -> Path | None:
+    """A folder for compiled code that can be written; None where there is none."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for parent in [Path(given)] if given else [HERE / "__pycache__", user / "arc-ttt"]:
+        folder = parent / f"compiled-{version()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def inner(function: F) -> F:
+    """Compile with whoever calls it."""
+    compiled: F = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return compiled
+
+
+_waiting: list[tuple[numba.core.dispatcher.Dispatcher, object]] = []
+
+
+def entry(signature: object) -> Callable[[F], F]:
+    """Compile with all that it calls for these types when `ready` says so, and keep it on disk."""
+
+    def compiled(function: F) -> F:
+        if numba.config.DISABLE_JIT:
+            return function
+        folder = cache_folder()
+        known = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder or "")
+        try:
+            dispatcher = numba.njit(error_model="numpy", cache=folder is not None)(function)
+        finally:
+            numba.config.CACHE_DIR = known
+        _waiting.append((dispatcher, signature))
+        result: F = dispatcher
+        return result
+
+    return compiled
+
+
+def ready() -> None:
+    """Compile, or read from disk, all that was marked as an entry so far."""
+    warnings.filterwarnings("ignore", "First-class function type", numba.NumbaExperimentalFeatureWarning)
+    while _waiting:
+        dispatcher, signature = _waiting.pop(0)
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()

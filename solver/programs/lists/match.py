@@ -1,0 +1,274 @@
+"""States against the demonstrations' outputs: which are right, which are pieces, which tell them together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from solver.programs.lists.apply import LIST, STATES, STORE, Store, mixed
+from solver.programs.lists.compiled import entry, inner
+from solver.programs.lists.layout import AT, H, W
+from solver.programs.lists.units import CELLS, ROWS
+
+RIGHT, FITTING, PIECES, SEEN = range(4)  # what `heads` counts
+WORDS = types.Array(types.uint64, 2, "C")
+LONGS = types.Array(types.int64, 1, "C")
+HASHES = types.Array(types.uint64, 1, "C")
+
+
+class Board(NamedTuple):
+    """What is known of the states so far. D demonstrations, P pairs.
+
+    `outputs`: cells of the demonstrations' outputs, one after another; `at`: shape [D + 1], where each begins, all of
+    them; `shape`: shape [P, 2], rows and columns of the answers, 0 where not known. `right`: rows of state, which of
+    its items, and the demonstrations it is right on, a bit each; `fitting`: rows of state and item of the answers'
+    sizes; `pieces`: those of them that show something right that is not 0, each distinct way of it once; `shows`,
+    `wrong`: for each piece a bit for each cell of the outputs: filled and right, filled and wrong. `hashes`: open table
+    of the pieces. `heads`: the counters above.
+    """
+
+    outputs: NDArray[np.uint8]
+    at: NDArray[np.int64]
+    shape: NDArray[np.int32]
+    right: NDArray[np.int32]
+    fitting: NDArray[np.int32]
+    pieces: NDArray[np.int32]
+    shows: NDArray[np.uint64]
+    wrong: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
+    heads: NDArray[np.int64]
+
+
+BOARD = types.NamedTuple((CELLS, LONGS, ROWS, ROWS, ROWS, ROWS, WORDS, WORDS, HASHES, LONGS), Board)
+MOST_OF_LIST = 6  # grids of a list that are looked at, from its first
+
+
+@inner
+def right_on(store: Store, board: Board, state: int, item: int) -> int:
+    """The demonstrations whose output this is, a bit each."""
+    mask = 0
+    for pair in range(board.at.shape[0] - 1):
+        src = store.first[state, pair] + item
+        same = store.items[src, H] == board.shape[pair, 0] and store.items[src, W] == board.shape[pair, 1]
+        begin, at = board.at[pair], store.items[src, AT]
+        k = begin
+        while same and k < board.at[pair + 1]:
+            same = board.outputs[k] == store.cells[at + k - begin]
+            k += 1
+        if same:
+            mask |= 1 << pair
+    return mask
+
+
+@inner
+def fits(store: Store, board: Board, state: int, item: int) -> bool:
+    """Whether it has the answer's size in every pair."""
+    for pair in range(board.shape.shape[0]):
+        src = store.first[state, pair] + item
+        if store.items[src, H] != board.shape[pair, 0] or store.items[src, W] != board.shape[pair, 1]:
+            return False
+    return True
+
+
+@inner
+def add_piece(store: Store, board: Board, state: int, item: int) -> None:
+    """Keep it as a piece where it shows something right, in a way no piece before did."""
+    piece = board.heads[PIECES]
+    if piece == board.pieces.shape[0]:
+        return
+    board.shows[piece, :] = 0
+    board.wrong[piece, :] = 0
+    for pair in range(board.at.shape[0] - 1):
+        begin = board.at[pair]
+        at = int(store.items[store.first[state, pair] + item, AT])
+        for k in range(begin, board.at[pair + 1]):
+            v = store.cells[at + k - begin]
+            if v != 0:
+                bit = np.uint64(1) << np.uint64(k & 63)
+                if v == board.outputs[k]:
+                    board.shows[piece, k >> 6] |= bit
+                else:
+                    board.wrong[piece, k >> 6] |= bit
+    shown, value = np.uint64(0), np.uint64(1)
+    for k in range(board.shows.shape[1]):
+        shown |= board.shows[piece, k]
+        value = mixed(mixed(value, board.shows[piece, k]), board.wrong[piece, k])
+    if shown == 0:
+        return
+    mask = np.int64(board.hashes.shape[0] - 1)
+    place = np.int64(value & np.uint64(mask))
+    while board.hashes[place] != 0:
+        if board.hashes[place] == value:
+            return
+        place = (place + 1) & mask
+    board.hashes[place] = value
+    board.pieces[piece, 0], board.pieces[piece, 1] = state, item
+    board.heads[PIECES] = piece + 1
+
+
+@entry(types.void(STORE, BOARD))
+def survey(store: Store, board: Board) -> None:
+    """Look at all states since the last time."""
+    heads, pairs = board.heads, board.shape.shape[0]
+    for state in range(heads[SEEN], store.heads[STATES]):
+        number = 1
+        if store.facts[state, LIST] == 1:
+            number = MOST_OF_LIST
+            for pair in range(pairs):
+                number = min(number, store.number[state, pair])
+        for item in range(number):
+            mask = right_on(store, board, state, item)
+            if mask != 0 and heads[RIGHT] < board.right.shape[0]:
+                row = heads[RIGHT]
+                board.right[row, 0], board.right[row, 1], board.right[row, 2] = state, item, mask
+                heads[RIGHT] = row + 1
+            if heads[FITTING] < board.fitting.shape[0] and fits(store, board, state, item):
+                row = heads[FITTING]
+                board.fitting[row, 0], board.fitting[row, 1] = state, item
+                heads[FITTING] = row + 1
+                add_piece(store, board, state, item)
+    heads[SEEN] = store.heads[STATES]
+
+
+@inner
+def ones(bits: np.uint64) -> int:
+    """How many bits are set. Source: Hacker's Delight, chapter 5."""
+    bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return int((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@inner
+def gain(board: Board, piece: int, covered: NDArray[np.uint64]) -> int:
+    """Cells that a piece adds rightly under those covered; -1 where it adds a wrong one."""
+    number = 0
+    for k in range(covered.shape[0]):
+        if board.wrong[piece, k] & ~covered[k] != 0:
+            return -1
+        number += ones(board.shows[piece, k] & ~covered[k])
+    return number
+
+
+@entry(types.int64(BOARD, types.int64, types.int64, types.int64, LONGS, HASHES))
+def stack(
+    board: Board, first: int, most: int, pieces: int, chosen: NDArray[np.int64], covered: NDArray[np.uint64]
+) -> int:
+    """Lay pieces under `first`, each time the one that adds most and nothing wrong; how many, or 0: cells stay open.
+
+    `pieces`: how many are to choose from; `most`: how many a stack has at most. `chosen`: the pieces from the top;
+    `covered`: scratch of a word for each 64 cells.
+    """
+    covered[:] = 0
+    if gain(board, first, covered) <= 0:
+        return 0
+    need = 0
+    for k in range(int(board.at[board.at.shape[0] - 1])):
+        need += 1 if board.outputs[k] != 0 else 0
+    number, best = 0, first
+    while number < most:
+        chosen[number] = best
+        number += 1
+        covered_cells = 0
+        for k in range(covered.shape[0]):
+            covered[k] |= board.shows[best, k]
+            covered_cells += ones(covered[k])
+        if covered_cells == need:
+            return number
+        most_added, best = 0, -1
+        for piece in range(pieces):
+            added = gain(board, piece, covered)
+            if added > most_added:
+                most_added, best = added, piece
+        if best < 0:
+            return 0
+    return 0
+
+
+@entry(types.int64(STORE, BOARD, LONGS, types.int64, types.int64, CELLS, HASHES))
+def planes(
+    store: Store, board: Board, order: NDArray[np.int64], first: int, most: int, cells: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+) -> int:  # fmt: skip
+    """The cells of fitting states from `first` on in `order`, those of all test inputs after them; how many planes.
+
+    A state that tells the same cells apart as one before has none: `hashes` is the open table of those. `cells`: for
+    each plane its number of fitting state (4 bytes, the lowest first), then its cells; as many planes as have room.
+    """
+    own, number, fitting = np.zeros(0, np.uint8), 0, board.heads[FITTING]
+    demonstrations, pairs = board.at.shape[0] - 1, board.shape.shape[0]
+    total = board.at[demonstrations]
+    size = total
+    for pair in range(demonstrations, pairs):
+        size += board.shape[pair, 0] * board.shape[pair, 1]
+    own = np.zeros(size, np.uint8)
+    mask = np.int64(hashes.shape[0] - 1)
+    for row in range(first, min(fitting, first + most)):
+        state, item, k = board.fitting[row, 0], board.fitting[row, 1], 0
+        for pair in range(pairs):
+            src = store.first[state, pair] + item
+            for n in range(store.items[src, AT], store.items[src, AT] + store.items[src, H] * store.items[src, W]):
+                own[k] = store.cells[n]
+                k += 1
+        value, names, named = np.uint64(1), np.zeros(10, np.int64), 0
+        for k in range(size):
+            if names[own[k]] == 0:
+                named += 1
+                names[own[k]] = named
+            value = mixed(value, np.uint64(names[own[k]]))
+        place = np.int64(value & np.uint64(mask))
+        while hashes[place] != 0 and hashes[place] != value:
+            place = (place + 1) & mask
+        if hashes[place] == value or (number + 1) * (size + 4) > cells.shape[0]:
+            continue
+        hashes[place] = value
+        begin = number * (size + 4)
+        for k in range(4):
+            cells[begin + k] = (row >> (8 * k)) & 255
+        for k in range(size):
+            cells[begin + 4 + k] = own[order[k]] if k < total else own[k]
+        number += 1
+    return number
+
+
+@entry(types.int64(BOARD, LONGS, CELLS, types.int64, types.int64, types.int64, ROWS))
+def tables(
+    board: Board, order: NDArray[np.int64], cells: NDArray[np.uint8], size: int, first: int, end: int,
+    hits: NDArray[np.int32],
+) -> int:  # fmt: skip
+    """Pairs of planes whose two colours tell every output's cell, and that show in a test what they showed before.
+
+    The first of a pair is one from `first` to before `end`, the other none after it. `hits`: rows of the two planes
+    and how many different pairs of colours; as many as have room, the first found.
+    """
+    total, found = order.shape[0], 0
+    table, marks = np.zeros(256, np.uint8), np.zeros(256, np.int64)
+    outputs = np.zeros(total, np.uint8)
+    for k in range(total):
+        outputs[k] = board.outputs[order[k]]
+    for one in range(first, end):
+        for other in range(one + 1):
+            a, b, mark = one * (size + 4) + 4, other * (size + 4) + 4, one * end + other + 1
+            k, entries = 0, 0
+            while k < total:
+                at = int(cells[a + k]) * 16 + int(cells[b + k])
+                if marks[at] != mark:
+                    marks[at], table[at] = mark, outputs[k]
+                    entries += 1
+                elif table[at] != outputs[k]:
+                    break
+                k += 1
+            if k < total:
+                continue
+            while k < size and marks[int(cells[a + k]) * 16 + int(cells[b + k])] == mark:
+                k += 1
+            if k < size:
+                continue
+            hits[found, 0], hits[found, 1], hits[found, 2] = one, other, entries
+            found += 1
+            if found == hits.shape[0]:
+                return found
+    return found

@@ -1,0 +1,96 @@
+"""From a task to ranked candidates: searched in its own colours, in colours by role, and with its mirror images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from solver.interfaces import Stop
+from solver.programs.lists import compiled, roles
+from solver.programs.lists.task_search import Candidate, TaskSearch
+from solver.types import Grid, Task, key
+
+TURN = 20_000  # functions applied that each way has in turn
+LOOKING = 0.06  # of the seconds: kept for what the states answer, once no more are made
+EVIDENCE = 1.0  # per step: how much less a program counts that is one step longer
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way to look at a task. `penalty`: steps added to what it gives; `restore`: answers in the task's colours."""
+
+    name: str
+    task: Task
+    penalty: float
+    restore: Callable[[tuple[Grid, ...]], tuple[Grid, ...]]
+
+
+def ways(task: Task) -> list[Way]:
+    """The task in its own colours, by roles, and each with its mirror images, as far as they differ."""
+    own = roles.with_background(task)
+    result = [Way("", own.task, 0.0, own.restore)]
+    by_roles = roles.by_roles(own.task)
+    if by_roles is not None:
+        changed = by_roles
+        result.append(Way("by roles: ", changed.task, 0.5, lambda grids: own.restore(changed.restore(grids))))
+    result.append(Way("flipped: ", roles.flipped(own.task), 0.0, own.restore))
+    return result
+
+
+@dataclass(frozen=True)
+class _Until:
+    """A stop that comes so many seconds before another."""
+
+    stop: Stop
+    before: float
+
+    def remaining(self) -> float:
+        return max(0.0, self.stop.remaining() - self.before)
+
+
+def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[Candidate, ...]:
+    """Distinct answers to the task, the best first.
+
+    Every way has as many functions in turn; the last of the seconds go to what the states made so far answer.
+    `nodes`: functions applied in all, at most; the same number gives the same answers as long as the seconds last.
+    """
+    compiled.ready()
+    searches = [(way, TaskSearch(way.task)) for way in ways(task)]
+    candidates: list[tuple[float, Candidate]] = []
+    making = _Until(stop, LOOKING * stop.remaining())
+
+    def add(way: Way, more: Iterable[Candidate]) -> None:
+        for c in more:
+            solved = c.solved * len(task.demonstrations) // len(way.task.demonstrations)
+            restored = replace(c, grids=way.restore(c.grids), solved=solved, program=way.name + c.program)
+            candidates.append((restored.cost + way.penalty, restored))
+
+    spent = 0
+    while making.remaining() > 0 and (nodes is None or spent < nodes):
+        active = [(way, current) for way, current in searches if not current.over]
+        if not active:
+            break
+        for way, current in active:
+            add(way, current.advance(making, TURN))
+            spent += TURN
+    for way, current in searches:
+        if not current.over and stop.remaining() > 0:
+            add(way, current.answers(stop))
+    return rank(candidates)
+
+
+def rank(candidates: Iterable[tuple[float, Candidate]]) -> tuple[Candidate, ...]:
+    """Each distinct answer once with its best program: by demonstrations solved, then by the programs that give it."""
+    groups: dict[object, list[tuple[float, Candidate]]] = {}
+    for cost, c in candidates:
+        groups.setdefault(tuple(key(g) for g in c.grids), []).append((cost, c))
+    ranked = []
+    for group in groups.values():
+        solved = max(c.solved for _, c in group)
+        best = min((pair for pair in group if pair[1].solved == solved), key=lambda pair: pair[0])
+        programs = {c.program: cost for cost, c in group if c.solved == solved}
+        evidence = sum(math.exp(-EVIDENCE * (cost - best[0])) for cost in programs.values())
+        cost = best[0] - math.log(evidence) / EVIDENCE
+        ranked.append(replace(best[1], cost=cost))
+    return tuple(sorted(ranked, key=lambda c: (-c.solved, c.cost)))

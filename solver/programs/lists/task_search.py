@@ -1,0 +1,198 @@
+"""The search through one task in one set of colours: states by cost, and after each cost what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.interfaces import Stop
+from solver.programs.lists import match, roles, states
+from solver.programs.lists.apply import APPLIED, COST, LIST, STATES, TOTAL, Store
+from solver.programs.lists.expand import expand
+from solver.programs.lists.functions import functions
+from solver.programs.lists.layout import H, W
+from solver.programs.lists.match import FITTING, PIECES, RIGHT, Board
+from solver.programs.lists.units import UNITS
+from solver.types import Grid, Task
+
+AT_ONCE = 4_000  # functions applied between two looks at the clock
+SIZES = (2, 4)  # costs after which the answer's size is looked for among the states, where no rule tells it
+PARTLY = 20  # programs right on some demonstrations alone, each time
+STACKS = 24  # pieces tried as the top of a stack, each time
+MOST_PIECES = 6  # of a stack
+PLANES = 16 << 20  # bytes
+MOST_PLANES = 3_000
+COMPARED = 200  # planes compared with those before, between two looks at the clock
+HITS = 64
+DEAREST = 14  # cost of a state, at most
+PER_STEP = 2.0  # cost of a usual function in the compiled search, where a program's cost is in steps
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What a program answers: a grid for each test input. `solved`: demonstrations it is right on.
+
+    `cost`: description length, in steps. `pieces`: grids that it lays over each other or compares. `program`: its text.
+    """
+
+    grids: tuple[Grid, ...]
+    solved: int
+    cost: float
+    pieces: int
+    program: str
+
+
+def new_board(task: Task, sizes: Sequence[roles.Shape] | None) -> Board:
+    """A board that has seen no state."""
+    outputs = [p.output for p in task.demonstrations]
+    at = np.cumsum([0, *(g.size for g in outputs)], dtype=np.int64)
+    words = (int(at[-1]) + 63) // 64
+    most = min(100_000, (32 << 20) // (16 * words))
+    shape = [g.shape for g in outputs] + list(sizes or [(0, 0)] * len(task.tests))
+    return Board(
+        np.concatenate([g.ravel() for g in outputs]), at, np.array(shape, np.int32), np.zeros((20_000, 3), np.int32),
+        np.zeros((200_000, 2), np.int32), np.zeros((most, 2), np.int32), np.empty((most, words), np.uint64),
+        np.empty((most, words), np.uint64), np.zeros(1 << 18, np.uint64), np.zeros(4, np.int64),
+    )  # fmt: skip
+
+
+class TaskSearch:
+    """The search through one task, which goes on for as long as it is asked."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._shown = len(task.demonstrations)
+        self._functions = functions(
+            roles.colours(roles.inputs(task)), roles.colours([p.output for p in task.demonstrations])
+        )
+        self.over = False
+        self._start(roles.simple_sizes(task))
+        cells = sum(p.output.size for p in task.demonstrations)
+        self._order = np.random.default_rng(cells).permutation(cells).astype(np.int64)
+
+    def _start(self, sizes: Sequence[roles.Shape] | None) -> None:
+        self.store: Store = states.new_store(roles.inputs(self._task), self._functions)
+        self.board = new_board(self._task, sizes)
+        self._sized = sizes is not None
+        if sizes is not None:
+            self.store.size[:] = self.board.shape
+        self._total = self._right = self._compared = 0
+
+    @property
+    def applied(self) -> int:
+        """Functions applied to states, each on all pairs."""
+        return int(self.store.heads[APPLIED])
+
+    def advance(self, stop: Stop, most: int) -> list[Candidate]:
+        """Apply up to `most` functions, or until all states of the next cost are made: what they answer then.
+
+        `over` says whether there is nothing more to do.
+        """
+        total, end = self._total + 1, self.applied + most
+        while stop.remaining() > 0 and self.applied < end:
+            if not expand(self.store, UNITS, self.board, AT_ONCE, total):
+                self._total = total
+                self.over = bool(self.store.heads[TOTAL] <= total) or total >= DEAREST
+                if not self._sized and total in SIZES and (sizes := self._sizes_of_states()) is not None:
+                    self._start(sizes)
+                    return []
+                return self.answers(stop)
+        return []
+
+    def answers(self, stop: Stop) -> list[Candidate]:
+        """What the states so far answer that was not said before; the last thing to ask where a cost was cut short."""
+        match.survey(self.store, self.board)
+        return [*self._exact(), *self._stacks(stop), *self._tables(stop)]
+
+    def _sizes_of_states(self) -> list[roles.Shape] | None:
+        """The answers' sizes by the cheapest state that has the size of every output."""
+        number = int(self.store.heads[STATES])
+        first = self.store.first[:number]
+        same = self.store.facts[:number, LIST] == 0
+        for pair in range(self._shown):
+            shape = self.store.items[first[:, pair]][:, [H, W]]
+            same &= (shape == self.board.shape[pair]).all(axis=1)
+        if not same.any():
+            return None
+        state = int(same.argmax())
+        return [(int(h), int(w)) for h, w in self.store.items[first[state, self._shown :]][:, [H, W]]]
+
+    # ---- what states answer
+
+    def _grids(self, state: int, item: int) -> tuple[Grid, ...]:
+        firsts = self.store.first[state, self._shown :]
+        return tuple(states.item(self.store, int(src) + item) for src in firsts)
+
+    def _steps(self, state: int, item: int) -> float:
+        return float(self.store.facts[state, COST]) / PER_STEP + item
+
+    def _text(self, state: int, item: int) -> str:
+        names = [self._functions[f].name for f in states.steps(self.store, state)] or ["input"]
+        return " | ".join(names) + (f" | number {item + 1}" if self.store.facts[state, LIST] else "")
+
+    def _exact(self) -> Iterator[Candidate]:
+        rows = self.board.right[self._right : int(self.board.heads[RIGHT])]
+        self._right = int(self.board.heads[RIGHT])
+        solved = np.bitwise_count(rows[:, 2])
+        whole = np.flatnonzero(solved == self._shown)
+        partly = np.flatnonzero(solved < self._shown)
+        partly = partly[np.argsort(-solved[partly].astype(int), kind="stable")][:PARTLY]
+        for k in [*whole, *partly]:
+            state, item, _ = (int(x) for x in rows[k])
+            text = self._text(state, item)
+            yield Candidate(self._grids(state, item), int(solved[k]), self._steps(state, item), 1, text)
+
+    def _stacks(self, stop: Stop) -> Iterator[Candidate]:
+        board, number = self.board, int(self.board.heads[PIECES])
+        clean = np.flatnonzero(~board.wrong[:number].any(axis=1))
+        shown = np.bitwise_count(board.shows[clean]).sum(axis=1, dtype=np.int64)
+        chosen, covered = np.zeros(MOST_PIECES, np.int64), np.zeros(board.shows.shape[1], np.uint64)
+        for first in clean[np.argsort(-shown, kind="stable")][:STACKS]:
+            if stop.remaining() <= 0:
+                return
+            pieces = match.stack(board, int(first), MOST_PIECES, number, chosen, covered)
+            if pieces > 1:
+                yield self._stacked([(int(s), int(n)) for s, n in board.pieces[chosen[:pieces]]])
+
+    def _stacked(self, pieces: Sequence[tuple[int, int]]) -> Candidate:
+        laid = [self._grids(state, item) for state, item in pieces]
+        grids = [g.copy() for g in laid[0]]
+        for lower in laid[1:]:
+            for grid, more in zip(grids, lower, strict=True):
+                np.copyto(grid, more, where=grid == 0)
+        steps = [self._steps(state, item) for state, item in pieces]
+        cost = max(steps) + 0.5 * (sum(steps) - max(steps)) + 0.5 * len(pieces)
+        text = "; under it ".join(self._text(state, item) for state, item in pieces)
+        return Candidate(tuple(grids), self._shown, cost, len(pieces), text)
+
+    def _tables(self, stop: Stop) -> Iterator[Candidate]:
+        board = self.board
+        if board.heads[FITTING] == 0 or stop.remaining() <= 0:
+            return
+        cells, seen = np.empty(PLANES, np.uint8), np.zeros(1 << 14, np.uint64)
+        hits = np.zeros((HITS, 3), np.int32)
+        number = match.planes(self.store, board, self._order, 0, MOST_PLANES, cells, seen)
+        size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
+        while self._compared < number and stop.remaining() > 0:
+            end = min(number, self._compared + COMPARED)
+            for one, other, entries in hits[: match.tables(board, self._order, cells, size, self._compared, end, hits)]:
+                rows = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in (one, other)]
+                yield self._looked_up([(int(s), int(n)) for s, n in board.fitting[rows]], int(entries))
+            self._compared = end
+
+    def _looked_up(self, pair: Sequence[tuple[int, int]], entries: int) -> Candidate:
+        one, other = pair
+        table: NDArray[np.uint8] = np.zeros((16, 16), np.uint8)
+        for k, shown in enumerate(self._task.demonstrations):
+            a, b = (states.item(self.store, int(self.store.first[s, k]) + n) for s, n in pair)
+            table[a, b] = shown.output
+        grids = tuple(table[a, b] for a, b in zip(self._grids(*one), self._grids(*other), strict=True))
+        if one == other:
+            return Candidate(
+                grids, self._shown, self._steps(*one) + 0.5 + 0.1 * entries, 1, f"{self._text(*one)} | recoloured"
+            )
+        cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
+        return Candidate(grids, self._shown, cost, 2, f"by the colours of {self._text(*one)} and {self._text(*other)}")
