@@ -1,7 +1,5 @@
 """One function applied to one state: which compiled function a number stands for, and the parts of a state in turn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ folder is named by the content of all of them. It lies beside them, or where tha
 where neither can be written, every process compiles anew. Source: numba.readthedocs.io, "Caching compiled functions".
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import warnings

@@ -3,8 +3,6 @@
 Once there is no room for more states, what more would be made of is not kept, only what may be part of an answer.
 """
 
-from __future__ import annotations
-
 from numba import types
 
 from solver.programs.lists.apply import (

@@ -3,8 +3,6 @@
 To add one: write it in the file of its kind, give it a number in `apply.py`, and a row here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +16,7 @@ GEOMETRY, SHAPES, PATTERNS, SPLITS, PARTS, JOINS = range(6)
 """Units, compiled each by itself. The first three go from grid to grid (or each grid of a list), then grid to list,
 list to a part of it, list to a grid or list made anew."""
 VARIANTS = 256  # of one function, at most
+DIRECTIONS = ("right", "left", "down", "up")
 
 (RIGID, CROP, SECTION, COMPOSITE, SCALE, SHRINK, SHIFT, WIDEN, SQUEEZE, LINE_ORDER) = range(10)
 (PAINT, FRAME, FILL, GROW, PEEL, FALL, TALLY) = range(7)
@@ -41,11 +40,13 @@ class Function:
     cost: int
 
 
-def _maps() -> Iterator[Function]:
-    def family(name: str, which: tuple[int, int], variants: dict[int, str], cost: int = 2) -> Iterator[Function]:
-        for arg, variant in variants.items():
-            yield Function(f"{name} {variant}".strip(), *which, arg, cost)
+def family(name: str, which: tuple[int, int], variants: dict[int, str], cost: int = 2) -> Iterator[Function]:
+    """The variants of one function of a unit, each by its number and name."""
+    for arg, variant in variants.items():
+        yield Function(f"{name} {variant}".strip(), *which, arg, cost)
 
+
+def _geometry() -> Iterator[Function]:
     turns = {1: "flip columns", 2: "flip rows", 3: "turn half", 4: "transpose", 5: "turn left", 6: "turn right"}
     yield from family("", (GEOMETRY, RIGID), {**turns, 7: "transpose the other way"})
     yield from family("crop", (GEOMETRY, CROP), {0: ""}, 1)
@@ -71,13 +72,15 @@ def _maps() -> Iterator[Function]:
     )
     yield from family("scale", (GEOMETRY, SCALE), {2: "2", 3: "3", 4: "4", 0: "by its shape", 1: "by its colours"})
     yield from family("scale down", (GEOMETRY, SHRINK), {0: ""})
-    directions = ["right", "left", "down", "up"]
-    yield from family("shift", (GEOMETRY, SHIFT), dict(enumerate(directions)), 3)
-    yield from family("roll", (GEOMETRY, SHIFT), dict(enumerate(directions, 4)), 3)
+    yield from family("shift", (GEOMETRY, SHIFT), dict(enumerate(DIRECTIONS)), 3)
+    yield from family("roll", (GEOMETRY, SHIFT), dict(enumerate(DIRECTIONS, 4)), 3)
     yield from family("widen", (GEOMETRY, WIDEN), {0: "empty", 1: "by its rim", 2: "in one colour"})
     yield from family("without", (GEOMETRY, SQUEEZE), {0: "empty lines", 1: "repeated lines", 2: "lines of one colour"})
     orders = ["rows fewest first", "rows most first", "columns fewest first", "columns most first"]
     yield from family("order", (GEOMETRY, LINE_ORDER), dict(enumerate(orders)), 3)
+
+
+def _shapes() -> Iterator[Function]:
     changes = {40: "0 and the rest exchanged", 41: "two colours exchanged", 42: "commonest colour alone"}
     changes |= {43: "rarest colour alone", 44: "all in the commonest", 45: "all in the rarest", 46: "without commonest"}
     yield from family("", (SHAPES, PAINT), changes)
@@ -96,12 +99,15 @@ def _maps() -> Iterator[Function]:
     yield from family("outline alone", (SHAPES, GROW), {WHOLE + k: name for k, name in enumerate(around)})
     peels = ["rims of shapes", "insides of shapes", "without single cells", "single cells", "blocks alone"]
     yield from family("", (SHAPES, PEEL), dict(enumerate(peels)))
-    yield from family("fall", (SHAPES, FALL), dict(enumerate(directions)))
+    yield from family("fall", (SHAPES, FALL), dict(enumerate(DIRECTIONS)))
     drawn = enumerate(("row", "column", "square", "diagonal"))
     counted = list(enumerate(("cells", "colours", "regions", "regions over corners", "holes and outside")))
     yield from family(
         "number of", (SHAPES, TALLY), {10 * d + w: f"{n} as {m}" for d, m in drawn for w, n in counted}, 3
     )
+
+
+def _patterns() -> Iterator[Function]:
     joined = {1: "rows", 2: "columns", 3: "rows and columns", 4: "diagonals", 7: "all ways", 11: "any two colours"}
     yield from family("connect", (PATTERNS, CONNECT), joined)
     yield from family("connections alone", (PATTERNS, CONNECT), {WHOLE + k: name for k, name in joined.items()})
@@ -196,7 +202,7 @@ def _coloured(inputs: Sequence[int], outputs: Sequence[int]) -> Iterator[Functio
         yield Function(f"empty in colour {colour}", SHAPES, PAINT, 30 + colour, 2)
 
 
-GENERAL = (*_maps(), *_lists())
+GENERAL = (*_geometry(), *_shapes(), *_patterns(), *_lists())
 
 
 def functions(inputs: Sequence[int], outputs: Sequence[int]) -> tuple[Function, ...]:

@@ -4,8 +4,6 @@ Every function here has one form: it reads item `src`, writes item `dst`, whose 
 whether it applies; `arg` chooses among its variants, as `functions.py` names them.
 """
 
-from __future__ import annotations
-
 from solver.programs.lists.compiled import inner
 from solver.programs.lists.layout import (
     AT,

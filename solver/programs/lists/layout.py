@@ -5,8 +5,6 @@ columns, and the row and column of its top left corner in the grid it was cut fr
 multiple of 8 are 0.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """States against the demonstrations' outputs: which are right, which are pieces, which tell them together."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -189,14 +187,14 @@ def stack(
 
 
 @entry(types.int64(STORE, BOARD, LONGS, types.int64, types.int64, CELLS, HASHES))
-def planes(
+def cell_rows(
     store: Store, board: Board, order: NDArray[np.int64], first: int, most: int, cells: NDArray[np.uint8],
     hashes: NDArray[np.uint64],
 ) -> int:  # fmt: skip
-    """The cells of fitting states from `first` on in `order`, those of all test inputs after them; how many planes.
+    """Fitting states' cells from `first` on in `order`, those of all test inputs after them; how many rows of cells.
 
     A state that tells the same cells apart as one before has none: `hashes` is the open table of those. `cells`: for
-    each plane its number of fitting state (4 bytes, the lowest first), then its cells; as many planes as have room.
+    each row the number of the fitting state (4 bytes, the lowest first), then its cells; as many rows as have room.
     """
     own, number, fitting = np.zeros(0, np.uint8), 0, board.heads[FITTING]
     demonstrations, pairs = board.at.shape[0] - 1, board.shape.shape[0]
@@ -239,9 +237,9 @@ def tables(
     board: Board, order: NDArray[np.int64], cells: NDArray[np.uint8], size: int, first: int, end: int,
     hits: NDArray[np.int32],
 ) -> int:  # fmt: skip
-    """Pairs of planes whose two colours tell every output's cell, and that show in a test what they showed before.
+    """Pairs of rows of cells whose two colours tell every output's cell, and show in a test what they showed before.
 
-    The first of a pair is one from `first` to before `end`, the other none after it. `hits`: rows of the two planes
+    The first of a pair is one from `first` to before `end`, the other none after it. `hits`: the two rows of cells
     and how many different pairs of colours; as many as have room, the first found.
     """
     total, found = order.shape[0], 0

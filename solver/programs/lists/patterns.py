@@ -3,8 +3,6 @@
 The form of a function is that of `geometry.py`.
 """
 
-from __future__ import annotations
-
 from solver.programs.lists.compiled import inner
 from solver.programs.lists.geometry import turned
 from solver.programs.lists.layout import (

@@ -1,7 +1,5 @@
 """Colours by the part they play, and the size of the answer: what is read off a task before it is searched."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,14 +1,12 @@
 """From a task to ranked candidates: searched in its own colours, in colours by role, and with its mirror images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from solver.interfaces import Stop
 from solver.programs.lists import compiled, roles
-from solver.programs.lists.task_search import Candidate, TaskSearch
+from solver.programs.lists.task_search import ListAnswer, ListSearch
 from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
@@ -49,18 +47,18 @@ class _Until:
         return max(0.0, self.stop.remaining() - self.before)
 
 
-def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[Candidate, ...]:
+def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer, ...]:
     """Distinct answers to the task, the best first.
 
     Every way has as many functions in turn; the last of the seconds go to what the states made so far answer.
     `nodes`: functions applied in all, at most; the same number gives the same answers as long as the seconds last.
     """
     compiled.ready()
-    searches = [(way, TaskSearch(way.task)) for way in ways(task)]
-    candidates: list[tuple[float, Candidate]] = []
+    searches = [(way, ListSearch(way.task)) for way in ways(task)]
+    candidates: list[tuple[float, ListAnswer]] = []
     making = _Until(stop, LOOKING * stop.remaining())
 
-    def add(way: Way, more: Iterable[Candidate]) -> None:
+    def add(way: Way, more: Iterable[ListAnswer]) -> None:
         for c in more:
             solved = c.solved * len(task.demonstrations) // len(way.task.demonstrations)
             restored = replace(c, grids=way.restore(c.grids), solved=solved, program=way.name + c.program)
@@ -80,9 +78,9 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[Candidate,
     return rank(candidates)
 
 
-def rank(candidates: Iterable[tuple[float, Candidate]]) -> tuple[Candidate, ...]:
+def rank(candidates: Iterable[tuple[float, ListAnswer]]) -> tuple[ListAnswer, ...]:
     """Each distinct answer once with its best program: by demonstrations solved, then by the programs that give it."""
-    groups: dict[object, list[tuple[float, Candidate]]] = {}
+    groups: dict[object, list[tuple[float, ListAnswer]]] = {}
     for cost, c in candidates:
         groups.setdefault(tuple(key(g) for g in c.grids), []).append((cost, c))
     ranked = []

@@ -4,8 +4,6 @@ Every function here has one form: it reads item `src`, writes items from `dst` o
 does not apply. Parts keep the place they were cut from.
 """
 
-from __future__ import annotations
-
 from solver.programs.lists.compiled import inner
 from solver.programs.lists.geometry import section
 from solver.programs.lists.layout import (

@@ -1,7 +1,5 @@
 """A search's store: room for its states, the inputs as the first of them, and how to read grids and programs back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

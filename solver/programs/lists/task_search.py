@@ -1,7 +1,5 @@
 """The search through one task in one set of colours: states by cost, and after each cost what they answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,16 +21,16 @@ SIZES = (2, 4)  # costs after which the answer's size is looked for among the st
 PARTLY = 20  # programs right on some demonstrations alone, each time
 STACKS = 24  # pieces tried as the top of a stack, each time
 MOST_PIECES = 6  # of a stack
-PLANES = 16 << 20  # bytes
-MOST_PLANES = 3_000
-COMPARED = 200  # planes compared with those before, between two looks at the clock
+CELL_ROWS = 16 << 20  # bytes
+MOST_CELL_ROWS = 3_000
+COMPARED = 200  # rows of cells compared with those before, between two looks at the clock
 HITS = 64
 DEAREST = 14  # cost of a state, at most
 PER_STEP = 2.0  # cost of a usual function in the compiled search, where a program's cost is in steps
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class ListAnswer:
     """What a program answers: a grid for each test input. `solved`: demonstrations it is right on.
 
     `cost`: description length, in steps. `pieces`: grids that it lays over each other or compares. `program`: its text.
@@ -59,7 +57,7 @@ def new_board(task: Task, sizes: Sequence[roles.Shape] | None) -> Board:
     )  # fmt: skip
 
 
-class TaskSearch:
+class ListSearch:
     """The search through one task, which goes on for as long as it is asked."""
 
     def __init__(self, task: Task) -> None:
@@ -86,7 +84,7 @@ class TaskSearch:
         """Functions applied to states, each on all pairs."""
         return int(self.store.heads[APPLIED])
 
-    def advance(self, stop: Stop, most: int) -> list[Candidate]:
+    def advance(self, stop: Stop, most: int) -> list[ListAnswer]:
         """Apply up to `most` functions, or until all states of the next cost are made: what they answer then.
 
         `over` says whether there is nothing more to do.
@@ -102,7 +100,7 @@ class TaskSearch:
                 return self.answers(stop)
         return []
 
-    def answers(self, stop: Stop) -> list[Candidate]:
+    def answers(self, stop: Stop) -> list[ListAnswer]:
         """What the states so far answer that was not said before; the last thing to ask where a cost was cut short."""
         match.survey(self.store, self.board)
         return [*self._exact(), *self._stacks(stop), *self._tables(stop)]
@@ -133,7 +131,7 @@ class TaskSearch:
         names = [self._functions[f].name for f in states.steps(self.store, state)] or ["input"]
         return " | ".join(names) + (f" | number {item + 1}" if self.store.facts[state, LIST] else "")
 
-    def _exact(self) -> Iterator[Candidate]:
+    def _exact(self) -> Iterator[ListAnswer]:
         rows = self.board.right[self._right : int(self.board.heads[RIGHT])]
         self._right = int(self.board.heads[RIGHT])
         solved = np.bitwise_count(rows[:, 2])
@@ -143,9 +141,9 @@ class TaskSearch:
         for k in [*whole, *partly]:
             state, item, _ = (int(x) for x in rows[k])
             text = self._text(state, item)
-            yield Candidate(self._grids(state, item), int(solved[k]), self._steps(state, item), 1, text)
+            yield ListAnswer(self._grids(state, item), int(solved[k]), self._steps(state, item), 1, text)
 
-    def _stacks(self, stop: Stop) -> Iterator[Candidate]:
+    def _stacks(self, stop: Stop) -> Iterator[ListAnswer]:
         board, number = self.board, int(self.board.heads[PIECES])
         clean = np.flatnonzero(~board.wrong[:number].any(axis=1))
         shown = np.bitwise_count(board.shows[clean]).sum(axis=1, dtype=np.int64)
@@ -157,7 +155,7 @@ class TaskSearch:
             if pieces > 1:
                 yield self._stacked([(int(s), int(n)) for s, n in board.pieces[chosen[:pieces]]])
 
-    def _stacked(self, pieces: Sequence[tuple[int, int]]) -> Candidate:
+    def _stacked(self, pieces: Sequence[tuple[int, int]]) -> ListAnswer:
         laid = [self._grids(state, item) for state, item in pieces]
         grids = [g.copy() for g in laid[0]]
         for lower in laid[1:]:
@@ -166,15 +164,15 @@ class TaskSearch:
         steps = [self._steps(state, item) for state, item in pieces]
         cost = max(steps) + 0.5 * (sum(steps) - max(steps)) + 0.5 * len(pieces)
         text = "; under it ".join(self._text(state, item) for state, item in pieces)
-        return Candidate(tuple(grids), self._shown, cost, len(pieces), text)
+        return ListAnswer(tuple(grids), self._shown, cost, len(pieces), text)
 
-    def _tables(self, stop: Stop) -> Iterator[Candidate]:
+    def _tables(self, stop: Stop) -> Iterator[ListAnswer]:
         board = self.board
         if board.heads[FITTING] == 0 or stop.remaining() <= 0:
             return
-        cells, seen = np.empty(PLANES, np.uint8), np.zeros(1 << 14, np.uint64)
+        cells, seen = np.empty(CELL_ROWS, np.uint8), np.zeros(1 << 14, np.uint64)
         hits = np.zeros((HITS, 3), np.int32)
-        number = match.planes(self.store, board, self._order, 0, MOST_PLANES, cells, seen)
+        number = match.cell_rows(self.store, board, self._order, 0, MOST_CELL_ROWS, cells, seen)
         size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
         while self._compared < number and stop.remaining() > 0:
             end = min(number, self._compared + COMPARED)
@@ -183,7 +181,7 @@ class TaskSearch:
                 yield self._looked_up([(int(s), int(n)) for s, n in board.fitting[rows]], int(entries))
             self._compared = end
 
-    def _looked_up(self, pair: Sequence[tuple[int, int]], entries: int) -> Candidate:
+    def _looked_up(self, pair: Sequence[tuple[int, int]], entries: int) -> ListAnswer:
         one, other = pair
         table: NDArray[np.uint8] = np.zeros((16, 16), np.uint8)
         for k, shown in enumerate(self._task.demonstrations):
@@ -191,8 +189,8 @@ class TaskSearch:
             table[a, b] = shown.output
         grids = tuple(table[a, b] for a, b in zip(self._grids(*one), self._grids(*other), strict=True))
         if one == other:
-            return Candidate(
+            return ListAnswer(
                 grids, self._shown, self._steps(*one) + 0.5 + 0.1 * entries, 1, f"{self._text(*one)} | recoloured"
             )
         cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
-        return Candidate(grids, self._shown, cost, 2, f"by the colours of {self._text(*one)} and {self._text(*other)}")
+        return ListAnswer(grids, self._shown, cost, 2, f"by the colours of {self._text(*one)} and {self._text(*other)}")

@@ -5,8 +5,6 @@ is set, and gives their number, 0 where it does not apply; `which` is 256 times 
 `functions.py`) and the variant of it.
 """
 
-from __future__ import annotations
-
 from numba import types
 
 from solver.programs.lists import geometry, joins, patterns, picks, shapes, splits

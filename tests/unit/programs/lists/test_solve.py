@@ -12,7 +12,7 @@ import pytest
 from solver.clock import Deadline, now
 from solver.programs.lists import compiled, solve
 from solver.programs.lists.expand import expand
-from solver.programs.lists.task_search import TaskSearch
+from solver.programs.lists.task_search import ListSearch
 from solver.programs.lists.units import UNITS
 from solver.types import Grid, Pair, Task
 
@@ -91,7 +91,7 @@ def test_a_search_without_seconds_gives_nothing() -> None:
 def hashes() -> str:
     """The hashes of the first states of a task, as text."""
     task, _ = made(RULES["flipped twice beside"], np.random.default_rng(4), number=3, side=5)
-    search = TaskSearch(task)
+    search = ListSearch(task)
     compiled.ready()
     with np.errstate(over="ignore"):
         expand(search.store, UNITS, search.board, 1_500, 3)
