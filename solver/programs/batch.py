@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from solver.clock import Deadline, now
-from solver.programs.solve import search_programs
+from solver.programs.combined import ready, search_both
 from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 
@@ -54,8 +54,9 @@ class Line:
 
 def answer(task: Task, seconds: float, nodes: int) -> Line:
     """The task's best answers, at most two."""
+    ready()
     start = now()
-    proposals = search_programs(task, Deadline.after(seconds), nodes)
+    proposals = search_both(task, Deadline.after(seconds), nodes)
     best = proposals[:ATTEMPTS]
     return Line(
         task.id, round(now() - start, 2), len(proposals), [[g.tolist() for g in p.grids] for p in best],

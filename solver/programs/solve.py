@@ -7,7 +7,7 @@ budget: what both ways say is likelier than what one of them says alone.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from solver.interfaces import Stop
 from solver.programs.primitives.regions import commonest_of_all
 from solver.programs.rules.subtasks import subtasks
 from solver.programs.task_search import TaskSearch
-from solver.programs.values import Proposal, inputs, mark
+from solver.programs.values import Proposal, Until, inputs, mark
 from solver.types import COLOURS, Task, View, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
@@ -26,17 +26,6 @@ ALONE = 1.5  # added to the cost of an answer that only one of the two ways give
 SMALLER = 0.3  # of the seconds, at most, for the subtasks of the task, all together
 SMALLER_NODES = 4_000  # nodes for each of them, and a tenth of a task's at most
 SUBTASK = 1.5  # added to the cost of a program of a subtask
-
-
-@dataclass(frozen=True)
-class _Until:
-    """A stop that comes so many seconds before another."""
-
-    stop: Stop
-    before: float
-
-    def remaining(self) -> float:
-        return max(0.0, self.stop.remaining() - self.before)
 
 
 def search_programs(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
@@ -50,7 +39,7 @@ def search_programs(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposa
 
 def of_subtasks(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
     """What is proposed for subtasks of the task, put back into its test inputs."""
-    own = _Until(stop, (1 - SMALLER) * stop.remaining())
+    own = Until(stop, (1 - SMALLER) * stop.remaining())
     proposals = []
     for subtask in subtasks(task):
         if own.remaining() <= 0:
@@ -72,7 +61,7 @@ def ways(task: Task, stop: Stop, nodes: int) -> list[list[Proposal]]:
     by_way: list[list[Proposal]] = []
     own_nodes = math.ceil(FIRST_WAY * nodes)
     for name, view in WAYS.items():
-        own = _Until(stop, (1 - FIRST_WAY) * stop.remaining()) if not name else stop
+        own = Until(stop, (1 - FIRST_WAY) * stop.remaining()) if not name else stop
         search = TaskSearch(apply_task(view, task), own, own_nodes)
         proposals = search.run()
         if proposals or own.remaining() > 0:

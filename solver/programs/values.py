@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from solver.interfaces import Stop
 from solver.types import Grid, Task
 
 Mark = bytes
+
+
+@dataclass(frozen=True)
+class Until:
+    """A stop that comes so many seconds before another."""
+
+    stop: Stop
+    before: float
+
+    def remaining(self) -> float:
+        return max(0.0, self.stop.remaining() - self.before)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,6 @@ from solver.batch import Batch, Models
 from solver.clock import Deadline, now
 from solver.config import settings
 from solver.pipeline import solve_batch
-from solver.programs.solve import search_programs
 from solver.runtime import messages
 from solver.runtime.load_models import load_models, load_writer
 from solver.runtime.messages import AnsweredBy, BatchDone, BatchFailed, Order, Report, Send, TaskAnswered
@@ -107,15 +106,20 @@ def one_by_one(answer: Callable[[Task, Deadline], TaskResult]) -> Answerer:
 
 @contextlib.contextmanager
 def searches(budget: settings.ProgramSettings, _: Send) -> Iterator[tuple[Answerer, Sequence[str]]]:
-    """Answers by searching for programs; there is nothing to load."""
+    """Answers by searching for programs; what the search compiles is loaded, or compiled the first time."""
+    from solver.programs.combined import ready
+
     give_way()
+    ready()
     yield one_by_one(lambda task, stop: search(task, budget, stop)), ()
 
 
 def search(task: Task, budget: settings.ProgramSettings, stop: Deadline) -> TaskResult:
     """The task's best programs' answers, found before `stop` and within the settings' seconds."""
+    from solver.programs.combined import search_both  # with numba, which nobody else needs
+
     started, own = now(), stop.within(budget.seconds)
-    proposals = search_programs(task, own, budget.nodes)
+    proposals = search_both(task, own, budget.nodes)
     seconds, cut = now() - started, own.remaining() <= 0
     known = [(p, Program(p.program, round(p.cost, 3), round(p.generalises, 3), p.support)) for p in proposals[:KEPT]]
     return TaskResult(

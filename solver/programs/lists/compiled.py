@@ -5,10 +5,12 @@ folder is named by the content of all of them. It lies beside them, or where tha
 where neither can be written, every process compiles anew. Source: numba.readthedocs.io, "Caching compiled functions".
 """
 
+import fcntl
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,9 +73,33 @@ def entry(signature: object) -> Callable[[F], F]:
 
 
 def ready() -> None:
-    """Compile, or read from disk, all that was marked as an entry so far."""
+    """Compile, or read from disk, all that was marked as an entry so far.
+
+    Processes that begin together share the work: what another one compiles is left for later, and read then.
+    """
     warnings.filterwarnings("ignore", "First-class function type", numba.NumbaExperimentalFeatureWarning)
+    folder, passed = cache_folder(), 0
     while _waiting:
         dispatcher, signature = _waiting.pop(0)
-        dispatcher.compile(signature)
-        dispatcher.disable_compile()
+        with _alone(folder, dispatcher.py_func.__name__, wait=passed >= len(_waiting)) as alone:
+            if alone:
+                dispatcher.compile(signature)
+                dispatcher.disable_compile()
+        passed = 0 if alone else passed + 1
+        if not alone:
+            _waiting.append((dispatcher, signature))
+
+
+@contextmanager
+def _alone(folder: Path | None, name: str, wait: bool) -> Iterator[bool]:
+    """Whether no other process compiles this now; with `wait` only once that is so."""
+    if folder is None:
+        yield True
+        return
+    with (folder / f"{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from solver.interfaces import Stop
 from solver.programs.lists import compiled, roles
 from solver.programs.lists.task_search import ListAnswer, ListSearch
+from solver.programs.values import Until
 from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
@@ -36,17 +37,6 @@ def ways(task: Task) -> list[Way]:
     return result
 
 
-@dataclass(frozen=True)
-class _Until:
-    """A stop that comes so many seconds before another."""
-
-    stop: Stop
-    before: float
-
-    def remaining(self) -> float:
-        return max(0.0, self.stop.remaining() - self.before)
-
-
 def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer, ...]:
     """Distinct answers to the task, the best first.
 
@@ -56,7 +46,7 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
     compiled.ready()
     searches = [(way, ListSearch(way.task)) for way in ways(task)]
     candidates: list[tuple[float, ListAnswer]] = []
-    making = _Until(stop, LOOKING * stop.remaining())
+    making = Until(stop, LOOKING * stop.remaining())
 
     def add(way: Way, more: Iterable[ListAnswer]) -> None:
         for c in more:

@@ -34,6 +34,8 @@ class ListAnswer:
     """What a program answers: a grid for each test input. `solved`: demonstrations it is right on.
 
     `cost`: description length, in steps. `pieces`: grids that it lays over each other or compares. `program`: its text.
+    `generalises`: the share of demonstrations, 0 to 1, whose output is told by what is learned from the others; 1 where
+    nothing is learned.
     """
 
     grids: tuple[Grid, ...]
@@ -41,6 +43,7 @@ class ListAnswer:
     cost: float
     pieces: int
     program: str
+    generalises: float = 1.0
 
 
 def new_board(task: Task, sizes: Sequence[roles.Shape] | None) -> Board:
@@ -183,14 +186,17 @@ class ListSearch:
 
     def _looked_up(self, pair: Sequence[tuple[int, int]], entries: int) -> ListAnswer:
         one, other = pair
-        table: NDArray[np.uint8] = np.zeros((16, 16), np.uint8)
-        for k, shown in enumerate(self._task.demonstrations):
+        table: NDArray[np.uint8] = np.zeros(256, np.uint8)
+        shown = np.zeros((self._shown, 256), bool)  # whether a demonstration has these two colours in one place
+        for k, demonstration in enumerate(self._task.demonstrations):
             a, b = (states.item(self.store, int(self.store.first[s, k]) + n) for s, n in pair)
-            table[a, b] = shown.output
-        grids = tuple(table[a, b] for a, b in zip(self._grids(*one), self._grids(*other), strict=True))
+            colours = 16 * a + b
+            table[colours], shown[k, colours] = demonstration.output, True
+        grids = tuple(table[16 * a + b] for a, b in zip(self._grids(*one), self._grids(*other), strict=True))
+        generalises = float((~(shown & (shown.sum(axis=0) == 1)).any(axis=1)).mean())
         if one == other:
-            return ListAnswer(
-                grids, self._shown, self._steps(*one) + 0.5 + 0.1 * entries, 1, f"{self._text(*one)} | recoloured"
-            )
-        cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
-        return ListAnswer(grids, self._shown, cost, 2, f"by the colours of {self._text(*one)} and {self._text(*other)}")
+            text, cost = f"{self._text(*one)} | recoloured", self._steps(*one) + 0.5 + 0.1 * entries
+        else:
+            text = f"by the colours of {self._text(*one)} and {self._text(*other)}"
+            cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
+        return ListAnswer(grids, self._shown, cost, len({one, other}), text, generalises)

@@ -12,7 +12,7 @@ import pytest
 
 from solver.clock import Deadline
 from solver.config.settings import ProgramSettings
-from solver.programs import solve
+from solver.programs import combined, solve
 from solver.programs.values import Proposal
 from solver.runtime import worker
 from solver.runtime.messages import Order, order_to_line
@@ -34,7 +34,7 @@ def asked(monkeypatch):
         budgets.append((stop.remaining(), nodes))
         return tuple(Proposal((ONE, TWO), f"program {n}", 2.0 + n, 0.5, 3) for n in range(20))
 
-    monkeypatch.setattr(worker, "search_programs", fake)
+    monkeypatch.setattr(combined, "search_both", fake)
     return budgets
 
 
@@ -63,7 +63,7 @@ def test_a_search_that_its_seconds_ended_says_so(monkeypatch):
             clock.advance(seconds)
             return ()
 
-        monkeypatch.setattr(worker, "search_programs", fake)
+        monkeypatch.setattr(combined, "search_both", fake)
         return worker.search(MIRROR, ProgramSettings(5.0), Deadline.after(60, clock))
 
     monkeypatch.setattr(worker, "now", clock)

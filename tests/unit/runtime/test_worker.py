@@ -185,7 +185,7 @@ def test_a_search_that_fails_is_reported_and_the_next_order_is_served(monkeypatc
             raise MemoryError("no more")
         return ()
 
-    monkeypatch.setattr("solver.runtime.worker.search_programs", solve)
+    monkeypatch.setattr("solver.programs.combined.search_both", solve)
     monkeypatch.setattr("solver.runtime.worker.give_way", lambda: None)
     orders = [order_of([task], 9.0, PROGRAMS) for task in (MIRROR, STACK)]
     reports = io.StringIO()

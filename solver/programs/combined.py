@@ -1,0 +1,57 @@
+"""Both searches for programs on one task, within one budget: over lists of grids, then by primitives and rules.
+
+They solve different tasks, so the best answers of each come first, by turns; what both give comes before all.
+Law: the same task and nodes give the same answers as long as the seconds last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+
+from solver.interfaces import Stop
+from solver.programs.lists import solve as lists
+from solver.programs.lists.compiled import ready as ready
+from solver.programs.solve import NODES, search_programs
+from solver.programs.values import Proposal, Until, mark
+from solver.types import Task, worth
+
+LISTS = 0.25  # of the seconds, at most, for the search over lists: what it does not find soon it seldom finds
+PER_NODE = 20  # functions that it applies for each node; in the same seconds it applies some 70
+
+
+def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
+    """Distinct answers to the task, the best first; () where no program reproduces the demonstrations.
+
+    `ready` first, so that nothing is compiled within the task's seconds.
+    """
+    by_lists = over_lists(task, Until(stop, (1 - LISTS) * stop.remaining()), PER_NODE * nodes)
+    return joined(search_programs(task, stop, nodes), by_lists)
+
+
+def over_lists(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
+    """What the search over lists answers by programs that are right on every demonstration, the best first."""
+    every = len(task.demonstrations)
+    return [
+        Proposal(answer.grids, answer.program, answer.cost, answer.generalises)
+        for answer in lists.search(task, stop, nodes)
+        if answer.solved == every
+    ]
+
+
+def joined(first: Sequence[Proposal], second: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Each distinct answer once: what both give, then the best of the first, of the second, and so on by turns.
+
+    Programs are ordered by `worth` later on, so that costs are raised where they would change this order.
+    """
+    other = {mark(p.grids): p for p in second}
+    both = [replace(p, support=p.support + other[mark(p.grids)].support) for p in first if mark(p.grids) in other]
+    by_turns = (p for p in chain.from_iterable(zip_longest(first, second)) if p is not None)
+    distinct: dict[bytes, Proposal] = {}
+    for p in (*both, *by_turns):
+        distinct.setdefault(mark(p.grids), p)
+    ordered, least = list[Proposal](), float("-inf")
+    for p in distinct.values():
+        raised = max(0.0, least - worth(p.cost, p.generalises))
+        ordered.append(replace(p, cost=p.cost + raised))
+        least = max(least, worth(p.cost, p.generalises))
+    return tuple(ordered)
