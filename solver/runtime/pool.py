@@ -26,8 +26,10 @@ from solver.runtime.worker_slot import STARTS, Child, Phase, WorkerSlot
 from solver.types import Task, TaskResult
 
 GRACE = 10.0  # seconds past its time slice before a child counts as stuck and is killed
-APART = 4.0  # seconds between the starts of workers on GPUs: their first imports compile, and read the same files
+APART = 4.0  # seconds between the starts of workers on GPUs, which read the same files
 START_MOST = 300.0  # seconds a child may take to start, however much time is left
+FIRST_START = 900.0  # the same until one on a GPU was ready: imports from a cold disk, and all that is compiled
+ALONE = 300.0  # seconds at most that the others wait meanwhile: they find compiled what it compiled
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 TICK = 0.25  # seconds between two looks at the children at most
@@ -87,9 +89,10 @@ class WorkerPool:
         self.assignment, self.observer, self.log = assignment, observer, log
         self.tasks = {task.id: task for task in assignment.tasks}
         self.shared = dict(assignment.shared)
-        self.slots = [WorkerSlot(device, Deadline.after(APART * n * device.gpu)) for n, device in enumerate(devices)]
+        self.slots = [WorkerSlot(device) for device in devices]
         self.cpu_search_slots = [WorkerSlot(device) for device in cpu_search_devices]
         self.answered: set[str] = set()
+        self.begun: dict[str, bool] = {}  # by what workers on GPUs answer by: one was started; whether one was ready
 
     def run(
         self, scheduler: Scheduler, deadline: Deadline, programs: Phase | None = None, induction: Phase | None = None
@@ -160,12 +163,30 @@ class WorkerPool:
         phase = slot.phases[0]
         phase.begin()
         slot.starts, slot.ready = slot.starts + 1, False
-        slot.until = self.last.within(min(START_MOST, START_SHARE * self.last.remaining(), phase.remaining))
+        compiles = slot.device.gpu and phase.by != "programs" and not self.begun.get(phase.by)
+        if compiles and phase.by not in self.begun:
+            self.begun[phase.by] = False
+            self._stagger(slot, min(ALONE, START_SHARE / 2 * self.last.remaining()))
+        most = FIRST_START if compiles else START_MOST
+        slot.until = self.last.within(min(most, START_SHARE * self.last.remaining(), phase.remaining))
         config = presets.lighter(self.assignment.config, slot.level)
         try:
             slot.child = Child(self.assignment.weights, config, self._environment(slot), self.log, phase.by)
         except OSError as error:
             self.observer.warn(f"{error} while starting a worker on {slot.device.name}")
+
+    def _stagger(self, first: WorkerSlot, wait: float) -> None:
+        """Have the others on GPUs start after so many seconds, one after another."""
+        others = [s for s in self.slots if s.device.gpu and s.phases and not s.given_up and s is not first]
+        for n, slot in enumerate(others):
+            slot.from_then = Deadline.after(wait + APART * n)
+
+    def _begun(self, slot: WorkerSlot, ready: bool) -> None:
+        """The others need not wait any longer for the first worker on a GPU."""
+        by = slot.phases[0].by
+        if slot.device.gpu and self.begun.get(by) is False:
+            self.begun[by] = ready
+            self._stagger(slot, 0.0)
 
     def _environment(self, slot: WorkerSlot) -> Mapping[str, str]:
         if slot.phases[0].by == "programs":
@@ -227,6 +248,7 @@ class WorkerPool:
         match report:
             case messages.Ready():
                 slot.ready, slot.starts = True, 0
+                self._begun(slot, ready=True)
                 if phase.by != "programs":
                     what = "code model" if phase.by == "induction" else "engine and trainer"
                     self.observer.note(f"{what} ready on {name} in {report.seconds:.1f} s; {'; '.join(report.notes)}")
@@ -264,6 +286,7 @@ class WorkerPool:
         step, phase = slot.step_down() if memory else "", slot.phases[0]
         slot.end()
         if slot.time_slice is None:
+            self._begun(slot, ready=False)
             where = "" if slot.ready else " while starting"
             self.observer.warn(f"{slot.device.name}: {why}{where}; its log says more{step}")
             able = [s for s in self.slots if phase in s.phases and not s.given_up]

@@ -15,6 +15,7 @@ so it starts at once. The script is an object:
 - `written`: the same of the code model's programs.
 - `search_pause`, `write_pause`: seconds such a task takes.
 - `votes`: task id → the share of the views that agree, by which `need` is told; nine of ten where nothing is said.
+- `start_pause`: seconds until it is ready.
 - `pause`: seconds a batch takes for each of its tasks.
 - `chatter`: noise for standard output, before and between the reports.
 
@@ -136,6 +137,7 @@ class Worker:
         what = script[min(same.index(os.getpid()) + 1, len(script)) - 1]  # two may start at once: the file decides
         if what != "deaf":
             self.misbehave(what)
+        time.sleep(self.script.get("start_pause", 0.0))
         self.report(kind="ready", seconds=0.1, notes=[] if self.kind else ["nobody is trained"])
         if what == "deaf":
             time.sleep(LONG)

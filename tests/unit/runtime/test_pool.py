@@ -425,20 +425,47 @@ def test_tasks_are_ordered_with_the_adapter_they_share_and_with_none_where_its_t
     assert (2, "db") in [(number, ids) for number, ids, _ in heard.failures]
 
 
-def test_workers_on_gpus_start_one_after_another_and_those_on_a_cpu_at_once(serve, tmp_path, monkeypatch):
-    """The later one of two waits its seconds even where the first never gets ready, and then does all the work."""
+def on_gpus(count):
+    return tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(count))
+
+
+def test_the_first_worker_on_a_gpu_starts_alone_then_the_others_one_after_another(serve, tmp_path, monkeypatch):
+    """They find compiled what it compiled, once it is ready; those on a CPU compile nothing and start at once."""
     monkeypatch.setattr(pool, "APART", 0.4)
     started = []
     monkeypatch.setattr(pool, "Child", watched(pool.Child, started))
-    gpus = tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(3))
-    heard = serve("abcdef", devices=gpus, pause=0.5)
+    heard = serve("abcdef", devices=on_gpus(3), pause=0.5, start_pause=1.0)
     assert len(heard.results) == 6
     first, second, third = started
-    assert second - first == pytest.approx(0.4, abs=0.25)
+    assert second - first >= 1.0
     assert third - second == pytest.approx(0.4, abs=0.25)
     started.clear()
     serve("abcdef", devices=tuple(Device(f"cpu {n}", {}) for n in range(3)), pause=0.5)
     assert started[2] - started[0] < 0.4
+
+
+def test_the_others_do_not_wait_for_ever_for_a_first_worker_that_never_gets_ready(serve, monkeypatch):
+    monkeypatch.setattr(pool, "ALONE", 0.5)
+    heard = serve("ab", devices=on_gpus(2), start=["hang", ""])
+    assert heard.devices == {"gpu 1"}
+    assert heard.seconds < 20
+
+
+@pytest.mark.parametrize(("on_gpu", "first"), [(True, 900.0), (False, 300.0)])
+def test_until_a_worker_on_a_gpu_was_ready_one_may_take_a_quarter_of_an_hour_to_start(
+    serve, tmp_path, monkeypatch, on_gpu, first
+):
+    seconds = []
+
+    def watched_start(self, slot):
+        start(self, slot)
+        seconds.append(round(slot.until.remaining()))
+
+    start = pool.WorkerPool._start
+    monkeypatch.setattr(pool.WorkerPool, "_start", watched_start)
+    devices = on_gpus(2) if on_gpu else ONE
+    serve("abcdef", devices=devices, limit=10_000.0, pause=0.3, batches={"a": ["kill", ""]})
+    assert (seconds[0], {*seconds[1:]}) == (first, {300.0})
 
 
 def watched(child, started):
@@ -455,10 +482,9 @@ def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_c
     serve, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(pool, "APART", 2.0)
-    gpus = tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(2))
-    heard = serve("ab", devices=gpus, start=["exit", "exit", "exit", "exit", ""])
+    heard = serve("ab", devices=on_gpus(3), start=["exit"] * 8 + [""])
     assert sorted(heard.results) == ["a", "b"]
-    assert heard.devices == {"gpu 1"}
+    assert len(heard.devices) == 1
 
 
 @pytest.mark.parametrize(("steps", "seconds"), [(48, 8.0), (12, 26.0), (0, 8.0)])
