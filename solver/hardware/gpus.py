@@ -12,6 +12,7 @@ from solver.types import BadInput
 
 GIB = 1 << 30
 BFLOAT16_SINCE = (8, 0)  # compute capability from which a card multiplies in bfloat16 (Ampere)
+ATTENTION_SINCE = (8, 0)  # FlashAttention 2 and FlashInfer; Triton's tensor cores (triton #5066, vLLM #36802)
 FIELDS = "name,memory.total,memory.free,compute_cap,driver_version"  # what nvidia-smi is asked for, in this order
 APART = 0.02  # of a card's memory that processes which share it leave to the driver
 ASKED_SECONDS = 20.0  # nvidia-smi may take a few on a machine with many cards
@@ -34,6 +35,17 @@ class Card:
     def dtype(self) -> str:
         """The 16-bit format it computes in: bfloat16 where it can, which needs no scaling of the loss."""
         return "bfloat16" if self.capability >= BFLOAT16_SINCE else "float16"
+
+    @property
+    def caveat(self) -> str:
+        """What an engine lacks on it and what to use it for, in one line; empty where it lacks nothing."""
+        if self.capability >= ATTENTION_SINCE:
+            return ""
+        return (
+            "{} has compute capability {}.{}: FlashAttention 2 and FlashInfer want 8.0, and Triton has no tensor cores "
+            "there: expected small weights, as the shipped ones, or an L4; 4 B parameters would take about 20 hours "
+            "for 240 tasks on two"
+        ).format(self.name, *self.capability)
 
 
 CARDS: Mapping[str, Card] = {

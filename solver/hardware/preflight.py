@@ -95,6 +95,7 @@ def _devices(facts: Facts) -> Iterator[Finding]:
         if gpu.free < gpu.total * 0.9:
             took = (gpu.total - gpu.free) / GIB
             yield Finding(WARNING, f"GPU {number}: {took:.1f} of {gpu.total / GIB:.1f} GiB are taken by something else")
+    yield from (Finding(WARNING, gpu.card.caveat) for gpu in _distinct(facts.gpus) if gpu.card.caveat)
 
 
 def _kernels(facts: Facts) -> Iterator[Finding]:

@@ -1,11 +1,14 @@
 """Loads the models a worker answers with, in the order that their libraries want, as its device's memory allows.
 
 On a GPU: Unsloth first where it trains, then the engine, then the trainer. Unsloth comes before transformers, which the
-engine imports; the engine's environment comes before torch.
+engine imports; the engine's environment comes before torch. What Unsloth's import sets in torch's compilers and memory
+is not there while the engine is built, which compiles in the same process: why that is one, hardware/README.md says.
 """
 
+import contextlib
 import importlib
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,11 @@ from solver.hardware import devices, gpus, memory_plan
 from solver.model import architecture
 from solver.tokens.registry import load
 from solver.training import backends
+
+ALLOCATOR = (
+    "PYTORCH_ALLOC_CONF",
+    "expandable_segments:False",
+)  # Unsloth's is True; a sleeping engine wants False
 
 
 def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
@@ -42,13 +50,17 @@ def _load_sampler(weights: Path, config: Config) -> Any:
 def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
     """`load_models` by the card's memory plan. `BadInput`: no layout fits the card."""
     how = backends.setup(weights, config.train, config.engine.context, cuda=True)
+    stock: Sequence[Mapping[str, Any]] = ()
     if how.library == backends.UNSLOTH:
+        stock = [module.get_config_copy() for module in compilers()]
         os.environ.update(backends.environment(scratch))
+        os.environ.setdefault(*ALLOCATOR)
         importlib.import_module(backends.UNSLOTH)
     plan = memory_plan.plan(architecture.read(weights), this_card(), config)
     planned = plan.settings(config)
     how = backends.setup(weights, config.train, plan.context, True, plan.card.dtype, plan.checkpointing)
-    sampler = _load_sampler(weights, planned)
+    with compiling_as(stock):
+        sampler = _load_sampler(weights, planned)
     sampler.notes = (plan.line, *sampler.notes)
     if planned.engine.sleeps:
         sampler.offload()
@@ -58,6 +70,28 @@ def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
     if planned.engine.sleeps:
         trainer.before_reload, sampler.before_reload = sampler.offload, trainer.offload
     return trainer, sampler, planned
+
+
+def compilers() -> list[Any]:
+    """The settings of torch's compilers, as modules."""
+    return [importlib.import_module(f"torch.{name}.config") for name in ("_dynamo", "_inductor")]
+
+
+@contextlib.contextmanager
+def compiling_as(settings: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Torch's compilers have these settings inside, none for as they are, and afterwards those they had before."""
+    before = [module.get_config_copy() for module in compilers()] if settings else []
+    try:
+        _set(settings)
+        yield
+    finally:
+        _set(before)
+
+
+def _set(settings: Sequence[Mapping[str, Any]]) -> None:
+    for module, wanted in zip(compilers() if settings else (), settings, strict=True):
+        now = module.get_config_copy()
+        module.load_config({name: value for name, value in wanted.items() if now[name] != value})
 
 
 def load_writer(config: Config) -> Any:

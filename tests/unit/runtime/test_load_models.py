@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ class Parts(list):
     """What a worker on a GPU loads, in its order, and with what."""
 
     heads = False
+    building = staticmethod(lambda part: None)
 
     def head_sampler(self, *given):
         self.heads = True
@@ -27,11 +29,13 @@ class Parts(list):
 
     def sampler(self, weights, engine, end, seed, embedding_targets):
         self.append(("engine", engine))
+        self.building("engine")
         self.embedding_targets = embedding_targets
         return SimpleNamespace(notes=("engine",), offload=lambda: self.append(("rest", None)), before_reload=None)
 
     def trainer(self, weights, recipe, scratch, context, how):
         self.append(("trainer", (recipe, context, how)))
+        self.building("trainer")
         return SimpleNamespace(notes=("trainer",), offload=lambda: None)
 
     def names(self):
@@ -42,19 +46,26 @@ class Parts(list):
 def on_a(monkeypatch, tmp_path):
     """Build a worker for a described model on a named card, with Unsloth installed or not; nothing is loaded."""
 
-    def run(card, model=DESCRIBED["qwen3-4b-16"], unsloth=True, config=PRESETS["kaggle-l4x4"], tokenizer=True):
+    def run(card, model=DESCRIBED["qwen3-4b-16"], unsloth=True, config=PRESETS["kaggle-l4x4"], tokenizer=True, **more):
         parts = Parts()
+        parts.building = more.get("building", parts.building)
         (tmp_path / "config.json").write_text(json.dumps({"model_type": model.kind}))
         if tokenizer:
             (tmp_path / "tokenizer.json").write_text("{}")
         monkeypatch.setattr(load_models.architecture, "read", lambda weights: model)
         monkeypatch.setattr(load_models, "on_gpu", lambda threads: True)
         monkeypatch.setattr(load_models, "this_card", lambda: CARDS[card])
-        monkeypatch.setattr(load_models.os, "environ", {})
+        monkeypatch.setattr(load_models.os, "environ", dict(more.get("environment", {})))
         installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
         monkeypatch.setattr(load_models.backends, "importlib", SimpleNamespace(util=installed))
-        imported = SimpleNamespace(import_module=lambda name: parts.append((name, dict(load_models.os.environ))))
-        monkeypatch.setattr(load_models, "importlib", imported)
+
+        def import_module(name):
+            if name != "unsloth":
+                return importlib.import_module(name)
+            parts.append((name, dict(load_models.os.environ)))
+            return more.get("importing", lambda: None)()
+
+        monkeypatch.setattr(load_models, "importlib", SimpleNamespace(import_module=import_module))
         monkeypatch.setattr("solver.inference.head_sampler.HeadSampler", parts.head_sampler)
         monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", parts.sampler)
         monkeypatch.setattr("solver.training.trainer.LoraTrainer", parts.trainer)
@@ -116,6 +127,39 @@ def test_without_unsloth_or_a_tokenizer_nothing_but_the_engine_comes_before_the_
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_loaded(on_a):
     with pytest.raises(BadInput, match="llama-3-8b does not fit on t4"):
         on_a("t4", model=DESCRIBED["llama-3-8b"])
+
+
+def compiling():
+    """What decides how torch compiles now."""
+    import torch._dynamo.config as dynamo
+    import torch._inductor.config as inductor
+
+    return dynamo.suppress_errors, inductor.memory_planning, inductor.cuda.use_fast_math
+
+
+def test_what_unsloths_import_sets_in_torchs_compilers_is_not_there_when_the_engine_is_built(on_a, monkeypatch):
+    """unsloth_zoo 2026.10.7 sets these three; its own compiled functions are made for them."""
+    import torch._dynamo.config as dynamo
+    import torch._inductor.config as inductor
+
+    stock = compiling()
+    monkeypatch.setattr(dynamo, "suppress_errors", dynamo.suppress_errors)
+    monkeypatch.setattr(inductor, "memory_planning", inductor.memory_planning)
+    monkeypatch.setattr(inductor.cuda, "use_fast_math", inductor.cuda.use_fast_math)
+    seen = {}
+
+    def unsloth():
+        dynamo.suppress_errors = inductor.memory_planning = inductor.cuda.use_fast_math = True
+
+    on_a("h100", importing=unsloth, building=lambda part: seen.setdefault(part, compiling()))
+    assert stock != (True, True, True)
+    assert seen == {"engine": stock, "trainer": (True, True, True)}
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "expandable_segments:False"), ({"PYTORCH_ALLOC_CONF": "a"}, "a")])
+def test_unsloth_finds_memory_set_as_a_sleeping_engine_wants_it_unless_a_user_did(on_a, given, expected):
+    parts, *_ = on_a("l4", environment=given)
+    assert dict(parts)["unsloth"]["PYTORCH_ALLOC_CONF"] == expected
 
 
 @pytest.mark.parametrize(
