@@ -82,7 +82,5 @@ def planned(options: argparse.Namespace) -> str:
     if options.plan and options.preset == "cpu":
         options.preset = memory_plan.PRESET_OF[cards[0].name]
     plans = [memory_plan.plan(model, card, configure(options)) for card in cards]
-    told = [
-        (*memory_plan.lines(plan), *([f"  note: {plan.card.caveat}"] if plan.card.caveat else [])) for plan in plans
-    ]
-    return "\n".join(line for lines in told for line in lines)
+    notes = [f"  note: {card.caveat}" for card in cards if card.caveat]
+    return "\n".join([*(line for plan in plans for line in memory_plan.lines(plan)), *notes])

@@ -84,7 +84,7 @@ def test_a_plan_is_printed_and_nothing_else_is_looked_at(call, tmp_path, capsys)
     printed = capsys.readouterr().out
     assert printed.startswith("qwen3-4b on l4: rounds")
     assert "note: " not in printed
-    assert call("--plan", "t4")[0] == 0
+    assert call("--plan", "t4", "--plan-model", "qwen3-4b-16")[0] == 0
     assert "\n  note: t4 has compute capability 7.5: FlashAttention 2 and" in capsys.readouterr().out
     assert call("--plan", "a100", "--plan-model", "qwen3-4b")[0] == 2
     assert "--plan is 'a100'" in capsys.readouterr().err
