@@ -1,7 +1,9 @@
 """What vLLM's engine is told, for whatever model it serves, on a CPU as on a GPU: its environment and its arguments."""
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,22 @@ def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
         os.environ.setdefault(name, value)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     malloc.keep()
+
+
+@contextmanager
+def llvmlite_aside() -> Iterator[None]:
+    """Build an engine within this, where numba may have been loaded.
+
+    On a CPU vLLM (0.32) looks through what every loaded module holds, and fails on llvmlite's `lib` (0.47), which
+    claims to have any attribute.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    lib = vars(ffi).pop("lib", None) if ffi else None
+    try:
+        yield
+    finally:
+        if ffi and lib is not None:
+            vars(ffi)["lib"] = lib
 
 
 def engine_arguments(

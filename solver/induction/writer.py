@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.config.settings import WriterSettings
-from solver.hardware.engine import engine_arguments, prepare
+from solver.hardware.engine import engine_arguments, llvmlite_aside, prepare
 from solver.induction.induce import check_model
 from solver.induction.prompts import SYSTEM
 from solver.interfaces import Stop
@@ -30,7 +30,8 @@ class VllmWriter:
         arguments = engine_arguments(model, settings, seed, on_gpu)
         if on_gpu:
             arguments["kv_cache_memory_bytes"] = None  # what is free
-        self.llm: Any = LLM(**arguments, load_format="safetensors", trust_remote_code=False)
+        with llvmlite_aside():
+            self.llm: Any = LLM(**arguments, load_format="safetensors", trust_remote_code=False)
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.asked = 0
         self.too_long = 0  # questions that were not asked because they leave no room for a reply

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from solver.clock import now
 from solver.config.settings import EngineSettings
-from solver.hardware.engine import engine_arguments, gpu_arguments, lora_arguments, prepare
+from solver.hardware.engine import engine_arguments, gpu_arguments, llvmlite_aside, lora_arguments, prepare
 from solver.inference.engine_outputs import Counters, PartialCompletion, hide_tail, scored_nats
 from solver.interfaces import OnTokens, ScoringRequest, Stop
 from solver.types import Adapter, Prompt, Reply
@@ -59,7 +59,8 @@ class VllmSampler:
         else:
             self.notes = (cpu_operators.install_lora(vllm.__version__),)
             priorities = cpu_operators.install_norms(vllm.__version__)
-        self.llm: Any = LLM(**arguments, ir_op_priority=priorities)
+        with llvmlite_aside():
+            self.llm: Any = LLM(**arguments, ir_op_priority=priorities)
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None  # what must happen to make room
         self.end, self.vocabulary = end, int(self.llm.llm_engine.model_config.get_vocab_size())
