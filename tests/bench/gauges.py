@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,14 +96,18 @@ def report(directory: Path) -> Iterator[Gauge]:
 
 
 def command(name: str, most: float, *given: str) -> Gauge:
-    """A command in a fresh Python on one core."""
-    core, before, started = {min(os.sched_getaffinity(0))}, os.times(), now()
-    subprocess.run(
-        [sys.executable, *given], check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, core)
-    )
-    after, wall = os.times(), now() - started
-    spent = sum(after[2:4]) - sum(before[2:4])  # user and system seconds of children
-    return Gauge(name, spent, most, "s", f"{wall:.2f} s by the clock")
+    """A command in a fresh Python on one core; RuntimeError where it fails."""
+    core, started = {min(os.sched_getaffinity(0))}, now()
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(
+            [sys.executable, *given], stdout=told, stderr=told, preexec_fn=lambda: os.sched_setaffinity(0, core)
+        )
+        _, status, used = os.wait4(process.pid, 0)  # its own seconds: those of all children have others' in them
+        process.returncode, wall = os.waitstatus_to_exitcode(status), now() - started
+        if process.returncode:
+            told.seek(0)
+            raise RuntimeError(f"{name}: exit status {process.returncode}: {told.read()[-2000:]}")
+    return Gauge(name, used.ru_utime + used.ru_stime, most, "s", f"{wall:.2f} s by the clock")
 
 
 def interactive(page: Path) -> Gauge:

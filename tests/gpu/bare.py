@@ -50,7 +50,7 @@ def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
         yield Row(f"{what}: the loss", "falls", f"{losses[0]:.3f} to {losses[-1]:.3f}", losses[-1] < losses[0])
         firsts[dtype] = losses[0]
         if at_once == recipe.adapters_per_batch:
-            taken, most = torch.cuda.max_memory_allocated() - before, planned.trainer + planned.optimizer
+            taken, most = torch.cuda.max_memory_allocated() - before, planned.trainer
             within = (most + planned.trainer_work) / GIB
             good = taken <= within * PAST * GIB
             yield Row(f"{what}: memory of training", f"{within:.2f} GiB planned", f"{taken / GIB:.2f} GiB", good)

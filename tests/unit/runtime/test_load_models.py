@@ -137,15 +137,22 @@ def compiling():
     return dynamo.suppress_errors, inductor.memory_planning, inductor.cuda.use_fast_math
 
 
-def test_what_unsloths_import_sets_in_torchs_compilers_is_not_there_when_the_engine_is_built(on_a, monkeypatch):
+@pytest.fixture
+def stock():
+    """How torch compiles, which is set back by hand: `monkeypatch` would delete what no module's `__dict__` holds."""
+    import torch._dynamo.config as dynamo
+    import torch._inductor.config as inductor
+
+    before = compiling()
+    yield before
+    dynamo.suppress_errors, inductor.memory_planning, inductor.cuda.use_fast_math = before
+
+
+def test_what_unsloths_import_sets_in_torchs_compilers_is_not_there_when_the_engine_is_built(on_a, stock):
     """unsloth_zoo 2026.10.7 sets these three; its own compiled functions are made for them."""
     import torch._dynamo.config as dynamo
     import torch._inductor.config as inductor
 
-    stock = compiling()
-    monkeypatch.setattr(dynamo, "suppress_errors", dynamo.suppress_errors)
-    monkeypatch.setattr(inductor, "memory_planning", inductor.memory_planning)
-    monkeypatch.setattr(inductor.cuda, "use_fast_math", inductor.cuda.use_fast_math)
     seen = {}
 
     def unsloth():
