@@ -33,7 +33,8 @@ SMALL = 4096  # bytes of what nobody counts: scales, steps, tables of angles
 def on_card() -> dict[int, int]:
     """Bytes of every storage that is not on `meta`, by its address."""
     gc.collect()
-    tensors = [t for t in gc.get_objects() if isinstance(t, torch.Tensor)]
+    plain = torch.Tensor, torch.nn.Parameter  # what compiling leaves behind are tensors without storage, of other types
+    tensors = [t for t in gc.get_objects() if type(t) in plain]
     tensors += [t.grad for t in tensors if t.is_leaf and t.grad is not None]
     storages = [t.untyped_storage() for t in tensors if t.device.type != "meta"]
     return {s.data_ptr(): s.nbytes() for s in storages if s.nbytes()}
