@@ -106,8 +106,8 @@ class Measures:
 
     `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
     → outputs. `calibration_error`: mean distance of vote and truth. `reached`: outputs that got so far on their way.
-    `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of the two minds, where both
-    were asked. `engines`: as `engines` gives it.
+    `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of model and programs, where
+    both were asked. `engines`: as `engines` gives it.
     """
 
     tasks: int
@@ -306,7 +306,7 @@ def spent(history: History) -> dict[str, dict[str, float]]:
 
 
 def engines(history: History) -> dict[str, dict[str, float]]:
-    """By device, what its engine did in all batches (`counters.Counters`); {} where nothing tells of it."""
+    """By device, what its engine did in all batches (`Counters` of inference); {} where nothing tells of it."""
     results = {
         (t.device, *t.engine.items()): t for s in history.stories.values() for t in s.results if t.engine
     }.values()

@@ -223,4 +223,4 @@ def overlap_section(overlap: Overlap) -> Section:
     rows = _counts(counts, overlap.tasks)
     if overlap.shared is not None:
         rows = (*rows, ("of the programs' tasks the model's, too", "", f"{overlap.shared:.1%}"))
-    return Section("Two minds: tasks solved, each heard alone", ("by", "tasks", "share"), rows)
+    return Section("Model and programs: tasks solved, by each alone", ("by", "tasks", "share"), rows)

@@ -73,14 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, metavar="RUN_DIR", help="the run's directory, such as submission.run")
     parser.add_argument("--rule", default=rules.DEFAULT, metavar="NAME", help=f"one of {', '.join(rules.RULES)}")
     parser.add_argument(
-        "--minds", default=pooled_candidates.BOTH, choices=pooled_candidates.SOURCES, help="whose candidates count"
+        "--source", default=pooled_candidates.BOTH, choices=pooled_candidates.SOURCES, help="whose candidates count"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
     given = parser.parse_args(argv)
-    name = given.rule if given.minds == pooled_candidates.BOTH else f"{given.rule}-{given.minds}"
+    name = given.rule if given.source == pooled_candidates.BOTH else f"{given.rule}-{given.source}"
     output = given.output or given.directory / f"{name}.json"
     try:
-        task_set = replay(given.directory, given.rule, output, given.minds)
+        task_set = replay(given.directory, given.rule, output, given.source)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

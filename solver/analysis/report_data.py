@@ -97,7 +97,7 @@ def _test(story: Story, test: int, rule: str, known: Grid | None) -> dict[str, A
         "input": _digits(story.task.tests[test]) if story.task and test < len(story.task.tests) else None,
         "right": None if known is None else _digits(known),
         "attempts": None if attempts is None else [_digits(grid) for grid in attempts],
-        "minds": [SOURCES[source] for source in story.sources(test, rule) or ("",) * ATTEMPTS],
+        "sources": [SOURCES[source] for source in story.sources(test, rule) or ("",) * ATTEMPTS],
         "votes": sum(answer.votes for answer in ranked),
         "distinct": len(ranked),
         "top": list(_candidates(story, test, ranked[:TOP], known)),

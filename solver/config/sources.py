@@ -1,4 +1,4 @@
-"""Where the ideas are from: what the settings' `source` is made of."""
+"""Where the ideas are from: what the settings' `BASIS` names."""
 
 PAPER = "arXiv 2411.07279"  # The Surprising Effectiveness of Test-Time Training for Abstract Reasoning
 TRAINING, SAMPLING = f"{PAPER}, section 3", f"{PAPER}, section 4"

@@ -1,7 +1,7 @@
 """Reads tasks: Kaggle's JSON, folders of ARC task files, the embedded sets.
 
-Law: what is read is a valid `Task` or a named `Problem`, never a repaired
-grid; one malformed task costs itself alone; a `TaskSet` never holds a test output.
+Law: what is read is a valid `Task` or a named `Problem`, never a repaired grid; one malformed task costs itself alone;
+a `TaskSet` never holds a test output.
 
 An id given twice in one file is always named. With the same content the first is used; with different content nobody
 can say which was meant, so the task counts as malformed, with the test inputs of the first.

@@ -43,7 +43,7 @@ class Card:
             return ""
         return (
             "{} has compute capability {}.{}: FlashAttention 2 and FlashInfer want 8.0, and Triton has no tensor cores "
-            "there: expected small weights, as the shipped ones, or an L4; 4 B parameters would take about 20 hours "
+            "there: expected small weights, as the shipped ones, or an L4; 4 B parameters are likely too slow "
             "for 240 tasks on two"
         ).format(self.name, *self.capability)
 

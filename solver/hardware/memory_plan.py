@@ -29,15 +29,15 @@ from solver.tokens.grid import LONGEST_REPLY
 from solver.types import BadInput
 
 RESIDENT, ROUNDS = "resident", "rounds"  # both at hand all the time; the engine asleep while adapters are trained
-CUDA_CONTEXT = int(0.6 * GIB)  # driver, libraries and kernels of one process; 0.4 to 0.6 are common
-GRAPHS = int(0.75 * GIB)  # what vLLM's captured CUDA graphs keep
+CUDA_CONTEXT = int(0.6 * GIB)  # driver, libraries and kernels of one process: assumed, not measured here
+GRAPHS = int(0.75 * GIB)  # what vLLM's captured CUDA graphs keep: assumed
 SPARE = 0.04  # of a card stays unplanned: fragments, and what the estimates miss
 PROMPTS = (32, 8, 2)  # prompts of full length the cache should hold, and must at the least to be worth starting
 NARROWEST = 2 * (LONGEST_REPLY + 1)  # tokens of context below which hardly a task fits
 SMALLEST_STEP = 1024  # a context is shortened to a multiple of this
 LOGPROBS_BYTES = 12  # of one logit in the engine: float32, its log-softmax, and a copy to sort
 LOSS_BYTES = 16  # of one logit in training: in 16 bits with its gradient; in float32 itself, its log-softmax, gradient
-LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`trainer`): a vocabulary may be wide
+LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`base_model`): a vocabulary may be wide
 HEAD_LORA_BYTES = 6  # of one logit, added by a LoRA on the head in training: its product, scaled, and its gradient
 FACTORED_BYTES = 24  # of one output of the factored head in training: float32, three parts, their sums, gradient
 ADAPTER_BYTES = 20  # of one number of an adapter: as served, its gradient, master, its gradient, AdamW's two moments
@@ -307,7 +307,7 @@ def engine_work(model: Model, context: int, logits: int) -> int:
 
 def _shrunk(planned: MemoryPlan, config: Config) -> tuple[str, ...]:
     """What the card made smaller than the settings asked for."""
-    several = packed(planned.model, config, planned.checkpointing)
+    several = packed(planned.model, config, False)  # what was asked for, before anything was shrunk
     asked = (
         ("context", config.engine.context, planned.context),
         ("tokens a training step", config.train.tokens, planned.tokens),

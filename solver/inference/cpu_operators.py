@@ -3,7 +3,7 @@
 LoRA with few matrix products a layer, however many adapters are in a batch: vLLM's own operators gather a copy of the
 adapter for every token, and rows without an adapter are given one's weights. Here a long run of rows with one adapter,
 as in a prompt, gets that adapter's two products; the short runs between are multiplied with the matrices of all
-adapters at once and what is of other adapters is blotted out: a little more arithmetic, but each product costs some
+adapters at once and what is of other adapters is set to zero: a little more arithmetic, but each product costs some
 20 µs however small it is. Rows without an adapter (slot −1) are left as the base model made them, which vLLM's own
 operators for embedding and head don't do either. Norms by the kernel that vLLM has for them and by itself leaves to
 GPUs: its eager norm is seven operators in float32, for 4,096 tokens of the shipped weights 2.9 ms where the kernel
@@ -140,7 +140,7 @@ def _add(
 def _expanding(block: Block, between: Tensor, b: Tensor) -> Tensor:
     """What `between` is multiplied with, from B [adapters, 1, size, rank]: [rank, size], of the block's one adapter.
 
-    Or [adapters × rank, size], of all; then what is of other adapters than a row's is blotted out in `between`.
+    Or [adapters × rank, size], of all; then what is of other adapters than a row's is set to zero in `between`.
     """
     if block.one is not None:
         return b[block.one, 0].t()

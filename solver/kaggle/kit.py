@@ -34,9 +34,9 @@ SETS: Mapping[str, Path] = {
 }  # by CUDA's version
 MOST_BYTES = 200 * 10**9  # of a data set, and of all private ones together
 MOST_FILES = 50  # at the top of a data set: folders are zipped by the client, and unpacked by Kaggle
-TITLE, SLUG = range(6, 51), range(3, 51)  # letters of a data set's title, and of its name in an address
-MOST_SOURCE = 10**6  # bytes of a notebook
-MACHINE = "NvidiaL4"  # Kaggle's name of the machine with four L4
+TITLE = range(6, 51)  # letters of a data set's title; its name in an address has as many
+MOST_SOURCE = 10**6  # bytes of a notebook: assumed
+MACHINE = "NvidiaL4"  # Kaggle's name of the machine with four L4; not tried
 COMPETITION = "arc-prize-2026-arc-agi-2"
 SOMEBODY = "YOUR-NAME"
 README = """# A submission to Kaggle, in three commands
@@ -49,10 +49,10 @@ kaggle kernels push -p notebook
 kaggle competitions submit {competition} -k {kernel} -v 1 -f submission.json -m "first"
 ```
 
-The first uploads the data sets ({size}), which Kaggle then takes minutes to process; a later one is
+The first uploads the data sets ({size}), which Kaggle then has to process: wait until it has; a later one is
 `kaggle datasets version -p FOLDER -m WHY --dir-mode zip`. The second runs the notebook as a rehearsal without internet:
 look at its score before the third, whose `-v` is the version that the second named. Once, before all of it: accept the
-competition's rules on its page.
+competition's rules on its page. Neither these commands nor the notebook have been run on Kaggle yet.
 """
 
 
@@ -140,7 +140,7 @@ def faults(sets: Sequence[DataSet], notebook: Path) -> Iterator[str]:
         top = len(list(one.path.iterdir())) - 1  # its metadata is no part of it
         if top > MOST_FILES:
             yield f"{one.path}: {top} files at its top, expected {MOST_FILES} at most; put them into a folder"
-        if len(one.title) not in TITLE or len(one.slug) not in SLUG:
+        if len(one.title) not in TITLE:
             yield f"{one.path}: its title is {one.title!r}, expected 6 to 50 letters; choose another --name"
     whole = sum(one.bytes for one in sets)
     if whole > MOST_BYTES:

@@ -1,7 +1,7 @@
 """A Kaggle notebook's side of a run: what is attached, an offline install, a rehearsal or the rerun, and its checks.
 
-It needs nothing but the standard library until its own environment is installed (to write placeholders: numpy, which
-Kaggle's image has). Laws: nothing but answers and the run's record is ever written to the working folder; a complete,
+Until its own environment is installed it needs the standard library and numpy alone, which Kaggle's image is expected
+to have. Laws: nothing but answers and the run's record is ever written to the working folder; a complete,
 valid submission.json is there before anything is installed.
 
     input/<slug>/…, input/competitions/<slug>/…    tasks, this program, wheelhouse, weights: found by name, at any depth
@@ -187,7 +187,7 @@ def begin(root: Path, environment: Mapping[str, str] | None = None) -> Session:
 
 
 def _placeholders(working: Path, test: Path) -> None:
-    """Write a complete file of guesses before anything can go wrong; without numpy the run itself is the first to."""
+    """Write a complete file of guesses first of all; where a package is missing the run itself is the first to."""
     try:
         from solver.data import tasks
         from solver.runtime import submission_file

@@ -66,7 +66,7 @@ class Heads:
         if self.own is None:
             [self.own] = self.llm.apply_model(taken)
         weight = self.own if head is None else load_file(head.path / ADAPTER_FILE)[WEIGHT]
-        self.on = head  # also where laying it fails, so that it is taken off again
+        self.on = head  # also where loading it fails, so that it is taken off again
         self.llm.apply_model(partial(load_into, weight=weight))
 
 

@@ -40,9 +40,10 @@ class AnswerBook:
         self.right: dict[str, bool] = {}
         self._solutions: Mapping[str, tuple[Grid, ...]] = {}
 
-    def start(self, known: Mapping[str, Standing]) -> None:
-        """Write the whole file: the answers that are known already, placeholders for the others."""
-        self.file.start(self.placeholders | {i: standing.attempts for i, standing in known.items()})
+    def start(self) -> None:
+        """Write the whole file: the answers that were added before, placeholders for the others."""
+        known = (i for i in self.placeholders if self.ledger.stages(i))
+        self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in known})
 
     def add(self, result: TaskResult) -> Standing:
         """Take in a task's candidates, and vote anew."""

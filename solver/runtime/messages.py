@@ -61,7 +61,7 @@ class AdapterTrained:
 
 @dataclass(frozen=True, eq=False)
 class TaskAnswered:
-    """A task's result. `engine`: what the engine did for the whole batch (`counters`)."""
+    """A task's result. `engine`: what the engine did for the whole batch (the sampler's counters)."""
 
     result: TaskResult
     engine: Mapping[str, float] | None = None

@@ -65,7 +65,7 @@ class Run:
         plan, limit, status = self.plan, self.plan.config.time_limit, 0
         done = self._take_up()
         standings = {i: self.answers.ledger.standing(i) for i, _ in done}
-        self.answers.start(standings)
+        self.answers.start()  # also what a batch answered that was then cut short
         path = plan.directory / record.WORKER_LOG
         shown = about(plan, done, standings, self.deadline)
         with (

@@ -161,10 +161,10 @@ def die_with(parent: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m solver worker --by WHAT --weights DIR --config JSON --reports FD --scratch DIR`, started by `pool`."""
+    """`python -m solver worker --by WHAT --weights DIR --config JSON --reports FD --scratch DIR`, for `worker_slot`."""
     parser = argparse.ArgumentParser(prog="python -m solver worker", description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--config", required=True, help="JSON as written by config.pack")
+    parser.add_argument("--config", required=True, help="the settings as JSON, read by settings.unpack")
     parser.add_argument("--reports", type=int, required=True, help="file descriptor to report on")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for adapters; whoever made it removes it")
     parser.add_argument(

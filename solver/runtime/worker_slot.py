@@ -30,7 +30,7 @@ from solver.runtime.time_slices import TimeSlice
 from solver.types import BadInput
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
-KILLED = 2.0  # seconds to wait for a killed child; less than LAST
+KILLED = 2.0  # seconds to wait for a killed child; less than `pool.LAST`
 MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has so many bytes beside them (containers may give 64 MiB)
 SCRATCH = "arc-ttt-"  # how the names of workers' folders begin
 DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports

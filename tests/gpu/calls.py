@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-CALL = 540  # seconds that the checks of a call may plan with: a lent machine ends a command after 600
+CALL = 540  # seconds that the checks of a call may plan with: tests/gpu/run ends a call after 570
 CALLS: Mapping[str, Mapping[str, int]] = {
     "bare": {"preflight_says": 40, "trainer_alone": 180, "pretraining": 90},  # needs no wheels
     "engine": {"unsloth_takes_our_arguments": 50, "shipped": 120, "qwen3_4b": 200, "four_bits": 60},

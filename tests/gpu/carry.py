@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-MOST = 56 << 20  # bytes of a part: 64 MiB travel to a lent machine, the working tree among them
+MOST = 56 << 20  # bytes of a part: for where 64 MiB can be carried at once, the working tree among them
 INDEX = "{}.parts.json"  # beside a wheel's parts: their number, and the wheel's sha256
 
 

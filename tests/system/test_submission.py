@@ -740,6 +740,21 @@ def test_a_run_cut_short_anywhere_and_resumed_gives_the_answers_of_the_undisturb
     assert set(pairs) == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in (4, 5)}
 
 
+def test_what_a_batch_that_was_cut_short_had_answered_is_in_the_file_of_a_resumed_run(call, tmp_path, output):
+    """Also where no worker comes any more: it is no placeholder again."""
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    path = record.directory_of(output) / record.RECORD
+    kept = path.read_bytes().splitlines(keepends=True)
+    first = next(n for n, line in enumerate(kept) if record.from_line(line)["kind"] == "result")
+    answered = record.from_line(kept[first])
+    assert len(answered["batch"]) > 1
+    path.write_bytes(b"".join(kept[: first + 1]))
+    output.unlink()
+    call("--resume", path.parent, start=["exit"])
+    attempts = [list(pair.values()) for pair in json.loads(output.read_text())[answered["task_id"]]]
+    assert answered["candidates"][0][0]["grid"] in attempts[0]
+
+
 def test_split_votes_get_as_many_refinement_stages_as_the_settings_say_and_settled_ones_none(
     call, tmp_path, output, monkeypatch
 ):

@@ -178,7 +178,7 @@
       picture(answer.grid, side, `Candidate ${n + 1}${words ? ", " + words.slice(2) : ""}`, test.right), views, programs);
   }
   function attempt(test, n, side) {
-    const source = test.minds[n] === "model" ? "" : test.minds[n];
+    const source = test.sources[n] === "model" ? "" : test.sources[n];
     return shot(test.attempts[n], side, `Attempt ${n + 1}`, [source, verdict(test.attempts[n], test.right)].filter(Boolean).join(" · "), test.right, true);
   }
   function testBlock(task, test, n, side) {

@@ -123,7 +123,7 @@ def test_one_mind_alone_can_be_heard(tmp_path):
     directory = run_directory(tmp_path / "run", [MIRROR], stages)
     written = {}
     for whose in SOURCES:
-        assert replay.main([str(directory), "--rule", "flat", "--minds", whose]) == 0
+        assert replay.main([str(directory), "--rule", "flat", "--source", whose]) == 0
         name = "flat.json" if whose == "both" else f"flat-{whose}.json"
         written[whose] = list(json.loads((directory / name).read_text())["mirror"][0].values())
     assert written["both"] == [[[3]], [[1]]]

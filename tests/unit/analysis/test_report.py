@@ -150,7 +150,7 @@ def test_a_program_s_answer_is_shown_with_its_text_and_its_cost_and_each_attempt
         recorder.write(voted | {"candidates": [[{"grid": [[1]], **view}]]})
     drawn = report.render(history.load(tmp_path / "x.run"), {})
     [test] = data_of(drawn)["tasks"]["a"]["tests"]
-    assert test["minds"] == ["programs", "model"]
+    assert test["sources"] == ["programs", "model"]
     assert test["top"][0]["programs"] == [["flip | <b>", 3.5, 0.75, 2]]
     assert [(answer["votes"], len(answer["views"])) for answer in test["top"]] == [(0, 0), (1, 1)]
     assert "flip | <b>" not in drawn
