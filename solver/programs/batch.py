@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from solver.clock import Deadline, now
-from solver.programs.combined import ready, search_both
 from solver.types import ATTEMPTS, BadInput, Grid, Task, same
 
 
@@ -54,6 +53,8 @@ class Line:
 
 def answer(task: Task, seconds: float, nodes: int) -> Line:
     """The task's best answers, at most two."""
+    from solver.programs.combined import ready, search_both  # with numba, which only a search needs
+
     ready()
     start = now()
     proposals = search_both(task, Deadline.after(seconds), nodes)

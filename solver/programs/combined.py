@@ -29,13 +29,8 @@ def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, .
 
 
 def over_lists(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
-    """What the search over lists answers by programs that are right on every demonstration, the best first."""
-    every = len(task.demonstrations)
-    return [
-        Proposal(answer.grids, answer.program, answer.cost, answer.generalises)
-        for answer in lists.search(task, stop, nodes)
-        if answer.solved == every
-    ]
+    """What the search over lists answers, the best first."""
+    return [Proposal(a.grids, a.program, a.cost, a.generalises) for a in lists.search(task, stop, nodes)]
 
 
 def joined(first: Sequence[Proposal], second: Sequence[Proposal]) -> tuple[Proposal, ...]:

@@ -9,14 +9,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from solver.data.views import apply_task, invert
 from solver.interfaces import Stop
-from solver.programs.primitives.regions import commonest_of_all
 from solver.programs.rules.subtasks import subtasks
 from solver.programs.task_search import TaskSearch
-from solver.programs.values import Proposal, Until, inputs, mark
+from solver.programs.values import Proposal, Until, background, mark
 from solver.types import COLOURS, Task, View, worth
 
 NODES = 200_000  # uses of a primitive, the default budget
@@ -80,13 +77,6 @@ def agreed(by_way: Sequence[Sequence[Proposal]]) -> list[Proposal]:
     both = set[bytes]().union(*given).intersection(*given)
     every = [p for proposals in by_way for p in proposals]
     return [p if mark(p.grids) in both else replace(p, cost=p.cost + ALONE) for p in every]
-
-
-def background(task: Task) -> int:
-    """The colour that is to be background: 0, or the one most frequent in every input where 0 is rare."""
-    most = {commonest_of_all(g) for g in inputs(task)}
-    zero = np.mean([(g == 0).mean() for g in inputs(task)])
-    return most.pop() if len(most) == 1 and zero < 0.1 else 0
 
 
 def rank(proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from solver.interfaces import Stop
-from solver.types import Grid, Task
+from solver.types import COLOURS, Grid, Task
 
 Mark = bytes
 
@@ -82,6 +84,13 @@ class State:
 def inputs(task: Task) -> tuple[Grid, ...]:
     """Every input of the task, the demonstrations' first."""
     return tuple(p.input for p in task.demonstrations) + task.tests
+
+
+def background(task: Task) -> int:
+    """The colour that is to be background: 0, or the one most frequent in every input where 0 is rare."""
+    most = {int(np.bincount(g.ravel(), minlength=COLOURS).argmax()) for g in inputs(task)}
+    zero = np.mean([(g == 0).mean() for g in inputs(task)])
+    return most.pop() if len(most) == 1 and zero < 0.1 else 0
 
 
 def mark(grids: Sequence[Grid]) -> Mark:

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., object])
 HERE = Path(__file__).parent
 
 
+@cache
 def version() -> str:
     """The content of the files here that use this one, and the version of numba, as 16 hex digits."""
     texts = [path.read_bytes() for path in sorted(HERE.glob("*.py"))]
@@ -77,6 +79,8 @@ def ready() -> None:
 
     Processes that begin together share the work: what another one compiles is left for later, and read then.
     """
+    if not _waiting:
+        return
     warnings.filterwarnings("ignore", "First-class function type", numba.NumbaExperimentalFeatureWarning)
     folder, passed = cache_folder(), 0
     while _waiting:
@@ -97,9 +101,11 @@ def _alone(folder: Path | None, name: str, wait: bool) -> Iterator[bool]:
         yield True
         return
     with (folder / f"{name}.lock").open("w") as file:
+        alone = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            alone = False
+        except OSError:
+            pass  # no locks on this file system: every process compiles for itself
+        yield alone

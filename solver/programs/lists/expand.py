@@ -85,6 +85,7 @@ def expand(store: Store, units: Units, board: Board, most: int, dearest: int) ->
                     return True
                 continue
             if is_full(store):
+                heads[APPLIED] += done
                 return False
             heads[NEXT] = function + 1
             done += 1

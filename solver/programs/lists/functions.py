@@ -1,6 +1,6 @@
 """The functions by name: which compiled function with which variant, from what to what, at what cost.
 
-To add one: write it in the file of its kind, give it a number in `apply.py`, and a row here.
+To add one: write it in the file of its kind, give it a number below and a case in `units.py`, and a row here.
 """
 
 from collections.abc import Iterator, Sequence

@@ -21,8 +21,8 @@ class Board(NamedTuple):
     """What is known of the states so far. D demonstrations, P pairs.
 
     `outputs`: cells of the demonstrations' outputs, one after another; `at`: shape [D + 1], where each begins, all of
-    them; `shape`: shape [P, 2], rows and columns of the answers, 0 where not known. `right`: rows of state, which of
-    its items, and the demonstrations it is right on, a bit each; `fitting`: rows of state and item of the answers'
+    them; `shape`: shape [P, 2], rows and columns of the answers, 0 where not known. `right`: rows of a state, and
+    which of its items, that is right on every demonstration; `fitting`: rows of state and item of the answers'
     sizes; `pieces`: those of them that show something right that is not 0, each distinct way of it once; `shows`,
     `wrong`: for each piece a bit for each cell of the outputs: filled and right, filled and wrong. `hashes`: open table
     of the pieces. `heads`: the counters above.
@@ -111,6 +111,7 @@ def add_piece(store: Store, board: Board, state: int, item: int) -> None:
 def survey(store: Store, board: Board) -> None:
     """Look at all states since the last time."""
     heads, pairs = board.heads, board.shape.shape[0]
+    every = (1 << (board.at.shape[0] - 1)) - 1
     for state in range(heads[SEEN], store.heads[STATES]):
         number = 1
         if store.facts[state, LIST] == 1:
@@ -118,10 +119,9 @@ def survey(store: Store, board: Board) -> None:
             for pair in range(pairs):
                 number = min(number, store.number[state, pair])
         for item in range(number):
-            mask = right_on(store, board, state, item)
-            if mask != 0 and heads[RIGHT] < board.right.shape[0]:
+            if right_on(store, board, state, item) == every and heads[RIGHT] < board.right.shape[0]:
                 row = heads[RIGHT]
-                board.right[row, 0], board.right[row, 1], board.right[row, 2] = state, item, mask
+                board.right[row, 0], board.right[row, 1] = state, item
                 heads[RIGHT] = row + 1
             if heads[FITTING] < board.fitting.shape[0] and fits(store, board, state, item):
                 row = heads[FITTING]
@@ -186,17 +186,17 @@ def stack(
     return 0
 
 
-@entry(types.int64(STORE, BOARD, LONGS, types.int64, types.int64, CELLS, HASHES))
+@entry(types.int64(STORE, BOARD, LONGS, types.int64, CELLS, HASHES))
 def cell_rows(
-    store: Store, board: Board, order: NDArray[np.int64], first: int, most: int, cells: NDArray[np.uint8],
+    store: Store, board: Board, order: NDArray[np.int64], most: int, cells: NDArray[np.uint8],
     hashes: NDArray[np.uint64],
 ) -> int:  # fmt: skip
-    """Fitting states' cells from `first` on in `order`, those of all test inputs after them; how many rows of cells.
+    """Fitting states' cells in `order`, those of all test inputs after them; how many rows of cells.
 
     A state that tells the same cells apart as one before has none: `hashes` is the open table of those. `cells`: for
     each row the number of the fitting state (4 bytes, the lowest first), then its cells; as many rows as have room.
     """
-    own, number, fitting = np.zeros(0, np.uint8), 0, board.heads[FITTING]
+    number, fitting = 0, board.heads[FITTING]
     demonstrations, pairs = board.at.shape[0] - 1, board.shape.shape[0]
     total = board.at[demonstrations]
     size = total
@@ -204,7 +204,7 @@ def cell_rows(
         size += board.shape[pair, 0] * board.shape[pair, 1]
     own = np.zeros(size, np.uint8)
     mask = np.int64(hashes.shape[0] - 1)
-    for row in range(first, min(fitting, first + most)):
+    for row in range(min(fitting, most)):
         state, item, k = board.fitting[row, 0], board.fitting[row, 1], 0
         for pair in range(pairs):
             src = store.first[state, pair] + item

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.types import COLOURS, Grid, Pair, Task
+from solver.programs.values import background, inputs
+from solver.types import COLOURS, MAX_SIDE, Grid, Pair, Task
 
 Shape = tuple[int, int]
 
@@ -30,18 +31,6 @@ def recoloured(task: Task, changes: Sequence[Sequence[int]]) -> Recoloured:
     tests = tuple(m[g] for m, g in zip(maps[shown:], task.tests, strict=True))
     back = tuple(np.argsort(m).astype(np.uint8) for m in maps[shown:])
     return Recoloured(Task(task.id, pairs, tests), back)
-
-
-def inputs(task: Task) -> list[Grid]:
-    """All inputs, those of the demonstrations first."""
-    return [p.input for p in task.demonstrations] + list(task.tests)
-
-
-def background(task: Task) -> int:
-    """The colour that is to be 0: 0, or the one most frequent in every input where 0 is rare."""
-    most = {int(np.bincount(g.ravel(), minlength=COLOURS).argmax()) for g in inputs(task)}
-    zero = np.mean([(g == 0).mean() for g in inputs(task)])
-    return most.pop() if len(most) == 1 and zero < 0.1 else 0
 
 
 def with_background(task: Task) -> Recoloured:
@@ -85,7 +74,7 @@ def colours(grids: Sequence[Grid]) -> list[int]:
 
 
 def simple_sizes(task: Task) -> list[Shape] | None:
-    """The answers' sizes by the simplest of: as the input; always the same; a whole multiple or part of the input."""
+    """The answers' sizes by the simplest of: as the input; always the same; in one ratio to the input."""
     pairs = task.demonstrations
     shapes = [(p.input.shape, p.output.shape) for p in pairs]
     if all(given == made for given, made in shapes):
@@ -94,9 +83,8 @@ def simple_sizes(task: Task) -> list[Shape] | None:
     if all(made == first for _, made in shapes) and len(pairs) > 1:
         return [(first[0], first[1])] * len(task.tests)
     (h, w), (rows, columns) = shapes[0]
-    for high, wide in ((rows / h, columns / w),):
-        if all(made == (given[0] * high, given[1] * wide) for given, made in shapes):
-            sizes = [(g.shape[0] * high, g.shape[1] * wide) for g in task.tests]
-            if all(x == int(x) and 1 <= x <= 30 for size in sizes for x in size):
-                return [(int(a), int(b)) for a, b in sizes]
+    if all(m[0] * h == g[0] * rows and m[1] * w == g[1] * columns for g, m in shapes):
+        sizes = [(g.shape[0] * rows, g.shape[1] * columns) for g in task.tests]
+        if all(a % h == 0 and b % w == 0 and h <= a <= MAX_SIDE * h and w <= b <= MAX_SIDE * w for a, b in sizes):
+            return [(a // h, b // w) for a, b in sizes]
     return None

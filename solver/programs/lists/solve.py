@@ -41,7 +41,8 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
     """Distinct answers to the task, the best first.
 
     Every way has as many functions in turn; the last of the seconds go to what the states made so far answer.
-    `nodes`: functions applied in all, at most; the same number gives the same answers as long as the seconds last.
+    `nodes`: once so many functions were handed out, nobody has another turn; the same number gives the same answers as
+    long as the seconds last.
     """
     compiled.ready()
     searches = [(way, ListSearch(way.task)) for way in ways(task)]
@@ -50,8 +51,7 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
 
     def add(way: Way, more: Iterable[ListAnswer]) -> None:
         for c in more:
-            solved = c.solved * len(task.demonstrations) // len(way.task.demonstrations)
-            restored = replace(c, grids=way.restore(c.grids), solved=solved, program=way.name + c.program)
+            restored = replace(c, grids=way.restore(c.grids), program=way.name + c.program)
             candidates.append((restored.cost + way.penalty, restored))
 
     spent = 0
@@ -69,16 +69,15 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
 
 
 def rank(candidates: Iterable[tuple[float, ListAnswer]]) -> tuple[ListAnswer, ...]:
-    """Each distinct answer once with its best program: by demonstrations solved, then by the programs that give it."""
+    """Each distinct answer once with its best program: by the programs that give it, short ones most."""
     groups: dict[object, list[tuple[float, ListAnswer]]] = {}
     for cost, c in candidates:
         groups.setdefault(tuple(key(g) for g in c.grids), []).append((cost, c))
     ranked = []
     for group in groups.values():
-        solved = max(c.solved for _, c in group)
-        best = min((pair for pair in group if pair[1].solved == solved), key=lambda pair: pair[0])
-        programs = {c.program: cost for cost, c in group if c.solved == solved}
+        best = min(group, key=lambda pair: pair[0])
+        programs = {c.program: cost for cost, c in group}
         evidence = sum(math.exp(-EVIDENCE * (cost - best[0])) for cost in programs.values())
         cost = best[0] - math.log(evidence) / EVIDENCE
         ranked.append(replace(best[1], cost=cost))
-    return tuple(sorted(ranked, key=lambda c: (-c.solved, c.cost)))
+    return tuple(sorted(ranked, key=lambda c: c.cost))

@@ -16,10 +16,10 @@ HASHES = 1 << 22  # 8 bytes each, half of them used at most
 COSTS = 64  # above that of any state
 
 
-def new_store(inputs: Sequence[Grid], chosen: Sequence[Function], cells: int = CELLS) -> Store:
+def new_store(inputs: Sequence[Grid], chosen: Sequence[Function]) -> Store:
     """A store whose one state is the inputs, one grid a pair; memory is taken as it is written to."""
     pairs = len(inputs)
-    memory = np.empty(cells, np.uint8)
+    memory = np.empty(CELLS, np.uint8)
     costs = [f.cost for f in chosen]
     classes = np.searchsorted(costs, np.arange(max(costs) + 2)).astype(np.int64)
     store = Store(
@@ -43,12 +43,6 @@ def new_store(inputs: Sequence[Grid], chosen: Sequence[Function], cells: int = C
     store.heads[[STATES, ITEMS, TOP, TOTAL, CLASS]] = 1, pairs, at, 1, 1
     store.heads[NEXT] = classes[1]
     return store
-
-
-def grids(store: Store, state: int, pair: int) -> list[Grid]:
-    """A state's grids of one pair."""
-    begin = store.first[state, pair]
-    return [item(store, src) for src in range(begin, begin + store.number[state, pair])]
 
 
 def item(store: Store, src: int) -> Grid:

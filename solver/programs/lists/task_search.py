@@ -14,11 +14,11 @@ from solver.programs.lists.functions import functions
 from solver.programs.lists.layout import H, W
 from solver.programs.lists.match import FITTING, PIECES, RIGHT, Board
 from solver.programs.lists.units import UNITS
+from solver.programs.values import inputs
 from solver.types import Grid, Task
 
 AT_ONCE = 4_000  # functions applied between two looks at the clock
 SIZES = (2, 4)  # costs after which the answer's size is looked for among the states, where no rule tells it
-PARTLY = 20  # programs right on some demonstrations alone, each time
 STACKS = 24  # pieces tried as the top of a stack, each time
 MOST_PIECES = 6  # of a stack
 CELL_ROWS = 16 << 20  # bytes
@@ -31,17 +31,14 @@ PER_STEP = 2.0  # cost of a usual function in the compiled search, where a progr
 
 @dataclass(frozen=True, eq=False)
 class ListAnswer:
-    """What a program answers: a grid for each test input. `solved`: demonstrations it is right on.
+    """What a program that is right on every demonstration answers: a grid for each test input.
 
-    `cost`: description length, in steps. `pieces`: grids that it lays over each other or compares. `program`: its text.
-    `generalises`: the share of demonstrations, 0 to 1, whose output is told by what is learned from the others; 1 where
-    nothing is learned.
+    `cost`: description length, in steps. `program`: its text. `generalises`: the share of demonstrations, 0 to 1, whose
+    output is told by what is learned from the others; 1 where nothing is learned.
     """
 
     grids: tuple[Grid, ...]
-    solved: int
     cost: float
-    pieces: int
     program: str
     generalises: float = 1.0
 
@@ -54,7 +51,7 @@ def new_board(task: Task, sizes: Sequence[roles.Shape] | None) -> Board:
     most = min(100_000, (32 << 20) // (16 * words))
     shape = [g.shape for g in outputs] + list(sizes or [(0, 0)] * len(task.tests))
     return Board(
-        np.concatenate([g.ravel() for g in outputs]), at, np.array(shape, np.int32), np.zeros((20_000, 3), np.int32),
+        np.concatenate([g.ravel() for g in outputs]), at, np.array(shape, np.int32), np.zeros((20_000, 2), np.int32),
         np.zeros((200_000, 2), np.int32), np.zeros((most, 2), np.int32), np.empty((most, words), np.uint64),
         np.empty((most, words), np.uint64), np.zeros(1 << 18, np.uint64), np.zeros(4, np.int64),
     )  # fmt: skip
@@ -66,16 +63,14 @@ class ListSearch:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._shown = len(task.demonstrations)
-        self._functions = functions(
-            roles.colours(roles.inputs(task)), roles.colours([p.output for p in task.demonstrations])
-        )
-        self.over = False
+        self._functions = functions(roles.colours(inputs(task)), roles.colours([p.output for p in task.demonstrations]))
         self._start(roles.simple_sizes(task))
         cells = sum(p.output.size for p in task.demonstrations)
         self._order = np.random.default_rng(cells).permutation(cells).astype(np.int64)
 
     def _start(self, sizes: Sequence[roles.Shape] | None) -> None:
-        self.store: Store = states.new_store(roles.inputs(self._task), self._functions)
+        self.over = False
+        self.store: Store = states.new_store(inputs(self._task), self._functions)
         self.board = new_board(self._task, sizes)
         self._sized = sizes is not None
         if sizes is not None:
@@ -104,7 +99,7 @@ class ListSearch:
         return []
 
     def answers(self, stop: Stop) -> list[ListAnswer]:
-        """What the states so far answer that was not said before; the last thing to ask where a cost was cut short."""
+        """What exact states and tables answer that was not said before, and the best stacks; also within a cost."""
         match.survey(self.store, self.board)
         return [*self._exact(), *self._stacks(stop), *self._tables(stop)]
 
@@ -137,14 +132,8 @@ class ListSearch:
     def _exact(self) -> Iterator[ListAnswer]:
         rows = self.board.right[self._right : int(self.board.heads[RIGHT])]
         self._right = int(self.board.heads[RIGHT])
-        solved = np.bitwise_count(rows[:, 2])
-        whole = np.flatnonzero(solved == self._shown)
-        partly = np.flatnonzero(solved < self._shown)
-        partly = partly[np.argsort(-solved[partly].astype(int), kind="stable")][:PARTLY]
-        for k in [*whole, *partly]:
-            state, item, _ = (int(x) for x in rows[k])
-            text = self._text(state, item)
-            yield ListAnswer(self._grids(state, item), int(solved[k]), self._steps(state, item), 1, text)
+        for state, item in rows.tolist():
+            yield ListAnswer(self._grids(state, item), self._steps(state, item), self._text(state, item))
 
     def _stacks(self, stop: Stop) -> Iterator[ListAnswer]:
         board, number = self.board, int(self.board.heads[PIECES])
@@ -167,7 +156,7 @@ class ListSearch:
         steps = [self._steps(state, item) for state, item in pieces]
         cost = max(steps) + 0.5 * (sum(steps) - max(steps)) + 0.5 * len(pieces)
         text = "; under it ".join(self._text(state, item) for state, item in pieces)
-        return ListAnswer(tuple(grids), self._shown, cost, len(pieces), text)
+        return ListAnswer(tuple(grids), cost, text)
 
     def _tables(self, stop: Stop) -> Iterator[ListAnswer]:
         board = self.board
@@ -175,7 +164,7 @@ class ListSearch:
             return
         cells, seen = np.empty(CELL_ROWS, np.uint8), np.zeros(1 << 14, np.uint64)
         hits = np.zeros((HITS, 3), np.int32)
-        number = match.cell_rows(self.store, board, self._order, 0, MOST_CELL_ROWS, cells, seen)
+        number = match.cell_rows(self.store, board, self._order, MOST_CELL_ROWS, cells, seen)
         size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
         while self._compared < number and stop.remaining() > 0:
             end = min(number, self._compared + COMPARED)
@@ -199,4 +188,4 @@ class ListSearch:
         else:
             text = f"by the colours of {self._text(*one)} and {self._text(*other)}"
             cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
-        return ListAnswer(grids, self._shown, cost, len({one, other}), text, generalises)
+        return ListAnswer(grids, cost, text, generalises)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from solver.clock import Deadline, now
-from solver.programs.solve import ALONE, agreed, background, rank, search_programs, ways
-from solver.programs.values import Proposal
+from solver.programs.solve import ALONE, agreed, rank, search_programs, ways
+from solver.programs.values import Proposal, background
 from solver.types import Pair, Task, key, same
 from tests.support.made_tasks import NODES, TRUTHS, answers, draw, made, recolour_tall
 

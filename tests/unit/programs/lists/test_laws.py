@@ -8,8 +8,6 @@ import pytest
 from solver.programs.lists.functions import GENERAL, JOINS, PARTS, RECOLOURED, SPLITS, Function, functions
 from tests.unit.programs.lists.run_function import run, run_placed
 
-RNG = np.random.default_rng(0)
-
 
 def random_grid(rng: np.random.Generator) -> np.ndarray:
     """A grid of a few colours, many cells empty, at times large, symmetric or repeated."""
