@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch._dynamo
 
 from solver.pretrain.data import Pool
 from tests.support.fakes import random_task
 from tests.support.pretraining import small_pool
+
+
+@pytest.fixture(autouse=True)
+def _compiling() -> Iterator[None]:
+    """An engine that the same process built before on a CPU switched the compiler off."""
+    with torch._dynamo.config.patch(disable=False):
+        yield
 
 
 @pytest.fixture(scope="module")
