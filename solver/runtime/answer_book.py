@@ -42,8 +42,8 @@ class AnswerBook:
 
     def start(self) -> None:
         """Write the whole file: the answers that were added before, placeholders for the others."""
-        known = (i for i in self.placeholders if self.ledger.stages(i))
-        self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in known})
+        answered = (task.id for task in self.plan.task_set.tasks if self.ledger.stages(task.id))
+        self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in answered})
 
     def add(self, result: TaskResult) -> Standing:
         """Take in a task's candidates, and vote anew."""
