@@ -36,6 +36,7 @@ def prompts() -> list[Prompt]:
     return [setting.views_of(task, 1)[0] for task in (MIRROR, SINGLE, STACK)]
 
 
+@pytest.mark.slow
 def test_four_at_a_time_finds_what_one_at_a_time_finds_and_both_are_right(peft, prompts):
     alone = [baselines.recursion(peft.use(None), prompt, P_MIN) for prompt in prompts]
     together = baselines.batched(peft.use(None), prompts, P_MIN)
@@ -102,6 +103,7 @@ def test_the_ratio_of_a_row_is_the_median_of_its_runs():
     assert line == "| what | 6.00 | 2.00 | 5.00 (2.00 to 6.00) | 1.50 | 2.5 | note |"
 
 
+@pytest.mark.slow
 def test_the_usual_training_starts_where_ours_does_and_takes_its_rates(tmp_path):
     recipe = TrainRecipe(steps=2, tokens=10**6, rank=8, alpha=8)
     examples = leave_one_out(MIRROR, 2, 0, 512)

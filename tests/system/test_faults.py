@@ -78,6 +78,7 @@ def undisturbed(tmp_path_factory) -> bytes:
     return made.output.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_main_process_killed_at_random_moments_and_resumed_ends_with_the_undisturbed_answers(launched, undisturbed):
     """The file is valid whenever it is there, and no worker is left behind."""
     draw, kills, runs = random.Random(0), 0, 0
@@ -229,7 +230,7 @@ def read(data: bytes, path: Path) -> tasks.TaskSet | str:
         return str(error)
 
 
-@settings(max_examples=5000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(content=FILES)
 def test_any_json_is_read_or_refused_in_one_line_and_good_tasks_in_it_are_kept(content, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "fuzzed.json"
@@ -241,7 +242,7 @@ def test_any_json_is_read_or_refused_in_one_line_and_good_tasks_in_it_are_kept(c
     assert set(placeholders) == set(found.tests)
 
 
-@settings(max_examples=5000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32 - 1), changes=st.integers(1, 12))
 def test_a_file_with_bytes_changed_cut_or_doubled_is_read_or_refused_in_one_line(seed, changes, tmp_path_factory):
     rng = np.random.default_rng(seed)

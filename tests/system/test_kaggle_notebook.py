@@ -71,22 +71,10 @@ def test_the_notebook_has_at_most_twenty_lines_of_code():
 LIGHT = "--preset smoke --limit 1 --views 4 --steps 1 --time-limit 10m --devices cpu"
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory) -> dict[str, tuple[kaggle_tree.Tree, kaggle_tree.Ran]]:
-    """A rehearsal under one mount prefix and a rerun under the other, side by side."""
-    rehearsal = interactive(kaggle_tree.make(tmp_path_factory.mktemp("rehearsal"), *PREFIXES["nested"]))
-    rerun = kaggle_tree.make(tmp_path_factory.mktemp("rerun"), *PREFIXES["plain"])
-    rerun.put(TEST, runs.challenges(evaluation(SMALL[:1])))
-    started = {
-        "rehearsal": (rehearsal, kaggle_tree.start(rehearsal, LIGHT)),
-        "rerun": (rerun, kaggle_tree.start(rerun, LIGHT, KAGGLE_IS_COMPETITION_RERUN="1")),
-    }
-    return {name: (tree, kaggle_tree.finish(tree, *on_its_way)) for name, (tree, on_its_way) in started.items()}
-
-
 @pytest.mark.engine
-def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(real):
-    tree, ran = real["rehearsal"]
+def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(tmp_path):
+    tree = interactive(kaggle_tree.make(tmp_path, *PREFIXES["nested"]))
+    ran = kaggle_tree.execute(tree, LIGHT)
     assert ran.status == 0, ran.text + ran.complaint
     assert "rehearsal: arc-agi_test_challenges.json holds training tasks alone" in ran.text
     assert "--preset kaggle-l4x4 --preset smoke" in ran.text
@@ -102,19 +90,7 @@ def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(r
 
 
 @pytest.mark.engine
-def test_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(real):
-    tree, ran = real["rerun"]
-    assert ran.status == 0, ran.text + ran.complaint
-    assert "rerun: KAGGLE_IS_COMPETITION_RERUN is set" in ran.text
-    assert re.search(r"^1 answer to 1 task: 1 from the model", ran.text, re.MULTILINE), ran.text
-    assert "text/html" not in ran.shown
-    assert not (tree.working / "submission.run" / "report.html").exists()
-    assert list(valid(tree)) == [task.id for task in evaluation(SMALL[:1])]
-    unfenced(ran)
-
-
-@pytest.mark.engine
-def test_a_kit_is_attached_and_run_to_a_valid_file(tmp_path, capsys):
+def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(tmp_path, capsys):
     """With weights of its own and wheels for both drivers, of which the notebook takes those its driver serves."""
     weights, ready = tmp_path / "mine", tmp_path / "ready"
     shutil.copytree(kaggle_tree.ROOT / "weights" / "grid-1m", weights)
@@ -130,9 +106,12 @@ def test_a_kit_is_attached_and_run_to_a_valid_file(tmp_path, capsys):
     notebook = tmp_path / "kit" / "notebook" / described["code_file"]
     ran = kaggle_tree.finish(tree, *kaggle_tree.start(tree, LIGHT, notebook, KAGGLE_IS_COMPETITION_RERUN="1"))
     assert ran.status == 0, ran.text + ran.complaint
+    assert "rerun: KAGGLE_IS_COMPETITION_RERUN is set" in ran.text
     assert "driver 570.172.08, wheels for 525.60.13 and newer" in ran.text
     assert re.search(r"^weights  .*/somebody/arc-ttt-weights/weights$", ran.text, re.MULTILINE), ran.text
     assert re.search(r"^1 answer to 1 task: 1 from the model", ran.text, re.MULTILINE), ran.text
+    assert "text/html" not in ran.shown
+    assert not (tree.working / "submission.run" / "report.html").exists()
     assert list(valid(tree)) == [task.id for task in evaluation(SMALL[:1])]
     unfenced(ran)
 

@@ -230,6 +230,7 @@ def test_a_command_that_says_too_little_or_too_much_is_refused(
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_four_hundred_tasks_are_scored_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = runs.of_split(tmp_path / "x.run", "arc1-evaluation", views=2)
     started = process_time()  # seconds of work: other jobs on the machine do not count

@@ -131,6 +131,7 @@ def test_every_primitive_has_a_task_on_its_page_and_is_described_there():
         assert tasks_ != ["–"], f"{primitive.name} helped to solve no task: remove it, or show one ({TABLE})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "task_id"),
     [("crop", "2013d3e2"), ("fractal", "cce03e0d"), ("halves_across", "0520fde7"), ("in_one", "99b1bc43")],

@@ -420,6 +420,7 @@ def page_from(driver: Any) -> str:
     return str(driver.page_source)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(("size", "dark"), [(browser.DESKTOP, False), (browser.DESKTOP, True), (browser.PHONE, False)])
 def test_axe_finds_nothing_to_object_to(size: tuple[int, int], dark: bool, opened: Opened) -> None:

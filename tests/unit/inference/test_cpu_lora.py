@@ -112,6 +112,7 @@ def wrapped(engine: ModuleType, index: list[int], prompts: bool) -> Any:
     return wrapper
 
 
+@pytest.mark.slow
 @given(index=st.lists(st.integers(0, ADAPTERS - 1), min_size=1, max_size=90), prompts=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_rows_with_an_adapter_are_as_the_replaced_operator_makes_them(

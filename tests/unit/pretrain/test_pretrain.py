@@ -102,6 +102,7 @@ def test_operations_of_a_step_are_those_of_its_matrix_products() -> None:
     assert counter.get_total_flops() == pytest.approx(train.operations(TINY, [length]) + hidden_half, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 2])
 def test_rounds_are_the_same_in_order_whoever_draws_them(pool: Pool, processes: int, tmp_path: Path) -> None:
     data.save(pool, tmp_path / "pool.npz")

@@ -173,6 +173,7 @@ def test_no_task_trained_on_or_held_out_shares_a_grid_or_a_pair_with_an_evaluati
     assert all(whole_pairs(training[i]) & pairs for i in parts.leaked)
 
 
+@pytest.mark.slow
 def test_no_task_trained_on_looks_like_an_evaluation_task_however_turned_or_recoloured(
     parts: split.Split, training: dict[str, split.RawTask], later: dict[str, split.RawTask]
 ) -> None:

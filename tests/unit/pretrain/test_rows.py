@@ -177,7 +177,7 @@ def test_fused_by_a_compiler_loss_and_gradients_are_the_same(some_rows: list[Row
     assert_equal(results[1][1], results[0][1])
 
 
-@pytest.mark.parametrize("way", ["rows", "parts"])
+@pytest.mark.parametrize("way", ["rows", pytest.param("parts", marks=pytest.mark.slow)])
 def test_a_batch_has_the_loss_and_gradients_of_its_sequences_one_by_one(
     pool: Pool, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ workers.work(0, workers.Job(TINY, Path(sys.argv[1]), every=2))
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_checkpoints_and_resumed_ends_with_the_same_weights(
     directory: Path, undisturbed: Path
 ) -> None:
@@ -289,15 +290,12 @@ def test_a_run_of_two_workers_without_room_ends_with_one_line_and_status_1(direc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_killed_anywhere_leaves_no_process_and_resumed_ends_with_the_same_weights(
-    tmp_path: Path, workers: int
-) -> None:
+def test_a_run_killed_anywhere_leaves_no_process_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     directories = [tmp_path / "killed", tmp_path / "undisturbed"]
     for one in directories:
         one.mkdir()
         put_pools(one)
-    argv = ["--workers", str(workers), "--tokens", str(2048 * workers), "--steps", "24"]
+    argv = ["--workers", "2", "--tokens", "4096", "--steps", "24"]
     assert Begun(directories[0], *argv).sent(signal.SIGKILL) == -signal.SIGKILL
     assert int(stored(directories[0])[1]["done"]) >= 2
     for one in directories:

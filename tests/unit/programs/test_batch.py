@@ -30,6 +30,7 @@ def test_lines_survive_being_written_and_read(tmp_path):
         batch.read(tmp_path / "o.jsonl", batch.BatchSettings("made", 21.0, 300))
 
 
+@pytest.mark.slow
 def test_what_a_shorter_run_ended_by_itself_is_not_done_again(tmp_path):
     task, _ = made(lambda g: g[::-1].copy())
     other = replace(task, id="other")

@@ -101,18 +101,26 @@ def test_a_table_counts_as_right_on_what_the_other_demonstrations_tell() -> None
     assert all(p.generalises == 1.0 for p in answers.values())
 
 
-@pytest.mark.slow
+TOYS = """
+from solver.programs.lists.compiled import entry, numba
+
+""" + "\n".join(f"@entry(numba.int64(numba.int64))\ndef toy_{n}(x): return x + {n}\n" for n in range(8))
+
+
 def test_processes_that_begin_together_share_what_is_to_be_compiled(tmp_path: Path) -> None:
     """Each compiles a part and reads the other's; no file is compiled twice."""
-    code = "from solver.programs.combined import ready; ready(); import numba; print(numba.__version__)"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    (tmp_path / "toys.py").write_text(TOYS)
+    code = "import toys; from solver.programs.lists.compiled import ready; ready(); print(toys.toy_5(2))"
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": path}
+    (tmp_path / "kept").mkdir()
     begun = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [p.wait(300) for p in begun] == [0, 0]
-    [folder] = tmp_path.iterdir()
+    assert [p.communicate(timeout=100)[0] for p in begun] == ["7\n", "7\n"]
+    [folder] = (tmp_path / "kept").iterdir()
     locks = {p.stem for p in folder.glob("*.lock")}
     stored = [p.name for p in folder.rglob("*.nbc")]
-    assert len(locks) >= 6
+    assert locks == {f"toy_{n}" for n in range(8)}
     assert all(sum(name in file for file in stored) == 1 for name in locks)

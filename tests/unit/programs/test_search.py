@@ -72,6 +72,7 @@ def test_extensions_are_tried_cheapest_first_whatever_the_order_of_registration(
     assert costs == sorted(costs)
 
 
+@pytest.mark.slow
 def test_the_search_reaches_what_running_every_program_reaches(monkeypatch):
     """All programs of two steps of every sixth primitive, against the states of the search itself."""
     task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)

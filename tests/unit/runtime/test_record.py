@@ -20,6 +20,7 @@ from tests.support import fakes
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
 )
 MESSAGES = st.dictionaries(st.text().filter(lambda name: name != "crc"), JSON, min_size=1)
 

@@ -54,6 +54,7 @@ def planned(path: Path, recipe: TrainRecipe) -> MemoryPlan:
     return plan(read(path), CARDS["h200"], replace(PRESETS["h200"], train=recipe))
 
 
+@pytest.mark.slow
 def test_what_a_trainer_keeps_is_what_the_plan_counts_and_nothing_once_it_has_left(weights, tmp_path, monkeypatch):
     kind, path = weights
     recipe = replace(RECIPE, adapters_per_batch=3 if kind == "side by side" else 1)
