@@ -90,6 +90,11 @@ class Shown:
         return replace(self.card, usable=usable, share=share)
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A driver's version to be compared with others; empty where it is none."""
+    return tuple(int(part) for part in version.strip().split(".") if part.isdecimal())
+
+
 def parse(text: str) -> tuple[Shown, ...]:
     """What `nvidia-smi --query-gpu=FIELDS --format=csv,noheader,nounits` printed; lines it can't read are left out."""
     gpus = []

@@ -34,10 +34,10 @@ GRAPHS = int(0.75 * GIB)  # what vLLM's captured CUDA graphs keep: assumed
 SPARE = 0.04  # of a card stays unplanned: fragments, and what the estimates miss
 PROMPTS = (32, 8, 2)  # prompts of full length the cache should hold, and must at the least to be worth starting
 NARROWEST = 2 * (LONGEST_REPLY + 1)  # tokens of context below which hardly a task fits
-SMALLEST_STEP = 1024  # a context is shortened to a multiple of this
+CONTEXT_MULTIPLE = 1024  # tokens: a context is shortened to a multiple of it
 LOGPROBS_BYTES = 12  # of one logit in the engine: float32, its log-softmax, and a copy to sort
 LOSS_BYTES = 16  # of one logit in training: in 16 bits with its gradient; in float32 itself, its log-softmax, gradient
-LOSS_PIECE = 512  # tokens whose logits are computed at a time in training (`base_model`): a vocabulary may be wide
+LOSS_PIECE = 512  # tokens whose logits are computed at a time in training: a vocabulary may be wide
 HEAD_LORA_BYTES = 6  # of one logit, added by a LoRA on the head in training: its product, scaled, and its gradient
 FACTORED_BYTES = 24  # of one output of the factored head in training: float32, three parts, their sums, gradient
 ADAPTER_BYTES = 20  # of one number of an adapter: as served, its gradient, master, its gradient, AdamW's two moments
@@ -178,7 +178,7 @@ def _changed(config: Config, context: int, tokens: int, together: int) -> Config
 
 
 def packed(model: Model, config: Config, checkpointing: bool) -> bool:
-    """Whether the trainer has several adapters in a batch (`LoraTrainer.packed`)."""
+    """Whether the trainer has several adapters in a batch (`LoraTrainer`)."""
     return model.kind == GRID and min(model.bits, config.train.bits) == 16 and not checkpointing
 
 
@@ -193,7 +193,7 @@ def adapter_counts(model: Model, config: Config, checkpointing: bool) -> list[in
 def contexts(config: Config) -> list[int]:
     """The context asked for, then shorter ones, three quarters each, while tasks fit into them."""
     lengths = [config.engine.context]
-    while (shorter := lengths[-1] * 3 // 4 // SMALLEST_STEP * SMALLEST_STEP) >= NARROWEST:
+    while (shorter := lengths[-1] * 3 // 4 // CONTEXT_MULTIPLE * CONTEXT_MULTIPLE) >= NARROWEST:
         lengths.append(shorter)
     return lengths
 
@@ -201,8 +201,8 @@ def contexts(config: Config) -> list[int]:
 def steps(config: Config, context: int) -> list[int]:
     """The recipe's tokens a step, then halves, as long as they save anything: one example may fill the context."""
     sizes = [config.train.tokens]
-    while sizes[-1] > max(context, 1024):
-        sizes.append(max(context, 1024, sizes[-1] // 2))
+    while sizes[-1] > context:
+        sizes.append(max(context, sizes[-1] // 2))
     return sizes
 
 

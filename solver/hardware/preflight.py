@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from solver.config.presets import PRESETS
 from solver.config.settings import Config
 from solver.hardware import memory_plan
-from solver.hardware.gpus import GIB, Shown, shown
+from solver.hardware.gpus import GIB, Shown, numbers, shown
 from solver.model import architecture, checkpoint
 from solver.types import BadInput
 
@@ -129,7 +129,7 @@ def _driver(facts: Facts) -> Iterator[Finding]:
         return
     text = facts.gpus[0].driver
     wanted = ".".join(map(str, oldest))
-    version = tuple(int(part) for part in text.split(".") if part.isdecimal())
+    version = numbers(text)
     if not version:
         yield Finding(WARNING, f"the driver's version is {text!r}: it could not be compared with {wanted}")
     elif version < oldest:
@@ -180,8 +180,8 @@ def _weights(facts: Facts, config: Config) -> Iterator[Finding]:
             yield Finding(FAULT, str(error))
 
 
-def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: bool = False) -> Facts:
-    """This machine's facts for weights and an output file on the GPUs with these numbers (none: on all).
+def gather(weights: Path, output: Path, devices: Sequence[str] = (), whole: bool = False) -> Facts:
+    """This machine's facts for weights and an output file on these GPUs, by number (none: on all).
 
     `whole`: the weights are compared with their manifest, too.
     """
@@ -193,7 +193,7 @@ def gather(weights: Path, output: Path, numbers: Sequence[str] = (), whole: bool
     except BadInput as error:
         wrong = str(error)
     return Facts(
-        gpus=shown(numbers),
+        gpus=shown(devices),
         torch=ask_torch(),
         packages={name: installed(name) for name in (*NEEDED, *WANTED)},
         pins=pins(REQUIREMENTS.read_text() if REQUIREMENTS.is_file() else "", sys.version_info[:2]),

@@ -20,16 +20,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solver.hardware.preflight import OLDEST_DRIVER
+from solver.hardware.preflight import OLDEST_DRIVER, REQUIREMENTS
 from solver.kaggle import wheelhouse
-from solver.kaggle.notebook import DRIVER
+from solver.kaggle.notebook import DRIVER, PINS
 from solver.types import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("submission.py", "solver", "weights", "requirements.txt", "LICENSE")
+CODE = ("submission.py", "solver", "weights", REQUIREMENTS.name, "LICENSE")
 NOTEBOOK = ROOT / "notebooks" / "kaggle.ipynb"
 SETS: Mapping[str, Path] = {
-    "13": ROOT / "requirements.txt",
+    "13": REQUIREMENTS,
     "12": ROOT / "requirements-cuda12.txt",
 }  # by CUDA's version
 MOST_BYTES = 200 * 10**9  # of a data set, and of all private ones together
@@ -119,10 +119,8 @@ def wheels(path: Path, cuda: str, ready: Path | None) -> str:
     if ready is None:
         wheelhouse.download(folder, wheelhouse.pins(SETS[cuda], python), python)
     else:
-        if not (ready / wheelhouse.PINS).is_file():
-            raise BadInput(
-                f"{ready} holds no {wheelhouse.PINS}: expected a folder that python -m solver wheelhouse made"
-            )
+        if not (ready / PINS).is_file():
+            raise BadInput(f"{ready} holds no {PINS}: expected a folder that python -m solver wheelhouse made")
         _copy(ready, folder)
     report = wheelhouse.offline(folder, python)
     if missing := wheelhouse.unmet(report, python):
@@ -140,8 +138,6 @@ def faults(sets: Sequence[DataSet], notebook: Path) -> Iterator[str]:
         top = len(list(one.path.iterdir())) - 1  # its metadata is no part of it
         if top > MOST_FILES:
             yield f"{one.path}: {top} files at its top, expected {MOST_FILES} at most; put them into a folder"
-        if len(one.title) not in TITLE:
-            yield f"{one.path}: its title is {one.title!r}, expected 6 to 50 letters; choose another --name"
     whole = sum(one.bytes for one in sets)
     if whole > MOST_BYTES:
         yield f"all data sets: {whole / 1e9:,.1f} GB, expected {MOST_BYTES / 1e9:,.0f} at most of private ones"
@@ -170,16 +166,18 @@ def build(options: argparse.Namespace) -> Iterator[str]:
     out: Path = options.out
     if out.exists() and any(out.iterdir()):
         raise BadInput(f"{out} is not empty: expected a folder to be made; choose another, or remove it")
-    sets = {"code": DataSet(out / "code", f"{options.name} code")}
+    names = ["code", *(["weights"] if options.weights is not None else []), *(f"wheels-cuda{cuda}" for cuda in SETS)]
+    sets = {name: DataSet(out / name, f"{options.name} {name.replace('-', ' ')}") for name in names}
+    for one in sets.values():
+        if len(one.title) not in TITLE:
+            raise BadInput(f"{one.path}: its title is {one.title!r}, expected 6 to 50 letters; choose another --name")
     code(sets["code"].path)
     yield f"code: {sets['code'].bytes / 1e6:,.1f} MB"
     if options.weights is not None:
-        sets["weights"] = DataSet(out / "weights", f"{options.name} weights")
         weights(sets["weights"].path, options.weights)
         yield f"weights: {sets['weights'].bytes / 1e6:,.1f} MB"
     for cuda in SETS:
         name = f"wheels-cuda{cuda}"
-        sets[name] = DataSet(out / name, f"{options.name} wheels cuda{cuda}")
         what = wheels(sets[name].path, cuda, None if options.wheels is None else options.wheels / f"cuda{cuda}")
         yield f"{name}: {what}, {sets[name].bytes / 1e6:,.1f} MB"
     for one in sets.values():

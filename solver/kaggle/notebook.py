@@ -34,6 +34,7 @@ TRAINING = "arc-agi_training_challenges.json"  # the placeholder's tasks are amo
 EVALUATION = ("arc-agi_evaluation_challenges.json", "arc-agi_evaluation_solutions.json")
 SUBMISSION = "submission.json"
 SAMPLE = "sample_submission.json"
+PINS = "requirements.txt"  # in a wheelhouse: its pins, for its own Python alone
 DRIVER = "driver.txt"  # in a wheelhouse: the oldest driver it works with; one without it is for any
 DEPTH = 6  # folders below input/ that are looked into
 MOST_FILES, MOST_BYTES = 500, 20 * 10**9  # what Kaggle keeps of the working folder
@@ -132,26 +133,22 @@ def wheelhouse(root: Path) -> Path:
 
     Raises `NotebookError` where none is attached, or several for one driver, or none for this one.
     """
-    folders = {path.parent for path in files_below(root, "*.whl") if (path.parent / "requirements.txt").exists()}
+    folders = {path.parent for path in files_below(root, "*.whl") if (path.parent / PINS).exists()}
     by_driver: dict[tuple[int, ...], set[Path]] = {}
     for folder in folders:
         oldest = folder / DRIVER
-        by_driver.setdefault(_version(oldest.read_text()) if oldest.exists() else (), set()).add(folder)
+        by_driver.setdefault(gpus.numbers(oldest.read_text()) if oldest.exists() else (), set()).add(folder)
     todo = "attach what python -m solver kaggle kit made"
     if set(by_driver) <= {()}:
-        return _one(folders, "folders of wheels with a requirements.txt", todo)
+        return _one(folders, f"folders of wheels with a {PINS}", todo)
     text = next((gpu.driver for gpu in gpus.shown()), "")
-    served = [oldest for oldest in by_driver if oldest <= _version(text)]
+    served = [oldest for oldest in by_driver if oldest <= gpus.numbers(text)]
     if not served:
         came = f"the driver is {text}" if text else "nvidia-smi names no driver"
         wanted = ".".join(map(str, min(by_driver)))
         raise NotebookError(f"{came}: expected {wanted} or newer for the wheels attached; choose GPU L4 x4")
     print(f"driver {text or 'none'}, wheels for {'.'.join(map(str, max(served))) or 'any'} and newer")
     return _one(by_driver[max(served)], "folders of wheels for this driver", todo)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.strip().split(".") if part.isdecimal())
 
 
 def checkpoint(root: Path, code: Path, flags: Sequence[str] = ()) -> Path | None:
@@ -207,7 +204,7 @@ def install(session: Session) -> None:
     venv = [sys.executable, "-m", "venv", "--without-pip", str(session.place)]
     pip = [sys.executable, "-m", "pip", "--python", str(session.python), "install", "--quiet"]
     pip += ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check"]
-    pip += ["--find-links", str(session.wheels), "-r", str(session.wheels / "requirements.txt")]
+    pip += ["--find-links", str(session.wheels), "-r", str(session.wheels / PINS)]
     if any(_stream(command, {"PIP_CONFIG_FILE": os.devnull}) for command in (venv, pip)):
         raise NotebookError(
             f"the install from {session.wheels} failed: expected a wheelhouse for this Python; see above"

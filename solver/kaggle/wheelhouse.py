@@ -23,10 +23,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from solver.hardware.preflight import REQUIREMENTS
+from solver.kaggle.notebook import PINS
 from solver.types import BadInput
 
-PINS = "requirements.txt"  # in a wheelhouse: its pins, for its own Python alone
-GPU = Path(__file__).resolve().parents[2] / "requirements.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
 KAGGLE = "3.12"  # what its notebooks run on; the GPU set has pins for 3.11, too
 OLD_NAMES = ("any", "manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64", "linux_x86_64")
@@ -167,7 +167,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Exit status 0: built and verified; 1: something is missing; 2: pip or the input failed."""
     parser = argparse.ArgumentParser(prog="python -m solver wheelhouse", description="Wheels for an offline install.")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder for the wheels")
-    parser.add_argument("--requirements", type=Path, default=GPU, metavar="FILE", help="pins (default: the GPU set)")
+    parser.add_argument(
+        "--requirements", type=Path, default=REQUIREMENTS, metavar="FILE", help="pins (default: the GPU set)"
+    )
     parser.add_argument("--python", choices=PYTHONS, default=KAGGLE, help="of the machine to install on")
     parser.add_argument("--no-deps", action="store_true", help="a set that leaves out packages its wheels ask for")
     parser.add_argument("--verify", action="store_true", help="download nothing: check what is there")

@@ -37,11 +37,9 @@ class Adapters:
         first, numbers = next(iter(self.parameters.values())), sum(self.sizes)
         self.served = torch.zeros(count, numbers, dtype=first.dtype, device=first.device)
         self.grads = torch.zeros_like(self.served)
-        self.masters = [torch.zeros(numbers, device=first.device) for _ in range(count)]
-        parts = zip(*(master.split(self.sizes) for master in self.masters), strict=True)
-        optimized: list[dict[str, Any]] = [
-            {"params": list(part), "share": share} for part, (share, _) in zip(parts, groups, strict=True)
-        ]
+        self.masters = torch.zeros(count, numbers, device=first.device)
+        parts = self.masters.split(self.sizes, dim=1)  # for AdamW's kernel one of several rates is of one adapter alone
+        optimized = [{"params": [part], "share": share} for part, (share, _) in zip(parts, groups, strict=True)]
         self.optimizer = torch.optim.AdamW(optimized, weight_decay=0.0, fused=True)
         self.rows: dict[int, Rows] = {}  # by how many rows a product is of: all of a batch's, or those wanted alone
         self.bind()
@@ -91,8 +89,6 @@ class Adapters:
     def free(self) -> None:
         """Give all memory back but the model's own; what was trained is lost, and views stay views of what comes."""
         self.optimizer.zero_grad()
-        for master in self.masters:
-            master.grad = None
         for tensor in self._held():
             tensor.untyped_storage().resize_(0)
 
@@ -106,7 +102,7 @@ class Adapters:
     def _held(self) -> list[Tensor]:
         """All that is kept from step to step, each memory once."""
         moments = [value for state in self.optimizer.state.values() for value in state.values()]
-        return [self.served, self.grads, *self.masters, *moments]
+        return [self.served, self.grads, self.masters, *moments]
 
     def draw(self, adapter: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -141,23 +137,20 @@ class Adapters:
     def step(self, count: int, rate: float, clip: float, scaler: torch.amp.GradScaler) -> None:
         """One step of AdamW on the first `count` adapters, the gradient of each cut to the norm `clip`.
 
-        `scaler`: of the loss the gradients are of; in float16 it leaves a step out whose gradients overflowed.
+        All of them in one operation each time, as a card waits for every one to be launched. `scaler`: of the loss the
+        gradients are of; in float16 it leaves a step out whose gradients overflowed.
         """
-        masters, groups = self.masters[:count], self.optimizer.param_groups
-        for group in groups:
-            group["lr"] = rate * group["share"]
-        for place, master in enumerate(masters):
-            master.grad = self.grads[place].float()
-            for group, part in zip(groups, master.grad.split(self.sizes), strict=True):
-                group["params"][place].grad = part
+        gradient = self.grads.float()
+        gradient[count:] = 0
+        for group, part in zip(self.optimizer.param_groups, gradient.split(self.sizes, dim=1), strict=True):
+            group["lr"], group["params"][0].grad = rate * group["share"], part
         scaler.unscale_(self.optimizer)
-        for master in masters:
-            nn.utils.clip_grad_norm_([master], clip)
+        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        gradient.mul_((clip / (norms + 1e-6)).clamp(max=1))
         scaler.step(self.optimizer)
         scaler.update()
         with torch.no_grad():
-            for master, served in zip(masters, self.served, strict=False):
-                served.copy_(master)
+            self.served[:count].copy_(self.masters[:count])
 
     def save(self, adapter: int, model: Any, path: Path, dtype: torch.dtype) -> None:
         """Write an adapter where and as peft does, without the embedding under it, in the engine's `dtype`.
@@ -206,9 +199,9 @@ class Product(torch.autograd.Function):
         (x, inner), layer, gradient = ctx.saved_tensors, ctx.layer, grads[0]
         back = gradient @ layer.weight if ctx.needs_input_grad[0] else x[:, :0]
         for own, (wide, given, narrow, to_x) in parts(layer.adapters.rows[len(x)], gradient, x, inner, back):
-            to_inner = torch.bmm(wide, layer.b[own]).mul_(layer.scale)
-            layer.to_a[own] = torch.bmm(to_inner.transpose(1, 2), given)
-            layer.to_b[own] = torch.bmm(wide.transpose(1, 2), narrow).mul_(layer.scale)
+            to_inner = torch.baddbmm(narrow, wide, layer.b[own], beta=0, alpha=layer.scale)
+            layer.to_a[own].baddbmm_(to_inner.transpose(1, 2), given, beta=0)
+            layer.to_b[own].baddbmm_(wide.transpose(1, 2), narrow, beta=0, alpha=layer.scale)
             if ctx.needs_input_grad[0]:
                 to_x.baddbmm_(to_inner, layer.a[own])
         return back if ctx.needs_input_grad[0] else None, None, None

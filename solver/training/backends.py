@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from solver.config.settings import TrainRecipe
+from solver.model.architecture import GRID
 from solver.training import adapter_kinds
 
 UNSLOTH, PEFT = "unsloth", "peft"
 UNSLOTH_SERVES = ("llama", "mistral", "qwen2", "qwen3")  # architectures it has code of its own for
 PLAIN_HEADS = UNSLOTH_SERVES  # architectures whose logits are the head times the last hidden state, and nothing more
+PACKED = (GRID, *PLAIN_HEADS)  # architectures that hand what says where sequences lie to their attention
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # one of them Unsloth must find to load
 SWITCHED_ON = (  # in Unsloth's environment
     *("UNSLOTH_DISABLE_STATISTICS", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"),  # else it asks the network for these,
@@ -32,7 +34,8 @@ QLORA = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}  # of `BitsAndBytes
 class Setup:
     """How the base model is held for training. `library` and `why`: see `choose`. `dtype`: of weights and arithmetic.
     `bits`: of a projection's weight. `checkpointing`: activations are computed again on the way back. `pieces`: the
-    loss is computed from the last hidden states, some tokens at a time. `context`: tokens of the longest example."""
+    loss is computed from the last hidden states, some tokens at a time. `packed`: sequences lie end to end, without
+    padding. `context`: tokens of the longest example."""
 
     library: str
     why: str
@@ -40,6 +43,7 @@ class Setup:
     bits: int
     checkpointing: bool
     pieces: bool
+    packed: bool
     context: int
 
     @property
@@ -89,8 +93,14 @@ def setup(
         bits=4 if (config.get("quantization_config") or {}).get("load_in_4bit") else recipe.bits,
         checkpointing=cuda and checkpointing,
         pieces=cuda and architecture in PLAIN_HEADS,
+        packed=architecture in PACKED and not _windowed(config),
         context=context,
     )
+
+
+def _windowed(config: Mapping[str, Any]) -> bool:
+    """Whether tokens attend to those near them alone; Qwen's configurations name a window that isn't used."""
+    return bool(config.get("sliding_window") and config.get("use_sliding_window", True))
 
 
 def environment(scratch: Path) -> Mapping[str, str]:

@@ -1,14 +1,17 @@
 """Sequences of several batches laid end to end without padding, and attention that keeps them apart.
 
 On a CPU the attention is written out as matrix products: torch's own fused kernel runs at a sixth to a third of their
-rate there. Elsewhere the sequences are padded for the attention alone.
+rate there. On a GPU torch's FlashAttention takes sequences of any lengths; on one without it, older than Ampere, they
+are padded for the attention alone. What depends on the batch alone is computed once, not in every layer.
 Law: a sequence's results are those it would have alone, up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate, groupby
 from typing import Any, TypeAlias
 
@@ -21,26 +24,36 @@ from solver.types import Example
 NAME = "packed"  # what the attention is called in transformers' registry
 CHUNK = 128  # queries multiplied at once: half of what a causal mask hides is never computed, measured best of 64–512
 KEPT = 2048  # tokens of the longest sequence whose probabilities are kept for the way back, not computed again
-HIDDEN = -1e30  # score of a key behind its query: a number, not −inf, so that sums stay finite
+HALVES, FLASH_SINCE = (torch.float16, torch.bfloat16), (8, 0)  # what FlashAttention computes in, and on which cards
 
 Runs: TypeAlias = tuple[tuple[int, int, int], ...]
 """(first row, sequences, tokens of each): neighbouring sequences of one length, which are multiplied together."""
+Spans: TypeAlias = tuple[tuple[int, int], ...]
+"""(first, end) of parts, one after another."""
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Batches as one: int64 tensors. `tokens`, `positions` [T]: the sequences without their last tokens, each counted
-    from 0. `runs`: where they lie. `rows`: (first, end) of each batch's rows. `chosen` [W]: rows after which a token is
-    wanted; `targets` [W]: that token; `owner` [W]: the batch it belongs to.
+    """Batches as one: integer tensors. `tokens`, `positions` [T]: the sequences without their last tokens, each counted
+    from 0. `runs`: where they lie; `starts` [sequences + 1]: the first row of each, and the end; `longest`: rows of the
+    longest; `places` [T]: each row's place once all are padded to that. `rows`: (first, end) of each batch's rows.
+    `chosen` [W]: rows after which a token is wanted; `targets` [W]: that token; `owner` [W]: the batch it belongs to,
+    the number of batches where it fills one up; `counts` [batches]: tokens wanted of each; `asked`: (first, end) of
+    each batch's part of `chosen`.
     """
 
     tokens: Tensor
     positions: Tensor
     runs: Runs
-    rows: tuple[tuple[int, int], ...]
+    starts: Tensor
+    longest: int
+    places: Tensor
+    rows: Spans
     chosen: Tensor
     targets: Tensor
     owner: Tensor
+    counts: Tensor
+    asked: Spans
 
     def to(self, device: str) -> Packed:
         """The same on a device."""
@@ -51,7 +64,8 @@ class Packed:
 def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
     """The batches one after another, sequences of one length side by side.
 
-    `even`: batches are filled up, with a sequence nobody wants anything of, to as many rows as the largest has.
+    `even`: batches are filled up to as many rows as the largest has, with a sequence nobody wants anything of, and to
+    as many wanted tokens, with some that count for none of them.
     """
     most = max(sum(e.tokens.size - 1 for e in batch) for batch in batches)
     tokens, wanted, lengths, totals = [], [], list[int](), list[int]()
@@ -68,16 +82,31 @@ def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
             wanted.append(torch.full((own[-1],), -1))
         lengths += own
         totals.append(sum(own))
-    targets = torch.cat(wanted)
-    chosen = (targets >= 0).nonzero()[:, 0]
+    rows, targets, sizes = spans(totals), torch.cat(wanted), torch.tensor(lengths)
+    asked = [(targets[first:end] >= 0).nonzero()[:, 0] + first for first, end in rows]
+    counts = [len(places) for places in asked]
+    missing = [max(counts) - count if even else 0 for count in counts]
+    chosen, owners = list[Tensor](), list[int]()
+    for n, (places, (first, _), more) in enumerate(zip(asked, rows, missing, strict=True)):
+        chosen += [places, torch.full((more,), first)]
+        owners += [n] * len(places) + [len(batches)] * more
+    number = torch.arange(len(lengths)).repeat_interleave(sizes)  # of the sequence that a row belongs to
+    starts = functional.pad(sizes.cumsum(0), (1, 0))
+    positions = torch.arange(len(targets)) - starts[number]
+    picked = torch.cat(chosen)
     return Packed(
         tokens=torch.cat(tokens),
-        positions=torch.cat([torch.arange(length) for length in lengths]),
+        positions=positions,
         runs=_runs(lengths),
-        rows=spans(totals),
-        chosen=chosen,
-        targets=targets[chosen],
-        owner=torch.arange(len(totals)).repeat_interleave(torch.tensor(totals))[chosen],
+        starts=starts.int(),
+        longest=max(lengths),
+        places=positions + number * max(lengths),
+        rows=rows,
+        chosen=picked,
+        targets=targets[picked].clamp(min=0),
+        owner=torch.tensor(owners),
+        counts=torch.tensor(counts),
+        asked=spans([count + more for count, more in zip(counts, missing, strict=True)]),
     )
 
 
@@ -87,8 +116,8 @@ def _runs(lengths: Sequence[int]) -> Runs:
     return tuple((start, count, length) for start, (length, count) in zip(starts, counted, strict=True) if length)
 
 
-def spans(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(first, end) of parts of these sizes, one after another."""
+def spans(sizes: Sequence[int]) -> Spans:
+    """Parts of these sizes."""
     return tuple((end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True))
 
 
@@ -147,7 +176,7 @@ def _shares(q: Tensor, k: Tensor, start: int, end: int) -> Tensor:
     """What queries `start` to `end` give each key up to `end`, [sequences × heads, end − start, end]."""
     scores = torch.bmm(q[:, start:end], k[:, :end].transpose(1, 2))
     later = torch.ones(end - start, end - start, dtype=torch.bool).triu(1)
-    scores[:, :, start:].masked_fill_(later, HIDDEN)
+    scores[:, :, start:].masked_fill_(later, torch.finfo(scores.dtype).min)  # not −inf: sums stay finite
     return scores.softmax(-1)
 
 
@@ -169,36 +198,73 @@ def _put(into: Tensor, run: tuple[int, int, int], rows: Tensor) -> None:
     place.copy_(rows.view(count, -1, length, into.shape[2]).transpose(1, 2))
 
 
-def padded(queries: Tensor, keys: Tensor, values: Tensor, runs: Runs, scale: float) -> Tensor:
+def by_products(queries: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float) -> Tensor:
+    """`PackedAttention`."""
+    attended: Tensor = PackedAttention.apply(queries, keys, values, packed.runs, scale)
+    return attended
+
+
+def padded(queries: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float) -> Tensor:
     """`PackedAttention` through torch's fused kernels: all sequences in one call, padded to the longest."""
-    lengths = [length for _, count, length in runs for _ in range(count)]
-    longest = max(lengths)
-    places = torch.cat([torch.arange(length) + n * longest for n, length in enumerate(lengths)]).to(queries.device)
+    count = len(packed.starts) - 1
 
     def spread(x: Tensor) -> Tensor:
-        wide = x.new_zeros(len(lengths) * longest, *x.shape[1:]).index_copy(0, places, x)
-        return wide.view(len(lengths), longest, *x.shape[1:]).transpose(1, 2)
+        wide = x.new_zeros(count * packed.longest, *x.shape[1:]).index_copy(0, packed.places, x)
+        return wide.view(count, packed.longest, *x.shape[1:]).transpose(1, 2)
 
     queries, keys, values = spread(queries), spread(keys), spread(values)
     said = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=scale)
-    return said.transpose(1, 2).flatten(0, 1)[places]
+    return said.transpose(1, 2).flatten(0, 1)[packed.places]
+
+
+@cache
+def varlen_attention() -> Callable[..., Tensor] | None:
+    """torch's attention over sequences of any lengths, without padding; None: it has none with a mask and a scale."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known: Any = varlen_attn
+    return known if {"window_size", "scale"} <= inspect.signature(varlen_attn).parameters.keys() else None
+
+
+def by_lengths(queries: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float) -> Tensor:
+    """`PackedAttention` through `varlen_attention`: one kernel, nothing padded."""
+    attend, longest = varlen_attention(), packed.longest
+    assert attend is not None
+    ends = (packed.starts, packed.starts, longest, longest)
+    return attend(queries, keys, values, *ends, scale=scale, window_size=(-1, 0))  # (-1, 0): causal
+
+
+def kernel(queries: Tensor) -> Callable[..., Tensor]:
+    """How attention is computed where these lie: `padded` where a card or a torch has nothing better."""
+    if not queries.is_cuda:
+        return by_products
+    flash = torch.cuda.get_device_capability(queries.device) >= FLASH_SINCE and varlen_attention() is not None
+    return by_lengths if flash and queries.dtype in HALVES and queries.shape[-1] % 8 == 0 else padded
 
 
 def attention(
-    _module: Any, query: Tensor, key: Tensor, value: Tensor, _mask: Any, scaling: float, runs: Runs = (), **_: Any
+    _module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _mask: Any,
+    scaling: float,
+    packed: Packed | None = None,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Transformers' attention interface, [batch, heads, tokens, size] → [batch, tokens, heads, size].
 
-    With `runs` the batch is one row of packed sequences; without, rows of one length, padded at the end if at all.
+    With `packed` the batch is one row of packed sequences; without, rows of one length, padded at the end if at all.
     """
     groups = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (key, value))
-    if not runs:
+    if packed is None:
         said = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
         return said.transpose(1, 2), None
     query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-    attend: Any = padded if query.is_cuda else PackedAttention.apply
-    return attend(query, key, value, runs, scaling)[None], None
+    return kernel(query)(query, key, value, packed, scaling)[None], None
 
 
 def use(model: Any) -> None:

@@ -29,8 +29,8 @@ FIRST_SCALE = 2.0**10  # of the loss in float16: it is halved where gradients ov
 class LoraTrainer:
     """One base model with adapters that are set back to their start for every training.
 
-    The shipped architecture is trained packed: sequences lie end to end, each attends to itself alone, and each has its
-    own adapter, so that several tasks' adapters can be trained in one batch (`recipe.adapters_per_batch` of them).
+    Sequences lie end to end, where the architecture allows it, and each attends to itself alone. With the shipped one
+    each has its own adapter, too, so that several tasks' can be trained in one batch (`recipe.adapters_per_batch`).
     Where the card holds this or the engine, whichever is asked for something takes it and calls `before_reload` first,
     which sends the other away.
     """
@@ -50,11 +50,10 @@ class LoraTrainer:
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None
         plain = self.how.bits == 16 and not self.how.checkpointing
-        self.packed = plain and hasattr(self.model.base_model.model, "token_losses")
+        several = plain and hasattr(self.model.base_model.model, "token_losses")
         kind = adapters_of(recipe)
-        self.adapters = kind(kind.trained(self.model), recipe.adapters_per_batch if self.packed else 1, recipe)
-        if self.packed:
-            packed_attention.use(self.model.base_model.model)
+        self.adapters = kind(kind.trained(self.model), recipe.adapters_per_batch if several else 1, recipe)
+        if several:
             self.adapters.fuse(self.model)
 
     def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
@@ -88,7 +87,7 @@ class LoraTrainer:
             if job.start_from is not None:
                 self.adapters.load(place, job.start_from.path)
             seed = seed_for(job.seed, job.name, "batches")
-            streams.append(batches(job.examples, recipe.tokens, seed, padded=not self.packed))
+            streams.append(batches(job.examples, recipe.tokens, seed, padded=not self.how.packed))
         pace, losses, failed = Pace(recipe, stop), list[list[float]](), set[int]()
         while len(failed) < len(present) and (share := pace.next_share()) is not None:
             groups = [[] if place in failed else next(stream) for place, stream in enumerate(streams)]
@@ -121,7 +120,7 @@ class LoraTrainer:
         self.adapters.grads.zero_()
         losses = self.losses(groups)
         finite = torch.isfinite(losses)
-        self.scaler.scale(losses[finite].sum()).backward()
+        self.scaler.scale(losses.where(finite, 0).sum()).backward()
         self.adapters.grads[: len(groups)].masked_fill_(~finite[:, None], 0)
         self.adapters.step(len(groups), rate, self.recipe.clip, self.scaler)
         nats: list[float] = losses.tolist()
@@ -132,39 +131,40 @@ class LoraTrainer:
 
         0 for a group without examples, of which at least one has some.
         """
-        if not self.packed:
-            return torch.stack([self.loss(group) for group in groups])
-        batch = packed_attention.pack(groups, even=self.device != "cpu").to(self.device)
-        counts = batch.owner.bincount(minlength=len(groups))
-        self.adapters.rows = {len(batch.chosen): packed_attention.spans(counts.tolist()), len(batch.tokens): batch.rows}
-        nats = self.model.base_model.model.token_losses(
-            batch.tokens, batch.chosen, batch.targets, position_ids=batch.positions[None], runs=batch.runs
-        )
-        sums: Tensor = nats.new_zeros(len(groups)).index_add(0, batch.owner, nats)
-        return sums / counts.clamp(min=1)
+        if not self.how.packed:
+            return torch.stack([self._padded(group) for group in groups])
+        batch = packed_attention.pack(groups, even=self.device != "cpu" and len(groups) > 1).to(self.device)
+        self.adapters.rows = {len(batch.chosen): batch.asked, len(batch.tokens): batch.rows}
+        own = {"packed_seq_lengths": batch.starts.diff()} if self.how.library == UNSLOTH else {"packed": batch}
+        where: dict[str, Any] = {"position_ids": batch.positions[None], **own}
+        if hasattr(model := self.model.base_model.model, "token_losses"):  # the factored head's
+            nats: Tensor = model.token_losses(batch.tokens, batch.chosen, batch.targets, **where)
+        else:
+            nats = self._nats(batch.tokens[None], batch.chosen, batch.targets, **where)
+        sums: Tensor = nats.new_zeros(len(groups) + 1).index_add(0, batch.owner, nats)[:-1]
+        return sums / batch.counts.clamp(min=1)
 
-    def loss(self, batch: Sequence[Example]) -> Tensor:
-        """The same for one group of padded sequences."""
-        tokens = pad_sequence([torch.from_numpy(e.tokens).long() for e in batch], True).to(self.device)
-        wanted = pad_sequence([torch.from_numpy(e.loss) for e in batch], True).to(self.device)
-        model = self.model.base_model.model
-        if hasattr(model, "loss"):  # the factored head's, without vocabulary-wide logits
-            factored: Tensor = model.loss(tokens, wanted)
-            return factored
-        chosen, targets = wanted[:, 1:], tokens[:, 1:][wanted[:, 1:]]
+    def _padded(self, group: Sequence[Example]) -> Tensor:
+        """The same for one group of sequences padded to the longest."""
+        tokens = pad_sequence([torch.from_numpy(e.tokens).long() for e in group], True).to(self.device)
+        wanted = pad_sequence([torch.from_numpy(e.loss) for e in group], True).to(self.device)[:, 1:]
+        return self._nats(tokens[:, :-1], wanted.flatten(), tokens[:, 1:][wanted]).mean()
+
+    def _nats(self, tokens: Tensor, chosen: Tensor, targets: Tensor, **where: Any) -> Tensor:
+        """Nats of `targets` [n] after the places `chosen` of `tokens` [batch, length], one row after another."""
         if self.how.pieces:
-            hidden = self._hidden(tokens[:, :-1])[chosen]
-            return base_model.piecewise_loss(model.get_output_embeddings(), hidden, targets)
-        logits = self.model(input_ids=tokens[:, :-1]).logits[chosen]
-        return torch.nn.functional.cross_entropy(logits.float(), targets)
+            hidden = self._hidden(tokens, **where).flatten(0, 1)[chosen]
+            return base_model.piecewise_nats(self.model.base_model.model.get_output_embeddings(), hidden, targets)
+        logits = self.model(input_ids=tokens, **where).logits.flatten(0, 1)[chosen]
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
-    def _hidden(self, tokens: Tensor) -> Tensor:
+    def _hidden(self, tokens: Tensor, **where: Any) -> Tensor:
         """The last hidden states, [batch, length, hidden]; Unsloth gives them in the logits' place (`backends`)."""
         if self.how.library == UNSLOTH:
             with torch.autocast(self.device, getattr(torch, self.how.dtype)):  # its LoRA matrices are float32
-                hidden: Tensor = self.model(input_ids=tokens).logits
+                hidden: Tensor = self.model(input_ids=tokens, **where).logits
             return hidden
-        inner: Tensor = self.model.base_model.model.model(input_ids=tokens).last_hidden_state
+        inner: Tensor = self.model.base_model.model.model(input_ids=tokens, **where).last_hidden_state
         return inner
 
     def offload(self) -> None:

@@ -20,7 +20,7 @@ from solver.inference.vllm_sampler import VllmSampler
 from solver.model.architecture import DESCRIBED
 from solver.pretrain import recipe
 from solver.runtime import load_models
-from solver.training import base_model, packed_attention, trainer
+from solver.training import base_model, trainer
 from tests.gpu import checks
 
 CARD = Card("a card replaced", 24 * GIB, (9, 0), 1e12, 1e11)
@@ -47,7 +47,6 @@ def replace_the_card() -> None:
     torch.cuda.mem_get_info = lambda *_: (CARD.usable, CARD.usable)
     preflight.shown = lambda *_: (Shown(CARD.name, CARD.usable, CARD.usable, CARD.capability, "580.95.05"),)
     preflight.ask_torch = lambda: preflight.Torch(torch.__version__, "13.0", ("sm_90",))
-    packed_attention.HIDDEN = -6e4  # a CPU's attention alone uses it, which serves no float16 elsewhere
     VllmSampler.offload = VllmSampler.reload = lambda _: None
     missing = [name for name in ("unsloth", "bitsandbytes") if importlib.util.find_spec(name) is None]
     if missing:

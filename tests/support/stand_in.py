@@ -18,7 +18,8 @@ LAYERS = 2
 
 class FastLanguageModel:
     """What unsloth 2026.10.7 does of what matters here: the model is left in evaluation mode, its layers are
-    checkpointed only in training mode (`models/llama.py`), LoRAs are float32, hidden states stand for logits."""
+    checkpointed only in training mode (`models/llama.py`), LoRAs are float32, hidden states stand for logits, and
+    sequences of the lengths given lie end to end."""
 
     @staticmethod
     def from_pretrained(model_name: str, dtype: torch.dtype, **_: Any) -> tuple[Any, None]:
@@ -31,7 +32,16 @@ class FastLanguageModel:
         model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
         if use_gradient_checkpointing:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        base.forward = lambda input_ids, **_: SimpleNamespace(logits=base.model(input_ids=input_ids).last_hidden_state)
+
+        def forward(
+            input_ids: torch.Tensor, packed_seq_lengths: torch.Tensor, position_ids: torch.Tensor, **_: Any
+        ) -> Any:
+            owner = torch.arange(len(packed_seq_lengths)).repeat_interleave(packed_seq_lengths)
+            seen = (owner[:, None] == owner).tril()[None, None]
+            hidden = base.model(input_ids=input_ids, attention_mask=seen, position_ids=position_ids).last_hidden_state
+            return SimpleNamespace(logits=hidden)
+
+        base.forward = forward
         return model.eval()
 
 

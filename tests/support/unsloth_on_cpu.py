@@ -27,7 +27,7 @@ from solver.model.architecture import DESCRIBED
 from solver.training import backends
 from solver.types import Example, TrainJob
 
-CONTEXT, LENGTH, WANTED = 1024, 40, 10  # tokens; of an example; of it the first that is learnt
+CONTEXT, LENGTH, WANTED = 1024, 40, 10  # tokens; of the longest example; before the first that is learnt
 RECIPE = TrainRecipe(rank=8, alpha=8, rate=1e-2, tokens=1024, steps=3)
 SIZES = {"layers": 2, "hidden": 64, "heads": 2, "key_heads": 1, "head_dim": 32, "intermediate": 96}
 MODEL = replace(DESCRIBED["qwen3-4b-16"], name="tiny", **SIZES)  # type: ignore[arg-type]
@@ -35,9 +35,10 @@ INTERPRETED = {"UNSLOTH_ALLOW_CPU": "1", "TRITON_INTERPRET": "1", "UNSLOTH_DISAB
 
 
 def examples() -> list[Example]:
-    """Four random sequences of the sixteen ids, the same every time."""
+    """Four random sequences of the sixteen ids, of four lengths, the same every time."""
     ids = np.random.default_rng(0).integers(0, MODEL.vocabulary, (4, LENGTH)).astype(np.int32)
-    return [Example(row, np.arange(LENGTH) > WANTED) for row in ids]
+    rows = [row[: LENGTH - 7 * n] for n, row in enumerate(ids)]
+    return [Example(row, np.arange(len(row)) > WANTED) for row in rows]
 
 
 class Everywhere(dict[Any, Any]):
@@ -131,6 +132,8 @@ def train(folder: Path) -> dict[str, Any]:
     report = trainer.train(TrainJob("adapter", examples(), 0), SimpleNamespace(remaining=lambda: 1e6))
     with torch.no_grad():
         nats = float(trainer.losses([examples()]))
+        trainer.how = replace(how, packed=False)
+        padded = float(trainer.losses([examples()]))
     saved = load_file(folder / "adapter" / "adapter_model.safetensors")
     return {
         "version": version,
@@ -139,6 +142,7 @@ def train(folder: Path) -> dict[str, Any]:
         "trained_in": sorted({str(p.dtype) for p in trainer.adapters.parameters.values()}),
         "saved_in": sorted({str(tensor.dtype) for tensor in saved.values()}),
         "nats": nats,
+        "padded": padded,
         "seconds": round(time.monotonic() - started, 1),
     }
 
@@ -160,7 +164,7 @@ def serve(folder: Path) -> dict[str, Any]:
         asked = SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0)
         adapter = LoRARequest("adapter", 1, str(folder / "adapter"))
         [reply] = llm.generate([{"prompt_token_ids": ids}], asked, lora_request=adapter, use_tqdm=False)
-        places = range(WANTED + 1, LENGTH)
+        places = range(WANTED + 1, len(ids))
         nats += [-reply.prompt_logprobs[place][ids[place]].logprob for place in places]
     return {"nats": float(np.mean(nats))}
 

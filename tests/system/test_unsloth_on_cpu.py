@@ -34,6 +34,7 @@ def test_unsloth_checkpoints_learns_and_saves_what_the_engine_serves_as_it_was_t
     print(trained)
     assert trained["checkpoints"] == ["UnslothCheckpointFunctionBackward"]
     assert trained["losses"][0] > trained["losses"][1] > trained["losses"][2] > trained["nats"]
+    assert trained["padded"] == pytest.approx(trained["nats"], abs=0.002)  # it is trained end to end
     assert (trained["trained_in"], trained["saved_in"]) == (["torch.float32"], ["torch.float16"])
     served = said("serve", tmp_path)
     print(served)

@@ -36,13 +36,17 @@ class FastLanguageModel:
         use_rslora: bool = False,
     ) -> Any:
         import peft
+        import torch
 
         names = {"r": r, "target_modules": list(target_modules), "lora_alpha": lora_alpha, "use_rslora": use_rslora}
         lora = peft.LoraConfig(task_type="CAUSAL_LM", lora_dropout=lora_dropout, bias=bias, **names)
         peft_model = peft.get_peft_model(model, lora, autocast_adapter_dtype=False)
         forward = peft_model.base_model.model.forward
 
-        def hidden_in_place_of_logits(*args: Any, **given: Any) -> Any:
+        def hidden_in_place_of_logits(*args: Any, packed_seq_lengths: Any = None, **given: Any) -> Any:
+            if packed_seq_lengths is not None:  # sequences end to end, each of which sees itself alone
+                owner = torch.arange(len(packed_seq_lengths)).repeat_interleave(packed_seq_lengths)
+                given["attention_mask"] = (owner[:, None] == owner).tril()[None, None]
             output = forward(*args, **given | {"output_hidden_states": True})
             output.logits = output.hidden_states[-1]
             return output

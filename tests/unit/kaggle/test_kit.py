@@ -124,7 +124,6 @@ def test_what_is_no_wheelhouse_no_checkpoint_or_no_empty_folder_is_refused_in_on
         ("MOST_BYTES", 1_000_000, "code: [0-9.]+ GB, expected 0 at most; leave files out"),
         ("MOST_FILES", 0, "code: 1 files at its top, expected 0 at most; put them into a folder"),
         ("MOST_SOURCE", 10, r"kaggle.ipynb: [0-9,]+ bytes, expected 10 at most; clear its outputs"),
-        ("TITLE", range(3), "its title is 'ARC TTT code', expected 6 to 50 letters; choose another --name"),
     ],
 )
 def test_what_kaggle_would_refuse_is_said_in_one_line(whole, monkeypatch, limit, value, said):
@@ -136,6 +135,14 @@ def test_what_kaggle_would_refuse_is_said_in_one_line(whole, monkeypatch, limit,
 def test_a_kit_over_kaggles_limits_is_refused_in_one_line(tmp_path, wheels, capsys, monkeypatch):
     monkeypatch.setattr(kit, "MOST_SOURCE", 10)
     assert re.fullmatch(r"error: .*clear its outputs\n", refused(tmp_path, wheels, capsys))
+
+
+@pytest.mark.parametrize("name", ["", "a name that is far too long for what Kaggle takes"])
+def test_a_name_kaggle_would_refuse_is_refused_before_anything_is_fetched_or_written(tmp_path, name, capsys):
+    assert kit.main(["kit", str(tmp_path / "kit"), "--name", name]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*: its title is '.*', expected 6 to 50 letters; choose another --name\n", said)
+    assert not (tmp_path / "kit").exists()
 
 
 def test_without_a_name_one_to_be_replaced_stands_in_the_kit(tmp_path, wheels, capsys, monkeypatch):

@@ -153,7 +153,7 @@ def test_every_line_is_an_exact_pin_and_each_package_has_one(name, python):
 
 
 def test_every_pin_of_the_gpu_set_has_its_reason():
-    lines = [line for line in wheelhouse.GPU.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in wheelhouse.REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")]
     both = {Requirement(line.partition(" #")[0]).name for line in lines if "python_version" in line}
     reasons = {line.partition("==")[0] for line in lines if re.search(r"  # \w", line)}
     assert [line for line in lines if line.partition("==")[0] not in reasons] == []
@@ -219,7 +219,7 @@ def needs_resolve_all(what: str, python: str, by_default: str) -> None:
 def test_pip_resolves_the_gpu_set_and_nothing_is_missing(index, python, tmp_path):
     """Metadata alone is read. pip's own resolver sees the wheels of that Python but the markers of this one."""
     needs_resolve_all("the GPU set", python, wheelhouse.KAGGLE)
-    wanted = wheelhouse.pins(wheelhouse.GPU, python)
+    wanted = wheelhouse.pins(wheelhouse.REQUIREMENTS, python)
     listed = tmp_path / "pins.txt"
     listed.write_text("".join(f"{str(one).replace('==', '===')}\n" for one in wanted))  # no build of it for a CPU
     report = wheelhouse.resolve(listed, python, [], index)
@@ -278,7 +278,7 @@ def _reasons_are_true(packages: dict[str, dict]) -> None:
         name: {canonicalize_name(Requirement(line).name) for line in metadata.get("requires_dist", ())}
         for name, metadata in packages.items()
     }
-    _, _, rest = wheelhouse.GPU.read_text().partition("# What those need")
+    _, _, rest = wheelhouse.REQUIREMENTS.read_text().partition("# What those need")
     for line in rest.splitlines()[1:]:
         pin, _, why = line.partition("  # ")
         for who in re.split(r", | and \d+ more", why.partition(";")[0]):

@@ -44,8 +44,19 @@ def test_even_batches_have_equally_many_rows_and_nothing_is_wanted_of_what_fills
     found, plain = packed_attention.pack(BATCHES, even=True), packed_attention.pack(BATCHES)
     assert found.rows == ((0, 4), (4, 8))
     assert found.positions.tolist()[6:] == [0, 1]
-    assert torch.equal(found.targets, plain.targets)
-    assert torch.equal(found.owner, plain.owner)
+    assert found.asked == ((0, 3), (3, 6))
+    assert found.chosen.tolist() == [0, 2, 3, 5, 4, 4]
+    assert found.owner.tolist() == [0, 0, 0, 1, 2, 2]  # 2: nobody's
+    own = found.owner < 2
+    assert torch.equal(found.targets[own], plain.targets)
+    assert torch.equal(found.counts, plain.counts)
+
+
+def test_where_each_sequence_begins_and_lies_once_padded_is_known_of_the_batch():
+    found = packed_attention.pack(BATCHES)
+    assert (found.starts.tolist(), found.starts.dtype, found.longest) == ([0, 1, 4, 6], torch.int32, 3)
+    assert found.places.tolist() == [0, 3, 4, 5, 6, 7]
+    assert found.counts.tolist() == [3, 1]
 
 
 def test_neighbours_of_one_length_are_multiplied_together():
@@ -67,8 +78,23 @@ def one_by_one(lengths: list[int], rows: list[Tensor]) -> Tensor:
     return torch.cat(said)
 
 
+def ends(lengths: list[int]) -> packed_attention.Packed:
+    """A batch of sequences of these lengths."""
+    return packed_attention.pack([[example(*range(length + 1), wanted=1) for length in lengths]])
+
+
+def flash(q, k, v, starts, ends, longest, most, *, scale, window_size) -> Tensor:
+    """What torch's kernel of that name computes, which runs on a GPU alone."""
+    assert (starts.dtype, longest, most, window_size) == (torch.int32, longest, longest, (-1, 0))
+    lengths = starts.diff().tolist()
+    assert max(lengths) == longest
+    return packed_attention.PackedAttention.apply(q, k, v, packed_attention._runs(lengths), scale)
+
+
 @pytest.mark.parametrize(
-    "attend", [packed_attention.PackedAttention.apply, packed_attention.padded], ids=["products", "padded"]
+    "attend",
+    [packed_attention.by_products, packed_attention.padded, packed_attention.by_lengths],
+    ids=["products", "padded", "by lengths"],
 )
 @pytest.mark.parametrize("kept", [0, 40, 999], ids=["nothing kept", "the short ones kept", "all kept"])
 def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, monkeypatch: pytest.MonkeyPatch):
@@ -76,9 +102,9 @@ def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, mon
     monkeypatch.setattr(packed_attention, "KEPT", kept)
     lengths = [1, 7, 7, 16, 33, 50, 50]
     rows = inputs(lengths)
-    runs = ((0, 1, 1), (1, 2, 7), (15, 1, 16), (31, 1, 33), (64, 2, 50))
+    monkeypatch.setattr(packed_attention, "varlen_attention", lambda: flash)
     weights = torch.randn(sum(lengths), 2, 8, generator=torch.Generator().manual_seed(1))
-    said, expected = attend(*rows, runs, SCALE), one_by_one(lengths, rows)
+    said, expected = attend(*rows, ends(lengths), SCALE), one_by_one(lengths, rows)
     assert torch.allclose(said.double(), expected, atol=1e-5)
     back, wanted = (torch.autograd.grad((x * weights).sum(), rows) for x in (said, expected))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(back, wanted, strict=True))
@@ -86,12 +112,37 @@ def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, mon
 
 def test_heads_that_share_keys_and_plain_batches_go_through_the_same_interface():
     q, k, v = (x.detach().transpose(0, 1)[None] for x in inputs([5, 6], heads=4))
-    module = SimpleNamespace()
-    few = packed_attention.attention(module, q, k[:, :2], v[:, :2], None, SCALE, runs=((0, 1, 5), (5, 1, 6)))[0]
+    module, packed = SimpleNamespace(), ends([5, 6])
+    few = packed_attention.attention(module, q, k[:, :2], v[:, :2], None, SCALE, packed)[0]
     doubled = [x[:, :2].repeat_interleave(2, dim=1) for x in (k, v)]
-    assert torch.equal(
-        few, packed_attention.attention(module, q, *doubled, None, SCALE, runs=((0, 1, 5), (5, 1, 6)))[0]
-    )
+    assert torch.equal(few, packed_attention.attention(module, q, *doubled, None, SCALE, packed)[0])
     plain = packed_attention.attention(module, q[:, :, :5], k[:, :, :5], v[:, :, :5], None, SCALE)[0]
-    alone = packed_attention.attention(module, q, k, v, None, SCALE, runs=((0, 1, 5), (5, 1, 6)))[0][:, :5]
+    alone = packed_attention.attention(module, q, k, v, None, SCALE, packed)[0][:, :5]
     assert torch.allclose(plain, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "dtype", "size", "torch_has_it", "chosen"),
+    [
+        (True, (9, 0), torch.bfloat16, 64, True, "by_lengths"),
+        (True, (7, 5), torch.float16, 64, True, "padded"),  # a T4
+        (True, (9, 0), torch.float32, 64, True, "padded"),
+        (True, (9, 0), torch.bfloat16, 20, True, "padded"),
+        (True, (8, 9), torch.bfloat16, 64, False, "padded"),
+        (False, (9, 0), torch.bfloat16, 64, True, "by_products"),
+    ],
+)
+def test_a_gpu_takes_sequences_by_their_lengths_where_it_and_torch_can(
+    cuda, capability, dtype, size, torch_has_it, chosen, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(packed_attention, "varlen_attention", lambda: flash if torch_has_it else None)
+    queries = SimpleNamespace(is_cuda=cuda, device="cuda:0", dtype=dtype, shape=(10, 2, size))
+    assert packed_attention.kernel(queries).__name__ == chosen
+
+
+def test_the_installed_torch_takes_what_its_kernel_is_given():
+    """Shapes alone, on `meta`: the kernel itself runs on a GPU."""
+    q, k, v = (x.detach().bfloat16().to("meta") for x in inputs([5, 6]))
+    assert packed_attention.varlen_attention() is not None
+    assert packed_attention.by_lengths(q, k, v, ends([5, 6]).to("meta"), SCALE).shape == q.shape
