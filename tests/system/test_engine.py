@@ -99,8 +99,8 @@ def test_a_prompt_of_6000_tokens_is_read_with_an_adapter_as_transformers_and_pef
     if dtype != SETTINGS.dtype:
         sampler = VllmSampler(checkpoint.SHIPPED, replace(SETTINGS, dtype=dtype, sequences=4), grid.END)
     adapter = trainer.train(TrainJob(f"long-{dtype}", leave_one_out(small_tasks[0], 8, 0, 1024), 0), soon()).adapter
-    encoded = {t.id: grid.GRID.encode_pairs(t.demonstrations)[0] for t in tasks.load_split("arc1-training").tasks}
-    long = [ids.tolist()[-6000:] for _, ids in sorted(encoded.items()) if 5900 < len(ids) < 7000][:2]
+    encoded = [grid.GRID.encode_pairs(task.demonstrations)[0] for task in tasks.load_split("arc1-training").tasks]
+    long = [ids.tolist()[-6000:] for ids in sorted(encoded, key=len)[-3:]]  # of 5,589, 5,589 and 6,000 tokens
     read = sampler.score([(tuple(ids[:-800]), tuple(ids[-800:]), adapter) for ids in long], soon())
     base = AutoModelForCausalLM.from_pretrained(checkpoint.SHIPPED, dtype=getattr(torch, dtype))
     model = PeftModel.from_pretrained(base, adapter.path, autocast_adapter_dtype=False)
