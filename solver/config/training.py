@@ -168,7 +168,7 @@ class TrainRecipe(Settings):
     )
     tokens: Positive = setting(
         2048,
-        "tokens a step, padding included, but at least one example",
+        "tokens a step, but at least one example",
         name="tokens a step",
         expected="at least 1, which is one example a step",
     )

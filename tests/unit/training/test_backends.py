@@ -93,6 +93,22 @@ def test_the_shipped_weights_train_with_peft_and_their_own_loss_on_a_gpu_too(uns
     assert (how.library, how.pieces) == ("peft", False)
 
 
+@pytest.mark.parametrize(
+    ("config", "packed"),
+    [
+        ({"model_type": "llama"}, True),
+        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, True),
+        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True}, False),
+        ({"model_type": "mistral", "sliding_window": 4096}, False),
+        ({"model_type": "mistral", "sliding_window": None}, True),
+        ({"model_type": "gemma3_text"}, False),
+    ],
+)
+def test_sequences_lie_end_to_end_where_every_token_sees_all_before_it(weights, config, packed):
+    assert setup(weights(**config), RECIPE, 4096, cuda=False).packed == packed
+    assert setup(SHIPPED, RECIPE, 4096, cuda=False).packed
+
+
 def test_a_head_is_trained_with_peft_whatever_is_installed(weights, unsloth_is_installed):
     how = setup(weights(), replace(RECIPE, head=True), 4096, True)
     assert how.note == "adapters are trained with peft: a head alone is trained, no LoRA"
