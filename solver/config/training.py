@@ -179,6 +179,13 @@ class TrainRecipe(Settings):
         name="training steps",
         expected="0 (no test-time training) or more",
     )
+    budget: Count = setting(
+        0,
+        "tokens an adapter is trained on at most, where its steps would take more; 0: no such limit",
+        flag="--train-tokens N",
+        name="tokens of a training",
+        expected="0 (no limit) or more",
+    )
     clip: float = setting(
         1.0, "largest gradient norm", name="largest gradient norm", fits=lambda norm: norm > 0, expected="more than 0"
     )
@@ -238,6 +245,7 @@ class TrainRecipe(Settings):
         "warmup": (TRAINING, _RATE),
         "tokens": (OURS, "a_batch_never_exceeds_the_tokens_of_a_step_unless_it_is_a_single_example"),
         "steps": (MEASURED, "without_training_steps_the_trainer_is_never_asked"),
+        "budget": (OURS, "a_budget_of_tokens_has_as_many_steps_as_it_pays_for_and_at_most_the_recipe_s"),
         "clip": (COMMON, "no_step_follows_a_gradient_longer_than_the_recipe_allows"),
         "examples": (TRAINING, "every_recipe_makes_250_examples_of_a_large_task_in_half_a_second"),
         "scope": (TRAINING, ""),
@@ -266,6 +274,11 @@ class TrainRecipe(Settings):
         require("adapters in a training batch", self.adapters_per_batch, alone, expected)
         expected = "16, as whole matrices and heads are trained in 16 bits; or neither `whole` nor `head`, for LoRAs"
         require("bits", self.bits, self.bits == 16 or not (self.whole or self.head), expected)
+
+    @property
+    def affordable_steps(self) -> int:
+        """Steps that the budget of tokens pays for: more where a small card takes fewer tokens a step."""
+        return min(self.steps, -(-self.budget // self.tokens)) if self.budget else self.steps
 
     @property
     def embedding_targets(self) -> tuple[Embedding, ...]:

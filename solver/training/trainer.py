@@ -71,7 +71,7 @@ class LoraTrainer:
 
         What is not finite fails alone, as its report says.
         """
-        recipe = self.recipe if steps is None else replace(self.recipe, steps=steps)
+        recipe = replace(self.recipe, steps=self.recipe.affordable_steps if steps is None else steps)
         room, reports = len(self.adapters.masters), list[TrainReport]()
         while left := jobs[len(reports) :]:
             reports += self._train(left[:room], recipe, Share(stop, room / len(left)) if room < len(left) else stop)

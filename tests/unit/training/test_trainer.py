@@ -292,6 +292,15 @@ def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: LoraTr
     assert not (trainer.directory / "late").exists()
 
 
+@pytest.mark.parametrize(("budget", "tokens", "steps"), [(0, 300, 5), (650, 300, 3), (650, 200, 4), (9999, 300, 5)])
+def test_a_budget_of_tokens_has_as_many_steps_as_it_pays_for_and_at_most_the_recipe_s(
+    trainer: LoraTrainer, monkeypatch: pytest.MonkeyPatch, budget: int, tokens: int, steps: int
+) -> None:
+    monkeypatch.setattr(trainer, "recipe", replace(RECIPE, steps=5, tokens=tokens, budget=budget))
+    report = trainer.train(TrainJob("one", examples(), 0), FakeStop())
+    assert (report.steps, report.planned) == (steps, steps)
+
+
 def test_no_examples_are_no_adapter(trainer: LoraTrainer) -> None:
     assert trainer.train(TrainJob("empty", [], 0), FakeStop()).adapter is None
 
