@@ -11,13 +11,8 @@ _COMMANDS = {  # modules that were commands once → what to say after `python -
 }
 
 
-def _refuse_old_command(words: list[str]) -> None:
-    """End with one line where this package was started as `python -m solver.COMMAND`."""
-    name = words[words.index("-m") + 1].removeprefix("solver.") if "-m" in words[:-1] else ""
-    if name in _COMMANDS:
-        print(f"error: python -m solver.{name} is now: python -m solver {_COMMANDS[name]}", file=sys.stderr)
+if sys.argv[:1] == ["-m"] and "-m" in sys.orig_argv:  # only while Python looks for the module it was told to run
+    _name = sys.orig_argv[sys.orig_argv.index("-m") + 1].removeprefix("solver.")
+    if _name in _COMMANDS:
+        print(f"error: python -m solver.{_name} is now: python -m solver {_COMMANDS[_name]}", file=sys.stderr)
         sys.exit(2)
-
-
-if sys.argv[:1] == ["-m"]:  # so it is only while Python looks for the module that it was told to run
-    _refuse_old_command(sys.orig_argv)

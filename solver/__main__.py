@@ -33,19 +33,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `
 INTERNAL: Mapping[str, str] = {"worker": "solver.runtime.worker"}  # started by the program itself, not by people
 
 
-def help_text() -> str:
-    """All commands, one a line."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join(
-        ["usage: python -m solver COMMAND ...", "", *lines, "", "python -m solver COMMAND --help says more"]
-    )
-
-
 def main(argv: Sequence[str], started: Deadline) -> int:
     """Run a command. `started`: when this process did. Exit status 2 and one line where there is none of the name."""
     if argv and argv[0] in ("-h", "--help"):
-        print(help_text())
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+        print("usage: python -m solver COMMAND ...", "", *lines, sep="\n")
+        print("\npython -m solver COMMAND --help says more")
         return 0
     name, rest = (argv[0], list(argv[1:])) if argv else ("", [])
     if name not in COMMANDS and name not in INTERNAL:

@@ -68,14 +68,5 @@ class TaskState:
 
     def result(self, stage: int) -> TaskResult:
         """What the stage came to, for the vote over all stages."""
-        return TaskResult(
-            task_id=self.task.id,
-            stage=stage,
-            candidates=tuple(tuple(of_test) for of_test in self.candidates),
-            rejected=self.rejected,
-            steps=self.steps,
-            planned=self.planned,
-            losses=self.losses,
-            seconds=self.seconds,
-            notes=tuple(self.notes),
-        )
+        candidates, training = tuple(map(tuple, self.candidates)), (self.steps, self.planned, self.losses)
+        return TaskResult(self.task.id, stage, candidates, self.rejected, *training, self.seconds, tuple(self.notes))

@@ -1,7 +1,4 @@
-"""The command line of `submission.py`: its flags, made of the settings, and how they are checked.
-
-Invariant: flags that make no sense end with one line and exit status 2.
-"""
+"""The flags of `submission.py`, made of the settings. Those that make no sense end with one line and exit status 2."""
 
 import argparse
 from typing import NoReturn
@@ -71,15 +68,12 @@ def _refuse_beside_resume(parser: OneLine, options: argparse.Namespace) -> None:
 
 
 def planned(options: argparse.Namespace) -> str:
-    """The memory plan that `--plan` asks for, as text: for the named card, or for each GPU found. Raises `BadInput`.
-
-    A named card is planned with the preset meant for it, unless `--preset` names another than the default.
-    """
+    """The memory plan that `--plan` asks for, as text: for the named card, or for each GPU there is."""
     model = described(options.plan_model) if options.plan_model else read(options.weights)
     cards = [named(options.plan)] if options.plan else [gpu.card for gpu in shown()]
     if not cards:
         raise BadInput(f"--plan names no card and nvidia-smi shows none: expected one of {', '.join(CARDS)}")
-    if options.plan and options.preset == "cpu":
+    if options.plan and options.preset == "cpu":  # the default: the card's own is meant
         options.preset = memory_plan.PRESET_OF[cards[0].name]
     plans = [memory_plan.plan(model, card, configure(options)) for card in cards]
     notes = [f"  note: {card.caveat}" for card in cards if card.caveat]

@@ -1,6 +1,5 @@
 """The algorithm: tasks to candidate answers by test-time training and augmented views (arXiv 2411.07279).
 
-Takes its models as they come and knows nothing of torch, vLLM, files or processes; `voting` votes.
 Law: whatever fails for one task, the others are answered; a candidate is always a valid grid in the task's own frame.
 """
 

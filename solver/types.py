@@ -1,13 +1,10 @@
-"""The nouns every module shares: frozen values, and the error that stops a run.
-
-Law: every value here is frozen.
-"""
+"""The nouns every module shares, all of them frozen values; and the error that stops a run."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +19,7 @@ INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -1, 0, 1, 2, 3
 """Stages: programs that a code model writes; ones that are searched for, without any model; the base model's quick
 answers; adapters shared by tasks; an adapter a task; further ones count on."""
 
-UNSURE = 4.0  # added to the cost of a program that is right on no demonstration it has not seen; in proportion else
+WORTH_OF_GENERALISING = 4.0  # steps: what a program costs more that is right on no demonstration left out of its search
 
 Grid: TypeAlias = NDArray[np.uint8]
 """A grid: shape [rows 1–30, columns 1–30], dtype uint8, values 0–9. Treated as read-only."""
@@ -55,7 +52,7 @@ def by_programs(number: int) -> bool:
 def stage_name(number: int) -> str:
     """A stage in words people know."""
     named = ("induction", "programs", "base model", "shared adapter", "adapter")
-    return named[number - INDUCTION] if number <= ADAPTER else f"further adapter {number - ADAPTER}"
+    return named[number - INDUCTION] if number <= ADAPTER else f"refinement {number - ADAPTER}"
 
 
 def seed_for(seed: int, task_id: str, purpose: str) -> int:
@@ -99,11 +96,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What is asked of the sampler: one test input of one task under one view, as token ids.
-
-    `floor`: nats below which neither a reply nor an alternative is of use; the sampler may leave off there and say so
-    by an unfinished reply.
-    """
+    """What is asked of the sampler: one test input of one task under one view, as token ids."""
 
     task_id: str
     test: int
@@ -111,7 +104,7 @@ class Prompt:
     tokens: tuple[int, ...]  # they may end with the beginning of a reply, which is then continued
     max_reply: int  # tokens to be said at most
     alternatives: int = 0  # so many other tokens are wanted beside each one said
-    floor: float = -math.inf
+    floor: float = -math.inf  # nats below which replies are of no use: the sampler may leave off, unfinished
     temperature: float = 0.0  # 0 asks for the greedy reply; above it one is drawn, by `seed`
     seed: int = 0
 
@@ -141,15 +134,12 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said.
-
-    `alternatives`: for each token, where asked for: other tokens with their nats in its place, likeliest first.
-    """
+    """What the model said."""
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]  # nats of each token
     finished: bool  # whether it ended by itself
-    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()  # to each token, with their nats, likeliest first
 
     @property
     def logprob(self) -> float:
@@ -169,20 +159,18 @@ class Program:
 
 def worth(cost: float, generalises: float) -> float:
     """What programs are ordered by, the lowest first: description length, more where it does not generalise."""
-    return cost + UNSURE * (1.0 - generalises)
+    return cost + WORTH_OF_GENERALISING * (1.0 - generalises)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats.
-
-    `scores`: nats of this grid re-read under the task's scoring views, one after another, the same views for every
-    candidate of a test input; fewer where it was beaten before the last view, none where nothing was re-read.
-    """
+    """A decoded answer grid, turned back into the task's own frame, with the view that produced it and its nats."""
 
     grid: Grid
     view: View
     logprob: float
+    # Nats of the grid re-read under the scoring views, which all candidates of a test input share, one after another;
+    # fewer where it was beaten before the last view, none where nothing was re-read.
     scores: tuple[float, ...] = ()
     program: Program | None = None  # what computed the grid, where no model said it: under the identity, with 0 nats
 
@@ -207,6 +195,9 @@ class TrainJob:
     seed: int
     start_from: Adapter | None = None  # an adapter of the same recipe, which is not changed; None: the base weights
 
+
+Outputs: TypeAlias = Mapping[str, Sequence[Grid]]
+"""Task id → the right outputs, one a test input."""
 
 Attempts: TypeAlias = tuple[Grid, Grid]
 """attempt_1 and attempt_2 for one test input; always two different grids."""

@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from solver.analysis import history, replay
-from solver.analysis.history import History
 from solver.analysis.scoring import scored
 from solver.analysis.solutions import read_solutions
-from solver.analysis.variant_table import ORACLE, Answered, Right, oracle, row, svg, tables
+from solver.analysis.variant_table import ORACLE, Answered, oracle, row, svg, tables
 from solver.analysis.variants import ALONE, FULL, OVER, PAPER, REPLAYS, VARIANTS, parts, refuse_unknown, variant
 from solver.cli import parser, validated
 from solver.clock import Deadline
@@ -29,7 +28,7 @@ from solver.data import tasks
 from solver.runtime import record
 from solver.runtime.prepare import RunPlan, fingerprint, prepare, program, recorded_fingerprint, suited
 from solver.runtime.run import Run
-from solver.types import ADAPTER, BadInput
+from solver.types import ADAPTER, BadInput, Outputs
 from solver.voting import candidates
 from solver.voting.rules import VOTE_WORTH
 
@@ -58,7 +57,7 @@ def gather(options: argparse.Namespace) -> tuple[RunPlan, dict[str, list[str]]]:
     sources = {plan.task_set.name: [i for i in plan.task_set.tests if i in merged.tests] for plan in plans}
     readers = [plan.solutions for plan in plans if plan.solutions is not None]
 
-    def solutions() -> Right:
+    def solutions() -> Outputs:
         known = {task_id: outputs for reader in readers for task_id, outputs in reader().items()}
         return {task_id: known[task_id] for task_id in merged.tests}
 
@@ -102,7 +101,7 @@ def run(plan: RunPlan) -> int:
     return Run(replace(plan, config=config), Deadline.after(left), scored).execute()
 
 
-def read(plan: RunPlan, history: History) -> Answered:
+def read(plan: RunPlan, history: history.History) -> Answered:
     """What a variant's run left."""
     seconds = {task_id: math.fsum(story.seconds.values()) for task_id, story in history.stories.items()}
     steps, written = trained(history, plan.config.train.scope), json.loads(plan.output.read_text())
@@ -129,14 +128,13 @@ def programs(run: record.RunRecord) -> list[str]:
     return sorted({str(header.get("code", "unknown")) for header in run.headers})
 
 
-def strangers(runs: Mapping[str, History]) -> str:
+def strangers(runs: Mapping[str, history.History]) -> str:
     """Which variants were run by another program than this one, as a sentence; none: nothing."""
-    by = {name: programs(run) for name, run in runs.items()}
-    others = [f"{name} ({', '.join(codes)})" for name, codes in by.items() if codes != [program()]]
+    others = [f"{name} ({', '.join(programs(run))})" for name, run in runs.items() if programs(run) != [program()]]
     return f" Run by other code than {program()}, which is here now: {', '.join(others)}." if others else ""
 
 
-def voted(saved: Answered, plan: RunPlan, name: str, right: Right) -> Answered:
+def voted(saved: Answered, plan: RunPlan, name: str, right: Outputs) -> Answered:
     """A run's candidates under another rule, from one source alone, or by a vote that knows what is right."""
     kind, _ = parts(name)
     if kind == ORACLE:
@@ -156,7 +154,13 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
     for name in names:
         refuse_unknown(name)
     shared, sources = gather(options)
-    plans = {name: _variant(shared, name, options.output) for name in names if name in VARIANTS}
+    plans = {}
+    for name in filter(VARIANTS.__contains__, names):
+        config = variant(name, shared.config)
+        if not config.near.asked:  # with a library it is the same as without
+            config = replace(config, near=NearSettings())
+        output = options.output.with_name(f"{name}.json")
+        plans[name] = replace(shared, config=suited(config, shared.checkpoint), output=output)
     bitsandbytes = importlib.util.find_spec("bitsandbytes") is not None
     for name, plan in [*plans.items()]:
         try:
@@ -167,38 +171,23 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
             print(f"== {name}: left out: {why}")
             names.remove(name)
             del plans[name]
-    for plan in plans.values():
-        _refuse_two_programs(plan)
+    for plan in map(taken_up, plans.values()):
+        begun_by = programs(plan.resumed) if plan.resumed and not finished(plan) else [program()]
+        if begun_by != [program()]:
+            raise BadInput(
+                f"{plan.directory} was begun by the program {' and '.join(begun_by)}, and this is {program()}: "
+                "expected the same to go on with it; put that back, or remove the directory"
+            )
     for name in names:
-        if name not in plans:
-            _refuse_vote(name, plans)
+        if name not in plans:  # a vote, which needs candidates, and what its rule goes by
+            kind, source = parts(name)
+            require("--variants", name, source in plans, f"{source} to be among them: it is a vote over that run")
+            read_again = REPLAYS.get(kind) not in VOTE_WORTH or plans[source].config.search.views > 0
+            expected = (
+                f"{kind}{OVER}search-poe with search-poe, or --reread: the candidates of {source} are not re-read"
+            )
+            require("--variants", name, read_again, expected)
     return names, plans, sources
-
-
-def _variant(shared: RunPlan, name: str, output: Path) -> RunPlan:
-    """The plan of a run of its own; one that learns from no other tasks is the same with a library and without."""
-    config = variant(name, shared.config)
-    config = config if config.near.asked else replace(config, near=NearSettings())
-    return replace(shared, config=suited(config, shared.checkpoint), output=output.with_name(f"{name}.json"))
-
-
-def _refuse_two_programs(plan: RunPlan) -> None:
-    """Raise `BadInput` where a variant was interrupted that another program had begun."""
-    taken = taken_up(plan)
-    if taken.resumed is not None and not finished(taken) and programs(taken.resumed) != [program()]:
-        raise BadInput(
-            f"{plan.directory} was begun by the program {' and '.join(programs(taken.resumed))}, and this is "
-            f"{program()}: expected the same to go on with it; put that back, or remove the directory"
-        )
-
-
-def _refuse_vote(name: str, plans: Mapping[str, RunPlan]) -> None:
-    """Raise `BadInput` where a vote has no candidates to be over, or not what its rule goes by."""
-    kind, source = parts(name)
-    require("--variants", name, source in plans, f"{source} to be among them: it is a vote over that run")
-    read_again = REPLAYS.get(kind) not in VOTE_WORTH or plans[source].config.search.views > 0
-    expected = f"{kind}{OVER}search-poe with search-poe, or --reread: the candidates of {source} are not re-read"
-    require("--variants", name, read_again, expected)
 
 
 def main(argv: list[str]) -> int:

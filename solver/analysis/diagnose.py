@@ -1,7 +1,6 @@
 """What became of every test output of a run, held against its solution: how near, how sure, in which stage.
 
-Law: every output of every solution counts in every denominator; an output the run never reached is wrong in each
-measure, never left out.
+Law: an output the run never reached is wrong in each measure, never left out.
 """
 
 import math
@@ -13,7 +12,7 @@ from statistics import fmean
 
 from solver.analysis.history import SHARED, History, Story
 from solver.analysis.scoring import mean_share, tally
-from solver.types import ATTEMPTS, Attempts, Grid, by_programs, same, solves, stage_name
+from solver.types import ATTEMPTS, Attempts, Grid, Outputs, by_programs, same, solves, stage_name
 from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
 from solver.voting.rules import Ranked
 
@@ -25,28 +24,21 @@ RANKS = 4  # the right answer's rank is told up to here, then "later"
 
 @dataclass(frozen=True)
 class Output:
-    """One test output.
-
-    `solved`: by either attempt, `first`: by the first. `cells`: share of right cells in the better attempt, 0 where its
-    shape is wrong; `shape`: whether an attempt's shape is right. `rank`: of the right answer by the run's vote, from 1;
-    None where nobody gave it. `candidates`: views that found an answer; `shape_found`: whether one, or a program, found
-    the right shape. `vote`: the share of them behind the vote's first answer, and `voted`: whether that is right.
-    `from_model`: attempts the model gave, 0 to 2, `from_programs`: attempts that programs alone gave.
-    """
+    """One test output."""
 
     task_id: str
     test: int
-    solved: bool
-    first: bool
-    shape: bool
-    cells: float
-    rank: int | None
-    candidates: int
-    shape_found: bool
-    vote: float
-    voted: bool
-    from_model: int
-    from_programs: int
+    solved: bool  # by either attempt
+    first: bool  # by the first
+    shape: bool  # whether an attempt's shape is right
+    cells: float  # share of right cells in the better attempt, 0 where its shape is wrong
+    rank: int | None  # of the right answer by the run's vote, from 1; None where nobody gave it
+    candidates: int  # views that found an answer
+    shape_found: bool  # whether one, or a program, found the right shape
+    vote: float  # the share of the views behind the vote's first answer
+    voted: bool  # whether that is right
+    from_model: int  # attempts the model gave, 0 to 2
+    from_programs: int  # attempts that programs alone gave
 
     @property
     def answered(self) -> bool:
@@ -67,19 +59,16 @@ class Bin:
 
 @dataclass(frozen=True)
 class StageScore:
-    """What a run that ended after this stage would have been worth.
-
-    `tasks`: worked on in it. `gained`, `lost`: outputs solved and unsolved by it. `seconds`: of work, over all devices.
-    """
+    """What a run that ended after this stage would have been worth."""
 
     stage: int
     name: str
-    tasks: int
+    tasks: int  # worked on in it
     score: float
     outputs_solved: int
-    gained: int
-    lost: int
-    seconds: float
+    gained: int  # outputs solved by it
+    lost: int  # outputs unsolved by it
+    seconds: float  # of work, over all devices
 
 
 @dataclass(frozen=True)
@@ -102,51 +91,37 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Measures:
-    """A whole run.
-
-    `oracle`, `shape_right`, `cell_accuracy`: shares, averaged over tasks as the score is. `ranks`: of the right answer
-    → outputs. `calibration_error`: mean distance of vote and truth. `reached`: outputs that got so far on their way.
-    `spent`: as `spent` gives it; `wall`: seconds to the record's last line. `overlap`: of model and programs, where
-    both were asked. `engines`: as `engines` gives it.
-    """
+    """A whole run."""
 
     tasks: int
     outputs: int
     placeholders: int
-    oracle: float
+    oracle: float  # a share, averaged over tasks as the score is; so are the next two
     shape_right: float
     cell_accuracy: float
-    ranks: Mapping[str, int]
+    ranks: Mapping[str, int]  # of the right answer → outputs
     reliability: tuple[Bin, ...]
-    calibration_error: float
+    calibration_error: float  # mean distance of vote and truth
     stages: tuple[StageScore, ...]
-    reached: Mapping[str, int]
-    spent: Mapping[str, Mapping[str, float]]
-    wall: float
-    overlap: Overlap | None
-    engines: Mapping[str, Mapping[str, float]]
+    reached: Mapping[str, int]  # outputs that got so far on their way
+    spent: Mapping[str, Mapping[str, float]]  # as `spent` gives it
+    wall: float  # seconds to the record's last line
+    overlap: Overlap | None  # of model and programs, where both were asked
+    engines: Mapping[str, Mapping[str, float]]  # as `engines` gives it
 
 
-def outputs(history: History, solutions: Mapping[str, Sequence[Grid]], rule: str | None = None) -> list[Output]:
-    """Every output of the solutions, in their order, whether the run knows its task or not.
-
-    `rule`: ranks the candidates, the run's own where none is given; the attempts stay what they were.
-    """
+def outputs(history: History, solutions: Outputs) -> list[Output]:
+    """Every output of the solutions, in their order, whether the run knows its task or not."""
     return [
-        _output(_story(history, task_id, all_right), test, right, rule or history.rule)
-        for task_id, all_right in solutions.items()
-        for test, right in enumerate(all_right)
+        _output(history.story(task_id, len(outputs)), test, right, history.rule)
+        for task_id, outputs in solutions.items()
+        for test, right in enumerate(outputs)
     ]
-
-
-def _story(history: History, task_id: str, right: Sequence[Grid]) -> Story:
-    """A task's story; an empty one where the run does not know it."""
-    return history.stories.get(task_id) or Story(task_id, len(right), None)
 
 
 def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
     attempts, ranked = story.attempts(test), story.ranked(test, rule)
-    voted = story.ranked(test, rule, MODEL_ALONE)
+    voted, (from_model, from_programs) = story.ranked(test, rule, MODEL_ALONE), story.given(test)
     total = sum(answer.votes for answer in voted)
     return Output(
         task_id=story.id,
@@ -160,8 +135,8 @@ def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
         shape_found=any(answer.grid.shape == right.shape for answer in ranked),
         vote=voted[0].votes / total if total else 0.0,
         voted=bool(voted) and same(voted[0].grid, right),
-        from_model=story.from_model(test),
-        from_programs=story.from_programs(test),
+        from_model=from_model,
+        from_programs=from_programs,
     )
 
 
@@ -191,7 +166,7 @@ def reliability(outputs: Sequence[Output]) -> tuple[Bin, ...]:
     )
 
 
-def by_stage(history: History, solutions: Mapping[str, Sequence[Grid]]) -> tuple[StageScore, ...]:
+def by_stage(history: History, solutions: Outputs) -> tuple[StageScore, ...]:
     """The stages in order, each as if it had been the last; a placeholder counts as unsolved here.
 
     Programs may be found while the model works: a task whose search ended last is voted on anew for each row.
@@ -237,9 +212,7 @@ def _solved(attempts: Sequence[Attempts | None], right: Sequence[Grid]) -> list[
     return [solves(two, output) for two, output in zip([*attempts, *[None] * len(right)], right, strict=False)]
 
 
-def measure(
-    history: History, solutions: Mapping[str, Sequence[Grid]], every: Sequence[Output] | None = None
-) -> Measures:
+def measure(history: History, solutions: Outputs, every: Sequence[Output] | None = None) -> Measures:
     """All measures of a run; `every`: its `outputs`, where they are known. ValueError: there are no solutions."""
     if not solutions:
         raise ValueError("no solutions came; at least one task with at least one output was expected")
@@ -248,11 +221,12 @@ def measure(
     ranks = dict.fromkeys((*map(str, range(1, RANKS + 1)), "later", "not found"), 0)
     ranks |= Counter("not found" if n is None else str(n) if n <= RANKS else "later" for n in (o.rank for o in every))
     voted = sum(b.outputs for b in bins)
+    right = [output.rank is not None for output in every]
     return Measures(
         tasks=len(solutions),
         outputs=len(every),
         placeholders=sum(not output.answered for output in every),
-        oracle=by_task(every, [output.rank is not None for output in every]),
+        oracle=by_task(every, right),
         shape_right=by_task(every, [output.shape for output in every]),
         cell_accuracy=by_task(every, [output.cells for output in every]),
         ranks=ranks,
@@ -263,7 +237,7 @@ def measure(
             "outputs asked for": len(every),
             "answered": sum(output.candidates > 0 or output.from_programs > 0 for output in every),
             "right shape found": sum(output.shape_found for output in every),
-            "right answer found": sum(output.rank is not None for output in every),
+            "right answer found": sum(right),
             "right answer in the two attempts": sum(output.solved for output in every),
             "right answer first": sum(output.first for output in every),
         },
@@ -274,26 +248,20 @@ def measure(
     )
 
 
-def overlap(history: History, solutions: Mapping[str, Sequence[Grid]]) -> Overlap:
+def overlap(history: History, solutions: Outputs) -> Overlap:
     """What each source solves by itself, from the candidates of one run."""
-    stories = {i: _story(history, i, right) for i, right in solutions.items()}
+    stories = {i: history.story(i, len(right)) for i, right in solutions.items()}
 
-    def alone(whose: str) -> list[bool]:
-        return [
-            all(_among(story.ranked(n, history.rule, whose), output) for n, output in enumerate(solutions[i]))
-            for i, story in stories.items()
-        ]
+    def solved(i: str, whose: str) -> bool:
+        return all(_among(stories[i].ranked(n, history.rule, whose), right) for n, right in enumerate(solutions[i]))
 
+    alone = ([solved(i, whose) for i in solutions] for whose in (PROGRAMS_ALONE, MODEL_ALONE))
     together = sum(all(_solved(stories[i].answers, right)) for i, right in solutions.items())
-    return Overlap(len(solutions), *tally(alone(PROGRAMS_ALONE), alone(MODEL_ALONE)), together)
+    return Overlap(len(solutions), *tally(*alone), together)
 
 
 def spent(history: History) -> dict[str, dict[str, float]]:
-    """By device, its seconds by what they went for: starting first, `REST` last, which is what no result tells of.
-
-    That is waiting, batches that failed, and the run's own first and last moments. All of a device's add up to the
-    run's seconds.
-    """
+    """By device, its seconds by what they went for: starting first, `REST` last. They add up to the run's seconds."""
     pieces = [(device, START, seconds) for device, seconds in history.starts]
     pieces += [(shared.device, SHARED, shared.trained.seconds) for shared in history.shared]
     for story in history.stories.values():

@@ -1,10 +1,7 @@
-"""Scores a submission against solutions, by Kaggle's rule; runs after the answers are fixed.
-
-Law: every output of every solution counts in the denominator; what is missing or malformed is unsolved, never skipped,
-and named.
-"""
+"""`python -m solver evaluate` and `compare`: what submissions are worth by Kaggle's rule (`scoring`), and why."""
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +11,6 @@ from pathlib import Path
 from solver.analysis import history
 from solver.analysis import solutions as right
 from solver.analysis.diagnose import Measures, Overlap, measure
-from solver.analysis.history import History
 from solver.analysis.scoring import BOTH, Paired, compare, score, solved, table, tally
 from solver.analysis.solutions import Solutions
 from solver.data.json_files import describe, read_json
@@ -43,18 +39,9 @@ def _submission(path: Path, solutions: Solutions) -> dict[str, object]:
     if not isinstance(submission, dict):
         raise BadInput(f"{path} holds {describe(submission)}; expected an object {{id: [...]}}; pass a submission")
     if not submission.keys() & solutions.grids.keys():
-        raise BadInput(
-            f"{path} answers none of the {len(solutions.grids)} tasks with a solution in {solutions}; check the set"
-        )
+        count = len(solutions.grids)
+        raise BadInput(f"{path} answers none of the {count} tasks with a solution in {solutions}; check the set")
     return submission
-
-
-def _run_beside(submission: Path) -> History | None:
-    """The run a submission comes from, where its directory lies beside it: it says which data it belongs to."""
-    try:
-        return history.load(record.directory_of(submission), results=False)
-    except BadInput:
-        return None
 
 
 def _placeholders(submission: Mapping[str, object], split: str | None) -> int | None:
@@ -120,7 +107,6 @@ def _compare(given: argparse.Namespace) -> int:
 
 
 def _section(paired: Paired, names: Sequence[Path]) -> Section:
-    """Two submissions side by side."""
     scores = zip(names, (paired.first, paired.second), strict=True)
     rows = [(str(name), f"{s.score:.2%}", f"{s.low:.2%} to {s.high:.2%}", f"{s.outputs_solved}") for name, s in scores]
     rows.append(("difference", f"{paired.difference:+.2%}", f"p = {paired.p:.4f} (McNemar, exact)", ""))
@@ -131,9 +117,12 @@ def _section(paired: Paired, names: Sequence[Path]) -> Section:
 
 
 def _score(given: argparse.Namespace) -> int:
-    path = given.submission or history.answers_of(given.run)
-    run = history.load(given.run) if given.run else None
-    solutions = right.chosen(given.split, given.solutions, run or _run_beside(path))
+    path = given.submission or record.answers_of(given.run)
+    run = beside = history.load(given.run) if given.run else None
+    if run is None:  # the directory beside a submission says which data it belongs to
+        with contextlib.suppress(BadInput):
+            beside = history.load(record.directory_of(path), results=False)
+    solutions = right.chosen(given.split, given.solutions, beside)
     submission = _submission(path, solutions)
     known = {i: solutions.grids[i] for i in submission if i in solutions.grids}
     if given.only_submitted:
@@ -159,9 +148,6 @@ def _score(given: argparse.Namespace) -> int:
     if unknown:
         print(f"{unknown} submitted tasks have no solution here and are ignored", file=sys.stderr)
     return 0
-
-
-# ---- a run's measures as tables --------------------------------------------------------------------------------------
 
 
 def sections(m: Measures) -> list[Section]:
@@ -193,12 +179,11 @@ def _counts(counts: Mapping[str, int], whole: int) -> tuple[tuple[str, ...], ...
 
 def spent_section(measures: Measures) -> Section:
     """Where each device's seconds went."""
-    wall = measures.wall
+    wall, rows = measures.wall, []
     heads = ("device", *next(iter(measures.spent.values()), ()), "in all")
-    rows = (
-        (device, *(f"{s:.1f} s ({s / wall:.1%})" if wall else f"{s:.1f} s " for s in by.values()), f"{wall:.1f} s")
-        for device, by in measures.spent.items()
-    )
+    for device, by in measures.spent.items():
+        cells = [f"{s:.1f} s ({s / wall:.1%})" if wall else f"{s:.1f} s " for s in by.values()]
+        rows.append((device, *cells, f"{wall:.1f} s"))
     return Section("Where the seconds went", heads, tuple(rows))
 
 

@@ -1,8 +1,4 @@
-"""A run directory as one story a task: what each stage found, what failed, where the time went. Reads, never writes.
-
-Law: a run that is still being written, was torn by a crash, or comes from another version opens with what is whole;
-what could not be read is counted, never guessed.
-"""
+"""A run directory as one story a task: what each stage found, what failed, where the time went. Reads, never writes."""
 
 import contextlib
 import math
@@ -27,20 +23,15 @@ SHARED = "shared"  # what the seconds of an adapter that tasks share go for
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """One task of a run.
-
-    `tests`: its test inputs. `task`: None where it was malformed. `results`: in the order they came, a stage that was
-    done twice by its last. `answers`: two attempts a test input, None where none is known. `shared`: seconds, its part
-    of training adapters that it shares with others.
-    """
+    """One task of a run."""
 
     id: str
-    tests: int
-    task: Task | None
-    results: tuple[StageResult, ...] = ()
+    tests: int  # test inputs
+    task: Task | None = None  # None where it was malformed
+    results: tuple[StageResult, ...] = ()  # in the order they came, a stage that was done twice by its last
     failures: tuple[Failure, ...] = ()
-    answers: tuple[Attempts | None, ...] = ()
-    shared: float = 0.0
+    answers: tuple[Attempts | None, ...] = ()  # two attempts a test input, None where none is known
+    shared: float = 0.0  # seconds, its part of training adapters that it shares with others
 
     @property
     def last(self) -> StageResult | None:
@@ -48,11 +39,9 @@ class Story:
         return self.results[-1] if self.results else None
 
     def attempts(self, test: int) -> Attempts | None:
-        """The attempts that stand for a test input."""
         return self.answers[test] if test < len(self.answers) else None
 
     def by_stage(self, test: int) -> dict[int, tuple[Candidate, ...]]:
-        """A test input's candidates by stage."""
         return {result.stage: result.candidates[test] for result in self.results if test < len(result.candidates)}
 
     def candidates(self, test: int) -> list[tuple[int, Candidate]]:
@@ -60,10 +49,7 @@ class Story:
         return [(number, candidate) for number, them in self.by_stage(test).items() for candidate in them]
 
     def ranked(self, test: int, rule: str, whose: str = BOTH, last: float = math.inf) -> list[Ranked]:
-        """The distinct answers to a test input, best first, by any rule: without placeholders, the first are attempts.
-
-        `whose`: of those sources (`candidates.SOURCES`) alone. `last`: of the stages up to it, whenever they came.
-        """
+        """A test input's distinct answers, best first, of these `candidates.SOURCES` and of stages up to `last`."""
         stages = {number: them for number, them in self.by_stage(test).items() if number <= last}
         return ordered(from_source(stages, whose), rule)
 
@@ -72,18 +58,16 @@ class Story:
         two = self.attempts(test)
         return () if two is None else sources_of(two, self.by_stage(test), rule)
 
-    def from_model(self, test: int) -> int:
-        """How many of a test input's two attempts the model gave."""
-        return self.last.from_model[test] if self.last and test < len(self.last.from_model) else 0
-
-    def from_programs(self, test: int) -> int:
-        """How many of a test input's two attempts programs alone gave."""
-        return self.last.from_programs[test] if self.last and test < len(self.last.from_programs) else 0
+    def given(self, test: int) -> tuple[int, int]:
+        """How many of a test input's two attempts the model gave, and how many programs alone."""
+        by = (self.last.from_model, self.last.from_programs) if self.last else ((), ())
+        model, programs = (counts[test] if test < len(counts) else 0 for counts in by)
+        return model, programs
 
     @property
     def is_placeholder(self) -> bool:
         """Whether no attempt of the task came from the model or a program."""
-        return not any(self.from_model(test) or self.from_programs(test) for test in range(self.tests))
+        return not any(any(self.given(test)) for test in range(self.tests))
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -114,15 +98,14 @@ class History(RunRecord):
         given = config.get("rule") if isinstance(config, dict) else None
         return given if isinstance(given, str) and given in rules.RULES else rules.DEFAULT
 
+    def story(self, task_id: str, tests: int) -> Story:
+        """A task's story; an empty one of so many test inputs where the run does not know it."""
+        return self.stories.get(task_id) or Story(task_id, tests)
+
     @cached_property
     def stages(self) -> tuple[int, ...]:
         """The stages there were, in order."""
         return tuple(sorted({result.stage for story in self.stories.values() for result in story.results}))
-
-
-def answers_of(directory: Path) -> Path:
-    """The answer file that belongs to a run directory."""
-    return directory.with_suffix(".json")
 
 
 def load(directory: Path, results: bool = True) -> History:
@@ -133,7 +116,7 @@ def load(directory: Path, results: bool = True) -> History:
     with contextlib.suppress(BadInput):  # not written yet
         tasks = {task.id: task for task in load_challenges(directory / record.CHALLENGES).tasks}
     with contextlib.suppress(BadInput):
-        written = read_json(answers_of(directory))
+        written = read_json(record.answers_of(directory))
     history = History(**vars(run), directory=directory)
     history.stories = dict(_stories(history, tasks, written if isinstance(written, dict) else {}))
     return history
@@ -154,7 +137,7 @@ def _stories(run: History, tasks: Mapping[str, Task], written: Mapping[str, Any]
     for task_id, tests in counts.items():
         own = tuple(results[task_id].values())
         failures = tuple(failure for failure in run.failures if task_id in failure.task_ids)
-        shared = math.fsum(adapter.each for adapter in run.shared if task_id in adapter.task_ids)
+        shared = math.fsum(s.trained.seconds / len(s.task_ids) for s in run.shared if task_id in s.task_ids)
         answers = own[-1].attempts if own else tuple(_pair(written.get(task_id), n) for n in range(tests))
         yield task_id, Story(task_id, tests, tasks.get(task_id), own, failures, answers, shared)
 

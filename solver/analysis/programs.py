@@ -88,9 +88,6 @@ def main_of_bench(argv: Sequence[str]) -> int:
     return main(["bench", "--seconds", parser.parse_args(argv).seconds])
 
 
-# ---- tasks solved by programs alone ----------------------------------------------------------------------------------
-
-
 def _solve(options: argparse.Namespace) -> int:
     if (options.what is None) == (options.challenges is None):
         raise BadInput("expected an embedded set or --challenges FILE, and not both; name one of them")
@@ -133,9 +130,6 @@ def _total(lines: Mapping[str, batch.Line], count: int, seconds: float) -> None:
         print(f"{sum(known)} of {count} solved (pass@2 {100 * share:.1f} %, {interval})")
 
 
-# ---- the search measured ---------------------------------------------------------------------------------------------
-
-
 def _bench(seconds: float) -> int:
     chosen = tasks.select(tasks.load_split("arc1-training"), BENCH_TASKS, None).tasks
     print(f"programs of up to {bench.STEPS} steps, on all demonstrations and test inputs")
@@ -156,9 +150,6 @@ def _compared(task: Task, seconds: float) -> float:
         f"{fast.outcomes} outcomes), {ratio:.0f} times; {agree}"
     )
     return ratio
-
-
-# ---- which tasks each primitive helped to solve ----------------------------------------------------------------------
 
 
 def primitive_names() -> list[str]:

@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from solver.analysis import history
-from solver.analysis.history import History
 from solver.data import tasks
-from solver.data.tasks import TaskSet
 from solver.runtime import record, submission_file
 from solver.types import BASE, Attempts, BadInput, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
-from solver.voting.candidates import ByStage
 
-Candidates: TypeAlias = Mapping[str, tuple[ByStage, ...]]
+Candidates: TypeAlias = Mapping[str, tuple[pooled_candidates.ByStage, ...]]
 """Task id → one entry a test input → that test's candidates by stage, in the task's own frame."""
 
 
-def candidates_of(run: History) -> Candidates:
+def candidates_of(run: history.History) -> Candidates:
     """Every recorded candidate by task, test input and stage; of a stage that was done twice the last ones."""
     return {i: tuple(map(story.by_stage, range(story.tests))) for i, story in run.stories.items()}
 
@@ -42,7 +39,7 @@ def unread(candidates: Candidates) -> bool:
     return divided and not any(c.scores for them in stages for c in them)
 
 
-def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
+def revote(candidates: Candidates, task_set: tasks.TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
     """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
     attempts = {}
     for task_id, fallbacks in submission_file.placeholders_for(task_set).items():
@@ -51,7 +48,7 @@ def revote(candidates: Candidates, task_set: TaskSet, rule: str) -> dict[str, tu
     return attempts
 
 
-def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> TaskSet:
+def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> tasks.TaskSet:
     """Write the submission that those sources' candidates make by this rule; the run's tasks. Raises `BadInput`."""
     if rule not in rules.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")

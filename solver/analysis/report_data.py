@@ -1,18 +1,15 @@
-"""What the script of a run's report draws: curves over time, and every task with its grids, candidates and stages.
-
-In few bytes: a grid is its rows of digits with slashes between them.
-"""
+"""What the script of a run's report draws: curves over time, and every task with its grids, candidates and stages."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, TypeAlias
+from typing import Any
 
 from solver.analysis.diagnose import Bin
 from solver.analysis.history import History, Story
 from solver.runtime.record import StageResult
-from solver.types import ATTEMPTS, INDUCTION, Candidate, Grid, key, same, solves, stage_name
+from solver.types import ATTEMPTS, INDUCTION, Candidate, Grid, Outputs, key, same, solves, stage_name
 from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE
 from solver.voting.rules import Ranked
 
@@ -20,11 +17,8 @@ TOP = 8  # distinct answers shown for each test input; how many more there were 
 SOURCES = {BOTH: "model and programs", MODEL_ALONE: "model", PROGRAMS_ALONE: "programs", "": "placeholder"}
 POINTS = 400  # of a line over time: more would not be seen
 
-Solutions: TypeAlias = Mapping[str, Sequence[Grid]]
-"""Task id → one grid a test input."""
 
-
-def data_of(run: History, known: Solutions, reliability: Sequence[Bin], statuses: Mapping[str, str]) -> dict[str, Any]:
+def data_of(run: History, known: Outputs, reliability: Sequence[Bin], statuses: Mapping[str, str]) -> dict[str, Any]:
     """Everything the script draws. `known`: solutions. `reliability`: of the vote. `statuses`: in words, by task."""
     return {
         "curves": list(_curves(run, known)),
@@ -40,11 +34,11 @@ def stroke(n: int) -> str:
     return ("none", "7 4", "2 3")[n] if n < 3 else "10 3" + " 2 3" * (n - 2)
 
 
-def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
+def _curves(run: History, known: Outputs) -> Iterable[dict[str, Any]]:
     """For every stage a line over time: what the run was worth with the stages up to it and none after.
 
     A line begins where its stage does; before that it is the line of the stage before. Programs that are found while
-    the model works count with what stood then.
+    the model works count with what stood then. Of very many changes an even choice is shown.
     """
     for last in run.stages:
         worth: dict[str, float] = {}
@@ -55,11 +49,13 @@ def _curves(run: History, known: Solutions) -> Iterable[dict[str, Any]]:
             worth[task_id] = _worth(result, known, task_id)
             now = (round(at, 2), round(math.fsum(worth.values()) / (len(known) or len(run.stories)), 5))
             points = [*points, now] if at >= begins else [now]
-        points.append((round(run.seconds, 2), points[-1][1]))
-        yield {"stage": last, "name": stage_name(last), "points": _thin(points)}
+        changes = [p for n, p in enumerate(points) if n == 0 or p[1] != points[n - 1][1]]
+        step = max(1, math.ceil(len(changes) / POINTS))
+        points = [*changes[::step], (round(run.seconds, 2), points[-1][1])]
+        yield {"stage": last, "name": stage_name(last), "points": points}
 
 
-def _worth(result: StageResult, known: Solutions, task_id: str) -> float:
+def _worth(result: StageResult, known: Outputs, task_id: str) -> float:
     """The share of a task's outputs that are solved after a stage; without any solution, that the model answered."""
     if not known:
         given = [sum(two) for two in zip_longest(result.from_model, result.from_programs, fillvalue=0)]
@@ -69,14 +65,8 @@ def _worth(result: StageResult, known: Solutions, task_id: str) -> float:
     return hits / len(outputs) if outputs else 0.0
 
 
-def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points at which a step line changes, and the last; of very many an even choice."""
-    changes = [p for n, p in enumerate(points) if n == 0 or p[1] != points[n - 1][1]]
-    step = max(1, math.ceil(len(changes) / POINTS))
-    return [*changes[::step], points[-1]]
-
-
 def _digits(grid: Grid) -> str:
+    """A grid in few bytes: rows of digits with slashes between them."""
     return "/".join("".join(map(str, row)) for row in grid.tolist())
 
 

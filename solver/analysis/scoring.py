@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from solver.data.tasks import Fault, parse_grid
-from solver.types import Grid, same
+from solver.types import Grid, Outputs, same
 
 BOTH = ("attempt_1", "attempt_2")
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
@@ -21,20 +21,15 @@ Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 @dataclass(frozen=True)
 class Scores:
-    """What a submission is worth. Shares are 0 to 1; every denominator is the full set of solutions.
-
-    `score`: Kaggle's rule with two attempts, each task's share of outputs solved, averaged over tasks. `pass_at_1`: the
-    same with the first attempt alone. `low`, `high`: Wilson's 95 % interval for `score` over `tasks` tasks (a little
-    too wide where tasks have several outputs, whose shares vary less than yes and no).
-    """
+    """What a submission is worth. Shares are 0 to 1; every denominator is the full set of solutions."""
 
     tasks: int
     outputs: int
     tasks_solved: int
     outputs_solved: int
-    score: float
-    pass_at_1: float
-    low: float
+    score: float  # Kaggle's rule with two attempts: each task's share of outputs solved, averaged over tasks
+    pass_at_1: float  # the same with the first attempt alone
+    low: float  # Wilson's 95 % interval for `score` over tasks; a little too wide where they have several outputs
     high: float
 
 
@@ -45,7 +40,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + Z95**2 / n)), min(1.0, (centre + half) / (1 + Z95**2 / n))
 
 
-def score(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> Scores:
+def score(submission: object, solutions: Outputs) -> Scores:
     """Score a submission as parsed from JSON; ids without a solution are ignored. ValueError: no solutions at all."""
     if not solutions or not all(solutions.values()):
         raise ValueError("no solutions came; at least one task with at least one output was expected")
@@ -99,12 +94,9 @@ def table(s: Scores) -> str:
     return "\n".join(lines)
 
 
-def scored(submission: object, solutions: Mapping[str, Sequence[Grid]]) -> str:
+def scored(submission: object, solutions: Outputs) -> str:
     """The score of a submission, in words. Raises `ValueError` where there are no solutions."""
     return table(score(submission, solutions))
-
-
-# ---- two submissions -------------------------------------------------------------------------------------------------
 
 
 class Tally(NamedTuple):
@@ -131,25 +123,19 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two submissions over the same outputs.
-
-    `difference`: of their scores, the second's minus the first's. `both` to `neither`: outputs solved by them. `p`:
-    McNemar's exact test over those.
-    """
+    """Two submissions over the same outputs."""
 
     first: Scores
     second: Scores
-    difference: float
-    both: int
+    difference: float  # of their scores, the second's minus the first's
+    both: int  # outputs solved by both, and so on
     only_first: int
     only_second: int
     neither: int
-    p: float
+    p: float  # McNemar's exact test over those
 
 
-def compare(
-    first: Mapping[str, object], second: Mapping[str, object], solutions: Mapping[str, Sequence[Grid]]
-) -> Paired:
+def compare(first: Mapping[str, object], second: Mapping[str, object], solutions: Outputs) -> Paired:
     """Two submissions, paired output by output. Raises `ValueError` where there are no solutions."""
     one, two = score(first, solutions), score(second, solutions)
     a, b = ([hit for i, right in solutions.items() for hit in solved(of.get(i), right)] for of in (first, second))

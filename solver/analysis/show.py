@@ -18,7 +18,7 @@ from solver.analysis.page import filled
 from solver.analysis.solutions import read_solutions
 from solver.data.splits import SPLITS
 from solver.data.tasks import load_challenges, load_split, select
-from solver.types import BadInput, Grid, Task
+from solver.types import COLOURS, BadInput, Grid, Task
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,8 +57,8 @@ class Panel:
 class Picture:
     """Panels on a page of `width` × `height` pixels; `titles`: (text, top)."""
 
-    panels: tuple[Panel, ...]
-    titles: tuple[tuple[str, int], ...]
+    panels: Sequence[Panel]
+    titles: Sequence[tuple[str, int]]
     width: int
     height: int
 
@@ -87,7 +87,7 @@ def layout(tasks: Iterable[tuple[Task, Sequence[Grid]]]) -> Picture:
                 widest = max(widest, panels[-1].width)
             left, deepest = left + widest + GAP, max(deepest, below)
         top, width = deepest + GAP, max(width, left)
-    return Picture(tuple(panels), tuple(titles), width, top)
+    return Picture(panels, titles, width, top)
 
 
 # ---- SVG -------------------------------------------------------------------------------------------------------------
@@ -139,15 +139,12 @@ def png(picture: Picture, digits: bool = False) -> Image.Image:
 
 def ansi(grid: Grid, colour: bool, digits: bool) -> list[str]:
     """A grid's rows for a terminal, two characters a cell; plain digits where there is no colour."""
-    return ["".join(_characters(int(cell), colour, digits) for cell in row) for row in grid]
-
-
-def _characters(cell: int, colour: bool, digits: bool) -> str:
-    if not colour:
-        return f"{cell} "
-    red, green, blue = bytes.fromhex(PALETTE[cell][1:])
-    ink = "30" if cell in LIGHT else "97"
-    return f"\x1b[48;2;{red};{green};{blue};{ink}m{cell if digits else ' '} \x1b[0m"
+    cells = [f"{cell} " for cell in range(COLOURS)]
+    if colour:
+        for cell, (red, green, blue) in enumerate(bytes.fromhex(name[1:]) for name in PALETTE):
+            ink = "30" if cell in LIGHT else "97"
+            cells[cell] = f"\x1b[48;2;{red};{green};{blue};{ink}m{cell if digits else ' '} \x1b[0m"
+    return ["".join(cells[cell] for cell in row) for row in grid.tolist()]
 
 
 def text(task: Task, answers: Sequence[Grid], colour: bool, digits: bool) -> str:
@@ -167,18 +164,16 @@ def _task_at(given: argparse.Namespace) -> tuple[list[Task], Mapping[str, Sequen
     """The tasks asked for, in that order, and their test outputs if they were asked for. Raises `BadInput`."""
     if given.answers and given.challenges:
         raise BadInput("--answers came with --challenges: a challenges file has none; pass --split instead")
-    split = None if given.challenges else given.split or _split_with(given.tasks)
+    split = given.split
+    if not given.challenges and not split:  # the first that has all these tasks, or the last
+        has_all = (name for name in DEFAULT_SPLITS if load_split(name).tests.keys() >= set(given.tasks))
+        split = next(has_all, DEFAULT_SPLITS[-1])
     task_set = load_split(split) if split else load_challenges(given.challenges)
     chosen = {task.id: task for task in select(task_set, given.tasks, None).tasks}
     lost = [task_id for task_id in given.tasks if task_id not in chosen]
     if lost:
         raise BadInput(f"task {lost[0]} of {task_set.name} is malformed and cannot be shown; name another")
     return [chosen[i] for i in given.tasks], read_solutions(split) if split and given.answers else {}
-
-
-def _split_with(task_ids: Sequence[str]) -> str:
-    """The first embedded set that has all these tasks; the last one looked at if none has."""
-    return next((name for name in DEFAULT_SPLITS if load_split(name).tests.keys() >= set(task_ids)), DEFAULT_SPLITS[-1])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from solver.analysis.history import History
 from solver.data import tasks
 from solver.data.json_files import Members, describe, read_bytes, read_json
 from solver.data.splits import SPLITS, VERSIONS, EmbeddedSplit, Version
-from solver.data.tasks import Fault, parse_grid
+from solver.data.tasks import Fault, contents, parse_grid
 from solver.types import BadInput, Grid, Task, key
 
 SHOWN = 12  # hex digits of a hash that people are shown
@@ -22,17 +22,13 @@ SHOWN = 12  # hex digits of a hash that people are shown
 
 @dataclass(frozen=True, eq=False)
 class Solutions:
-    """Test outputs and where they come from.
+    """Test outputs and where they come from."""
 
-    `grids`: id → one a test input. `name`: split or file. `sha256`: of the data read. `version`: which published set
-    this is, in words. `parts`: the data files whose challenges these outputs answer, () where nobody knows.
-    """
-
-    grids: Mapping[str, tuple[Grid, ...]]
-    name: str
-    sha256: str
-    version: str
-    parts: tuple[EmbeddedSplit, ...]
+    grids: Mapping[str, tuple[Grid, ...]]  # id → one a test input
+    name: str  # split or file
+    sha256: str  # of the data read
+    version: str  # which published set this is, in words
+    parts: tuple[EmbeddedSplit, ...]  # the data files whose challenges these outputs answer; (): nobody knows
 
     def __str__(self) -> str:
         return f"{self.name} (sha256 {self.sha256[:SHOWN]}, {self.version})"
@@ -58,10 +54,7 @@ def digest(grids: Mapping[str, Sequence[Grid]]) -> str:
 
 
 def read_solutions(source: str | Path) -> dict[str, tuple[Grid, ...]]:
-    """The test outputs of an embedded set, by its name, or of Kaggle's solutions JSON {id: [grid, …]}, by its path.
-
-    Returns id → one grid a test input, in file order. Raises `BadInput`.
-    """
+    """The outputs of an embedded set, by its name, or of Kaggle's solutions JSON, by its path. Raises `BadInput`."""
     if isinstance(source, Path):
         return _of_file(source)
     split = tasks.split_named(source)
@@ -126,14 +119,6 @@ def chosen(split: str | None, file: Path | None, run: History | None) -> Solutio
     return solutions
 
 
-def of_run(run: History) -> Solutions | None:
-    """The solutions a run's own record names, if they can be read and are its; None otherwise."""
-    try:
-        return chosen(None, None, run)
-    except BadInput:
-        return None
-
-
 def check(history: History, solutions: Solutions) -> None:
     """Raise `BadInput` with both hashes where the solutions are of another dataset than the run's tasks.
 
@@ -169,9 +154,4 @@ def _other(split: EmbeddedSplit, shown: Mapping[str, Task]) -> str:
         published = {task.id: task for task in tasks.load_embedded(split).tasks}
     except (BadInput, KeyError):
         return ""
-    return next((i for i, task in shown.items() if i in published and _keys(task) != _keys(published[i])), "")
-
-
-def _keys(task: Task) -> list[object]:
-    """What tells a challenge's grids from another's, in their order."""
-    return list(map(key, [*task.tests, *(grid for pair in task.demonstrations for grid in (pair.input, pair.output))]))
+    return next((i for i, task in shown.items() if i in published and contents(task) != contents(published[i])), "")

@@ -1,7 +1,4 @@
-"""`python -m solver switches`: every setting and flag as a Markdown page, made of what stands beside their fields.
-
-The page lies in `solver/config/settings.md`, and a test compares it; `--write` puts it there anew.
-"""
+"""`python -m solver switches`: all settings and flags as a Markdown page (`config/settings.md`), from their fields."""
 
 import argparse
 import math
@@ -59,15 +56,11 @@ def choices() -> str:
 
 def _rows(entry: Entry) -> Iterable[Sequence[str]]:
     name, (source, test) = f"`{entry.path}`", entry.basis[None]
-    yield name, "", _shown(entry.default), entry.about.help, source, _test(test)
+    yield name, "", _shown(entry.default), entry.about.help, source, test and f"`test_{test}`"
     for value, help in entry.about.choices.items():
         default = entry.default == value or (isinstance(entry.default, tuple) and value in entry.default)
         own_source, own_test = entry.basis[value]
-        yield name, f"`{value}`", "yes" if default else "", help, own_source or source, _test(own_test or test)
-
-
-def _test(name: str) -> str:
-    return f"`test_{name}`" if name else ""
+        yield name, f"`{value}`", "yes" if default else "", help, own_source or source, f"`test_{own_test or test}`"
 
 
 def rates() -> str:
@@ -78,24 +71,26 @@ def rates() -> str:
 
 
 def others() -> str:
-    """The settings that are no choice of the method."""
+    """The settings that are no choice of the method, but of the clock, the engine or the run."""
     rows = [(f"`{e.path}`", _shown(e.default), described(e)) for e in entries(Config) if not is_choice(e)]
     return _table(("setting", "default", "what it does"), rows)
 
 
 def is_choice(entry: Entry) -> bool:
-    """Whether a setting is a choice of the method, and not of the clock, the engine or the run."""
+    """Whether a setting is a choice of the method."""
     return any(source for source, _ in entry.basis.values())
 
 
 def page() -> str:
     """The whole page."""
-    parts = (
-        *(HEAD, "## Flags", flags(), "## Presets", presets()),
-        *("## Choices of the method", choices()),
-        *("## Learning rates", RATES_HEAD, rates(), "## The clock, the engine and the run", others()),
-    )
-    return "\n\n".join(parts) + "\n"
+    sections = {
+        "Flags": flags(),
+        "Presets": presets(),
+        "Choices of the method": choices(),
+        "Learning rates": f"{RATES_HEAD}\n\n{rates()}",
+        "The clock, the engine and the run": others(),
+    }
+    return "\n\n".join([HEAD, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,8 +14,7 @@ from statistics import median
 from solver.analysis import scoring
 from solver.analysis.page import filled
 from solver.analysis.replay import Candidates
-from solver.analysis.scoring import difference, mcnemar, sign_flip
-from solver.types import Grid, same
+from solver.types import Outputs, same
 
 ORACLE = "oracle"  # solved where an attempt or any candidate is right: what a perfect vote would make of the same run
 LETTER = 7.2  # pixels a letter of a name takes at most
@@ -24,43 +23,33 @@ STEP = 0.1  # of all outputs, between two lines of the scale
 BAR, GAP = 14, 10  # pixels
 AROUND = 24  # pixels
 
-Right = Mapping[str, tuple[Grid, ...]]
-"""Task id → the right outputs, one a test input."""
-
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """What a variant left: its submission, the candidates behind it, seconds of each task in the worker.
-
-    `steps`: tasks that were answered with an adapter trained in the run → its training steps.
-    """
+    """What a variant left."""
 
     name: str
     submission: Mapping[str, object]
-    candidates: Candidates
-    seconds: Mapping[str, float]
-    steps: Mapping[str, int] = field(default_factory=dict)
+    candidates: Candidates  # behind it
+    seconds: Mapping[str, float]  # of each task in the worker
+    steps: Mapping[str, int] = field(default_factory=dict)  # of training the adapter a task was answered with
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One variant's result: which outputs were solved, in order; how many were found; seconds a task.
-
-    `adapters`: tasks that had an adapter. `steps`: the median of those adapters' training steps. `shares`: of each
-    task's outputs, solved.
-    """
+    """One variant's result."""
 
     name: str
     scores: scoring.Scores
-    solved: tuple[bool, ...]
-    found: int
-    seconds: float
-    adapters: int = 0
-    steps: float = 0.0
-    shares: tuple[Fraction, ...] = ()
+    solved: tuple[bool, ...]  # which outputs were, in order
+    found: int  # outputs with the right answer among the candidates
+    seconds: float  # a task
+    adapters: int = 0  # tasks that had one
+    steps: float = 0.0  # the median of those adapters' training steps
+    shares: tuple[Fraction, ...] = ()  # of each task's outputs, solved
 
 
-def hits(answered: Answered, right: Right) -> dict[str, list[bool]]:
+def hits(answered: Answered, right: Outputs) -> dict[str, list[bool]]:
     """Whether each output was found: any candidate is right, or an attempt, which may be a placeholder."""
     among: dict[str, list[bool]] = {}
     for task_id, outputs in right.items():
@@ -73,7 +62,7 @@ def hits(answered: Answered, right: Right) -> dict[str, list[bool]]:
     return among
 
 
-def oracle(full: Answered, right: Right) -> Answered:
+def oracle(full: Answered, right: Outputs) -> Answered:
     """The answers a vote that knows the outputs would choose of what was found. Never written to disk."""
     among = hits(full, right)
     chosen = {
@@ -83,7 +72,7 @@ def oracle(full: Answered, right: Right) -> Answered:
     return replace(full, name=ORACLE, submission=chosen)
 
 
-def row(answered: Answered, right: Right) -> ComparisonRow:
+def row(answered: Answered, right: Outputs) -> ComparisonRow:
     """What a variant's answers to these tasks are worth."""
     steps = [answered.steps[task_id] for task_id in right if task_id in answered.steps]
     solved = [scoring.solved(answered.submission.get(task_id), outputs) for task_id, outputs in right.items()]
@@ -122,11 +111,11 @@ def table(rows: Sequence[ComparisonRow], reference: str) -> str:
 def against(base: ComparisonRow, one: ComparisonRow) -> list[str]:
     """A row's cells beside another's: outputs gained and lost, their p, points of pass@2 gained with their own p."""
     gained = 100 * (one.scores.score - base.scores.score)
-    points = f"{gained:+.1f} (p = {sign_flip(base.shares, one.shares):.3f})".replace("-", "−")
-    return [difference(base.solved, one.solved), f"{mcnemar(base.solved, one.solved):.3f}", points]
+    points = f"{gained:+.1f} (p = {scoring.sign_flip(base.shares, one.shares):.3f})".replace("-", "−")
+    return [scoring.difference(base.solved, one.solved), f"{scoring.mcnemar(base.solved, one.solved):.3f}", points]
 
 
-def tables(answered: Sequence[Answered], right: Right, sources: Mapping[str, Sequence[str]], reference: str) -> str:
+def tables(answered: Sequence[Answered], right: Outputs, sources: Mapping[str, Sequence[str]], reference: str) -> str:
     """One table over all tasks and, where they come from several sources, one for each."""
     parts = [table([row(one, right) for one in answered], reference)]
     for name, ids in sources.items() if len(sources) > 1 else ():

@@ -1,7 +1,4 @@
-"""The variants of the method that can be compared, by name: a change of a run's settings, or another vote over one.
-
-Law: a variant differs in what its name says and in nothing else.
-"""
+"""The variants of the method that can be compared, by name: a change of a run's settings, or another vote over one."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias

@@ -11,17 +11,15 @@ from typing import Annotated, Any, get_args, get_origin
 from solver.config.setting import Entry, require
 
 HOUR = 3600.0
-_UNITS = {"s": 1.0, "m": 60.0, "h": HOUR}
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": HOUR}
 
 
 def seconds(text: str, name: str = "time") -> float:
     """`90`, `90s`, `10m`, `1.5h` or `1h30m` as seconds; `BadInput`, calling it `name`, otherwise."""
-    plain = re.fullmatch(r"\d+(\.\d+)?", text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
-    whole = "".join(number + unit for number, unit in parts)
-    total = float(text) if plain else sum(float(number) * _UNITS[unit] for number, unit in parts)
-    fits = (bool(plain) or (bool(parts) and whole == text)) and total > 0
-    require(name, text, fits, "a time such as 90s, 10m or 1h30m")
+    fits = re.fullmatch(r"\d+(\.\d+)?|(\d+(\.\d+)?[smh])+", text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text) if fits else []
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    require(name, text, total > 0, "a time such as 90s, 10m or 1h30m")
     return total
 
 

@@ -7,7 +7,7 @@ they are equal; a field added with a default changes no canonical form there was
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache, reduce
 from operator import attrgetter, getitem
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -39,15 +39,12 @@ Part: TypeAlias = Annotated[float, Range("a share between 0 and 1", lambda share
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting beside its type, which says its closed set (`Literal`) or its `Range`.
-
-    `choices`: what each value of a closed set does; where the type is open, these are all it may have.
-    """
+    """What is known of a setting beside its type, which says its closed set (`Literal`) or its `Range`."""
 
     help: str  # what it does, with its unit
     fits: Callable[[Any], bool] = lambda _: True  # whether a value is in a range of its own
     expected: str = ""  # what may come, to stand after "expected" where the type does not say it well
-    choices: Mapping[Any, str] = field(default_factory=dict)
+    choices: Mapping[Any, str] = field(default_factory=dict)  # what each value does; of an open type, all it may have
     refusals: Mapping[Any, str] = field(default_factory=dict)  # values others have → what to do in place of them
     name: str = ""  # in messages, where neither flag nor field is to be named
     formerly: tuple[str, ...] = ()  # the field's names in the records of older versions
@@ -61,27 +58,20 @@ class Setting:
 
 
 def setting(default: Any, help: str, flag: str = "", **more: Any) -> Any:
-    """A dataclass field of this default with a `Setting` of its own beside it; `more` is the rest of that.
-
-    `flag`: its spelling and, after a blank, what follows it.
-    """
+    """A dataclass field with a `Setting` beside it, the rest of which is `more`. `flag`: its spelling and metavar."""
     spelling, _, metavar = flag.partition(" ")
     return field(default=default, metadata={ABOUT: Setting(help, **{"flag": spelling, "metavar": metavar} | more)})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A setting in its tree.
-
-    `basis`: of each value of a closed set and, under None, of the setting itself: where the idea is from, none for what
-    is no choice of the method, and the test that exercises it, without `test_`.
-    """
+    """A setting in its tree."""
 
     path: str  # its name with those of the groups it is in
     kind: Any  # its type
     default: Any
     about: Setting
-    basis: Mapping[Any, tuple[str, str]]
+    basis: Mapping[Any, tuple[str, str]]  # as `BASIS`, of each value of a closed set and, under None, of the setting
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -114,23 +104,19 @@ class Settings:
     """Settings that are checked at birth: first each alone, then `refuse_contradictions`."""
 
     BASIS: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """For each setting that is a choice of the method, or `setting=value`: where it is from, and the test of it."""
+    """For each setting that is a choice of the method, or `setting=value`: where it is from, and its `test_…`."""
 
     @classmethod
     @cache
     def own(cls) -> tuple[Entry, ...]:
         """The settings of this group, without those of the groups in it."""
-        kinds = get_type_hints(cls, include_extras=True)
-        return tuple(
-            Entry(each.name, kinds[each.name], each.default, each.metadata[ABOUT], cls._basis(each))
-            for each in fields(cls)
-            if ABOUT in each.metadata
-        )
-
-    @classmethod
-    def _basis(cls, each: Field[Any]) -> dict[Any, tuple[str, str]]:
-        keys = {None: each.name, **{value: f"{each.name}={value}" for value in each.metadata[ABOUT].choices}}
-        return {value: cls.BASIS.get(key, ("", "")) for value, key in keys.items()}
+        own, kinds = [], get_type_hints(cls, include_extras=True)
+        for each in fields(cls):
+            if about := each.metadata.get(ABOUT):
+                keys = {None: each.name, **{value: f"{each.name}={value}" for value in about.choices}}
+                basis = {value: cls.BASIS.get(key, ("", "")) for value, key in keys.items()}
+                own.append(Entry(each.name, kinds[each.name], each.default, about, basis))
+        return tuple(own)
 
     def __post_init__(self) -> None:
         for each in self.own():
@@ -175,15 +161,12 @@ def differences(tree: Settings) -> dict[str, Any]:
 
 
 def canonical(tree: Settings) -> str:
-    """The settings as JSON that says what is not at its default, and nothing else."""
+    """`differences` as JSON."""
     return json.dumps(differences(tree), sort_keys=True, separators=(",", ":"))
 
 
 def unpack(group: type[S], packed: Mapping[str, Any]) -> S:
-    """The tree back from `asdict`'s values, also from those of older versions: what they lack is at its default.
-
-    Raises `BadInput` for an unknown name, which it names, and for a value out of its range.
-    """
+    """The tree back from `asdict`'s values, also those of older versions. Raises `BadInput` for an unknown name."""
     hints = get_type_hints(group)
     kinds = {each.name: hints[each.name] for each in fields(group)}
     now = {old: each.path for each in group.own() for old in each.about.formerly}

@@ -5,11 +5,9 @@ this package.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from solver.config import setting as tree
 from solver.config.flags import HOUR, absolute, seconds, seconds_or_none
 from solver.config.setting import Count, Part, Positive, Settings, Share, require, setting
 from solver.config.sources import COMMON, NVARC, OURS, PAPER, PRODUCT, SAMPLING
@@ -33,7 +31,7 @@ from solver.voting.rules import DEFAULT, PLAIN, VOTE_WORTH, RuleName
 __all__ = ["EMBED", "EMBEDDINGS", "HEAD", "HOUR", "LIKENESSES", "MOST_ALTERNATIVES", "NEVER"]
 __all__ += ["TARGETS", "Config", "Cost", "DataRecipe", "EngineSettings", "InductionSettings", "NearSettings"]
 __all__ += ["ProgramSettings", "SearchSettings", "TrainRecipe", "WriterSettings", "require", "require_machine"]
-__all__ += ["seconds", "unpack"]
+__all__ += ["seconds"]
 
 LARGEST_SEED = 2**32 - 1  # what every library's generator takes
 MOST_ALTERNATIVES = 100  # other tokens the engine names beside each one said: enough for a p_min of 0.01
@@ -320,9 +318,8 @@ class Config(Settings):
     def refuse_contradictions(self) -> None:
         expected = f"at most the views, {self.views}; lower it, or raise the views to {self.orders}"
         require("example orders", self.orders, self.orders <= self.views, expected)
-        reread = self.rule not in VOTE_WORTH or self.search.views > 0
         expected = f"candidates re-read for it (search.views, --reread), or one of {', '.join(PLAIN)}"
-        require("voting rule", self.rule, reread, expected)
+        require("voting rule", self.rule, self.rule not in VOTE_WORTH or self.search.views > 0, expected)
         require("group", self.group, 1 <= self.group <= self.engine.adapters, "1 to the engine's adapters in a batch")
         expected = f"at most the engine's, {self.engine.rank}; lower it, or raise the engine's to {self.train.rank}"
         require("LoRA rank", self.train.rank, self.train.rank <= self.engine.rank, expected)
@@ -333,8 +330,7 @@ class Config(Settings):
             f"no {HEAD} where candidates are re-read, as the engine leaves its LoRA out of a prompt's "
             f"log-probabilities; or search.views 0 (no --reread) with a rule of {', '.join(PLAIN)}"
         )
-        unread = HEAD in self.train.targets and self.search.views > 0
-        require("LoRA targets", self.train.targets, not unread, expected)
+        require("LoRA targets", self.train.targets, HEAD not in self.train.targets or not self.search.views, expected)
         self._refuse_what_would_be_ignored()
 
     def _refuse_what_would_be_ignored(self) -> None:
@@ -350,10 +346,4 @@ class Config(Settings):
             "task, as adapters start from other tasks' (near.warm_start_threshold), not from a shared one; or "
             f"near.warm_start_threshold {NEVER:g}"
         )
-        lone = scope != "shared-then-task" or near.warm_start_threshold >= NEVER
-        require("adapter scope", scope, lone, expected)
-
-
-def unpack(packed: Mapping[str, Any]) -> Config:
-    """The whole tree back from `asdict`'s values."""
-    return tree.unpack(Config, packed)
+        require("adapter scope", scope, scope != "shared-then-task" or near.warm_start_threshold >= NEVER, expected)

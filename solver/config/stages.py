@@ -37,7 +37,7 @@ def programs_stage(config: Config) -> Stage:
 
 WRITTEN_COST = Cost(20.0, 0.01)  # of a task's programs, before any was timed: a guess, of which only the shape matters
 LEAST_WRITING = 10.0  # seconds below which hardly a reply would end
-LAST_WORDS = 2.0  # seconds before its share ends at which the last batch of the code model ends, and is reported
+REPORTING = 2.0  # seconds before its share ends at which the last batch of the code model ends, and is reported
 
 
 def induction_stage() -> Stage:
@@ -53,14 +53,10 @@ def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...
         cost = Cost(scale * config.quick_cost.fixed, scale * config.quick_cost.per_token)
         adapter = replace(adapter, prior=cost, train_share=0.0)
     base = Stage(BASE, config.quick_cost, 0.0, min(QUICK, config.minimum), weight=QUICK_WEIGHT)
-    shared = shared_stage(config, tasks, devices)
+    # a device with the most tasks has the share of the limit for its shared adapter, none has more
+    each = config.shared_share * config.time_limit / max(1, math.ceil(tasks / devices))
+    least = min(config.minimum, each * max(1, tasks // devices))
+    shared = Stage(SHARED, Cost(each, 0.0), 1.0, least, whole=True, most=each)
     more = tuple(replace(adapter, number=ADAPTER + n, refinement=True) for n in range(1, config.refinement_stages + 1))
     first = (base,) if config.quick_views and config.train.steps else ()
     return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)
-
-
-def shared_stage(config: Config, tasks: int, devices: int) -> Stage:
-    """The stage of shared adapters: a device with the most tasks has the share of the limit, none has more."""
-    each = config.shared_share * config.time_limit / max(1, math.ceil(tasks / devices))
-    minimum = min(config.minimum, each * max(1, tasks // devices))
-    return Stage(SHARED, Cost(each, 0.0), 1.0, minimum, whole=True, most=each)

@@ -32,18 +32,15 @@ def _shown(task: Task) -> list[dict[str, Any]]:
 def challenges(task_set: TaskSet) -> str:
     """The tasks in Kaggle's format, in order, malformed ones with what could be read of their test inputs."""
     shown = {task.id: _shown(task) for task in task_set.tasks}
-    asked = {
-        task_id: [{"input": None if grid is None else grid.tolist()} for grid in grids]
-        for task_id, grids in task_set.test_inputs.items()
-    }
-    return json.dumps({task_id: {"train": shown.get(task_id, []), "test": asked[task_id]} for task_id in asked})
+    entries = {}
+    for task_id, grids in task_set.test_inputs.items():
+        asked = [{"input": None if grid is None else grid.tolist()} for grid in grids]
+        entries[task_id] = {"train": shown.get(task_id, []), "test": asked}
+    return json.dumps(entries)
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as plain values: its grid in the task's own frame, the view that found it, its nats and scores.
-
-    Of one that a program computed: the grid and the program.
-    """
+    """A candidate as plain values: its grid, and the program that computed it or its view, nats and scores."""
     view, program = candidate.view, candidate.program
     if program is not None:
         return {"grid": candidate.grid.tolist(), "program": asdict(program)}

@@ -48,10 +48,7 @@ def describe(value: object) -> str:
 
 
 def read_bytes(path: Path, largest: int | None = LARGEST) -> bytes:
-    """The file's bytes. `largest`: bytes it may have, None: any number.
-
-    Raises `BadInput` where it is missing, cannot be read, is no regular file, or is larger.
-    """
+    """The file's bytes, at most so many. Raises `BadInput` where it is larger, no regular file, or can't be read."""
     try:
         status = path.stat()
         if kind := NO_FILES.get(stat.S_IFMT(status.st_mode)):

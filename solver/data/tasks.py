@@ -51,14 +51,10 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class TaskSet:
-    """What is to be answered, without a single solution.
-
-    `test_inputs`: every id, good or malformed, in file order → its test inputs (at least 1; as many as can be counted
-    where malformed), None where one is unreadable.
-    """
+    """What is to be answered, without a single solution."""
 
     tasks: tuple[Task, ...]  # the good ones, in file order
-    test_inputs: dict[str, tuple[Grid | None, ...]]
+    test_inputs: dict[str, tuple[Grid | None, ...]]  # of every id, in that order; None: unreadable; at least one each
     problems: tuple[Problem, ...]  # what to warn about
     name: str  # file path or split
     sha256: str  # hex, of the data read
@@ -148,7 +144,8 @@ def _readable_inputs(value: object) -> tuple[Grid | None, ...]:
     return tuple(map(attempt, tests)) if isinstance(tests, list) and tests else (None,)
 
 
-def _content(task: Task) -> tuple[object, ...]:
+def contents(task: Task) -> tuple[object, ...]:
+    """What tells a task's grids from another's."""
     pairs = tuple((key(pair.input), key(pair.output)) for pair in task.demonstrations)
     return pairs, tuple(map(key, task.tests))
 
@@ -162,7 +159,7 @@ def _unique_task(task_id: str, values: Sequence[object]) -> tuple[Task, Problem 
         tasks = [_task(task_id, value) for value in values]
     except Fault as fault:
         raise Fault(fault.where, f"{fault.message}; and {count}") from None
-    if any(_content(task) != _content(tasks[0]) for task in tasks):
+    if any(contents(task) != contents(tasks[0]) for task in tasks):
         raise Fault("", f"{count}; the contents differ")
     return tasks[0], Problem(task_id, "", f"{count}; the contents are the same and the first is used")
 

@@ -60,12 +60,12 @@ def _apply(step: Step, grid: Grid) -> Grid:
 def draw(rng: np.random.Generator, kinds: Sequence[str], chains: bool, rows: int, columns: int) -> tuple[Step, ...]:
     """No step, one or, with `chains`, also two, each of a random one of these kinds.
 
-    `rows`, `columns`: the tallest and the widest of the grids that are to be transformed. What would make them exceed
-    30 cells is not among what is drawn from.
+    `rows`, `columns`: of the tallest and the widest grid. What would make them exceed 30 is not drawn from.
     """
     steps: list[Step] = []
     for _ in range(int(rng.integers(1 + (LONGEST_CHAIN if chains else 1)))):
-        options = [fitting for kind in kinds if (fitting := _fitting(kind, rows, columns))]
+        fitting = ([s for s in VARIANTS[kind] if max(rows * s.rows, columns * s.columns) <= MAX_SIDE] for kind in kinds)
+        options = [variants for variants in fitting if variants]
         if not options:
             break
         variants = options[int(rng.integers(len(options)))]
@@ -76,7 +76,3 @@ def draw(rng: np.random.Generator, kinds: Sequence[str], chains: bool, rows: int
         steps.append(step)
         rows, columns = rows * step.rows, columns * step.columns
     return tuple(steps)
-
-
-def _fitting(kind: str, rows: int, columns: int) -> list[Step]:
-    return [s for s in VARIANTS[kind] if rows * s.rows <= MAX_SIDE and columns * s.columns <= MAX_SIDE]

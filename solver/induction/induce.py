@@ -20,14 +20,13 @@ from solver.induction.prompts import program_in, question
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
 from solver.interfaces import Stop
 from solver.types import INDUCTION, BadInput, Candidate, Grid, Program, Task, TaskResult, View, key, same, seed_for
-from solver.voting.ensemble import TRUSTED_COST
+from solver.voting.ensemble import ANSWERS_KEPT, TRUSTED_COST
 
 NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"
 PURPOSE = "induction"
 WRITING = 0.75  # of a task's seconds may go by while replies are written: the programs in them are yet to be run
 COST = TRUSTED_COST  # steps
 GENERALISES = 0.0  # nothing is known of it: the model saw every demonstration
-KEPT = 8  # distinct answers a task keeps: two are attempted, the others are for the record's readers
 LONGEST_TEXT = 4000  # characters of a program in the record
 REASONS = 3  # why programs did not fit: so many are told, the commonest
 
@@ -115,6 +114,6 @@ def _candidates(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[Candidate
             grids[answer] = outcome.grid
             support[answer] += replies
             shortest[answer] = min(shortest.get(answer, source), source, key=lambda text: (len(text), text))
-    best = sorted(grids, key=lambda answer: (-support[answer], len(shortest[answer]), answer))[:KEPT]
+    best = sorted(grids, key=lambda answer: (-support[answer], len(shortest[answer]), answer))[:ANSWERS_KEPT]
     programs = (Program(shortest[a].strip()[:LONGEST_TEXT], COST, GENERALISES, support[a]) for a in best)
     return tuple(Candidate(grids[a], View(), 0.0, program=program) for a, program in zip(best, programs, strict=True))

@@ -1,7 +1,7 @@
 """The answers of a run: what is known of every task, its lines in the answer file, how many are right; and a summary.
 
-Laws: a complete, valid file exists from `start` on; solutions are looked at only for tasks whose answers are already
-written.
+Laws: a complete, valid file exists from `start`, before the first model is loaded, to the end; solutions are looked at
+only for tasks whose answers are already written.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import errno
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
-from solver.runtime.live import printable
+from solver.runtime.live import count, printable
 from solver.runtime.prepare import RunPlan
 from solver.runtime.recorder import Journal
 from solver.runtime.submission_file import AnswerFile, placeholders_for, validate
-from solver.types import Grid, Standing, TaskResult, by_programs, solves
+from solver.types import Outputs, Standing, TaskResult, by_programs, solves
 from solver.voting.candidates import Ledger
 
-Scored: TypeAlias = Callable[[object, Mapping[str, Sequence[Grid]]], str]
+Scored: TypeAlias = Callable[[object, Outputs], str]
 """What a submission is worth by the solutions, in words."""
 
 NAMED = 5  # task ids a reason names before it says how many more there are
@@ -38,7 +39,6 @@ class AnswerBook:
         self.reasons = {i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in tests}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.right: dict[str, bool] = {}
-        self._solutions: Mapping[str, tuple[Grid, ...]] = {}
 
     def start(self) -> None:
         """Write the whole file: the answers that were added before, placeholders for the others."""
@@ -73,15 +73,14 @@ class AnswerBook:
         """Tasks solved so far, this one included, now that its answers are written; None without solutions."""
         if self.plan.solutions is None:
             return None
-        pairs = zip(standing.attempts, self.solutions()[task_id], strict=True)
+        pairs = zip(standing.attempts, self.solutions[task_id], strict=True)
         self.right[task_id] = all(solves(attempts, grid) for attempts, grid in pairs)
         return sum(self.right.values())
 
-    def solutions(self) -> Mapping[str, tuple[Grid, ...]]:
+    @cached_property
+    def solutions(self) -> Outputs:
         """The solutions, read when they are first asked for; {} where there are none."""
-        if not self._solutions and self.plan.solutions is not None:
-            self._solutions = self.plan.solutions()
-        return self._solutions
+        return self.plan.solutions() if self.plan.solutions else {}
 
     def lost(self, task_id: str, why: str) -> str:
         """A task gets no more of the model; what its answers are then, in words."""
@@ -98,10 +97,7 @@ class AnswerBook:
             reason = "; ".join(self.notes.get(task_id, ())) or self.reasons[task_id]
             standing = known.get(task_id, Standing((), (0,) * tests, (), (0,) * tests))
             given = zip(standing.from_model, standing.from_programs, strict=True)
-            origins += [
-                AnswerOrigin(task_id, n, model, "" if model or programs else reason, programs)
-                for n, (model, programs) in enumerate(given)
-            ]
+            origins += [AnswerOrigin(task_id, model, programs, reason) for model, programs in given]
         return origins
 
     def conclude(self, scored: Scored) -> int:
@@ -118,39 +114,29 @@ class AnswerBook:
         for fault in faults:
             print(f"error: {output}: {fault}", file=sys.stderr)
         if self.plan.solutions is not None:
-            print(scored(written, {i: self.solutions()[i] for i in tests}))
+            print(scored(written, {i: self.solutions[i] for i in tests}))
         print(f"{output}: {'NOT VALID' if faults else 'complete and valid'}; its record is {self.plan.directory}")
         return 1 if faults else 0
 
 
 @dataclass(frozen=True)
 class AnswerOrigin:
-    """One answer (test input `test` of a task) and where it came from.
-
-    `from_model`: how many of its two attempts the model gave, 0 to 2; `from_programs`: how many programs alone did.
-    `reason`: why it is a placeholder, if it is.
-    """
+    """Where the answer to one test input came from."""
 
     task_id: str
-    test: int
-    from_model: int
-    reason: str = ""
-    from_programs: int = 0
-
-    @property
-    def given(self) -> int:
-        """Attempts that are no placeholders."""
-        return self.from_model + self.from_programs
+    from_model: int  # of its two attempts
+    from_programs: int = 0  # those that programs alone gave
+    reason: str = ""  # why it is a placeholder, if it is
 
 
 def summary(outcomes: Sequence[AnswerOrigin]) -> str:
     """How many answers the model gave, how many are placeholders, and why: a line a reason, the commonest first."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for outcome in outcomes:
-        if outcome.given == 0:
+        if not outcome.from_model and not outcome.from_programs:
             reasons[outcome.reason or "no reason given"].append(outcome.task_id)
-    placeholders = sum(len(ids) for ids in reasons.values())
-    half = sum(outcome.from_model > 0 and outcome.given == 1 for outcome in outcomes)
+    placeholders = sum(map(len, reasons.values()))
+    half = sum((outcome.from_model, outcome.from_programs) == (1, 0) for outcome in outcomes)
     programs = sum(outcome.from_model == 0 < outcome.from_programs for outcome in outcomes)
     model = f"{len(outcomes) - placeholders - programs} from the model"
     model += f" ({half} with a placeholder as second attempt)" if half else ""
@@ -159,17 +145,8 @@ def summary(outcomes: Sequence[AnswerOrigin]) -> str:
     lines = [f"{count(len(outcomes), 'answer')} to {count(tasks, 'task')}: {model}, "]
     lines[0] += count(placeholders, "placeholder") + (":" if reasons else ".")
     ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
-    lines += ["  " + printable(f"{len(ids)} x {reason} ({_named(ids)})", None) for reason, ids in ordered]
+    for reason, ids in ordered:
+        named = list(dict.fromkeys(ids))
+        more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
+        lines.append("  " + printable(f"{len(ids)} x {reason} ({', '.join([*named[:NAMED], *more])})", None))
     return "\n".join(lines)
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things: '1 task', '2 tasks'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _named(task_ids: Sequence[str]) -> str:
-    """The first few ids, each once, and how many more there are."""
-    ids = list(dict.fromkeys(task_ids))
-    more = [f"and {len(ids) - NAMED} more"] if len(ids) > NAMED else []
-    return ", ".join([*ids[:NAMED], *more])

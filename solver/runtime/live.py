@@ -1,7 +1,6 @@
 """What there is to see of a run while it goes on: stages, workers, the latest answers, warnings.
 
-Numbers and texts alone: `progress` tells it, `screen` draws it. Law: it keeps no more than a terminal can show, however
-long the run.
+`progress` tells it, `screen` draws it. Law: it keeps no more than a terminal can show, however long the run.
 """
 
 import math
@@ -18,79 +17,59 @@ WARNINGS = 20  # warnings kept; how many there were in all is counted
 
 @dataclass(frozen=True)
 class About:
-    """What the run set out to do.
-
-    `stages`: their numbers, in order. `done`: the (task, stage) pairs an earlier process had done; `answered`: those
-    it had answers to; `split`: those whose vote it left split. `limit`: seconds of the whole run; `deadline`: its end.
-    """
+    """What the run set out to do."""
 
     name: str = ""
     weights: str = ""
     seed: int | None = None
-    stages: tuple[int, ...] = (ADAPTER,)
-    done: frozenset[tuple[str, int]] = frozenset()
-    answered: frozenset[str] = frozenset()
-    split: frozenset[str] = frozenset()
-    limit: float = math.inf
+    stages: tuple[int, ...] = (ADAPTER,)  # their numbers, in order
+    done: frozenset[tuple[str, int]] = frozenset()  # (task, stage) pairs an earlier process had done
+    answered: frozenset[str] = frozenset()  # tasks it had answers to
+    split: frozenset[str] = frozenset()  # those whose vote it left split
+    limit: float = math.inf  # seconds of the whole run
     deadline: Deadline = field(default_factory=lambda: Deadline(math.inf))
 
 
 @dataclass(frozen=True)
 class StageAnswer:
-    """One task in one stage: `text` says what it came to, such as `votes 5 of 8`, in `seconds` of work.
-
-    `loss`: nats a token in the last of the training `steps`. `right`: whether all its outputs are solved now, None
-    where solutions are unknown. `split`: whether its vote is, so that another stage is due. `whole`: whether each of
-    its test inputs has an answer.
-    """
+    """One task in one stage."""
 
     task_id: str
     stage: int
-    text: str
-    seconds: float
-    steps: int = 0
-    loss: float | None = None
-    right: bool | None = None
-    split: bool = False
-    whole: bool = False
+    text: str  # what it came to, such as `votes 5 of 8`
+    seconds: float  # of work
+    steps: int = 0  # of training
+    loss: float | None = None  # nats a token in the last of them
+    right: bool | None = None  # whether all its outputs are solved now; None: solutions are unknown
+    split: bool = False  # whether its vote is, so that another stage is due
+    whole: bool = False  # whether each of its test inputs has an answer
 
 
 def answered(result: TaskResult, standing: Standing, split: bool, right: bool | None) -> StageAnswer:
     """The answer that a worker's result led to."""
     text = "votes " + " and ".join(f"{first} of {total}" for first, total in standing.votes)
     if by_programs(result.stage):
-        count = max(map(len, result.candidates), default=0)
-        text = f"{count} {'answer' if count == 1 else 'answers'} of programs" if count else "no program"
+        most = max(map(len, result.candidates), default=0)
+        text = f"{count(most, 'answer')} of programs" if most else "no program"
+    seconds, loss = sum(result.seconds.values()), result.losses[-1] if result.losses else None
     return StageAnswer(
-        task_id=result.task_id,
-        stage=result.stage,
-        text=text,
-        seconds=sum(result.seconds.values()),
-        steps=result.steps,
-        loss=result.losses[-1] if result.losses else None,
-        right=right,
-        split=split,
-        whole=standing.whole,
+        result.task_id, result.stage, text, seconds, result.steps, loss, right=right, split=split, whole=standing.whole
     )
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What the worker on a device does now.
-
-    `state`: in a word or two; `busy`: whether seconds of it count. With a batch: its stage, its tasks and the `seconds`
-    granted; of its adapters so many are `trained`, the latest in `steps` steps to `loss` nats a token.
-    """
+    """What the worker on a device does now."""
 
     name: str
-    state: str
-    busy: bool = True
-    stage: int = 0
+    state: str  # in a word or two
+    busy: bool = True  # whether seconds of it count
+    stage: int = 0  # of its batch, as is what follows
     task_ids: tuple[str, ...] = ()
-    seconds: float = 0.0
-    trained: int = 0
-    steps: int = 0
-    loss: float | None = None
+    seconds: float = 0.0  # granted
+    trained: int = 0  # adapters so far
+    steps: int = 0  # of the latest one
+    loss: float | None = None  # its last, nats a token
 
 
 class Live:
@@ -107,7 +86,6 @@ class Live:
         self._done, self._answered, self._split = set(about.done), set(about.answered), set(about.split)
 
     def answer(self, answer: StageAnswer) -> None:
-        """A task has been through a stage."""
         self.latest.append(answer)
         self._done.add((answer.task_id, answer.stage))
         if answer.whole:
@@ -115,11 +93,9 @@ class Live:
         (self._split.add if answer.split else self._split.discard)(answer.task_id)
 
     def shared(self, task_ids: Sequence[str]) -> None:
-        """Tasks have got an adapter that they share."""
         self._done |= {(task_id, SHARED) for task_id in task_ids}
 
     def warn(self, text: str) -> None:
-        """Something went wrong."""
         self.warnings.append(text)
         self.warned += 1
 
@@ -138,15 +114,12 @@ class Live:
 
     @property
     def answered(self) -> int:
-        """Tasks with an answer to each test input, of the model or of a program."""
+        """Tasks with an answer to each test input."""
         return len(self._answered)
 
     @property
     def stages(self) -> list[tuple[str, int, int]]:
-        """(Name, tasks done, tasks due) of the stages every task gets, and of the refinement begun last or due first.
-
-        Refinement is due to the tasks whose votes are split by now.
-        """
+        """(Name, tasks done, tasks due) of the stages all tasks get, and of the refinement begun last or due first."""
         numbers = [number for number in self.about.stages if number <= ADAPTER]
         refinement = [number for number in self.about.stages if number > ADAPTER]
         begun = [number for number in refinement if any(of == number for _, of in self._done)]
@@ -163,6 +136,11 @@ def printable(text: str, encoding: str | None) -> str:
     """The text on one line, with what the stream's encoding lacks written as backslash escapes."""
     line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in " ".join(text.split()))
     return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: '1 task', '2 tasks'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Loads the models a worker answers with, in the order that their libraries want, as its device's memory allows.
+"""The models a worker answers with, loaded in the order that their libraries want, as its device's memory allows.
 
 On a GPU: Unsloth first where it trains, then the engine, then the trainer. Unsloth comes before transformers, which the
 engine imports; the engine's environment comes before torch. What Unsloth's import sets in torch's compilers and memory
@@ -8,21 +8,54 @@ is not there while the engine is built, which compiles in the same process: why 
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from solver.batch import Batch, Models
+from solver.clock import Deadline, now
 from solver.config.settings import Config
 from solver.hardware import devices, gpus, memory_plan
 from solver.model import architecture
-from solver.tokens.registry import load
-from solver.training import backends
+from solver.pipeline import solve_batch
+from solver.runtime import messages
+from solver.tokens import registry
+from solver.training import backends, nearest_tasks, shared_adapter
+from solver.types import SHARED, TrainReport
 
-ALLOCATOR = (
-    "PYTORCH_ALLOC_CONF",
-    "expandable_segments:False",
-)  # Unsloth's is True; a sleeping engine wants False
+# Unsloth's is True; a sleeping engine wants False
+ALLOCATOR = ("PYTORCH_ALLOC_CONF", "expandable_segments:False")
+
+
+@contextlib.contextmanager
+def models(weights: Path, config: Config, scratch: Path, send: messages.Send) -> Iterator[messages.Loaded]:
+    """Answers by training and sampling: the only place where models meet the algorithm."""
+    format = registry.load(config.format, weights)
+    trainer, sampler, config = load_models(weights, config, scratch)
+    nearest = nearest_tasks.finder(trainer, config, weights, format)
+
+    def trained(name: str, report: TrainReport) -> None:
+        loss = round(report.losses[-1], 4) if report.losses else None
+        send(messages.AdapterTrained(name, report.steps, loss))
+
+    answered_with = Models(trainer, sampler, format, config, nearest, trained)
+    yield lambda order, stop: by_models(order, answered_with, stop), (*sampler.notes, *trainer.notes)
+
+
+def by_models(order: messages.Order, models: Models, stop: Deadline) -> Iterator[messages.Report]:
+    """The results of the order's tasks, or the adapter that they are to share."""
+    if order.stage == SHARED:
+        started = now()
+        report = shared_adapter.train(order.tasks, models, stop)
+        adapter = messages.keep(report.adapter, order.keep) if report.adapter else None
+        yield messages.SharedAdapterTrained(adapter, report.steps, report.planned, report.losses, now() - started)
+        return
+    shared = messages.intact(order.shared)
+    results = solve_batch(Batch(order.stage, order.tasks, order.train_seconds, shared, order.hurried), models, stop)
+    counters = getattr(models.sampler, "counters", None)
+    engine = counters.take() if counters else {}  # of the whole batch, whose tasks shared the engine
+    yield from (messages.TaskAnswered(result, engine) for result in results)
 
 
 def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
@@ -36,30 +69,32 @@ def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
 
 
 def _load_sampler(weights: Path, config: Config) -> Any:
-    from solver.inference import vllm_sampler
+    from solver.inference.head_sampler import HeadSampler
+    from solver.inference.vllm_sampler import VllmSampler
 
-    kind: Any = vllm_sampler.VllmSampler
-    if config.train.head:
-        from solver.inference.head_sampler import HeadSampler
-
-        kind = HeadSampler
-    end = load(config.format, weights).end
+    kind = HeadSampler if config.train.head else VllmSampler
+    end = registry.load(config.format, weights).end
     return kind(weights, config.engine, end, config.seed, config.train.embedding_targets)
 
 
 def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
     """`load_models` by the card's memory plan. `BadInput`: no layout fits the card."""
     how = backends.setup(weights, config.train, config.engine.context, cuda=True)
-    stock: Sequence[Mapping[str, Any]] = ()
+    stock: list[tuple[Any, Mapping[str, Any]]] = []
     if how.library == backends.UNSLOTH:
-        stock = [module.get_config_copy() for module in compilers()]
+        compilers = [importlib.import_module(f"torch.{name}.config") for name in ("_dynamo", "_inductor")]
+        stock = [(module, module.get_config_copy()) for module in compilers]
         os.environ.update(backends.environment(scratch))
         os.environ.setdefault(*ALLOCATOR)
         importlib.import_module(backends.UNSLOTH)
     plan = memory_plan.plan(architecture.read(weights), this_card(), config)
     planned = plan.settings(config)
     how = backends.setup(weights, config.train, plan.context, True, plan.card.dtype, plan.checkpointing)
-    with compiling_as(stock):
+    with contextlib.ExitStack() as compilers_as_before:
+        for module, settings in stock:
+            now = module.get_config_copy()
+            changed = {name: value for name, value in settings.items() if now[name] != value}
+            compilers_as_before.enter_context(module.patch(changed))
         sampler = _load_sampler(weights, planned)
     sampler.notes = (plan.line, *sampler.notes)
     if planned.engine.sleeps:
@@ -70,28 +105,6 @@ def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
     if planned.engine.sleeps:
         trainer.before_reload, sampler.before_reload = sampler.offload, trainer.offload
     return trainer, sampler, planned
-
-
-def compilers() -> list[Any]:
-    """The settings of torch's compilers, as modules."""
-    return [importlib.import_module(f"torch.{name}.config") for name in ("_dynamo", "_inductor")]
-
-
-@contextlib.contextmanager
-def compiling_as(settings: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """Torch's compilers have these settings inside, none for as they are, and afterwards those they had before."""
-    before = [module.get_config_copy() for module in compilers()] if settings else []
-    try:
-        _set(settings)
-        yield
-    finally:
-        _set(before)
-
-
-def _set(settings: Sequence[Mapping[str, Any]]) -> None:
-    for module, wanted in zip(compilers() if settings else (), settings, strict=True):
-        now = module.get_config_copy()
-        module.load_config({name: value for name, value in wanted.items() if now[name] != value})
 
 
 def load_writer(config: Config) -> Any:

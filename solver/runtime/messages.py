@@ -6,11 +6,12 @@ tasks share is believed only while its file is what was trained.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from solver.clock import Deadline
 from solver.data.codec import result_from_json, result_to_json, task_from_json, task_to_json
 from solver.model.checkpoint import ADAPTER_FILE, sha256
 from solver.types import Adapter, Task, TaskResult
@@ -27,19 +28,15 @@ class SharedAdapter:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """To a worker: a batch of tasks in one stage, `seconds` for all of it, of which each may train its own part.
-
-    `hurried`: they may not do, so the most important comes first. `shared`: by task id, the adapter it shares. `keep`:
-    the folder for one that is trained.
-    """
+    """To a worker: a batch of tasks in one stage."""
 
     stage: int
     tasks: tuple[Task, ...]
-    seconds: float
-    train_seconds: Mapping[str, float]
-    hurried: bool
-    shared: Mapping[str, SharedAdapter]
-    keep: Path
+    seconds: float  # for all of it
+    train_seconds: Mapping[str, float]  # of these, by task id
+    hurried: bool  # they may not do, so the most important comes first
+    shared: Mapping[str, SharedAdapter]  # by task id, the adapter it shares
+    keep: Path  # the folder for a shared adapter that is trained
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,12 @@ Report: TypeAlias = Ready | AdapterTrained | TaskAnswered | SharedAdapterTrained
 
 Send: TypeAlias = Callable[[Report], None]
 
+Answerer: TypeAlias = Callable[[Order, Deadline], Iterable[Report]]
+"""What there is to report on an order, as it becomes known."""
+
+Loaded: TypeAlias = tuple[Answerer, Sequence[str]]
+"""What a worker has loaded to answer with, and what there is to say of it."""
+
 _PLAIN = {"ready": Ready, "trained": AdapterTrained, "done": BatchDone, "failed": BatchFailed}
 _KINDS = {kind: name for name, kind in _PLAIN.items()}
 
@@ -141,20 +144,10 @@ def report_from_json(values: Mapping[str, Any]) -> Report:
         adapter = None if values["adapter"] is None else shared_from_json(values)
         losses = tuple(values["losses"])
         return SharedAdapterTrained(adapter, values["steps"], values["planned"], losses, values["seconds"])
-    if kind == "ready":
-        return Ready(values["seconds"], tuple(values["notes"]))
-    report: Report = _PLAIN[kind](**{name: value for name, value in values.items() if name != "kind"})
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    del given["kind"]
+    report: Report = _PLAIN[kind](**given)
     return report
-
-
-def sender(stream: TextIO) -> Send:
-    """Writes reports to a stream, each at once."""
-
-    def send(report: Report) -> None:
-        stream.write(json.dumps(report_to_json(report)) + "\n")
-        stream.flush()
-
-    return send
 
 
 def shared_to_json(shared: SharedAdapter) -> dict[str, Any]:

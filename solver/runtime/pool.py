@@ -19,7 +19,6 @@ from solver.clock import Deadline, now
 from solver.config import presets, settings
 from solver.hardware.devices import ONE_CORE, Device
 from solver.runtime import messages
-from solver.runtime.messages import Order, Report, SharedAdapter
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
 from solver.runtime.worker_slot import STARTS, Child, Phase, WorkerSlot
@@ -33,25 +32,19 @@ ALONE = 300.0  # seconds at most that the others wait meanwhile: they find compi
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 TICK = 0.25  # seconds between two looks at the children at most
-CPU_ONLY = {"CUDA_VISIBLE_DEVICES": ""}  # the environment of a child that must not use a GPU
 
 
 class Observer(Protocol):
-    """Who is told what becomes of the tasks; a `batch` is the ids of those that a device was given together.
+    """Who is told what becomes of the tasks; a `batch` is the ids of those that a device was given together."""
 
-    `result` gives back how much the task needs more work, 0 to 1. `lost`: a task is left without a batch it was due.
-    `note`, `warn`: lines for people. `watch`: how the slots stand, every `TICK` seconds or sooner. `started`: a
-    device's model is ready, after so many seconds.
-    """
-
-    def result(self, device: str, task: messages.TaskAnswered, batch: Sequence[str]) -> float: ...
+    def result(self, device: str, task: messages.TaskAnswered, batch: Sequence[str]) -> float: ...  # its need, 0 to 1
     def shared(self, device: str, trained: messages.SharedAdapterTrained, batch: Sequence[str]) -> None: ...
-    def lost(self, task_id: str, why: str) -> None: ...
+    def lost(self, task_id: str, why: str) -> None: ...  # a task is left without a batch it was due
     def failure(self, stage: int, batch: Sequence[str], why: str) -> None: ...
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None: ...  # a line for people
     def warn(self, text: str) -> None: ...
-    def watch(self, slots: Sequence[WorkerSlot]) -> None: ...
-    def started(self, device: str, seconds: float) -> None: ...
+    def watch(self, slots: Sequence[WorkerSlot]) -> None: ...  # how they stand, every `TICK` seconds or sooner
+    def started(self, device: str, seconds: float) -> None: ...  # its model is ready, after so many seconds
 
 
 def undisturbed(result: TaskResult) -> float:
@@ -62,16 +55,13 @@ def undisturbed(result: TaskResult) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """What the workers are to answer: the tasks, and with which weights and settings.
-
-    `keep`: the folder for adapters that tasks share. `shared`: those there are already, by task id.
-    """
+    """What the workers are to answer: the tasks, and with which weights and settings."""
 
     tasks: Sequence[Task]
     weights: Path
     config: settings.Config
-    keep: Path
-    shared: Mapping[str, SharedAdapter]
+    keep: Path  # the folder for adapters that tasks share
+    shared: Mapping[str, messages.SharedAdapter]  # those there are already, by task id
 
 
 class WorkerPool:
@@ -97,13 +87,16 @@ class WorkerPool:
     def run(
         self, scheduler: Scheduler, deadline: Deadline, programs: Phase | None = None, induction: Phase | None = None
     ) -> None:
-        """Serve the model's batches until every task had them or the budget is spent.
-
-        `induction` comes before, `programs` then or beside.
-        """
+        """Serve the model's batches until all tasks had them or the budget is spent; before, or beside, the others'."""
         self.model = Phase(scheduler, deadline)
         self.last = Deadline(deadline.at - LAST, deadline.read)
-        self._assign_phases(programs, induction)
+        before = [] if induction is None else [induction]
+        searches = [] if programs is None else [programs]  # on all devices before the model's batches, or beside these
+        for slot in self.slots:
+            slot.phases = [*before, *([] if self.cpu_search_slots else searches), self.model]
+        for slot in self.cpu_search_slots:
+            slot.phases = searches.copy()
+        self.slots += self.cpu_search_slots
         try:
             while self.last.remaining() > 0 and not scheduler.finished:
                 for slot in self.slots:
@@ -116,7 +109,7 @@ class WorkerPool:
                 self._wait(working, due)
                 for slot in working:
                     self._listen(slot)
-            able = [slot for slot in self.slots if slot.serves_model and not slot.given_up]
+            able = [slot for slot in self.slots if self.model in slot.phases and not slot.given_up]
             started = any(slot.child for slot in able) or self.last.remaining() <= 0
             why = "the time limit came first" if started else "the worker could not be started"
             for task_id in scheduler.pending:
@@ -124,16 +117,6 @@ class WorkerPool:
         finally:
             for slot in self.slots:
                 slot.end()
-
-    def _assign_phases(self, programs: Phase | None, induction: Phase | None) -> None:
-        """Programs to the slots that are there for them; where there are none, to all, before the model's batches."""
-        searches = [programs] if programs is not None else []
-        first = [induction] if induction is not None else []
-        for slot in self.slots:
-            slot.phases = [*first, *(searches if not self.cpu_search_slots else ()), self.model]
-        for slot in self.cpu_search_slots:
-            slot.phases = list(searches)
-        self.slots += self.cpu_search_slots
 
     def _lost(self, task_id: str, why: str) -> None:
         if task_id not in self.answered:
@@ -191,15 +174,15 @@ class WorkerPool:
     def _environment(self, slot: WorkerSlot) -> Mapping[str, str]:
         if slot.phases[0].by == "programs":
             return {**slot.device.environment, **ONE_CORE}
-        on_cpu = slot.device.gpu and slot.level > len(presets.LADDER)
-        return {**slot.device.environment, **(CPU_ONLY if on_cpu else {})}
+        off_gpu = {"CUDA_VISIBLE_DEVICES": ""} if slot.device.gpu and slot.level > len(presets.LADDER) else {}
+        return {**slot.device.environment, **off_gpu}
 
     def _hand_over(self, slot: WorkerSlot, child: Child, time_slice: TimeSlice) -> None:
         phase = slot.phases[0]
         last = phase.deadline.at if phase.by == "induction" else math.inf  # the model waits for it
         until = Deadline(min(self.last.at, last, now() + time_slice.seconds + GRACE), self.last.read)
         slot.begin(time_slice, until)
-        order = Order(
+        order = messages.Order(
             stage=time_slice.stage.number,
             tasks=tuple(self.tasks[i] for i in time_slice.task_ids),
             seconds=time_slice.seconds,
@@ -241,7 +224,7 @@ class WorkerPool:
         elif slot.until.remaining() <= 0:
             self._failed(slot, "stopped: " + slot.late())
 
-    def _take(self, slot: WorkerSlot, report: Report) -> None:
+    def _take(self, slot: WorkerSlot, report: messages.Report) -> None:
         """Take in one report."""
         phase, name = slot.phases[0], slot.device.name
         batch = () if slot.time_slice is None else slot.time_slice.task_ids

@@ -14,10 +14,9 @@ from typing import Any, TypeAlias
 
 from solver.config.learning_rates import learning_rate
 from solver.config.presets import PRESETS
-from solver.config.setting import canonical, changed, entries, require
-from solver.config.settings import Config, unpack
+from solver.config.setting import canonical, changed, entries, require, unpack
+from solver.config.settings import Config
 from solver.data import tasks
-from solver.data.tasks import TaskSet
 from solver.hardware import devices
 from solver.hardware.devices import Device
 from solver.induction.induce import check_model, sandbox_of
@@ -26,38 +25,31 @@ from solver.model import checkpoint
 from solver.model.architecture import read
 from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
-from solver.runtime.record import RunRecord, directory_of
 from solver.tokens import registry
 from solver.training import adapter_kinds, neighbours
-from solver.types import BadInput, Grid
+from solver.types import BadInput, Outputs
 
-Right: TypeAlias = Mapping[str, tuple[Grid, ...]]  # id → the right answer to each test input
-ReadSolutions: TypeAlias = Callable[[str | Path], Right]  # of an embedded set, by its name, or of a file
+ReadSolutions: TypeAlias = Callable[[str | Path], Outputs]  # of an embedded set, by its name, or of a file
 
 HERE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run, checked: what to answer, with which weights and settings, and where to write.
+    """A run, checked: what to answer, with which weights and settings, and where to write."""
 
-    `solutions`: reads the solutions where there are any; used by nobody before a task's answers are fixed; `scored_by`
-    names them: the split, or the file. `devices`: one worker each. `resumed`: the record of the run to continue.
-    """
-
-    task_set: TaskSet
+    task_set: tasks.TaskSet
     checkpoint: Checkpoint
     config: Config
     output: Path
-    solutions: Callable[[], Right] | None
-    devices: tuple[Device, ...]
-    scored_by: Mapping[str, str | None]
-    resumed: RunRecord | None = None
+    solutions: Callable[[], Outputs] | None  # reads them; used by nobody before a task's answers are fixed
+    devices: tuple[Device, ...]  # one worker each
+    scored_by: Mapping[str, str | None]  # names the solutions: the split, or the file
+    resumed: record.RunRecord | None = None  # the record of the run to continue
 
     @property
     def directory(self) -> Path:
-        """The run's directory."""
-        return directory_of(self.output)
+        return record.directory_of(self.output)
 
 
 @cache
@@ -75,13 +67,12 @@ def fingerprint(plan: RunPlan) -> str:
 
 
 def recorded_fingerprint(header: Mapping[str, Any]) -> str:
-    """The same of the run that a record's first line begins, whichever version of the program wrote it.
+    """The same of the run that a record's first line begins, whose own hash may have been made in another way.
 
-    It is worked out anew, as the hash that stands there may have been made in another way. Raises `KeyError` for what
-    the line lacks, and `BadInput` for settings this version does not know.
+    Raises `KeyError` for what the line lacks, and `BadInput` for settings this version does not know.
     """
     weights = header["weights"]["sha256"]
-    return _hashed(header["data_sha256"], header["tests"], weights, unpack(header["config"]))
+    return _hashed(header["data_sha256"], header["tests"], weights, unpack(Config, header["config"]))
 
 
 def _hashed(data: str, ids: Iterable[str], weights: str, config: Config) -> str:
@@ -113,37 +104,28 @@ def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPl
     config = configure(options)
     if getattr(options, "train.rate") is None:
         config = replace(config, train=replace(config.train, rate=usual_rate(weights)))
-    return _plan(task_set, weights, config, options.output, solutions, options.devices, scored_by)
+    return _on(options.devices, RunPlan(task_set, weights, config, options.output, solutions, (), scored_by))
 
 
-def _plan(
-    task_set: TaskSet,
-    weights: Checkpoint,
-    config: Config,
-    output: Path,
-    solutions: Callable[[], Right] | None,
-    names: str,
-    scored_by: Mapping[str, str | None],
-) -> RunPlan:
-    """The plan with settings that suit the weights, on the devices of these names."""
-    config = inducing(suited(config, weights))
-    model = Path(config.induction.model)
-    largest = max(weights.bytes, checkpoint.size(model) if config.induction.model else 0)  # one after another
-    return RunPlan(task_set, weights, config, output, solutions, devices.here(names, largest), scored_by)
+def _on(names: str, plan: RunPlan) -> RunPlan:
+    """The plan with settings that suit its weights, on the devices of these names."""
+    config = inducing(suited(plan.config, plan.checkpoint))
+    model = config.induction.model
+    largest = max(plan.checkpoint.bytes, checkpoint.size(Path(model)) if model else 0)  # one after another
+    return replace(plan, config=config, devices=devices.here(names, largest))
 
 
 def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:
     """The plan of a run directory: its tasks, weights and settings. Raises `BadInput` where anything of it changed."""
     directory = options.resume
     kept = record.load(directory)
-    headers = kept.headers
-    if not headers:
+    if not kept.headers:
         raise BadInput(f"{directory} has no whole first line in its record: nothing to resume; start the run again")
-    header = headers[0]
+    header = kept.headers[0]
     try:
-        begun, config, kept_weights = recorded_fingerprint(header), unpack(header["config"]), header["weights"]["path"]
+        begun, config = recorded_fingerprint(header), unpack(Config, header["config"])
         name, sha256, output = header["name"], header["data_sha256"], header["output"]
-        split, path = header["split"], header["solutions"]
+        split, path, kept_weights = header["split"], header["solutions"], header["weights"]["path"]
     except KeyError as missing:
         raise BadInput(
             f"{directory} says nothing of its {missing}: expected the record of a run that this program can go on "
@@ -152,21 +134,21 @@ def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunP
     task_set = replace(tasks.load_challenges(directory / record.CHALLENGES), name=name, sha256=sha256)
     if options.time_limit is not None:
         config = replace(config, time_limit=options.time_limit)
-    solutions: Callable[[], Right] | None = partial(read_solutions, split) if split else None
+    solutions: Callable[[], Outputs] | None = partial(read_solutions, split) if split else None
     if path and Path(path).exists():
         solutions = _scored(Path(path), task_set, read_solutions)
     weights = checkpoint.check(Path(kept_weights), config.format)
     scored_by = {"split": split, "solutions": path}
-    plan = _plan(task_set, weights, config, Path(output), solutions, options.devices, scored_by)
+    plan = _on(options.devices, RunPlan(task_set, weights, config, Path(output), solutions, (), scored_by, kept))
     if fingerprint(plan) != begun:
         raise BadInput(
             f"{directory} is the run {begun}, but with the weights, library and settings of today it would be "
             f"{fingerprint(plan)}: expected nothing changed since; put back what changed, or start the run again"
         )
-    return replace(plan, resumed=kept)
+    return plan
 
 
-def _scored(path: Path | None, task_set: TaskSet, read: ReadSolutions) -> Callable[[], Right] | None:
+def _scored(path: Path | None, task_set: tasks.TaskSet, read: ReadSolutions) -> Callable[[], Outputs] | None:
     """A reader of the solutions file, which must be there and must name every task; what it holds is not kept."""
     if path is None:
         return None
@@ -213,10 +195,7 @@ def usual_rate(weights: Checkpoint) -> float:
 
 
 def inducing(config: Config) -> Config:
-    """The settings with the code model's hash, and a context no longer than it knows positions.
-
-    Raises `BadInput` where the model is none, or nothing on this machine can contain what it writes.
-    """
+    """The settings with the code model's hash and context. `BadInput`: none, or nothing contains what it writes."""
     asked = config.induction
     if not asked.model:
         return config

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from solver.clock import Deadline
 from solver.config.settings import Config
-from solver.config.stages import LAST_WORDS, PROGRAMS_SHARE, Stage, induction_stage, programs_stage
+from solver.config.stages import PROGRAMS_SHARE, REPORTING, Stage, induction_stage, programs_stage
 from solver.hardware import devices
 from solver.hardware.devices import Device
 from solver.runtime.messages import AnsweredBy
@@ -18,14 +18,11 @@ from solver.runtime.worker_slot import Phase
 
 @dataclass
 class ProgramPhases:
-    """The phases of a run in which programs answer, each None where there is none.
-
-    `devices`: those that search beside GPUs; without them the model waits for the search.
-    """
+    """The phases of a run in which programs answer, each None where there is none."""
 
     induction: Phase | None = None
     search: Phase | None = None
-    devices: tuple[Device, ...] = ()
+    devices: tuple[Device, ...] = ()  # that search beside GPUs; without them the model waits
 
     def expected(self) -> float:
         """Seconds for which the model is expected to wait."""
@@ -62,8 +59,8 @@ def plan_programs(
     if not asked.model:
         journal.note(asked.line())
     else:
-        written = phase(induction_stage(), "induction", LAST_WORDS, len(used), asked.share)
-        least = induction_stage().minimum + LAST_WORDS
+        written = phase(induction_stage(), "induction", REPORTING, len(used), asked.share)
+        least = induction_stage().minimum + REPORTING
         if written.scheduler.pending and written.most < least:
             journal.note(f"no induction: its share of the time is {written.most:.0f} s, and {least:.0f} are the least")
         else:

@@ -1,6 +1,5 @@
 """The run's progress for people: a live view on a terminal, one plain line an event elsewhere.
 
-Knows nothing of tasks' contents, solutions, clocks or what is written to disk: numbers and texts are passed in.
 Laws: one event is one line, whatever its text holds; the lines a live view stands in for are printed when it closes;
 a stream that can no longer be written to never stops a run (`Progress.lost` holds the error then).
 """
@@ -8,6 +7,7 @@ a stream that can no longer be written to never stops a run (`Progress.lost` hol
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
 
 from solver.runtime.live import About, Live, StageAnswer, Worker, printable, span
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from solver.runtime.screen import Screen
 
 
-class Progress:
-    """Tells people how far the run is. Usable as a context manager; `close` may be called twice."""
+class Progress(AbstractContextManager["Progress"]):
+    """Tells people how far the run is. `close` may be called twice."""
 
     def __init__(self, total: int, seconds_left: Callable[[], float], stream: TextIO, about: About | None = None):
-        """Start telling of `total` tasks on `stream`; `seconds_left`: to the run's expected end.
-
-        The live view needs a terminal that knows UTF-8 and can move its cursor, and `rich`; else there are plain lines.
-        """
+        """Start telling of `total` tasks on `stream`; `seconds_left`: to the run's expected end."""
         self.total, self.done = total, 0
         self.lost: OSError | None = None
         self._left, self._stream = seconds_left, stream
@@ -41,17 +38,15 @@ class Progress:
         new: bool = True,
         answer: StageAnswer | None = None,
     ) -> None:
-        """A task has answers, `new`: its first. `info`: what is to be said of it. `solved`: so far, where known.
-
-        `answer`: the same for the live view.
-        """
+        """A task has answers, `new`: its first; `info` and, for the live view, `answer` say which. `solved`: so far."""
         self.done += new
         self._live.solved = solved = self._live.solved if solved is None else solved
         if answer is not None:
             self._live.answer(answer)
         count = f"[{self.done:>{len(str(self.total))}}/{self.total}] {task_id}"
-        parts = [count, info, "" if solved is None else f"solved {solved}", left(self._left())]
-        self.note(", ".join(filter(None, parts)))
+        seconds = self._left()
+        left = f"{span(seconds)} left" if seconds < float("inf") else "no time limit"
+        self.note(", ".join(filter(None, [count, info, "" if solved is None else f"solved {solved}", left])))
 
     def note(self, text: str) -> None:
         """Say something that is not about one task being done: a stage of the run."""
@@ -68,7 +63,6 @@ class Progress:
         self.note(text)
 
     def shared(self, task_ids: Sequence[str], text: str) -> None:
-        """Tasks have got an adapter that they share; what is to be said of it."""
         self._live.shared(task_ids)
         self.note(text)
 
@@ -82,12 +76,8 @@ class Progress:
         screen, self._screen = self._screen, None
         if screen is not None:
             self._guarded(screen.close)
-        held, self._held = self._held, []
-        for line in held:
-            self._print(line)
-
-    def __enter__(self) -> Progress:
-        return self
+        while self._held:
+            self._print(self._held.pop(0))
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -116,8 +106,3 @@ class Progress:
                 write()
             except OSError as error:  # a closed pipe, a full disk: the run is worth more than its progress
                 self.lost = error
-
-
-def left(seconds: float) -> str:
-    """Seconds left as people read them: '45 s left', '12 min 05 s left', '3 h 07 min left'."""
-    return "no time limit" if seconds == float("inf") else f"{span(seconds)} left"

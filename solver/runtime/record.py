@@ -22,7 +22,7 @@ split. A program's candidate has its `program` in the place of a view and nats.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,16 @@ BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowE
 
 @dataclass(frozen=True, eq=False)
 class StageResult(TaskResult):
-    """One task in one stage, as the record has it.
+    """One task in one stage, as the record has it, with what stood after it (`Standing`)."""
 
-    `at`: seconds since the run began. `attempts`, `from_model`, `votes`, `from_programs` (attempts that programs alone
-    gave): what stood after it, one entry a test input. `engine`: what the engine did (`counters`) for the device's
-    whole `batch`, whose tasks' ids these are; the same in each.
-    """
-
-    at: float = 0.0
+    at: float = 0.0  # seconds since the run began
     device: str = ""
     attempts: tuple[Attempts, ...] = ()
     from_model: tuple[int, ...] = ()
     votes: tuple[tuple[int, int], ...] = ()
     from_programs: tuple[int, ...] = ()
-    engine: Mapping[str, float] = field(default_factory=dict)
-    batch: tuple[str, ...] = ()
+    engine: Mapping[str, float] = field(default_factory=dict)  # what it did (`counters`) for the whole batch
+    batch: tuple[str, ...] = ()  # ids of the tasks that the device was given together
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +59,6 @@ class SharedTraining:
     device: str
     trained: SharedAdapterTrained
     task_ids: tuple[str, ...]
-
-    @property
-    def each(self) -> float:
-        """Seconds of it for each task."""
-        return self.trained.seconds / len(self.task_ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,27 +73,27 @@ class Failure:
 
 @dataclass(eq=False)
 class RunRecord:
-    """A whole run as its record tells it, lines in the order written.
+    """A whole run as its record tells it, lines in the order written."""
 
-    `headers`: a `run` line for each start. `starts`: (device, seconds) until its model was ready. `events`: (seconds,
-    text). `status`: the exit status, None while unfinished. `seconds`: to the last line. `dropped`: lines torn, changed
-    or not understood.
-    """
-
-    headers: list[Mapping[str, Any]] = field(default_factory=list)
+    headers: list[Mapping[str, Any]] = field(default_factory=list)  # a `run` line for each start
     results: list[StageResult] = field(default_factory=list)
     shared: list[SharedTraining] = field(default_factory=list)
-    starts: list[tuple[str, float]] = field(default_factory=list)
+    starts: list[tuple[str, float]] = field(default_factory=list)  # (device, seconds) until its model was ready
     failures: list[Failure] = field(default_factory=list)
-    events: list[tuple[float, str]] = field(default_factory=list)
-    status: int | None = None
-    seconds: float = 0.0
-    dropped: int = 0
+    events: list[tuple[float, str]] = field(default_factory=list)  # (seconds, text)
+    status: int | None = None  # the exit status, None while unfinished
+    seconds: float = 0.0  # to the last line
+    dropped: int = 0  # lines torn, changed or not understood
 
 
 def directory_of(output: Path) -> Path:
     """The run directory that belongs to an answer file."""
     return output.with_suffix(".run")
+
+
+def answers_of(directory: Path) -> Path:
+    """The answer file that belongs to a run directory."""
+    return directory.with_suffix(".json")
 
 
 def to_line(message: Mapping[str, Any]) -> str:
@@ -123,44 +113,33 @@ def from_line(line: bytes) -> dict[str, Any] | None:
     return {FORMERLY.get(str(name), str(name)): value for name, value in message.items()}
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What a record holds: whole messages in the order written, and how many lines were dropped as torn."""
-
-    messages: tuple[dict[str, Any], ...]
-    dropped: int
-
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """The messages of one kind."""
-        return [m for m in self.messages if m.get("kind") == kind]
-
-
-def read(directory: Path, first_only: bool = False) -> Recorded:
-    """A run directory's record, even while it is written, or its first line. Raises `BadInput` where there is none."""
+def load(directory: Path, first_only: bool = False) -> RunRecord:
+    """What a run directory's record says, even while it is written, or its first line. Raises `BadInput`."""
     path = directory / RECORD
     try:
         with path.open("rb") as file:
             lines = [file.readline()] if first_only else file.readlines()
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): expected the directory of a run") from None
-    messages = [from_line(line) for line in lines]
-    return Recorded(tuple(m for m in messages if m is not None), messages.count(None))
+    return interpreted(map(from_line, lines))
 
 
-def load(directory: Path, first_only: bool = False) -> RunRecord:
-    """What a run directory's record says, or its first line. Raises `BadInput` where there is none."""
-    return interpreted(read(directory, first_only))
-
-
-def interpreted(recorded: Recorded) -> RunRecord:
-    """What the lines of a record say."""
-    run = RunRecord(dropped=recorded.dropped)
-    for message, at in _on_one_clock(recorded.messages):
+def interpreted(messages: Iterable[Mapping[str, Any] | None]) -> RunRecord:
+    """What the messages of a record say; None stands for a torn line. A start's own seconds follow those before it."""
+    run, before = RunRecord(), 0.0
+    for message in messages:
+        if message is None:
+            run.dropped += 1
+            continue
+        if message.get("kind") == "run":
+            before = run.seconds
+        given = message.get("at")
+        at = before + given if isinstance(given, int | float) and given >= 0 else run.seconds
+        run.seconds = max(run.seconds, at)
         try:
             _take(run, message, at)
         except BROKEN:
             run.dropped += 1
-        run.seconds = max(run.seconds, at)
     return run
 
 
@@ -187,18 +166,6 @@ def _take(run: RunRecord, message: Mapping[str, Any], at: float) -> None:
             run.status = int(message["status"])
         case _:
             run.dropped += 1
-
-
-def _on_one_clock(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
-    """Each message with its seconds since the first start: a resumed run's own clock begins at 0 again."""
-    before = latest = 0.0
-    for message in messages:
-        if message.get("kind") == "run":
-            before = latest
-        given = message.get("at")
-        at = before + given if isinstance(given, int | float) and given >= 0 else latest
-        latest = max(latest, at)
-        yield message, at
 
 
 def _stage_result(message: Mapping[str, Any], at: float) -> StageResult:

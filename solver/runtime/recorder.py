@@ -43,10 +43,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         self._file, self._given_up = path.open("ab", buffering=0), False
 
     def write(self, message: Mapping[str, Any]) -> None:
-        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays.
-
-        After `make_room` nothing is written any more.
-        """
+        """Append one message; on disk when this returns. Raises `OSError`, and then nothing of it stays."""
         if self._given_up:
             return
         line, before = to_line(message).encode(), self._file.tell()
@@ -65,13 +62,9 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         with contextlib.suppress(OSError):
             os.ftruncate(self._file.fileno(), 0)
 
-    def close(self) -> None:
-        """Let go of the directory."""
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._lock.close()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Journal:
@@ -84,12 +77,10 @@ class Journal:
         self.recorder, self.progress, self._deadline, self._limit = recorder, progress, deadline, limit
 
     def note(self, text: str) -> None:
-        """A line for people."""
         self.progress.note(text)
         self.write({"kind": "event", "text": text})
 
     def warn(self, text: str) -> None:
-        """A line on what went wrong."""
         self.progress.warn(text)
         self.write({"kind": "event", "text": text})
 

@@ -1,8 +1,4 @@
-"""One run from placeholder answers to the validated file: feeds the pool, writes answers and record, tells people.
-
-Laws: a complete, valid file exists from before the first model is loaded until the end; solutions are looked at only
-for tasks whose answers are already written.
-"""
+"""One run from placeholder answers to the validated file: feeds the pool, writes answers and record, tells people."""
 
 import contextlib
 import signal
@@ -30,7 +26,7 @@ from solver.runtime.time_slices import TaskSize
 from solver.runtime.worker_slot import WorkerSlot
 from solver.tokens import registry
 from solver.tokens.grid import Format, encoded_length
-from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing, Task, TaskResult, stage_name
+from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing, Task, stage_name
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
@@ -49,7 +45,8 @@ class Run:
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
         # SIGINT, too: a shell has what it starts in the background ignore it
-        previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+        interrupt = signal.default_int_handler
+        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.answers.file.check()
             with Recorder(self.plan.directory, fresh=self.plan.resumed is None) as recorder:
@@ -151,21 +148,18 @@ class Run:
     # ---- what the pool tells, see `Observer` -------------------------------------------------------------------------
 
     def result(self, device: str, task: TaskAnswered, batch: Sequence[str]) -> float:
-        task_id = task.result.task_id
-        standing = self.answers.take(task.result, self.journal)
+        result, task_id = task.result, task.result.task_id
+        standing = self.answers.take(result, self.journal)
         self.journal.write(record.result_line(task, standing, device, batch), task_id)
-        self._tell(task.result, standing)
-        return standing.need
-
-    def _tell(self, result: TaskResult, standing: Standing) -> None:
-        solved = self.answers.solved(result.task_id, standing)
-        split, right = standing.need > self.plan.config.disagreement_threshold, self.answers.right.get(result.task_id)
-        answer = answered(result, standing, split, right)
+        solved = self.answers.solved(task_id, standing)
+        split = standing.need > self.plan.config.disagreement_threshold
+        answer = answered(result, standing, split, self.answers.right.get(task_id))
         steps = f"{answer.steps} steps, " if answer.steps else ""
         name = f"stage {result.stage}" if result.stage != INDUCTION else stage_name(result.stage)
         text = "; ".join([f"{name}, {steps}{answer.text}, {answer.seconds:.1f} s", *result.notes])
-        first = len(self.answers.ledger.stages(result.task_id)) == 1
-        self.progress.task(result.task_id, text, solved, first, answer)
+        first = len(self.answers.ledger.stages(task_id)) == 1
+        self.progress.task(task_id, text, solved, first, answer)
+        return standing.need
 
     def shared(self, device: str, trained: SharedAdapterTrained, batch: Sequence[str]) -> None:
         self.journal.write({**report_to_json(trained), "task_ids": list(batch), "device": device})
@@ -201,10 +195,6 @@ def check_gpus(plan: RunPlan) -> tuple[preflight.Finding, ...]:
     return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def size_of(task: Task, context: int, format: Format) -> int:
     """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
     shown = format.pairs_length(task.demonstrations)
@@ -232,6 +222,7 @@ def about(plan: RunPlan, done: set[tuple[str, int]], known: Mapping[str, Standin
 
 def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
     """Keep the tasks, write the record's `run` line, and say what begins, or goes on after `done` batches."""
+    weights = plan.checkpoint
     header = {
         "version": record.VERSION,
         "fingerprint": fingerprint(plan),
@@ -239,11 +230,7 @@ def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
         "name": plan.task_set.name,
         "data_sha256": plan.task_set.sha256,
         **plan.scored_by,
-        "weights": {
-            "name": plan.checkpoint.path.name,
-            "sha256": plan.checkpoint.sha256,
-            "path": str(plan.checkpoint.path.resolve()),
-        },
+        "weights": {"name": weights.path.name, "sha256": weights.sha256, "path": str(weights.path.resolve())},
         "config": asdict(plan.config),
         "tests": plan.task_set.tests,
         "output": str(plan.output.resolve()),
@@ -256,8 +243,7 @@ def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
     journal.write({"kind": "run", **header})
     journal.progress.note(
         f"{len(plan.task_set.tests)} tasks of {plan.task_set.name}, seed {plan.config.seed}, weights "
-        f"{plan.checkpoint.path.name} {plan.checkpoint.sha256[:12]}, run {fingerprint(plan)}; "
-        f"{plan.output} holds placeholders"
+        f"{weights.path.name} {weights.sha256[:12]}, run {fingerprint(plan)}; {plan.output} holds placeholders"
     )
     for problem in plan.task_set.problems:
         journal.warn(f"warning: {problem}")

@@ -1,8 +1,8 @@
 """What runs next, where, and for how many seconds: a pure state machine over stages, tasks and devices.
 
-Knows nothing of models, processes or clocks; the seconds left are passed in, the seconds used come back.
-Laws: no grant goes past the seconds left less the reserve; every task is offered a stage before any is offered the
-next one; a task gets at most two batches in a stage, so every run ends.
+The seconds left are passed in, the seconds used come back. Laws: no grant goes past the seconds left less the reserve;
+every task is offered a stage before any is offered the next one; a task gets at most two batches in a stage, so every
+run ends.
 
 Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
 `refinement`, for those whose vote is split, the most split first. Stages of refinement use the time that the others
@@ -71,7 +71,7 @@ class Scheduler:
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
-        self._retired: list[str] = []
+        self.retired: tuple[str, ...] = ()  # tasks that failed twice in one stage
         self._costs = Costs(self._tokens, stages)
         self._out: dict[str, TimeSlice] = {}
         self._retrying: set[str] = set()  # devices whose running batch is a retry
@@ -96,11 +96,6 @@ class Scheduler:
         return tuple(dict.fromkeys(task_id for _, task_id in self._waiting()))
 
     @property
-    def retired(self) -> tuple[str, ...]:
-        """Tasks that failed twice in one stage."""
-        return tuple(self._retired)
-
-    @property
     def finished(self) -> bool:
         """Whether there is nothing left to do. If not, and `next` gives nothing with no batch out: budget spent."""
         return not self._out and not self.pending and self._next_refinement() is None
@@ -111,16 +106,13 @@ class Scheduler:
 
     def expected(self, remaining: float) -> float:
         """Seconds from now to the expected end of the run: refinement included, never past the limit."""
-        needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self._retired]
+        needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self.retired]
         due = [(stage, i) for stage in self._refinement for i in needy if self._reached[i] < self._places[stage.number]]
         work = self.predicted() + math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in due)
         return max(0.0, min(remaining - self._reserve, (work + self._running(remaining)) / max(1, self.devices)))
 
     def next(self, device: str, remaining: float) -> TimeSlice | None:
-        """The device's next batch, or None where there is nothing for it now.
-
-        `remaining`: seconds to the limit, math.inf where there is none. RuntimeError: its batch is still out.
-        """
+        """The device's next batch, if any; `remaining`: seconds to the limit. RuntimeError: one is still out."""
         if device in self._out:
             raise RuntimeError(f"the batch of {', '.join(self._out[device].task_ids)} has not been returned yet")
         usable = remaining - self._reserve
@@ -132,8 +124,11 @@ class Scheduler:
             self._retrying.add(device)
         self._reached.update({i: max(self._places[stage.number], self._reached[i]) for i in task_ids})
         seconds = min(self._to_the_end(share, usable), stage.most * len(task_ids))
-        parts = self._train_seconds(stage, task_ids, seconds)
-        hurried = seconds < SCARCE * self._costs.of_batch(stage, task_ids)
+        cost, parts = self._costs.of_batch(stage, task_ids), dict.fromkeys(task_ids, 0.0)
+        if stage.train_share:  # 0 × inf is no number
+            train = seconds * stage.train_share
+            parts = {i: train * self._costs.of_task(stage, i) / cost for i in task_ids}
+        hurried = seconds < SCARCE * cost
         self._out[device] = TimeSlice(device, stage, task_ids, seconds, parts, remaining - seconds, hurried)
         return self._out[device]
 
@@ -153,30 +148,32 @@ class Scheduler:
         another batch than the device's own, a task that was not in it, or seconds that are negative or not finite.
         """
         if time_slice is not self._out.get(time_slice.device):
-            raise ValueError(
-                f"the batch of {', '.join(time_slice.task_ids)} is not the one that is out on {time_slice.device}"
-            )
+            batch = ", ".join(time_slice.task_ids)
+            raise ValueError(f"the batch of {batch} is not the one that is out on {time_slice.device}")
         check_measured(time_slice, measured)
         del self._out[time_slice.device]
         retry = time_slice.device in self._retrying
         self._retrying.discard(time_slice.device)
         self._need.update(need or {})
-        unanswered = [i for i in time_slice.task_ids if i not in measured]
+        stage, unanswered = time_slice.stage, [i for i in time_slice.task_ids if i not in measured]
         if ok:
             self._costs.learn(time_slice, measured)
-        elif time_slice.stage.whole and not excused:
+        elif stage.whole and not excused:
             pass  # later stages do without it
+        elif excused and not retry and unanswered and not stage.refinement:
+            self._queue[stage.number].append(tuple(unanswered))
         elif excused or not retry:
-            self._take_back(time_slice.stage, unanswered, excused and not retry)
+            self._again[stage.number] = self._by_size((*self._again[stage.number], *unanswered))
         else:
-            self._retired.extend(unanswered)
+            self.retired += tuple(unanswered)
             self._leave_out({(i, number) for i in unanswered for number in self._queue})
 
     def _choose(self, usable: float, remaining: float) -> Choice | None:
         """The next batch, if there is one; its tasks are no longer pending then."""
         for stage in self._for_all:
             if self._queue[stage.number] or self._again[stage.number]:
-                if not usable >= stage.minimum or self._held_up(stage):
+                waits = any(out.stage.whole and out.stage is not stage for out in self._out.values())
+                if not usable >= stage.minimum or waits:
                     return None
                 return self._from_queue(stage, usable, remaining)
         for stage in self._refinement:
@@ -184,13 +181,15 @@ class Scheduler:
                 task_ids = (self._again[stage.number].pop(0),)
                 return stage, task_ids, self._stretched(stage, task_ids, usable), True
         refinement = self._next_refinement()
-        return None if refinement is None else self._begin_refinement(refinement, usable)
+        if refinement is not None:  # as many first tasks of a group as there are enough seconds for
+            groups = self._queue[refinement.number]
+            for at in range(len(groups)):
+                if first := self._affordable(refinement, groups, at, usable):
+                    return refinement, first, self._stretched(refinement, first, usable), False
+        return None
 
     def _from_queue(self, stage: Stage, usable: float, remaining: float) -> Choice | None:
-        """The next batch of a stage that every task gets, or None where no task of it has enough seconds.
-
-        Its largest tasks come first where there are seconds for all, so that the last batches are short ones.
-        """
+        """The next batch of a stage that every task gets, or None where no task of it has enough seconds."""
         total = math.fsum(s.weight * self._costs.of_task(s, i) for s, i in self._waiting())
         small = self.predicted() > usable * self.devices
         task_ids, batches, retry = self._take(stage, small, usable)
@@ -198,20 +197,12 @@ class Scheduler:
             task_ids, batches, retry = self._take(stage, True, usable)
         if not task_ids:
             return None
-        free = (
-            (remaining - self._reserve) * self.devices - self._running(remaining) if remaining < math.inf else math.inf
-        )
-        share = max(0.0, free) * stage.weight * self._costs.of_batch(stage, task_ids) / total
-        least = stage.enough * self._costs.of_batch(stage, task_ids)
-        return stage, task_ids, min(usable, max(least, self._seconds(stage, usable, share, batches))), retry
-
-    def _begin_refinement(self, stage: Stage, usable: float) -> Choice | None:
-        """As many first tasks of the first group as there are enough seconds for; the others stay in the queue."""
-        groups = self._queue[stage.number]
-        for at in range(len(groups)):
-            if task_ids := self._affordable(stage, groups, at, usable):
-                return stage, task_ids, self._stretched(stage, task_ids, usable), False
-        return None
+        cost = self._costs.of_batch(stage, task_ids)
+        free = usable * self.devices - self._running(remaining) if remaining < math.inf else math.inf
+        share = max(0.0, free) * stage.weight * cost / total
+        most = max(stage.minimum, usable - (batches - 1) // self.devices * stage.minimum)  # later batches need it, too
+        seconds = max(stage.enough * cost, min(max(share, stage.minimum), most))
+        return stage, task_ids, min(usable, seconds), retry
 
     def _affordable(self, stage: Stage, groups: list[tuple[str, ...]], at: int, usable: float) -> tuple[str, ...]:
         """Take the first tasks of a group off it, as many as there are enough seconds for."""
@@ -226,10 +217,6 @@ class Scheduler:
         """The tasks of all pending batches that every task gets, with their stages."""
         waiting = [(stage, i) for stage in self._for_all for ids in self._queue[stage.number] for i in ids]
         return waiting + [(s, i) for s in (*self._for_all, *self._refinement) for i in self._again[s.number]]
-
-    def _held_up(self, stage: Stage) -> bool:
-        """Whether a batch is out that must end before this stage begins."""
-        return any(time_slice.stage.whole and time_slice.stage is not stage for time_slice in self._out.values())
 
     def _running(self, remaining: float) -> float:
         """Device seconds that running batches may still use."""
@@ -250,7 +237,7 @@ class Scheduler:
                 if self._out or any(self._again.values()):
                     return None  # a vote may still change
                 before = self._places[stage.number] - 1
-                due = [i for i, place in self._reached.items() if place == before and i not in self._retired]
+                due = [i for i, place in self._reached.items() if place == before and i not in self.retired]
                 split = [i for i in due if self._need[i] > self._disagreement_threshold]
                 split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
                 self._queue[stage.number] = self._groups(split, smallest_first=False)
@@ -258,14 +245,9 @@ class Scheduler:
                 return stage
         return None
 
-    def _seconds(self, stage: Stage, usable: float, share: float, batches: int) -> float:
-        """The share, but at least the minimum, and leaving the minimum to each later batch where that is possible."""
-        most = max(stage.minimum, usable - (batches - 1) // self.devices * stage.minimum)
-        return min(max(share, stage.minimum), most)
-
     def _to_the_end(self, seconds: float, usable: float) -> float:
         """A batch's seconds, or all there are, if what it leaves would do for no other batch that there may be."""
-        left = [i for i in self._tokens if i not in self._retired]
+        left = [i for i in self._tokens if i not in self.retired]
         others = [
             max(stage.minimum, stage.enough * self._costs.of_task(stage, i))
             for stage in (*self._for_all, *self._refinement)
@@ -276,19 +258,6 @@ class Scheduler:
 
     def _stretched(self, stage: Stage, task_ids: Sequence[str], usable: float) -> float:
         return min(usable, max(stage.minimum, STRETCH * self._costs.of_batch(stage, task_ids)))
-
-    def _train_seconds(self, stage: Stage, task_ids: Sequence[str], seconds: float) -> dict[str, float]:
-        if stage.train_share == 0:  # 0 × inf is no number
-            return dict.fromkeys(task_ids, 0.0)
-        total = self._costs.of_batch(stage, task_ids)
-        return {i: seconds * stage.train_share * self._costs.of_task(stage, i) / total for i in task_ids}
-
-    def _take_back(self, stage: Stage, task_ids: list[str], whole: bool) -> None:
-        """Put tasks of a failed batch back: as the group they were, or to be tried one at a time."""
-        if whole and task_ids and not stage.refinement:
-            self._queue[stage.number].append(tuple(task_ids))
-        else:
-            self._again[stage.number] = self._by_size((*self._again[stage.number], *task_ids))
 
     def _leave_out(self, pairs: Collection[tuple[str, int]]) -> None:
         """Take these (task, stage) pairs out of the queues."""

@@ -2,8 +2,6 @@
 
 Law: whatever moment the process dies at, the file is either the one that was there before or a complete, valid
 submission; two attempts are always two different grids.
-
-    python -m solver validate submission.json --challenges FILE|--split NAME
 """
 
 import argparse
@@ -12,8 +10,9 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +30,20 @@ UNREADABLE_SIDE = 3  # cells: the side of the placeholder for a test input nobod
 
 
 def placeholders(inputs: Sequence[Grid | None], demonstrations: Sequence[Pair] = ()) -> tuple[Attempts, ...]:
-    """Two different valid grids for each test input (None: unreadable), guessed from the demonstrations' shapes.
-
-    Deterministic, and cheap enough to run for every task before anything is loaded.
-    """
-    return tuple(_two(grid, demonstrations) for grid in inputs)
+    """Two different valid grids for each test input (None: unreadable), guessed from the demonstrations' shapes."""
+    pairs = []
+    for grid in inputs:
+        unreadable = np.zeros((UNREADABLE_SIDE, UNREADABLE_SIDE), dtype=np.uint8)
+        guesses = _guesses(unreadable if grid is None else grid, demonstrations)
+        first = next(guesses)
+        pairs.append((first, next(guess for guess in guesses if not same(first, guess))))
+    return tuple(pairs)
 
 
 def placeholders_for(task_set: TaskSet) -> dict[str, tuple[Attempts, ...]]:
     """Placeholders for every id of the set, malformed ones included: id → one entry a test input."""
     shown = {task.id: task.demonstrations for task in task_set.tasks}
     return {task_id: placeholders(inputs, shown.get(task_id, ())) for task_id, inputs in task_set.test_inputs.items()}
-
-
-def _two(grid: Grid | None, demonstrations: Sequence[Pair]) -> Attempts:
-    if grid is None:
-        grid = np.zeros((UNREADABLE_SIDE, UNREADABLE_SIDE), dtype=np.uint8)
-    guesses = _guesses(grid, demonstrations)
-    first = next(guesses)
-    return first, next(guess for guess in guesses if not same(first, guess))
 
 
 def _guesses(grid: Grid, demonstrations: Sequence[Pair]) -> Iterator[Grid]:
@@ -108,11 +102,7 @@ class AnswerFile:
         self._lines: dict[str, str] = {}  # encoded once a task, so that a rewrite is one join
 
     def start(self, answers: Mapping[str, Sequence[Attempts]]) -> None:
-        """Write a complete file of placeholders; until this succeeds a file that is there stays untouched.
-
-        Raises `ValueError` where `answers` are not exactly the expected ones, `BadInput` where the file cannot be
-        written.
-        """
+        """Write a complete file; until this succeeds one that is there stays untouched. Raises as `fill`, `check`."""
         if set(answers) != set(self._tests):
             raise ValueError(f"placeholders for {len(answers)} tasks came, for these {len(self._tests)} were expected")
         lines = {task_id: self._line(task_id, answers[task_id]) for task_id in self._tests}
@@ -184,11 +174,12 @@ class AnswerFile:
 def _entry(attempts: Attempts, where: str) -> dict[str, list[list[int]]]:
     if len(attempts) != ATTEMPTS:
         raise ValueError(f"{where}: {len(attempts)} attempts came, {ATTEMPTS} were expected")
-    for name, grid in zip(ATTEMPT_NAMES, attempts, strict=True):
+    named = dict(zip(ATTEMPT_NAMES, attempts, strict=True))
+    for name, grid in named.items():
         _check(grid, f"{where}.{name}")
     if same(*attempts):
         raise ValueError(f"{where}: two equal attempts came, two different grids were expected")
-    return {name: grid.tolist() for name, grid in zip(ATTEMPT_NAMES, attempts, strict=True)}
+    return {name: grid.tolist() for name, grid in named.items()}
 
 
 def _check(grid: object, where: str) -> None:
@@ -213,19 +204,17 @@ def validate(submission: object, tests: Mapping[str, int]) -> list[str]:
     if not faults and list(submission) != list(tests):
         faults.append("the ids come in another order than in the challenges")
     for task_id in filter(tests.__contains__, submission):
-        faults += _entry_faults(submission[task_id], tests[task_id], describe(task_id))
+        entries, count, where = submission[task_id], tests[task_id], describe(task_id)
+        if isinstance(entries, list) and len(entries) == count:
+            faults += chain.from_iterable(_attempt_faults(entry, f"{where}[{i}]") for i, entry in enumerate(entries))
+        else:
+            faults.append(f"{where}: {describe(entries)} came, a list of {count} (one entry a test input) was expected")
     return faults
 
 
 def _repeated(value: dict[str, object], where: str) -> list[str]:
     later = value.repeated if isinstance(value, Members) else ()
     return [f"{where}{describe(name)}: appears more than once" for name, _ in later]
-
-
-def _entry_faults(entries: object, tests: int, where: str) -> list[str]:
-    if not isinstance(entries, list) or len(entries) != tests:
-        return [f"{where}: {describe(entries)} came, a list of {tests} (one entry a test input) was expected"]
-    return [fault for i, entry in enumerate(entries) for fault in _attempt_faults(entry, f"{where}[{i}]")]
 
 
 def _attempt_faults(entry: object, where: str) -> list[str]:
@@ -243,20 +232,15 @@ def _attempt_faults(entry: object, where: str) -> list[str]:
     return faults
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m solver validate", description="Print each fault of a submission file."
-    )
+def main(argv: Sequence[str]) -> int:
+    """The command line. Exit status 0: valid; 1: faults, one a line; 2: a file could not be read."""
+    what = "Print each fault of a submission file."
+    parser = argparse.ArgumentParser(prog="python -m solver validate", description=what)
     parser.add_argument("submission", type=Path, metavar="FILE", help="the submission to check")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--challenges", type=Path, metavar="FILE", help="Kaggle's challenges JSON or an ARC folder")
     source.add_argument("--split", metavar="NAME", help="an embedded set")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
-    """The command line. Exit status 0: valid; 1: faults, one a line; 2: a file could not be read."""
-    given = _arguments(argv)
+    given = parser.parse_args(argv)
     try:
         task_set = load_split(given.split) if given.split else load_challenges(given.challenges)
         faults = validate(read_json(given.submission), task_set.tests)
@@ -264,5 +248,5 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) 
         print(error, file=sys.stderr)
         return 2
     for line in faults or [f"valid: {len(task_set.tests)} tasks, {sum(task_set.tests.values())} test inputs"]:
-        say(line)
+        print(line)
     return 1 if faults else 0

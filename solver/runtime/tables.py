@@ -1,10 +1,8 @@
-"""Small tables for people: as rich draws them on a terminal, as aligned columns in files and pipes.
-
-Law: the same cells are printed either way.
-"""
+"""Small tables for people: as rich draws them on a terminal, as aligned columns with the same cells elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TextIO
 
 
@@ -19,17 +17,13 @@ class Section:
 
 def print_sections(sections: Sequence[Section], stream: TextIO) -> None:
     """As rich tables on a terminal that has rich; as aligned columns elsewhere."""
-    try:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        rich = False
-    else:
-        rich = stream.isatty()
-    if not rich:
-        print("\n".join(_plain(section) for section in sections), file=stream)
+    if not stream.isatty() or find_spec("rich") is None:
+        print("\n".join(map(_plain, sections)), file=stream)
         return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     for section in sections:
         table = Table(title=section.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for n, column in enumerate(section.columns):

@@ -4,7 +4,7 @@ what a task is predicted to cost in each stage, by its size and by what was meas
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -28,19 +28,15 @@ class TaskSize:
 
 @dataclass(frozen=True)
 class TimeSlice:
-    """A batch on a device: these tasks, sampled together, may use `seconds`, of which each may train its own part.
-
-    `ends`: the seconds that will be left when it ends. `hurried`: they may not be enough, so the most important comes
-    first.
-    """
+    """A batch on a device."""
 
     device: str
     stage: Stage
-    task_ids: tuple[str, ...]
-    seconds: float
-    train_seconds: Mapping[str, float]
-    ends: float
-    hurried: bool = False
+    task_ids: tuple[str, ...]  # sampled together
+    seconds: float  # for all of them
+    train_seconds: Mapping[str, float]  # of these, by task
+    ends: float  # the seconds that will be left when it ends
+    hurried: bool = False  # its seconds may not be enough, so the most important comes first
 
 
 def check(
@@ -53,47 +49,44 @@ def check(
 ) -> None:
     """ValueError, naming the setting, what came and what was expected."""
     ids, numbers = [job.task_id for job in jobs], [stage.number for stage in stages]
-    _refuse(f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids)))
-    _refuse("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs))
-    _refuse(f"stages are {numbers}: expected each once", bool(_twice(numbers)))
-    first = [stage.refinement for stage in stages]
-    _refuse("refinement comes before a stage for every task: expected it after", first != sorted(first))
-    _refuse(f"group is {group}: expected at least 1 task", group < 1)
-    _refuse(f"devices is {devices}: expected at least 1", devices < 1)
-    _refuse(f"reserve is {reserve}: expected at least 0 seconds", not 0 <= reserve < math.inf)
-    _refuse(
-        f"disagreement_threshold is {disagreement_threshold}: expected 0 to 1", not 0 <= disagreement_threshold <= 1
-    )
+    refinement = [stage.refinement for stage in stages]
+    checks = [
+        (f"tasks listed twice: {', '.join(_twice(ids))}", bool(_twice(ids))),
+        ("a job without tokens: expected at least 1", any(job.tokens < 1 for job in jobs)),
+        (f"stages are {numbers}: expected each once", bool(_twice(numbers))),
+        ("refinement comes before a stage for every task: expected it after", refinement != sorted(refinement)),
+        (f"group is {group}: expected at least 1 task", group < 1),
+        (f"devices is {devices}: expected at least 1", devices < 1),
+        (f"reserve is {reserve}: expected at least 0 seconds", not 0 <= reserve < math.inf),
+        (f"disagreement_threshold is {disagreement_threshold}: expected 0 to 1", not 0 <= disagreement_threshold <= 1),
+    ]
     for stage in stages:
-        _refuse(f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1)
-        _refuse(f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1)
-        _refuse(f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf)
-        _refuse(f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf)
-        tasks = max(1, len(jobs) // devices) if stage.whole else 1  # of the smallest batch
+        tasks = max(1, len(jobs) // max(1, devices)) if stage.whole else 1  # of the smallest batch
         most = stage.most * tasks * (1 + 1e-9)  # rounding is no fault
-        _refuse(f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not most >= stage.minimum)
-        least = min(stage.prior.fixed, stage.prior.per_token)
-        free = least < 0 or stage.prior == Cost(0, 0)
-        _refuse(f"prior is {stage.prior}: expected neither part below 0, and not both 0", free)
+        free = stage.prior == Cost(0, 0) or min(stage.prior.fixed, stage.prior.per_token) < 0
+        checks += [
+            (f"train_share is {stage.train_share}: expected 0 to 1", not 0 <= stage.train_share <= 1),
+            (f"enough is {stage.enough}: expected 0 to 1", not 0 <= stage.enough <= 1),
+            (f"weight is {stage.weight}: expected more than 0", not 0 < stage.weight < math.inf),
+            (f"minimum is {stage.minimum}: expected more than 0 seconds", not 0 < stage.minimum < math.inf),
+            (f"most is {stage.most}: expected at least the minimum, {stage.minimum}", not most >= stage.minimum),
+            (f"prior is {stage.prior}: expected neither part below 0, and not both 0", free),
+        ]
+    for message, is_wrong in checks:
+        if is_wrong:
+            raise ValueError(message)
 
 
-def _twice(values: Collection[object]) -> list[str]:
-    seen = list(values)
-    return sorted({str(value) for value in seen if seen.count(value) > 1})
-
-
-def _refuse(message: str, is_wrong: bool) -> None:
-    if is_wrong:
-        raise ValueError(message)
+def _twice(values: Sequence[object]) -> list[str]:
+    return sorted({str(value) for value in values if values.count(value) > 1})
 
 
 def check_measured(time_slice: TimeSlice, measured: Mapping[str, float]) -> None:
     """ValueError where seconds came for another task than those of the slice, or are no possible ones."""
     for task_id, seconds in measured.items():
         if task_id not in time_slice.task_ids:
-            raise ValueError(
-                f"seconds came for {task_id}, which was not in the batch of {', '.join(time_slice.task_ids)}"
-            )
+            batch = ", ".join(time_slice.task_ids)
+            raise ValueError(f"seconds came for {task_id}, which was not in the batch of {batch}")
         if not 0 <= seconds < math.inf:
             raise ValueError(f"{task_id} used {seconds} seconds: expected a finite number, at least 0")
 
@@ -124,12 +117,11 @@ class Costs:
         self._costs = {prior: prior for prior in self._measured}
 
     def of_task(self, stage: Stage, task_id: str) -> float:
-        """Device seconds of a task in a stage."""
+        """Predicted device seconds."""
         tokens = self._tokens[task_id]
         return max(self._costs[stage.prior].seconds(tokens), LEAST_COST * stage.prior.seconds(tokens))
 
     def of_batch(self, stage: Stage, task_ids: Iterable[str]) -> float:
-        """Those of several tasks together."""
         return math.fsum(self.of_task(stage, i) for i in task_ids)
 
     def learn(self, time_slice: TimeSlice, measured: Mapping[str, float]) -> None:

@@ -40,14 +40,7 @@ STARTS = 4  # children in a row that may die while starting; more of the same wo
 class Child:
     """One worker process. `log` receives what its libraries print; its scratch folder goes when it is killed."""
 
-    def __init__(
-        self,
-        weights: Path,
-        config: Config,
-        environment: Mapping[str, str],
-        log: TextIO,
-        by: AnsweredBy,
-    ):
+    def __init__(self, weights: Path, config: Config, environment: Mapping[str, str], log: TextIO, by: AnsweredBy):
         reading, writing = os.pipe()
         self.scratch = tempfile.TemporaryDirectory(
             prefix=SCRATCH, dir=adapter_folder(weights, config), ignore_cleanup_errors=True
@@ -64,7 +57,7 @@ class Child:
             start_new_session=True,  # so that its own children are killed with it
         )
         os.close(writing)
-        self.reports, self._read, self._unsent = reading, b"", b""
+        self.reports, self._read, self.unsent = reading, b"", b""  # `unsent`: what is still on its way of an order
         os.set_blocking(reading, False)
         assert self.process.stdin is not None
         self.orders = self.process.stdin.fileno()
@@ -72,19 +65,14 @@ class Child:
 
     def order(self, order: Order) -> None:
         """Send one order; `push` sends what the pipe does not take at once. Raises `OSError` where nobody listens."""
-        self._unsent += order_to_line(order)
+        self.unsent += order_to_line(order)
         self.push()
 
     def push(self) -> None:
         """Send as much of the orders as the pipe takes. Raises `OSError` where nobody listens."""
         with contextlib.suppress(BlockingIOError):
-            while self._unsent:
-                self._unsent = self._unsent[os.write(self.orders, self._unsent) :]
-
-    @property
-    def unsent(self) -> bool:
-        """Whether an order is still on its way."""
-        return bool(self._unsent)
+            while self.unsent:
+                self.unsent = self.unsent[os.write(self.orders, self.unsent) :]
 
     def receive(self) -> tuple[list[Report], bool]:
         """The whole reports there are now, and whether there will be no more."""
@@ -112,18 +100,15 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver, it can't hold up the run
             self.process.wait(timeout=KILLED)
-        if self.process.stdin is not None:
-            with contextlib.suppress(OSError):  # an order it never took
-                self.process.stdin.close()
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # an order it never took
+            self.process.stdin.close()
         os.close(self.reports)
         self.scratch.cleanup()
 
 
 def adapter_folder(weights: Path, config: Config) -> str | None:
-    """The memory-backed folder for adapters, if it has room for a batch's beside those of workers that are there.
-
-    Else, and for weights whose adapters are not counted, that for temporary files.
-    """
+    """The memory-backed folder, if it has room for a batch's adapters beside those of other workers; None: `TMPDIR`."""
     if not os.access(MEMORY, os.W_OK):
         return None
     try:
@@ -136,16 +121,15 @@ def adapter_folder(weights: Path, config: Config) -> str | None:
 
 @dataclass
 class Phase:
-    """What slots serve: a scheduler's batches until the deadline, for `most` seconds from its start at most.
+    """What slots serve: a scheduler's batches until the deadline.
 
-    `by`: what its workers answer with. A slot that gets no batch waits for the next one where the model answers; it
-    leaves any other phase for good.
+    A slot that gets no batch waits for the next one where the model answers; it leaves any other phase for good.
     """
 
     scheduler: Scheduler
     deadline: Deadline
-    by: AnsweredBy = "model"
-    most: float = math.inf
+    by: AnsweredBy = "model"  # what its workers answer with
+    most: float = math.inf  # seconds from its start
 
     @property
     def remaining(self) -> float:
@@ -164,25 +148,20 @@ class Phase:
 
 @dataclass
 class WorkerSlot:
-    """A device, the child that works on it, and the `phases` it serves, the present one first.
-
-    `from_then`: the first child is not started before. `until`: the child must be ready by then, or its batch over.
-    `starts`: children since one was last ready. `level`: steps down the ladder of memory. `measured`, `need`: of the
-    tasks that the running batch has answered; `trained`: what the child said of each of the batch's adapters.
-    """
+    """A device, the child that works on it, and the phases it serves."""
 
     device: Device
-    from_then: Deadline = field(default_factory=lambda: Deadline.after(0))
+    from_then: Deadline = field(default_factory=lambda: Deadline.after(0))  # the first child is not started before
     child: Child | None = None
     ready: bool = False
-    starts: int = 0
-    level: int = 0
-    until: Deadline = field(default_factory=lambda: Deadline.after(0))
-    time_slice: TimeSlice | None = None
-    measured: dict[str, float] = field(default_factory=dict)
-    need: dict[str, float] = field(default_factory=dict)
-    trained: list[AdapterTrained] = field(default_factory=list)
-    phases: list[Phase] = field(default_factory=list)
+    starts: int = 0  # children since one was last ready
+    level: int = 0  # steps down the ladder of memory
+    until: Deadline = field(default_factory=lambda: Deadline.after(0))  # the child is ready by then, or its batch over
+    time_slice: TimeSlice | None = None  # the running batch, whose tasks, as far as answered, have:
+    measured: dict[str, float] = field(default_factory=dict)  # seconds
+    need: dict[str, float] = field(default_factory=dict)  # of more work, 0 to 1
+    trained: list[AdapterTrained] = field(default_factory=list)  # what the child said of each of its adapters
+    phases: list[Phase] = field(default_factory=list)  # the present one first
 
     @property
     def given_up(self) -> bool:
@@ -194,13 +173,7 @@ class WorkerSlot:
         """Whether its present phase is over: nothing is left to do in it, or nobody can be had for programs."""
         return self.phases[0].over or (self.given_up and self.phases[0].by != "model")
 
-    @property
-    def serves_model(self) -> bool:
-        """Whether the model's batches are among its phases."""
-        return any(phase.by == "model" for phase in self.phases)
-
     def begin(self, time_slice: TimeSlice, until: Deadline) -> None:
-        """Take note of the batch that was handed over; it may run until then."""
         self.time_slice, self.until = time_slice, until
         self.measured, self.need, self.trained = {}, {}, []
 
@@ -228,17 +201,9 @@ class WorkerSlot:
             return Worker(name, "given up" if self.given_up else "to be started", busy=not self.given_up)
         if time_slice is None:
             return Worker(name, "waiting" if self.ready else "starting", busy=not self.ready)
-        last = self.trained[-1] if self.trained else None
-        return Worker(
-            name=name,
-            state="working",
-            stage=time_slice.stage.number,
-            task_ids=time_slice.task_ids,
-            seconds=time_slice.seconds,
-            trained=len(self.trained),
-            steps=last.steps if last else 0,
-            loss=last.loss if last else None,
-        )
+        stage, ids, seconds = time_slice.stage.number, time_slice.task_ids, time_slice.seconds
+        steps, loss = (self.trained[-1].steps, self.trained[-1].loss) if self.trained else (0, None)
+        return Worker(name, "working", True, stage, ids, seconds, len(self.trained), steps, loss)
 
     def late(self) -> str:
         """What its child was late with, in words."""
@@ -248,7 +213,6 @@ class WorkerSlot:
         return f"{what} took longer than it was given"
 
     def end(self) -> None:
-        """End the child, if there is one."""
         if self.child is not None:
             self.child.kill()
             self.child = None

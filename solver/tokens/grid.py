@@ -199,15 +199,13 @@ def fit(demonstrations: Sequence[Pair], test: Grid, room: int, format: Format) -
     """
     kept = list(demonstrations)
     reply = max([_turned(p.output) for p in kept] + [_turned(test)]) + 1
-    while kept and format.prompt_length(kept, test) + _spare(kept, test) + reply > room:
+    while kept:
+        grids = [test, *(grid for pair in kept for grid in (pair.input, pair.output))]
+        turning = sum(_turned(grid) - encoded_length(grid) for grid in grids)  # can add so many tokens
+        if format.prompt_length(kept, test) + turning + reply <= room:
+            break
         kept.remove(max(kept, key=pair_length))
     return tuple(kept), len(demonstrations) - len(kept)
-
-
-def _spare(pairs: Sequence[Pair], test: Grid) -> int:
-    """Tokens that turning the grids of a prompt can add to it."""
-    grids = [grid for pair in pairs for grid in (pair.input, pair.output)]
-    return sum(_turned(grid) - encoded_length(grid) for grid in [*grids, test])
 
 
 def coordinates() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -41,11 +41,6 @@ class Words:
     settings: Mapping[str, Any]  # tokenizer_config.json
     config: Mapping[str, Any]  # config.json
 
-    @property
-    def size(self) -> int:
-        """Tokens in the vocabulary, added ones included."""
-        return int(self.library.get_vocab_size(with_added_tokens=True))
-
     def first_id(self, *spellings: str) -> int | None:
         """The id of the first of these tokens that there is."""
         tokens = (self.library.token_to_id(spelling) for spelling in spellings)

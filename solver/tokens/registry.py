@@ -35,7 +35,8 @@ def recognise(directory: Path) -> Name:
         )
     words = huggingface.read(directory)
     has_all = all(words.first_id(*spellings) is not None for spellings in huggingface.SPELLINGS.values())
-    return "architects" if words.size < FEW and has_all else "text"
+    small = words.library.get_vocab_size(with_added_tokens=True) < FEW
+    return "architects" if small and has_all else "text"
 
 
 def is_own(directory: Path) -> bool:
@@ -45,10 +46,7 @@ def is_own(directory: Path) -> bool:
 
 @cache
 def load(name: str, directory: Path) -> Format:
-    """The format of this name for the checkpoint in a directory.
-
-    Raises `BadInput` for an unknown name, for tokens its tokenizer lacks and for ids its model lacks.
-    """
+    """The format of this name for a checkpoint. `BadInput`: that lacks its tokens or ids, or there is no such name."""
     if name not in NAMES:
         raise BadInput(f"format is {name!r}: expected one of {', '.join(NAMES)}")
     if name == GRID.name:

@@ -1,7 +1,4 @@
-"""Grids as lines of digits: a token a cell, a newline a row. The formats of models that know no coordinates.
-
-Laws: those of `Format`.
-"""
+"""Grids as lines of digits: a token a cell, a newline a row. The formats of models that know no coordinates."""
 
 from __future__ import annotations
 

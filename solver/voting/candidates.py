@@ -21,7 +21,7 @@ BOTH, MODEL_ALONE, PROGRAMS_ALONE = "both", "model", "programs"
 SOURCES = (BOTH, MODEL_ALONE, PROGRAMS_ALONE)  # whose candidates count
 
 
-def from_source(by_stage: ByStage, whose: str = BOTH) -> ByStage:
+def from_source(by_stage: ByStage, whose: str) -> ByStage:
     """The stages of those sources alone, of `SOURCES`."""
     return {n: them for n, them in by_stage.items() if whose == BOTH or by_programs(n) == (whose == PROGRAMS_ALONE)}
 

@@ -11,6 +11,7 @@ from solver.types import Candidate, Grid, Program, key, same, worth
 
 TRUSTED_COST = 12.0  # steps: a program so short is trusted although it is right on no demonstration left out; of those
 # that are not trusted 4 of 18 were right on all ARC-AGI-1 training tasks, at 10 s each
+ANSWERS_KEPT = 8  # of a task's programs, distinct ones: two are attempted, the others are for the record's readers
 SURE = 0.75  # of the views are behind a vote that comes before the second program: `1 - Config.disagreement_threshold`
 TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside the vote; not tuned
 AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
@@ -22,10 +23,7 @@ def trusted(program: Program | None) -> bool:
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Programs' distinct answers to a test input, each with its best program, the best first.
-
-    In the order of the search (`types.worth`: cost and what it generalises), then by support.
-    """
+    """Programs' distinct answers to a test input, each with its best program, by `types.worth`, then by support."""
     placed = [
         ((worth(p.cost, p.generalises), -p.support, p.text, key(candidate.grid)), candidate)
         for candidate in candidates

@@ -21,11 +21,11 @@ IDENTITY = 0  # the dihedral element that leaves a grid as it is
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """One distinct answer. `votes`: candidates that gave exactly this grid. `score`: the rule's own measure."""
+    """One distinct answer."""
 
     grid: Grid
-    votes: int
-    score: float
+    votes: int  # candidates that gave exactly this grid
+    score: float  # the rule's own measure
 
 
 RuleName: TypeAlias = Literal["none", "flat", "hierarchical", "logprob", "product_of_experts", "count_minus_nll"]
@@ -35,23 +35,18 @@ Rule: TypeAlias = Callable[[Sequence[Candidate]], list[Ranked]]
 
 
 class _Tallied:
-    """One distinct grid, what its candidates say, in nats, and what they say where it was read again.
-
-    `mean`, `best`: -inf where nobody gave this answer. `pooled`: log of the summed probabilities. `identity`: whether
-    the identity view gave it. `views_scored`: scoring views it was read under in the stage that read it most;
-    `mean_score`: the mean under those, and under all of other stages that read it as often; -inf where under none.
-    """
+    """One distinct grid, what its candidates say, in nats, and what they say where it was read again."""
 
     def __init__(self, grid: Grid, behind: Sequence[Candidate] = ()):
         self.grid, self.key, self.votes = grid, key(grid), len(behind)
         logprobs = [c.logprob for c in behind]
         self.best, self.mean = max(logprobs, default=-math.inf), _mean(logprobs)
-        self.pooled = self.best
+        self.pooled = self.best  # log of the summed probabilities
         if self.best > -math.inf:
             self.pooled += math.log(math.fsum(math.exp(logprob - self.best) for logprob in logprobs))
-        self.identity = any(is_identity(c.view) for c in behind)
+        self.identity = any(is_identity(c.view) for c in behind)  # whether the identity view gave it
         by_stage = {c.scores for c in behind}
-        self.views_scored = max(map(len, by_stage), default=0)
+        self.views_scored = max(map(len, by_stage), default=0)  # in the stage that read it most, or all of those
         self.mean_score = _mean([nats for scores in by_stage if len(scores) == self.views_scored for nats in scores])
 
 
@@ -146,11 +141,7 @@ DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
 
 
 def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:
-    """Distinct answers of one test input, best first; [] for no candidates.
-
-    Candidates' grids are in the task's own frame. ValueError: an unknown rule, or a log-probability that is no
-    number or +inf.
-    """
+    """Distinct answers of one test input, best first. ValueError: an unknown rule, or nats that are nan or +inf."""
     if rule not in RULES:
         raise ValueError(f"unknown voting rule {rule!r}: expected one of {', '.join(RULES)}")
     for candidate in candidates:
@@ -161,10 +152,7 @@ def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:
 
 
 def two_attempts(ranked: Sequence[Ranked], fallback: Attempts) -> Attempts:
-    """The first two answers, filled from the placeholders `fallback` where there are fewer than two.
-
-    Always two different grids. ValueError: the placeholders are equal.
-    """
+    """The first two answers, filled from two placeholders where there are fewer. ValueError: these are equal."""
     if same(*fallback):
         raise ValueError("the two placeholder answers are the same grid: expected two different ones")
     chosen = [answer.grid for answer in ranked[:2]]

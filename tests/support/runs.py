@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,31 @@ from solver.analysis.solutions import read_solutions
 from solver.data import views as task_views
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import load_split
+from solver.runtime.record import RECORD, from_line
 from solver.runtime.recorder import Recorder
 from solver.runtime.submission_file import placeholders
 from solver.types import Candidate, Grid, Task, View
 from solver.voting import rules
 
 STAGES = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a record holds: whole messages in the order written, and how many lines were torn."""
+
+    messages: list[dict[str, Any]]
+    dropped: int
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [m for m in self.messages if m.get("kind") == kind]
+
+
+def lines_of(directory: Path) -> Lines:
+    """The record of a run directory, line by line."""
+    lines = (directory / RECORD).read_bytes().splitlines(keepends=True)
+    messages = [m for line in lines if (m := from_line(line)) is not None]
+    return Lines(messages, len(lines) - len(messages))
 
 
 def challenges(tasks: Sequence[Task]) -> dict[str, Any]:

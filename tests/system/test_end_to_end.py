@@ -22,6 +22,7 @@ from solver.data import tasks
 from solver.runtime import record, submission_file
 from solver.tokens import grid
 from solver.types import ADAPTER, BASE, Task
+from tests.support.runs import lines_of
 from tests.system.test_submission import LAUNCH
 
 pytestmark = pytest.mark.engine
@@ -70,7 +71,7 @@ def solve(
     ran = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
-    return Done(output.read_bytes(), record.read(record.directory_of(output)).of_kind("result"), ran.stdout)
+    return Done(output.read_bytes(), lines_of(record.directory_of(output)).of_kind("result"), ran.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed
 
 def adapted(directory: Path) -> bool:
     """Whether a task's adapter has answered."""
-    return any(entry["stage"] == ADAPTER for entry in record.read(directory).of_kind("result"))
+    return any(entry["stage"] == ADAPTER for entry in lines_of(directory).of_kind("result"))
 
 
 CUTTING = """
@@ -168,7 +169,7 @@ sys.exit(worker.main(sys.argv[1:]))
 def test_an_adapter_file_cut_short_costs_its_batch_and_no_answer(chosen, tmp_path):
     code = CUTTING.format(mark=str(tmp_path / "cut"), name=chosen[0])
     done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])))
-    [failure] = record.read(tmp_path / "submission.run").of_kind("failure")
+    [failure] = lines_of(tmp_path / "submission.run").of_kind("failure")
     assert chosen[0] in failure["task_ids"]
     assert failure["why"] in done.printed
     adapted = {entry["task_id"] for entry in done.record if entry["stage"] == ADAPTER and entry["steps"] == 2}

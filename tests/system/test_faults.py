@@ -26,6 +26,7 @@ from solver.data import tasks
 from solver.runtime import record, submission_file
 from solver.types import BadInput, out_of_memory
 from tests.support import fake_worker
+from tests.support.runs import lines_of
 from tests.system.test_submission import GOOD, LAUNCH, ROOT, make_weights
 
 MOMENTS = int(os.environ.get("FAULT_MOMENTS", "6"))  # kills of each kind
@@ -48,7 +49,7 @@ class Launched:
     def start(self, *flags: str) -> subprocess.Popen[str]:
         """Start a run, the first or, once it has a record, the one that goes on."""
         whole = record.directory_of(self.output) / record.RECORD
-        again = whole.exists() and record.read(whole.parent).of_kind("run")
+        again = whole.exists() and lines_of(whole.parent).of_kind("run")
         given = ["--resume", str(whole.parent)] if again else self.first
         command = [sys.executable, "-c", LAUNCH, self.worker, *given, *flags]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -121,7 +122,7 @@ def test_workers_killed_at_random_moments_cost_no_answer(launched):
         assert launched.faults() == []
         if "placeholders stay" not in out:
             assert "8 from the model" in out
-        kept = record.read(record.directory_of(launched.output))
+        kept = lines_of(record.directory_of(launched.output))
         assert all("the worker died (SIGKILL)" in failure["why"] for failure in kept.of_kind("failure"))
 
 

@@ -15,6 +15,7 @@ from solver.hardware.weight_staging import Mount
 from solver.runtime import record, worker_slot
 from solver.runtime import run as module
 from tests.support import fake_worker
+from tests.support.runs import lines_of
 from tests.system.test_submission import GOOD, make_weights
 
 FINDINGS = (Finding(OK, "GPU 0: a card"), Finding(FAULT, "driver 1.0 is too old"))
@@ -53,7 +54,7 @@ def test_a_run_on_gpus_says_what_it_found_and_goes_on_with_a_near_copy_of_the_we
     status, weights, output = call("--devices", "0,1", "--no-report")
     assert status == 0
     assert output.is_file()
-    notes = [m["text"] for m in record.read(record.directory_of(output)).of_kind("event")]
+    notes = [m["text"] for m in lines_of(record.directory_of(output)).of_kind("event")]
     assert notes[:3] == [f"preflight: {f}" for f in FINDINGS] + ["preflight: ok: asked for ['0', '1']"]
     assert notes[3].startswith(f"{weights} was copied to ")
     [copy] = loaded_from(tmp_path)
@@ -66,7 +67,7 @@ def test_a_run_on_a_cpu_says_nothing_of_it_and_loads_the_weights_where_they_lie(
     status, weights, output = call("--devices", "cpu", "--no-report")
     assert status == 0
     assert loaded_from(tmp_path) == {str(weights)}
-    assert not [m for m in record.read(record.directory_of(output)).of_kind("event") if "preflight" in m["text"]]
+    assert not [m for m in lines_of(record.directory_of(output)).of_kind("event") if "preflight" in m["text"]]
 
 
 def test_preflight_alone_prints_its_findings_fails_on_a_fault_and_runs_nothing(call, tmp_path, capsys, monkeypatch):

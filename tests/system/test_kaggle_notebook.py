@@ -18,10 +18,11 @@ from solver.analysis.solutions import read_solutions
 from solver.data import tasks
 from solver.kaggle import kit
 from solver.kaggle.notebook import TEST
-from solver.runtime import record, submission_file
+from solver.runtime import submission_file
 from solver.tokens import grid
 from solver.types import Task
 from tests.support import fake_worker, kaggle_tree, runs
+from tests.support.runs import lines_of
 
 nbformat = pytest.importorskip("nbformat", reason="the notebook is NOT run: nbformat is not installed")
 pytest.importorskip("nbclient", reason="the notebook is NOT run: nbclient is not installed")
@@ -210,7 +211,7 @@ def test_a_rerun_of_240_tasks_ends_whole_though_a_worker_is_killed(reruns, prefi
     assert f"valid: 240 tasks, {outputs} test inputs" in ran.text
     assert "5 of 500 files, " in ran.text
 
-    kept = record.read(tree.working / "submission.run")
+    kept = lines_of(tree.working / "submission.run")
     assert all("the worker died (SIGKILL)" in failure["why"] for failure in kept.of_kind("failure"))
     [end] = kept.of_kind("end")
     assert (end["status"], end["at"] < 690) == (0, True)

@@ -15,6 +15,7 @@ import pytest
 from solver.data import tasks
 from solver.runtime import record, submission_file
 from tests.support import checkpoints
+from tests.support.runs import lines_of
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,10 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
     directory = record.directory_of(output)
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
     assert submission_file.validate(json.loads(output.read_text()), tasks.load_challenges(challenges).tests) == []
-    [header] = record.read(directory).of_kind("run")
+    [header] = lines_of(directory).of_kind("run")
     assert header["config"]["format"] == name
-    assert record.read(directory).of_kind("failure") == []
-    trained = [entry for entry in record.read(directory).of_kind("result") if entry["planned"]]
+    assert lines_of(directory).of_kind("failure") == []
+    trained = [entry for entry in lines_of(directory).of_kind("result") if entry["planned"]]
     assert len({entry["task_id"] for entry in trained}) == count
     for entry in trained:
         assert (entry["steps"], len(entry["losses"])) == (1, 1)
@@ -66,7 +67,7 @@ def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output.with_name("embeddings.json"))
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
-    recorded = record.read(directory)
+    recorded = lines_of(directory)
     assert recorded.of_kind("failure") == []
     trained = [entry for entry in recorded.of_kind("result") if entry["planned"]]
     assert trained

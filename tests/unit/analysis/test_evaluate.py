@@ -121,7 +121,7 @@ def test_a_run_is_measured_with_the_solutions_its_record_names(
     assert sum(told["run"]["ranks"].values()) == told["outputs"] == 20
     assert main(["--run", str(run)]) == 0
     printed = capsys.readouterr().out
-    for words in ("oracle@all", "further adapter 1", "right shape found", "calibration error", "placeholders        2"):
+    for words in ("oracle@all", "refinement 1", "right shape found", "calibration error", "placeholders        2"):
         assert words in printed
 
 

@@ -155,12 +155,12 @@ def test_a_stage_of_programs_is_read_with_its_programs_and_adds_no_vote(tmp_path
     assert [a.grid.tolist() for a in story.ranked(0, "flat", "programs")] == [[[7]]]
     assert [a.grid.tolist() for a in story.ranked(0, "flat", last=0)] == [[[7]]]
     assert story.results[0].from_programs == (1,)
-    assert (story.from_programs(0), story.sources(0, "flat")) == (0, ("model", "model"))  # those that stand
+    assert (story.given(0)[1], story.sources(0, "flat")) == (0, ("model", "model"))  # those that stand
 
 
 def test_stages_have_names_people_know() -> None:
     assert [stage_name(n) for n in (-1, 0, 1, 2, 3, 4, 6)] == [
         "induction",
         *("programs", "base model", "shared adapter", "adapter"),
-        *("further adapter 1", "further adapter 3"),
+        *("refinement 1", "refinement 3"),
     ]

@@ -17,10 +17,10 @@ import pytest
 from solver.analysis import diagnose, history, report, report_data
 from solver.analysis.solutions import read_solutions
 from solver.data import tasks
-from solver.runtime import record
 from solver.runtime.record import to_line
 from solver.runtime.recorder import Recorder
 from tests.support import browser, runs
+from tests.support.runs import lines_of
 
 MOST = 15 << 20  # bytes of a report over 400 tasks
 
@@ -342,7 +342,7 @@ def test_the_page_opens_from_disk_with_the_network_off(opened: Opened) -> None:
 def test_no_two_lines_and_no_two_keys_of_a_chart_look_alike(run: Path, opened: Opened, tmp_path: Path) -> None:
     """Stages 4 to 8 are made of stage 3, so that there are more lines than colours."""
     many = copy(run, tmp_path / "x.run")
-    lines = [m for m in record.read(run).messages if m["kind"] != "end"]
+    lines = [m for m in lines_of(run).messages if m["kind"] != "end"]
     more = [m | {"stage": n} for n in range(4, 9) for m in lines if m.get("stage") == 3 and m["kind"] == "result"]
     (many / "record.jsonl").write_text("".join(map(to_line, [*lines, *more])))
     driver = opened(many)

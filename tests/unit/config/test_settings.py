@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from solver.config.presets import PRESETS, lighter
-from solver.config.setting import canonical, changed, setting
+from solver.config.setting import canonical, changed, setting, unpack
 from solver.config.settings import (
     Config,
     Cost,
@@ -25,7 +25,6 @@ from solver.config.settings import (
     WriterSettings,
     require_machine,
     seconds,
-    unpack,
 )
 from solver.config.stages import programs_stage, stages
 from solver.config.training import TRANSFORMATIONS, Scope
@@ -261,7 +260,7 @@ def test_a_search_for_programs_gets_its_seconds_and_no_more_and_is_no_stage_of_t
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_comes_back_from_json_as_it_was(name):
-    assert unpack(json.loads(json.dumps(dataclasses.asdict(PRESETS[name])))) == PRESETS[name]
+    assert unpack(Config, json.loads(json.dumps(dataclasses.asdict(PRESETS[name])))) == PRESETS[name]
 
 
 def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were():
@@ -290,7 +289,7 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
             "/a/model", "hash", 3, 0.5, 1.0, 1 << 20, True, WriterSettings(context=4096, reply=9)
         ),
     )
-    assert unpack(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert unpack(Config, json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 @pytest.mark.parametrize("part", ["", "train", "engine", "cost", "data", "induction", "writer"])
@@ -299,12 +298,12 @@ def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
     inner = {"": tree, "data": tree["train"]["data"], "writer": tree["induction"]["writer"]}.get(part) or tree[part]
     inner["tempo"] = 1
     with pytest.raises(BadInput, match="is 'tempo': expected one of") as caught:
-        unpack(tree)
+        unpack(Config, tree)
     assert "BASIS" not in str(caught.value)
 
 
 def test_settings_that_an_older_version_recorded_are_read_with_the_names_they_have_now():
-    assert unpack(json.loads(RECORDED.read_text())) == Config()
+    assert unpack(Config, json.loads(RECORDED.read_text())) == Config()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,7 +322,8 @@ def test_a_setting_that_is_added_with_a_default_changes_nothing_for_those_who_le
 
 def test_the_canonical_form_tells_every_preset_from_the_others_and_is_the_same_after_json():
     forms = {
-        canonical(preset): unpack(json.loads(json.dumps(dataclasses.asdict(preset)))) for preset in PRESETS.values()
+        canonical(preset): unpack(Config, json.loads(json.dumps(dataclasses.asdict(preset))))
+        for preset in PRESETS.values()
     }
     assert len(forms) == len(PRESETS)
     assert all(canonical(back) == form for form, back in forms.items())
@@ -340,7 +340,7 @@ def test_settings_on_their_way_to_the_worker_are_checked_again():
     tree = dataclasses.asdict(Config())
     tree["views"] = 0
     with pytest.raises(BadInput, match="views is 0"):
-        unpack(tree)
+        unpack(Config, tree)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -26,6 +26,7 @@ from solver.induction.sandbox.sandbox import Sandbox
 from solver.runtime import record, submission_file
 from solver.runtime.prepare import configure
 from tests.support import fake_worker, fake_writer, tiny_writer
+from tests.support.runs import lines_of
 from tests.system import test_submission
 from tests.system.test_submission import FOUR, GOOD, challenges, recorded, refused
 
@@ -272,7 +273,7 @@ def test_a_real_model_is_asked_before_the_model_of_grids_in_one_run(tmp_path):
     directory = record.directory_of(answered)
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
     assert submission_file.validate(json.loads(answered.read_text()), {"a": 1, "b": 1}) == []
-    made = record.read(directory)
+    made = lines_of(directory)
     assert made.of_kind("failure") == []
     asked = {m["task_id"]: m for m in made.of_kind("result") if m["stage"] == -1}
     for message in asked.values():

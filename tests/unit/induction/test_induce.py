@@ -15,10 +15,11 @@ from solver.clock import Deadline
 from solver.config.settings import InductionSettings
 from solver.induction import induce as induction
 from solver.induction import prompts
-from solver.induction.induce import COST, KEPT, LONGEST_TEXT, sandbox_of
+from solver.induction.induce import COST, LONGEST_TEXT, sandbox_of
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
 from solver.types import INDUCTION, BadInput, Pair, Task, worth
 from solver.voting import ensemble
+from solver.voting.ensemble import ANSWERS_KEPT
 from tests.support.hostile import PROGRAMS
 
 
@@ -171,7 +172,7 @@ def test_a_surer_searched_program_stands_before_them_and_a_costlier_one_behind()
 def test_a_few_answers_are_kept_and_no_more_of_a_program_than_anybody_reads(sandbox):
     texts = [f"{ANY.format(n)}# {'x' * 2 * LONGEST_TEXT}" for n in range(10)]
     [candidates] = induce(sandbox, *texts).candidates
-    assert len(candidates) == KEPT
+    assert len(candidates) == ANSWERS_KEPT
     assert {len(c.program.text) for c in candidates} == {LONGEST_TEXT}
 
 

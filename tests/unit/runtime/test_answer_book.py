@@ -7,12 +7,12 @@ from solver.runtime.answer_book import AnswerOrigin, summary
 
 def test_summary_groups_placeholders_by_reason() -> None:
     outcomes = [
-        AnswerOrigin("aaaaaaaa", 0, 2),
-        AnswerOrigin("aaaaaaaa", 1, 1),
-        AnswerOrigin("bbbbbbbb", 0, 0, "no reply was a grid"),
-        *(AnswerOrigin(f"{at:08x}", 0, 0, "no time left") for at in range(7)),
-        AnswerOrigin("00000000", 1, 0, "no time left"),
-        AnswerOrigin("cccccccc", 0, 0),
+        AnswerOrigin("aaaaaaaa", 2),
+        AnswerOrigin("aaaaaaaa", 1),
+        AnswerOrigin("bbbbbbbb", 0, reason="no reply was a grid"),
+        *(AnswerOrigin(f"{at:08x}", 0, reason="no time left") for at in range(7)),
+        AnswerOrigin("00000000", 0, reason="no time left"),
+        AnswerOrigin("cccccccc", 0),
     ]
     assert summary(outcomes).splitlines() == [
         "12 answers to 10 tasks: 2 from the model (1 with a placeholder as second attempt), 10 placeholders:",
@@ -23,14 +23,14 @@ def test_summary_groups_placeholders_by_reason() -> None:
 
 
 def test_summary_of_a_run_without_placeholders_is_one_line() -> None:
-    assert summary([AnswerOrigin("aaaaaaaa", 0, 2)]) == "1 answer to 1 task: 1 from the model, 0 placeholders."
+    assert summary([AnswerOrigin("aaaaaaaa", 2)]) == "1 answer to 1 task: 1 from the model, 0 placeholders."
 
 
 def test_summary_tells_what_programs_alone_answered() -> None:
     outcomes = [
-        AnswerOrigin("a", 0, 1, from_programs=1),
-        AnswerOrigin("b", 0, 0, from_programs=1),
-        AnswerOrigin("c", 0, 0, "why"),
+        AnswerOrigin("a", 1, 1),
+        AnswerOrigin("b", 0, 1),
+        AnswerOrigin("c", 0, reason="why"),
     ]
     assert summary(outcomes).splitlines() == [
         "3 answers to 3 tasks: 1 from the model, 1 from programs alone, 1 placeholder:",

@@ -39,16 +39,16 @@ def test_refinement_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an
         live.answer(answer(task_id, BASE, split=True))
     for task_id in IDS[:6]:
         live.answer(answer(task_id, ADAPTER, split=task_id in "abc"))
-    assert live.stages[-1] == ("further adapter 1", 0, 3)
+    assert live.stages[-1] == ("refinement 1", 0, 3)
     live.answer(answer("a", FIRST))  # agreed now, but it was due
-    assert live.stages[-1] == ("further adapter 1", 1, 3)
+    assert live.stages[-1] == ("refinement 1", 1, 3)
 
 
 def test_of_the_stages_of_refinement_the_one_begun_last_is_told() -> None:
     live = run_of()
     for number in (ADAPTER, FIRST, SECOND):
         live.answer(answer("a", number, split=True))
-    assert [name for name, *_ in live.stages] == ["base model", "adapter", "further adapter 2"]
+    assert [name for name, *_ in live.stages] == ["base model", "adapter", "refinement 2"]
 
 
 def test_a_task_is_answered_once_each_of_its_test_inputs_has_a_candidate() -> None:

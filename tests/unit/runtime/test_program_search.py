@@ -17,6 +17,7 @@ from solver.programs.values import Proposal
 from solver.runtime import worker
 from solver.runtime.messages import Order, order_to_line
 from solver.types import PROGRAMS, same
+from solver.voting.ensemble import ANSWERS_KEPT
 from tests.support import fakes
 from tests.support.fakes import MIRROR, STACK
 
@@ -75,7 +76,7 @@ def test_a_search_that_its_seconds_ended_says_so(monkeypatch):
 
 def test_the_best_few_answers_are_kept_with_what_is_known_of_their_programs(asked):
     first, second = worker.search(STACK, QUICK, Deadline.after(60)).candidates
-    assert len(first) == len(second) == worker.KEPT
+    assert len(first) == len(second) == ANSWERS_KEPT
     assert (first[0].grid.tolist(), second[0].grid.tolist()) == ([[1]], [[2]])
     program = first[1].program
     assert (program.text, program.cost, program.generalises, program.support) == ("program 1", 3.0, 0.5, 3)
@@ -115,4 +116,4 @@ def test_a_process_that_searches_answers_orders_without_torch_and_gives_way_to_o
     assert ran.returncode == 0, ran.stderr
     assert [report["kind"] for report in said] == ["ready", "result", "done"]
     assert said[1]["candidates"][0][0]["grid"] == fakes.stack(STACK.tests[0]).tolist()
-    assert ran.stdout.split() == ["0", str(worker.NICENESS), str(worker.FIRST_TO_GO)]
+    assert ran.stdout.split() == ["0", str(worker.NICENESS), str(worker.MOST_ADJUSTED)]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from solver.runtime.live import printable
-from solver.runtime.progress import Progress, left
+from solver.runtime.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -104,4 +104,7 @@ def test_one_event_is_one_line_whatever_its_text_holds() -> None:
     ],
 )
 def test_seconds_left_read_like_a_clock(seconds: float, text: str) -> None:
-    assert left(seconds) == text
+    stream = io.StringIO()
+    with Progress(1, lambda: seconds, stream) as progress:
+        progress.task("007bbfb7")
+    assert lines_of(stream) == [f"[1/1] 007bbfb7, {text}"]

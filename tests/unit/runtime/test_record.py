@@ -16,6 +16,7 @@ from solver.runtime.record import from_line, to_line
 from solver.runtime.recorder import Recorder
 from solver.types import BadInput, Candidate, Program, View, key
 from tests.support import fakes
+from tests.support.runs import lines_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -62,10 +63,10 @@ def test_a_torn_last_line_is_cut_off_before_more_is_written(tmp_path):
         made.write({"kind": "event", "text": "one"})
     path = tmp_path / record.RECORD
     path.write_bytes(path.read_bytes() + b'{"kind":"result","ta')
-    assert record.read(tmp_path).dropped == 1
+    assert lines_of(tmp_path).dropped == 1
     with Recorder(tmp_path, fresh=False) as made:
         made.write({"kind": "event", "text": "two"})
-    kept = record.read(tmp_path)
+    kept = lines_of(tmp_path)
     assert [m["text"] for m in kept.messages] == ["one", "two"]
     assert kept.dropped == 0
 
@@ -74,13 +75,14 @@ def test_a_fresh_record_forgets_the_old_one(tmp_path):
     for text in ("old", "new"):
         with Recorder(tmp_path, fresh=True) as made:
             made.write({"kind": "event", "text": text})
-    assert [m["text"] for m in record.read(tmp_path).messages] == ["new"]
+    assert [m["text"] for m in lines_of(tmp_path).messages] == ["new"]
 
 
 def test_a_directory_has_one_writer_and_is_free_again_when_it_closes(tmp_path):
     with Recorder(tmp_path, fresh=True), pytest.raises(BadInput, match="another process is working on"):
         Recorder(tmp_path, fresh=True)
-    Recorder(tmp_path, fresh=True).close()
+    with Recorder(tmp_path, fresh=True):
+        pass
 
 
 def test_a_writer_that_is_refused_leaves_the_record_of_the_other_alone(tmp_path):
@@ -89,7 +91,7 @@ def test_a_writer_that_is_refused_leaves_the_record_of_the_other_alone(tmp_path)
         with pytest.raises(BadInput):
             Recorder(tmp_path, fresh=True)
         made.write({"kind": "event"})
-    assert len(record.read(tmp_path).messages) == 2
+    assert len(lines_of(tmp_path).messages) == 2
 
 
 def test_a_line_the_disk_refuses_leaves_nothing_of_itself(tmp_path, monkeypatch):
@@ -104,12 +106,12 @@ def test_a_line_the_disk_refuses_leaves_nothing_of_itself(tmp_path, monkeypatch)
             made.write({"kind": "event", "text": "two"})
         monkeypatch.undo()
         made.write({"kind": "event", "text": "three"})
-    assert [m["text"] for m in record.read(tmp_path).messages] == ["one", "three"]
+    assert [m["text"] for m in lines_of(tmp_path).messages] == ["one", "three"]
 
 
 def test_a_folder_that_is_no_run_directory_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"cannot be read .* expected the directory of a run"):
-        record.read(tmp_path / "none")
+        record.load(tmp_path / "none")
 
 
 def test_the_kept_challenges_read_back_as_the_same_tasks(tmp_path):
