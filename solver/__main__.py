@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `
     "bench": ("solver.analysis.programs:main_of_bench", "measure the search for programs"),
     "plan": ("solver.hardware.memory_plan", "memory plans of known models and GPUs, as a table"),
     "preflight": ("solver.hardware.preflight", "whether a run could begin on this machine"),
-    "collect": ("solver.training.collect", "make a library of tasks and adapters to start from"),
+    "collect": ("solver.runtime.collect", "make a library of tasks and adapters to start from"),
     "pretrain": ("solver.pretrain.__main__", "make weights from nothing"),
     "samples": ("solver.pretrain.samples", "write made tasks in Kaggle's format"),
     "curve": ("solver.pretrain.curve", "draw the losses of pretraining"),

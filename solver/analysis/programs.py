@@ -21,6 +21,7 @@ from solver.data import tasks, views
 from solver.programs import batch, bench
 from solver.programs import search as _all  # noqa: F401  the primitives register themselves
 from solver.programs.primitives.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, Primitive
+from solver.runtime.prepare import executor
 from solver.types import BadInput, Task, View
 
 BENCH_TASKS = ("1cf80156", "3c9b0459", "ce22a75a", "67a3c6ac")  # of ARC-AGI-1 training, small to middling
@@ -44,6 +45,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each task (bench: and each way), on one core")
     parser.add_argument("--nodes", type=int, default=200_000, help="uses of a primitive for each task")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="search on the cores of a Ray cluster, as in a run")
     parser.add_argument("--limit", type=int, help="only the first N tasks")
     parser.add_argument("--task-ids", nargs="*", help="only these tasks")
     parser.add_argument("--view", type=int, default=0, metavar="0-7", help="tasks turned or mirrored; 0: as they are")
@@ -107,7 +109,8 @@ def _solve(options: argparse.Namespace) -> int:
         print(f"error: the search for {task_id} failed ({type(error).__name__}: {error})", file=sys.stderr)
 
     known = batch.ended(options.shorter, settings) if options.shorter else {}
-    lines = batch.run(seen, settings, options.workers, options.output, tell, known, lost)
+    pool = executor(options.cluster) if options.cluster else batch.processes(options.workers)
+    lines = batch.run(seen, settings, pool, options.output, tell, known, lost)
     source = options.what or options.solutions
     right = read_solutions(source) if source else {}
     lines = batch.scored(lines, {name: [views.apply(view, g) for g in grids] for name, grids in right.items()})

@@ -143,16 +143,24 @@ def main(argv: list[str]) -> int:
 
     from solver.pretrain import data, train
     from solver.pretrain.row_model import can_compile
-    from solver.pretrain.workers import Job
+    from solver.pretrain.workers import Job, launched, meet, work
 
     try:
-        recipe = recipe_of(options)
-        if options.device == "cuda" and (cards := torch.cuda.device_count()) < recipe.workers:
+        recipe, place = recipe_of(options), launched()
+        if place:
+            if place[1] != recipe.workers:
+                raise BadInput(f"torchrun started {place[1]} processes: expected --workers {place[1]} to say so, too")
+            meet(options.device == "cuda")
+        here = int(os.environ["LOCAL_WORLD_SIZE"]) if place else recipe.workers
+        if options.device == "cuda" and (cards := torch.cuda.device_count()) < here:
             advice = "take fewer --workers, or --device cpu"
-            sys.exit(f"--device cuda with {recipe.workers} workers wants as many GPUs, {cards} found: {advice}")
+            sys.exit(f"--device cuda with {here} workers here wants as many GPUs, {cards} found: {advice}")
         if options.start_from:
             train.check_start(options.start_from, recipe)
-        provide(options, recipe.seed)
+        if not place or place[0] == 0:
+            provide(options, recipe.seed)
+        if place:
+            torch.distributed.barrier()  # the first one's files are there
         if (options.directory / train.CHECKPOINT).exists():
             train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))
     except BadInput as error:
@@ -163,8 +171,8 @@ def main(argv: list[str]) -> int:
     compiled = options.device == "cpu" and not options.no_compile and can_compile()
     seconds = None if options.minutes is None else 60.0 * options.minutes
     job = Job(recipe, options.directory, options.device, options.every, options.start_from, compiled, seconds)
-    status = together(job)
-    if status == 0 and options.export:
+    status = together(job) if place is None else work(place[0], job)
+    if status == 0 and options.export and (place is None or place[0] == 0):
         from solver.pretrain.export import export
 
         print(f"wrote {export(options.directory, options.export, recipe)}")

@@ -29,6 +29,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--composed", type=int, default=0, metavar="N", help="tasks whose rules are compositions of primitives"
     )
+    parser.add_argument("--cluster", metavar="ADDRESS", help="draw pairs on the cores of a Ray cluster, as in a run")
     return parser.parse_args(argv)
 
 
@@ -40,10 +41,12 @@ def main(argv: Sequence[str]) -> int:
             if getattr(options, name) < least:
                 raise BadInput(f"--{name} {getattr(options, name)}: expected at least {least}; raise it")
         from solver.pretrain import data, sources
+        from solver.runtime import prepare
         from solver.runtime.tables import print_sections
 
         request = sources.Request(options.pairs, options.seed, options.arc_gen, tuple(options.tasks), options.composed)
-        pool, report = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))
+        executor = prepare.executor(options.cluster) if options.cluster else None
+        pool, report = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True), executor)
         sha256 = data.save(pool, options.output)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

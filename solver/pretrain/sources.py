@@ -9,8 +9,9 @@ same pool.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,8 +115,10 @@ def collect(ids: Sequence[str], count: int, seed: int) -> Pool:
     return tested(arc1_offers(ids, count, seed), index, Report())
 
 
-def training_pool(request: Request, tell: Callable[[str], None] = lambda _: None) -> tuple[Pool, Report]:
-    """The pool to train on, and how much of it is from where. `tell` hears what is being done.
+def training_pool(
+    request: Request, tell: Callable[[str], None] = lambda _: None, executor: Executor | None = None
+) -> tuple[Pool, Report]:
+    """The pool to train on, and how much of it is from where. `tell` hears what is being done; `executor` draws pairs.
 
     Raises `BadInput`: a file or a checkout that is none, or a task that is in two of the sources.
     """
@@ -128,7 +131,7 @@ def training_pool(request: Request, tell: Callable[[str], None] = lambda _: None
     later = split.arc2_split().clean
     _check_distinct([*parts.train, *later, *(offer.task_id for offer in own), *composed_ids(request.composed)])
     tell(f"drawing {request.pairs} pairs from each of {len(parts.train)} RE-ARC generators")
-    pools = [tested(arc1_offers(parts.train, request.pairs, request.seed), index, report)]
+    pools = [tested(arc1_offers(parts.train, request.pairs, request.seed, executor), index, report)]
     tell(f"reading {len(later)} tasks of ARC-AGI-2 training" + (f" and {request.arc_gen}" if arc_gen else ""))
     pools.append(tested(arc2_offers(later, arc_gen, request, report), index, report))
     pools.append(tested(own, index, report))
@@ -183,11 +186,16 @@ def _check_distinct(ids: Iterable[str]) -> None:
         raise BadInput(f"task id {twice[0]!r} comes from two sources; expected each once; rename it or leave one out")
 
 
-def arc1_offers(ids: Sequence[str], count: int, seed: int) -> Iterator[Offer]:
-    """ARC-AGI-1 training tasks: `count` RE-ARC pairs and their own."""
+def drawn(task_id: str, count: int, seed: int) -> list[Pair]:
+    """`re_arc_pairs`, all of them."""
+    return list(re_arc_pairs(task_id, count, seed))
+
+
+def arc1_offers(ids: Sequence[str], count: int, seed: int, pool: Executor | None = None) -> Iterator[Offer]:
+    """ARC-AGI-1 training tasks: `count` RE-ARC pairs and their own. `pool`: draws them, in place of this process."""
     training = split.raw(split.ARC1)["train"]
-    for task_id in ids:
-        generated = list(re_arc_pairs(task_id, count, seed))
+    run: Callable[..., Iterator[list[Pair]]] = pool.map if pool else map
+    for task_id, generated in zip(ids, run(drawn, ids, repeat(count), repeat(seed)), strict=True):
         own = split.own_pairs(training[task_id])
         yield Offer(task_id, ARC1, ("RE-ARC", generated), ("ARC-AGI-1 training", own))
 

@@ -38,14 +38,26 @@ class Job:
     seconds: float | None = None
 
 
+def launched() -> tuple[int, int] | None:
+    """This process's number among all workers, and how many they are, where torchrun started them; else None."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def meet(on_gpu: bool) -> None:
+    """Join the other workers that torchrun started, on this machine and others."""
+    distributed.init_process_group("nccl" if on_gpu else "gloo", "env://")
+
+
 def apart(rank: int, job: Job, parent: int) -> None:
     """`work` in a process of its own, which ends with the process `parent`."""
     die_with(parent)
     work(rank, job)
 
 
-def work(rank: int, job: Job) -> None:
-    """Join the other workers where there are any, load the last checkpoint, train to the end.
+def work(rank: int, job: Job) -> int:
+    """Join the other workers where there are any, load the last checkpoint, train to the end; returns 0.
 
     SIGTERM and SIGINT stop all workers after the step they are at, with a checkpoint. A checkpoint that cannot be
     written ends the process with status 1 and one line; the one before stays.
@@ -57,10 +69,11 @@ def work(rank: int, job: Job) -> None:
     recipe, device = job.recipe, job.device
     on_gpu = device == "cuda"
     if on_gpu:
-        device = f"cuda:{rank}"
-        torch.cuda.set_device(rank)
+        device = f"cuda:{os.environ.get('LOCAL_RANK', rank)}"
+        torch.cuda.set_device(device)
     if recipe.workers > 1:
         torch.set_num_threads(1)
+    if recipe.workers > 1 and not distributed.is_initialized():
         # The starting process's id: the same for all workers of a start, new in every start.
         meeting = f"file://{(job.directory / f'meeting-{os.getppid()}').resolve()}"
         distributed.init_process_group("nccl" if on_gpu else "gloo", meeting, rank=rank, world_size=recipe.workers)
@@ -93,3 +106,4 @@ def work(rank: int, job: Job) -> None:
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
+    return 0

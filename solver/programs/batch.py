@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -120,10 +120,15 @@ def write(path: Path, settings: BatchSettings, lines: Iterable[Line]) -> None:
     os.replace(part, path)
 
 
+def processes(count: int) -> ProcessPoolExecutor:
+    """So many processes here to answer tasks in."""
+    return ProcessPoolExecutor(max_workers=count, mp_context=multiprocessing.get_context("spawn"))
+
+
 def run(
     tasks: Sequence[Task],
     settings: BatchSettings,
-    workers: int,
+    pool: Executor,
     path: Path | None,
     on_answer: Callable[[Line], None],
     known: Mapping[str, Line] | None = None,
@@ -131,14 +136,14 @@ def run(
 ) -> dict[str, Line]:
     """Answer the tasks that neither the file nor `known` holds, and add each to the file as it comes.
 
-    A search that fails counts as no answer and is not in the file, so that it is tried again.
+    `pool` answers them, and is closed at the end. A search that fails counts as no answer and is not in the file, so
+    that it is tried again.
     """
     done = {**(known or {}), **(read(path, settings) if path else {})}
     if path:
         write(path, settings, done.values())
     left = [t for t in tasks if t.id not in done]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+    with pool:
         asked = {pool.submit(answer, t, settings.seconds, settings.nodes): t.id for t in left}
         try:
             for future in as_completed(asked):

@@ -69,12 +69,10 @@ def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
 
 
 def _load_sampler(weights: Path, config: Config) -> Any:
-    from solver.inference.head_sampler import HeadSampler
-    from solver.inference.vllm_sampler import VllmSampler
-
-    kind = HeadSampler if config.train.head else VllmSampler
+    name, kind = ("head_sampler", "HeadSampler") if config.train.head else ("vllm_sampler", "VllmSampler")
+    sampler = getattr(importlib.import_module(f"solver.inference.{name}"), kind)
     end = registry.load(config.format, weights).end
-    return kind(weights, config.engine, end, config.seed, config.train.embedding_targets)
+    return sampler(weights, config.engine, end, config.seed, config.train.embedding_targets)
 
 
 def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:

@@ -66,6 +66,12 @@ class RunOptions(Settings):
         flag="--devices NAME",
         resumes=True,
     )
+    cluster: str | None = setting(
+        None,
+        "run the workers on a Ray cluster: host:port of its head, auto: this machine's, local: one just for this run",
+        flag="--cluster ADDRESS",
+        resumes=True,
+    )
     no_report: bool = setting(
         False, "do not write the run's report when it ends; a Kaggle rerun never does", flag="--no-report", resumes=True
     )

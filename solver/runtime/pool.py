@@ -11,17 +11,19 @@ import contextlib
 import math
 import selectors
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from solver.clock import Deadline, now
 from solver.config import presets, settings
-from solver.hardware.devices import ONE_CORE, Device
+from solver.hardware.devices import NO_GPU, ONE_CORE, Device
 from solver.runtime import messages
+from solver.runtime.child import Connection
+from solver.runtime.machines import Machines, ThisMachine
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
-from solver.runtime.worker_slot import STARTS, Child, Phase, WorkerSlot
+from solver.runtime.worker_slot import STARTS, Phase, WorkerSlot
 from solver.types import Task, TaskResult
 
 GRACE = 10.0  # seconds past its time slice before a child counts as stuck and is killed
@@ -74,9 +76,10 @@ class WorkerPool:
         observer: Observer,
         log: TextIO,
         cpu_search_devices: Sequence[Device] = (),
+        machines: Machines = ThisMachine(),  # noqa: B008  it has no state
     ):
         """`cpu_search_devices`: those that search for programs alone; without them `devices` do, before the model."""
-        self.assignment, self.observer, self.log = assignment, observer, log
+        self.assignment, self.observer, self.log, self.machines = assignment, observer, log, machines
         self.tasks = {task.id: task for task in assignment.tasks}
         self.shared = dict(assignment.shared)
         self.slots = [WorkerSlot(device) for device in devices]
@@ -154,7 +157,7 @@ class WorkerPool:
         slot.until = self.last.within(min(most, START_SHARE * self.last.remaining(), phase.remaining))
         config = presets.lighter(self.assignment.config, slot.level)
         try:
-            slot.child = Child(self.assignment.weights, config, self._environment(slot), self.log, phase.by)
+            slot.child = self.machines.start(self._place(slot), self.assignment.weights, config, self.log, phase.by)
         except OSError as error:
             self.observer.warn(f"{error} while starting a worker on {slot.device.name}")
 
@@ -171,13 +174,13 @@ class WorkerPool:
             self.begun[by] = ready
             self._stagger(slot, 0.0)
 
-    def _environment(self, slot: WorkerSlot) -> Mapping[str, str]:
-        if slot.phases[0].by == "programs":
-            return {**slot.device.environment, **ONE_CORE}
-        off_gpu = {"CUDA_VISIBLE_DEVICES": ""} if slot.device.gpu and slot.level > len(presets.LADDER) else {}
-        return {**slot.device.environment, **off_gpu}
+    def _place(self, slot: WorkerSlot) -> Device:
+        """The slot's device, with the variables that its phase and its step down the ladder ask for."""
+        on_cpu = slot.device.gpu and slot.level > len(presets.LADDER)
+        added = ONE_CORE if slot.phases[0].by == "programs" else NO_GPU if on_cpu else {}
+        return replace(slot.device, environment={**slot.device.environment, **added})
 
-    def _hand_over(self, slot: WorkerSlot, child: Child, time_slice: TimeSlice) -> None:
+    def _hand_over(self, slot: WorkerSlot, child: Connection, time_slice: TimeSlice) -> None:
         phase = slot.phases[0]
         last = phase.deadline.at if phase.by == "induction" else math.inf  # the model waits for it
         until = Deadline(min(self.last.at, last, now() + time_slice.seconds + GRACE), self.last.read)

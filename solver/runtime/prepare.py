@@ -5,11 +5,14 @@ Invariant: whatever is wrong with the input is said in one line, before an outpu
 
 import argparse
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from solver.config.learning_rates import learning_rate
@@ -17,7 +20,6 @@ from solver.config.presets import PRESETS
 from solver.config.setting import canonical, changed, entries, require, unpack
 from solver.config.settings import Config
 from solver.data import tasks
-from solver.hardware import devices
 from solver.hardware.devices import Device
 from solver.induction.induce import check_model, sandbox_of
 from solver.induction.sandbox.sandbox import readable
@@ -25,6 +27,7 @@ from solver.model import checkpoint
 from solver.model.architecture import read
 from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
+from solver.runtime.machines import Machines, ThisMachine
 from solver.tokens import registry
 from solver.training import adapter_kinds, neighbours
 from solver.types import BadInput, Outputs
@@ -45,7 +48,13 @@ class RunPlan:
     solutions: Callable[[], Outputs] | None  # reads them; used by nobody before a task's answers are fixed
     devices: tuple[Device, ...]  # one worker each
     scored_by: Mapping[str, str | None]  # names the solutions: the split, or the file
+    machines: Machines = ThisMachine()  # noqa: RUF009  it has no state
     resumed: record.RunRecord | None = None  # the record of the run to continue
+
+    @property
+    def here(self) -> bool:
+        """Whether its workers are on this machine."""
+        return isinstance(self.machines, ThisMachine)
 
     @property
     def directory(self) -> Path:
@@ -104,15 +113,38 @@ def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPl
     config = configure(options)
     if getattr(options, "train.rate") is None:
         config = replace(config, train=replace(config.train, rate=usual_rate(weights)))
-    return _on(options.devices, RunPlan(task_set, weights, config, options.output, solutions, (), scored_by))
+    return _on(options, RunPlan(task_set, weights, config, options.output, solutions, (), scored_by))
 
 
-def _on(names: str, plan: RunPlan) -> RunPlan:
-    """The plan with settings that suit its weights, on the devices of these names."""
+def _on(options: argparse.Namespace, plan: RunPlan) -> RunPlan:
+    """The plan with settings that suit its weights, on the devices that the flags name."""
     config = inducing(suited(plan.config, plan.checkpoint))
     model = config.induction.model
     largest = max(plan.checkpoint.bytes, checkpoint.size(Path(model)) if model else 0)  # one after another
-    return replace(plan, config=config, devices=devices.here(names, largest))
+    machines = machines_of(options.cluster)
+    return replace(plan, config=config, devices=machines.devices(options.devices, largest), machines=machines)
+
+
+def machines_of(cluster: str | None) -> Machines:
+    """This machine, or the cluster at an address. Raises `BadInput` where there is none, or Ray is not installed."""
+    return ThisMachine() if cluster is None else _with_ray().connected(cluster)
+
+
+def executor(cluster: str, folders: Sequence[Path] = ()) -> Executor:
+    """Runs functions on the cores of the cluster at an address (`cluster.ClusterExecutor`). Raises `BadInput`."""
+    ray = _with_ray()
+    pool: Executor = ray.ClusterExecutor(ray.connected(cluster), folders)
+    return pool
+
+
+def _with_ray() -> ModuleType:
+    """The module that imports Ray, which nothing else needs."""
+    try:
+        return importlib.import_module("solver.runtime.cluster")
+    except ImportError:
+        raise BadInput(
+            "--cluster needs Ray, which is not installed: expected pip install --no-deps -r requirements-cluster.txt"
+        ) from None
 
 
 def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:
@@ -139,7 +171,8 @@ def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunP
         solutions = _scored(Path(path), task_set, read_solutions)
     weights = checkpoint.check(Path(kept_weights), config.format)
     scored_by = {"split": split, "solutions": path}
-    plan = _on(options.devices, RunPlan(task_set, weights, config, Path(output), solutions, (), scored_by, kept))
+    plan = RunPlan(task_set, weights, config, Path(output), solutions, (), scored_by, resumed=kept)
+    plan = _on(options, plan)
     if fingerprint(plan) != begun:
         raise BadInput(
             f"{directory} is the run {begun}, but with the weights, library and settings of today it would be "

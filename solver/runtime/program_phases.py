@@ -5,11 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from solver.clock import Deadline
-from solver.config.settings import Config
 from solver.config.stages import PROGRAMS_SHARE, REPORTING, Stage, induction_stage, programs_stage
-from solver.hardware import devices
 from solver.hardware.devices import Device
 from solver.runtime.messages import AnsweredBy
+from solver.runtime.prepare import RunPlan
 from solver.runtime.recorder import Journal
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TaskSize
@@ -40,12 +39,12 @@ def plan_programs(
     sizes: Sequence[TaskSize],
     used: Sequence[Device],
     done: Collection[tuple[str, int]],
-    config: Config,
+    plan: RunPlan,
     deadline: Deadline,
     journal: Journal,
 ) -> ProgramPhases:
     """The phases for tasks of these sizes on the devices used, and a note on each. `done`: (task, stage) pairs."""
-    phases = ProgramPhases()
+    phases, config = ProgramPhases(), plan.config
     if not sizes:
         return phases
 
@@ -71,8 +70,7 @@ def plan_programs(
         return phases
     gpu = any(device.gpu for device in used)
     if gpu:  # beside the workers on this machine, at most one place a task
-        free = devices.cpu_search_devices(len(used), devices.cores_here(), devices.free_memory())
-        phases.devices = free[: len(sizes)]
+        phases.devices = plan.machines.search_devices(len(used))[: len(sizes)]
     if gpu and not phases.devices:
         journal.note("no programs: the GPU workers leave no core, or too little memory, to search for them")
         return phases

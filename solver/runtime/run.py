@@ -121,10 +121,10 @@ class Run:
         )
         self.scheduler.resume(done, {i: standing.need for i, standing in standings.items()})
         with self._weights() as weights:
-            programs = self.programs = plan_programs(sizes, used, done, config, self.deadline, self.journal)
+            programs = self.programs = plan_programs(sizes, used, done, plan, self.deadline, self.journal)
             keep = plan.directory / record.ADAPTERS
             assignment = Assignment(plan.task_set.tasks, weights, config, keep, self.shared_adapters)
-            pool = WorkerPool(assignment, used, self, self.log, programs.devices)
+            pool = WorkerPool(assignment, used, self, self.log, programs.devices, plan.machines)
             pool.run(self.scheduler, self.deadline, programs.search, programs.induction)
         programs.tell_left(self.journal)
 
@@ -135,7 +135,7 @@ class Run:
         A fault is no reason to stop: the file is complete, and the workers find out for themselves.
         """
         plan = self.plan
-        if not any(device.gpu for device in plan.devices):
+        if not plan.here or not any(device.gpu for device in plan.devices):
             yield plan.checkpoint.path
             return
         for finding in check_gpus(plan):

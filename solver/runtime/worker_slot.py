@@ -1,122 +1,18 @@
-"""A device's place in the pool: who works there now, at what, and what is to come; and the process that works there.
+"""A device's place in the pool: who works there now, at what, and what is to come."""
 
-Law: nothing a process started outlives its `kill`.
-"""
-
-import contextlib
-import json
 import math
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TextIO
+from dataclasses import dataclass, field
 
 from solver.clock import Deadline
 from solver.config import presets
-from solver.config.settings import Config
 from solver.hardware.devices import Device
-from solver.hardware.memory_plan import adapter_numbers
-from solver.model.architecture import HALF, read
+from solver.runtime.child import Connection
 from solver.runtime.live import Worker
-from solver.runtime.messages import AdapterTrained, AnsweredBy, Order, Report, order_to_line, report_from_json
+from solver.runtime.messages import AdapterTrained, AnsweredBy
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
-from solver.types import BadInput
 
-WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")  # the command that starts a child
-KILLED = 2.0  # seconds to wait for a killed child; less than `pool.LAST`
-MEMORY, ROOM = "/dev/shm", 1 << 30  # adapters go there if it has so many bytes beside them (containers may give 64 MiB)
-SCRATCH = "arc-ttt-"  # how the names of workers' folders begin
-DEATH = 1.0  # seconds to wait for the exit status of a child that closed its reports
 STARTS = 4  # children in a row that may die while starting; more of the same would not help
-
-
-class Child:
-    """One worker process. `log` receives what its libraries print; its scratch folder goes when it is killed."""
-
-    def __init__(self, weights: Path, config: Config, environment: Mapping[str, str], log: TextIO, by: AnsweredBy):
-        reading, writing = os.pipe()
-        self.scratch = tempfile.TemporaryDirectory(
-            prefix=SCRATCH, dir=adapter_folder(weights, config), ignore_cleanup_errors=True
-        )
-        given = ["--weights", str(weights.resolve()), "--reports", str(writing), "--scratch", self.scratch.name]
-        self.process = subprocess.Popen(
-            [*WORKER, "--by", by, *given, "--config", json.dumps(asdict(config)), "--parent", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            pass_fds=(writing,),
-            cwd=Path(__file__).resolve().parents[2],
-            env={**os.environ, **environment},
-            start_new_session=True,  # so that its own children are killed with it
-        )
-        os.close(writing)
-        self.reports, self._read, self.unsent = reading, b"", b""  # `unsent`: what is still on its way of an order
-        os.set_blocking(reading, False)
-        assert self.process.stdin is not None
-        self.orders = self.process.stdin.fileno()
-        os.set_blocking(self.orders, False)
-
-    def order(self, order: Order) -> None:
-        """Send one order; `push` sends what the pipe does not take at once. Raises `OSError` where nobody listens."""
-        self.unsent += order_to_line(order)
-        self.push()
-
-    def push(self) -> None:
-        """Send as much of the orders as the pipe takes. Raises `OSError` where nobody listens."""
-        with contextlib.suppress(BlockingIOError):
-            while self.unsent:
-                self.unsent = self.unsent[os.write(self.orders, self.unsent) :]
-
-    def receive(self) -> tuple[list[Report], bool]:
-        """The whole reports there are now, and whether there will be no more."""
-        dead = self.process.poll() is not None  # asked first: what it said before is still read
-        closed = False
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self.reports, 1 << 20):
-                self._read += chunk
-            closed = True
-        *lines, self._read = self._read.split(b"\n")
-        return [report_from_json(json.loads(line)) for line in lines], closed or dead
-
-    def death(self) -> str:
-        """How it ended, in words."""
-        try:
-            code = self.process.wait(timeout=DEATH)
-        except subprocess.TimeoutExpired:
-            return "the worker closed its reports"
-        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return f"the worker died ({name})"
-
-    def kill(self) -> None:
-        """End the child and everything it started, for certain."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver, it can't hold up the run
-            self.process.wait(timeout=KILLED)
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # an order it never took
-            self.process.stdin.close()
-        os.close(self.reports)
-        self.scratch.cleanup()
-
-
-def adapter_folder(weights: Path, config: Config) -> str | None:
-    """The memory-backed folder, if it has room for a batch's adapters beside those of other workers; None: `TMPDIR`."""
-    if not os.access(MEMORY, os.W_OK):
-        return None
-    try:
-        adapter = HALF * adapter_numbers(read(weights), config.train)
-    except BadInput:
-        return None
-    workers = 1 + sum(1 for _ in Path(MEMORY).glob(f"{SCRATCH}*"))
-    return MEMORY if shutil.disk_usage(MEMORY).free >= ROOM + workers * config.group * adapter else None
 
 
 @dataclass
@@ -152,7 +48,7 @@ class WorkerSlot:
 
     device: Device
     from_then: Deadline = field(default_factory=lambda: Deadline.after(0))  # the first child is not started before
-    child: Child | None = None
+    child: Connection | None = None
     ready: bool = False
     starts: int = 0  # children since one was last ready
     level: int = 0  # steps down the ladder of memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from solver.training import collect
+from solver.runtime import collect
 from tests.bench import reuse
 from tests.bench.reuse import Read
 

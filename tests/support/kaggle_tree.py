@@ -144,7 +144,7 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
     shutil.copytree(ROOT / "weights" / "grid-1m", code / "weights" / "grid-1m")
     shutil.copy(ROOT / "submission.py", code)
     if worker is not None:
-        pool = code / "solver" / "runtime" / "worker_slot.py"
+        pool = code / "solver" / "runtime" / "child.py"
         assert WORKER in pool.read_text()
         pool.write_text(pool.read_text().replace(WORKER, f"WORKER: tuple[str, ...] = {worker!r}"))
     lending_wheels(tree.root / "input" / f"{data}wheels")

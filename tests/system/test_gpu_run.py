@@ -12,7 +12,7 @@ from solver.clock import Deadline
 from solver.hardware import devices, preflight, weight_staging
 from solver.hardware.preflight import FAULT, OK, Finding
 from solver.hardware.weight_staging import Mount
-from solver.runtime import record, worker_slot
+from solver.runtime import child, record
 from solver.runtime import run as module
 from tests.support import fake_worker
 from tests.support.runs import lines_of
@@ -35,7 +35,7 @@ def call(tmp_path, monkeypatch):
     monkeypatch.setattr(weight_staging, "ROOM", 0)
 
     def run(*flags):
-        monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path))
+        monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path))
         (tmp_path / "challenges.json").write_text(json.dumps({"a": GOOD}))
         output = tmp_path / "out" / "submission.json"
         where = ["--weights", str(weights), "--challenges", str(tmp_path / "challenges.json"), "--output", str(output)]

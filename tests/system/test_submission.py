@@ -23,7 +23,7 @@ from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline
 from solver.data import tasks
 from solver.hardware import devices
-from solver.runtime import pool, prepare, record, submission_file, worker_slot
+from solver.runtime import child, pool, prepare, record, submission_file
 from solver.runtime.prepare import program
 from solver.runtime.recorder import Recorder
 from solver.runtime.run import Run
@@ -66,7 +66,7 @@ def call(tmp_path, weights, output, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*flags, **script):
-        monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path, **script))
+        monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path, **script))
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
         one = [] if "--devices" in flags else ["--devices", "cpu"]
         none = [] if {"--programs", "--resume"} & set(flags) else ["--programs", "0"]
@@ -138,7 +138,7 @@ BAD_FLAGS = {
     "more processes than cores": (["--devices", "cpu:999"], "--devices is 'cpu:999': this machine has "),
     "a flag a resumed run has already": (
         ["--resume", "x", "--views", "3"],
-        "--views came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices and ",
+        "--views came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices, ",
     ),
     "no run to resume": (["--resume", "/no/such.run"], "/no/such.run/record.jsonl cannot be read (No such file or dir"),
     "a limit of none": (["--limit", "0"], "--limit is 0: expected at least 1 task" + SEE_HELP),
@@ -166,7 +166,7 @@ BAD_FLAGS = {
     "no code model there": (["--code-model", "/no/such"], "/no/such/config.json cannot be read (No such file or dir"),
     "a code model for a resumed run": (
         ["--resume", "x", "--code-model", "y"],
-        "--code-model came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices and ",
+        "--code-model came with --resume: expected nothing beside it but --time-limit, --already-spent, --devices, ",
     ),
     "two sources": (
         ["--split", "dry-run", "--challenges", "x"],
@@ -832,8 +832,8 @@ def test_a_run_directory_that_another_process_works_on_is_refused(call, tmp_path
 
 LAUNCH = """
 import json, sys
-from solver.runtime import worker_slot
-worker_slot.WORKER = tuple(json.loads(sys.argv[1]))
+from solver.runtime import child
+child.WORKER = tuple(json.loads(sys.argv[1]))
 import submission
 from solver.clock import Deadline
 sys.exit(submission.main(sys.argv[2:], Deadline.after(0)))

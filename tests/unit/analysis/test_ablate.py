@@ -17,7 +17,7 @@ from solver.config.settings import NearSettings
 from solver.data import codec
 from solver.model.checkpoint import SHIPPED, check
 from solver.pretrain.train import Recipe
-from solver.runtime import record, submission_file, worker_slot
+from solver.runtime import child, record, submission_file
 from solver.runtime.prepare import RunPlan, fingerprint
 from solver.runtime.recorder import Recorder
 from solver.tokens.grid import GRID
@@ -252,7 +252,7 @@ def of_files(folder: Path) -> list[str]:
 def test_each_mind_s_part_of_a_run_is_a_variant_of_it(tmp_path, monkeypatch, capsys):
     """The program is right for the one task, the model's vote for the other."""
     right = {i: {"cost": 3, "cell": 5} for i in ("a", "b")}
-    monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path, programs=right))
+    monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path, programs=right))
     shown = [Task(i, STACK.demonstrations, (fakes.grid([[n, 1]]),)) for n, i in enumerate(right)]
     (tmp_path / "c.json").write_text(codec.challenges(task_set(shown)))
     (tmp_path / "s.json").write_text(json.dumps({"a": [[[5, 5]]], "b": [[[1, 1]]]}))
@@ -500,7 +500,7 @@ def test_challenges_and_solutions_still_come_by_their_own_flags(files, tmp_path,
 
 def test_real_runs_with_a_worker_without_models_are_voted_on_again_and_gone_on_with(tmp_path, monkeypatch, capsys):
     """The worker answers each test input with itself in nine views of ten, which is right for this task alone."""
-    monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path))
+    monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path))
     (tmp_path / "c.json").write_text(codec.challenges(task_set([STACK])))
     (tmp_path / "s.json").write_text(json.dumps({"stack": [cells.tolist() for cells in STACK.tests]}))
     call = of_files(tmp_path)

@@ -305,3 +305,30 @@ def test_a_run_killed_anywhere_leaves_no_process_and_resumed_ends_with_the_same_
     momenta = [t for name, t in stored(directories[0])[0].items() if name.startswith("muon.")]
     assert len(momenta) == 7  # the matrices of one layer, whichever worker updates them
     assert all(momentum.any() for momentum in momenta)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_what_two_workers_train(tmp_path: Path) -> None:
+    argv = ["--workers", "2", "--tokens", "4096", "--steps", "4", "--export"]
+    ways = {
+        "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "solver"],
+        "own": ["-m", "solver"],
+    }
+    for name, way in ways.items():
+        (tmp_path / name).mkdir()
+        put_pools(tmp_path / name)
+        own = ["pretrain", *SMALL, "--directory", str(tmp_path / name), *argv, str(tmp_path / name / "weights")]
+        subprocess.run([sys.executable, *way, *own], env=alone(), check=True, stdout=subprocess.DEVNULL, timeout=200)
+    assert_same(tmp_path / "torchrun", tmp_path / "own")
+    exported = [(tmp_path / name / "weights" / "model.safetensors").read_bytes() for name in ways]
+    assert exported[0] == exported[1]
+
+
+def test_torchrun_s_processes_are_as_many_as_the_workers(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert pretrain.main(["--preset", "smoke", "--workers", "2", "--directory", str(directory)]) == 2
+    said = "error: torchrun started 4 processes: expected --workers 4 to say so, too\n"
+    assert capsys.readouterr().err == said

@@ -15,7 +15,9 @@ def test_a_search_that_fails_is_told_and_tried_again_and_costs_no_other_answer(t
     task, _ = made(lambda g: g[::-1].copy())
     broken = replace(task, id="broken", demonstrations=(1,))
     settings, path, lost = batch.BatchSettings("made", 20.0, 300), tmp_path / "o.jsonl", []
-    lines = batch.run([broken, task], settings, 1, path, lambda _: None, on_failure=lambda *error: lost.append(error))
+    lines = batch.run(
+        [broken, task], settings, batch.processes(1), path, lambda _: None, on_failure=lambda *error: lost.append(error)
+    )
     assert [task_id for task_id, _ in lost] == ["broken"]
     assert (lines["broken"].found, lines["made"].found > 0) == (0, True)
     assert list(batch.read(path, settings)) == ["made"]
@@ -44,7 +46,7 @@ def test_what_a_shorter_run_ended_by_itself_is_not_done_again(tmp_path):
     known = batch.ended(path, long)
     assert known == {"made": replace(ended, solved=None)}
     answered = []
-    lines = batch.run([task, other], long, 1, None, answered.append, known)
+    lines = batch.run([task, other], long, batch.processes(1), None, answered.append, known)
     assert [line.task for line in answered] == ["other"]
     assert lines["made"].seconds == 4.9
     for wrong in (short, batch.BatchSettings("others", 60.0, 300), batch.BatchSettings("made", 60.0, 301)):

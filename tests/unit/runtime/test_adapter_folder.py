@@ -9,7 +9,7 @@ import pytest
 from solver.config.presets import PRESETS
 from solver.model import architecture
 from solver.model.architecture import QWEN3_4B
-from solver.runtime import worker_slot
+from solver.runtime import child
 
 BATCH = 8 * 66_060_288 * 2  # eight adapters of rank 32 for 4 billion parameters, 16 bits a number: 1.06 GB
 
@@ -28,17 +28,17 @@ def test_shared_memory_is_taken_only_with_room_for_every_workers_batch_of_adapte
 ):
     for name in ("a", "b", "c")[:others]:
         (tmp_path / f"arc-ttt-{name}").mkdir()
-    monkeypatch.setattr(worker_slot, "MEMORY", str(tmp_path))
-    monkeypatch.setattr(worker_slot, "read", lambda _: QWEN3_4B)
+    monkeypatch.setattr(child, "MEMORY", str(tmp_path))
+    monkeypatch.setattr(child, "read", lambda _: QWEN3_4B)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    found = worker_slot.adapter_folder(tmp_path, PRESETS["kaggle-l4x4"])
+    found = child.adapter_folder(tmp_path, PRESETS["kaggle-l4x4"])
     assert found == (str(tmp_path) if used else None)
 
 
 def test_adapters_of_an_unknown_architecture_go_to_a_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_slot, "MEMORY", str(tmp_path))
+    monkeypatch.setattr(child, "MEMORY", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
     (tmp_path / "config.json").write_text('{"model_type": "phi"}')
-    assert worker_slot.adapter_folder(tmp_path, PRESETS["cpu"]) is None
-    monkeypatch.setattr(worker_slot, "read", lambda _: replace(QWEN3_4B, kind=architecture.GRID))
-    assert worker_slot.adapter_folder(tmp_path, PRESETS["cpu"]) == str(tmp_path)
+    assert child.adapter_folder(tmp_path, PRESETS["cpu"]) is None
+    monkeypatch.setattr(child, "read", lambda _: replace(QWEN3_4B, kind=architecture.GRID))
+    assert child.adapter_folder(tmp_path, PRESETS["cpu"]) == str(tmp_path)

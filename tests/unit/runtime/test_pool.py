@@ -18,7 +18,7 @@ from solver.config.presets import LADDER
 from solver.config.settings import Config, Cost, EngineSettings
 from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
-from solver.runtime import pool, worker_slot
+from solver.runtime import child, machines, pool
 from solver.runtime.messages import SharedAdapterTrained
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
@@ -113,7 +113,7 @@ def serve(tmp_path, monkeypatch):
         writing=None,
         **script,
     ):
-        monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path, **script))
+        monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path, **script))
         made, heard, deadline = [tiny(i, side) for i in tasks], Heard(), Deadline.after(limit)
         # sizes fall, and the large end comes first: the order of the letters
         jobs = [TaskSize(i, 100 - at) for at, i in enumerate(tasks)]
@@ -332,7 +332,7 @@ def test_without_tasks_no_worker_is_started(serve, tmp_path):
 
 
 def test_an_interruption_leaves_no_worker_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_slot, "WORKER", fake_worker.command(tmp_path))
+    monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path))
 
     class Interrupting(Heard):
         def result(self, device, task, batch):
@@ -433,7 +433,7 @@ def test_the_first_worker_on_a_gpu_starts_alone_then_the_others_one_after_anothe
     """They find compiled what it compiled, once it is ready; those on a CPU compile nothing and start at once."""
     monkeypatch.setattr(pool, "APART", 0.4)
     started = []
-    monkeypatch.setattr(pool, "Child", watched(pool.Child, started))
+    monkeypatch.setattr(machines, "Child", watched(machines.Child, started))
     heard = serve("abcdef", devices=on_gpus(3), pause=0.5, start_pause=1.0)
     assert len(heard.results) == 6
     first, second, third = started

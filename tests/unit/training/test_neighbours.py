@@ -20,9 +20,9 @@ from solver.config.settings import EMBEDDINGS, LIKENESSES, TARGETS, Config, Engi
 from solver.data.tasks import load_split
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
-from solver.runtime import prepare
+from solver.runtime import collect, prepare
 from solver.tokens.grid import GRID
-from solver.training import collect, nearest_tasks, neighbours
+from solver.training import nearest_tasks, neighbours
 from solver.training.example_vectors import FOLDED, folding, vectors
 from solver.training.examples import build, in_turns, plain
 from solver.training.neighbours import Neighbourhood, lora

@@ -1,0 +1,84 @@
+"""`python -m tests.bench.cluster`: what a run on a Ray cluster costs its driver, with workers that only sleep.
+
+    python -m tests.bench.cluster --nodes 1 2 4 8 16
+
+Simulates so many nodes of one core on this machine, and runs tasks whose worker sleeps for a while and answers with the
+test input. Efficiency: seconds slept, over nodes times the seconds from the first worker that is ready to the last
+answer. The driver's seconds are of processor time, from its start to its end; bytes are of orders and of results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solver.runtime import record
+from tests.support import fake_worker, ray_cluster
+
+WEIGHTS = ray_cluster.ROOT / "weights" / "grid-1m"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run. `slept`, `took`: seconds of all workers, and of the clock; `driver`: of processor time."""
+
+    nodes: int
+    tasks: int
+    slept: float
+    took: float
+    driver: float
+    ordered: int
+    reported: int
+
+    def row(self) -> str:
+        """As a row of the table."""
+        efficiency, each = self.slept / (self.nodes * self.took), self.driver / self.tasks
+        spent = f"{self.took:.1f} | {efficiency:.1%} | {each * 1000:.1f}"
+        sent = f"{self.ordered // self.tasks} | {self.reported // self.tasks}"
+        return f"| {self.nodes} | {self.tasks} | {spent} | {sent} |"
+
+
+def measure(nodes: int, tasks: int, pause: float) -> Measured:
+    """One run on so many nodes."""
+    with tempfile.TemporaryDirectory() as name, ray_cluster.nodes(nodes) as (cluster, _):
+        folder, output = Path(name), Path(name) / "s.json"
+        code = ray_cluster.code(folder, pause=pause)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        given = ["--split", "arc1-training", "--limit", str(tasks), "--programs", "0", "--time-limit", "30m"]
+        given += ["--weights", str(WEIGHTS), "--output", str(output), "--no-report", "--cluster", cluster.address]
+        subprocess.run([sys.executable, "submission.py", *given], cwd=code, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        lines = [json.loads(line) for line in (record.directory_of(output) / record.RECORD).read_text().splitlines()]
+        orders = fake_worker.heard(folder, "order")
+        results = [line for line in lines if line["kind"] == "result"]
+        took = max(line["at"] for line in results) - min(line["at"] for line in lines if line["kind"] == "started")
+    return Measured(
+        nodes, tasks, pause * sum(len(order["tasks"]) for order in orders), took,
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        sum(len(json.dumps(order)) for order in orders), sum(len(json.dumps(line)) for line in results),
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print the table, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--tasks", type=int, default=25, help="for each node; 400 at most")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds a worker sleeps for each task and stage")
+    options = parser.parse_args(argv)
+    print("| nodes | tasks | seconds | efficiency | driver's ms a task | bytes a task ordered | recorded |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for nodes in options.nodes:
+        print(measure(nodes, min(400, options.tasks * nodes), options.pause).row(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

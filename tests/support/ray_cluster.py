@@ -1,0 +1,46 @@
+"""A real Ray cluster of several nodes on this machine, and this program's code with a worker without models in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support import fake_worker
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = 'WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")'
+STORE = 100 << 20  # bytes of a node's object store; the least that Ray takes is 75 MiB
+ROOM = 32 << 30  # bytes of memory a node says that it has
+
+
+@contextmanager
+def nodes(count: int, cores: int = 1) -> Iterator[tuple[Any, list[Any]]]:
+    """A head without cores and so many nodes with some; all processes end with the block."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster, [add(cluster, cores) for _ in range(count)]
+    finally:
+        cluster.shutdown()
+
+
+def add(cluster: Any, cores: int = 1) -> Any:
+    """One more node."""
+    return cluster.add_node(num_cpus=cores, object_store_memory=STORE, memory=ROOM)
+
+
+def code(folder: Path, **script: Any) -> Path:
+    """A folder with the program, whose workers do as the script says (`fake_worker`)."""
+    tree = folder / "code"
+    shutil.copytree(ROOT / "solver", tree / "solver", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "submission.py", tree)
+    child = tree / "solver" / "runtime" / "child.py"
+    replaced = f"WORKER: tuple[str, ...] = {fake_worker.command(folder, **script)!r}"
+    assert WORKER in child.read_text()
+    child.write_text(child.read_text().replace(WORKER, replaced))
+    return tree
