@@ -8,11 +8,12 @@ from numba import types
 from numpy.typing import NDArray
 
 from solver.programs.lists.compiled import inner
-from solver.programs.lists.layout import AREA, AT, SIZE, Cells, H, Items, Scratch, W, X, Y
+from solver.programs.lists.layout import AREA, AT, LABELS, SIZE, SPLITS, Cells, H, Items, Scratch, W, X, Y
 from solver.programs.lists.units import CELLS, ROWS, SCRATCH
 
 MOST_ITEMS = 96  # of a list
-COST, PARENT, FUNCTION, LIST = range(4)
+COST, PARENT, FUNCTION, KIND = range(4)
+GRID, LIST, LABEL = range(3)  # kinds of states
 STATES, ITEMS, TOP, TOTAL, CLASS, STATE, NEXT, APPLIED, KNOWN = range(9)  # what `heads` counts
 
 
@@ -21,7 +22,7 @@ class Store(NamedTuple):
 
     `cells`: the arena; `words`: the same memory, eight cells at once; `items`: see `layout.py`. `first`, `number`:
     shape [S, P], where a state's items of a pair begin, how many there are. `facts`: shape [S, 4]: cost, parent,
-    function, whether a list. `hashes`: open table of the states' hashes, 0 empty. `functions`: shape [F, 3], by
+    function, kind. `hashes`: open table of the states' hashes, 0 empty. `functions`: shape [F, 3], by
     cost. `begins`: for each cost where its states begin; `classes`: where its functions begin. `size`: shape [P, 2],
     rows and columns of the answer, 0 where not known. `heads`: the counters above.
     """
@@ -50,15 +51,27 @@ STORE = types.NamedTuple(
     Store,
 )  # fmt: skip
 Unit = Callable[[Cells, Items, int, int, int, int, Scratch], int]
-Units = tuple[Unit, Unit, Unit, Unit, Unit, Unit]
+Units = tuple[Unit, Unit, Unit, Unit, Unit, Unit, Unit]
+
+
+@inner
+def has_size(store: Store, state: int) -> bool:
+    """Whether a state's first items have the answers' sizes."""
+    for pair in range(store.first.shape[1]):
+        src = store.first[state, pair]
+        if store.items[src, H] != store.size[pair, 0] or store.items[src, W] != store.size[pair, 1]:
+            return False
+    return True
 
 
 @inner
 def applied(store: Store, units: Units, state: int, function: int) -> bool:
     """Write after the last state the items that the function makes of a state; whether it applies to every pair."""
     unit, which = store.functions[function, 0], store.functions[function, 1]
-    is_list, cells, items = store.facts[state, LIST] == 1, store.cells, store.items
-    if (unit == 3 and is_list) or (unit > 3 and not is_list):
+    is_list, cells, items = store.facts[state, KIND] == LIST, store.cells, store.items
+    if (unit == SPLITS and is_list) or (unit > SPLITS and not is_list):
+        return False
+    if unit == LABELS and (is_list or not has_size(store, state)):
         return False
     new, dst, longest = store.heads[STATES], store.heads[ITEMS], 0
     items[dst, AT] = store.heads[TOP]
@@ -72,7 +85,7 @@ def applied(store: Store, units: Units, state: int, function: int) -> bool:
             return False
         store.first[new, pair], store.number[new, pair] = dst, made
         longest, dst = max(longest, made), dst + made
-    store.facts[new, LIST] = 1 if longest > 1 else 0
+    store.facts[new, KIND] = LABEL if unit == LABELS else LIST if longest > 1 else GRID
     return True
 
 
@@ -86,7 +99,7 @@ def mixed(value: np.uint64, more: np.uint64) -> np.uint64:
 @inner
 def hashed(store: Store, state: int) -> np.uint64:
     """The hash of all a state's items in all pairs: sizes, places, cells; never 0."""
-    value = np.uint64(store.facts[state, LIST] + 1)
+    value = np.uint64(store.facts[state, KIND] + 1)
     for pair in range(store.first.shape[1]):
         start = store.first[state, pair]
         value = mixed(value, np.uint64(store.number[state, pair]))

@@ -11,7 +11,9 @@ from solver.programs.lists.apply import (
     COST,
     FUNCTION,
     ITEMS,
+    KIND,
     KNOWN,
+    LABEL,
     MOST_ITEMS,
     NEXT,
     PARENT,
@@ -65,11 +67,12 @@ def is_full(store: Store) -> bool:
     return bool(full or heads[ITEMS] + 4 * MOST_ITEMS > store.items.shape[0])
 
 
-@entry(types.boolean(STORE, types.UniTuple(types.FunctionType(FORM), 6), BOARD, types.int64, types.int64))
+@entry(types.boolean(STORE, types.UniTuple(types.FunctionType(FORM), 7), BOARD, types.int64, types.int64))
 def expand(store: Store, units: Units, board: Board, most: int, dearest: int) -> bool:
     """Apply up to `most` functions; False once all states up to cost `dearest` are made or there is no room.
 
-    A state of cost t comes from one of cost t - c by a function of cost c; states lie in the order of their costs.
+    A state of cost t comes from one of cost t - c by a function of cost c; states lie in the order of their costs;
+    nothing comes from labels.
     """
     heads, classes = store.heads, store.classes.shape[0] - 1
     done = 0
@@ -78,7 +81,7 @@ def expand(store: Store, units: Units, board: Board, most: int, dearest: int) ->
         end = store.begins[total - cost + 1] if total >= cost else 0
         while heads[STATE] < end:
             state, function = heads[STATE], heads[NEXT]
-            if function == store.classes[cost + 1]:
+            if function == store.classes[cost + 1] or store.facts[state, KIND] == LABEL:
                 heads[STATE], heads[NEXT] = state + 1, store.classes[cost]
                 if done >= most:
                     heads[APPLIED] += done

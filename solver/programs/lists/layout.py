@@ -18,6 +18,10 @@ COLOURS = 10
 SCRATCH = 4 * AREA + 128  # int32: what a function may use while it runs
 SIZE = SCRATCH - 2  # there in it: the answer's deduced rows and columns, 0 where not known
 
+GEOMETRY, SHAPES, PATTERNS, LABELS, SPLITS, PARTS, JOINS = range(7)
+"""Units, compiled each by itself. The first three go from grid to grid (or each grid of a list), then from a grid of
+the answer's size to labels, grid to list, list to a part of it, list to a grid or list made anew."""
+
 Cells = NDArray[np.uint8]
 Items = NDArray[np.int32]
 Scratch = NDArray[np.int32]

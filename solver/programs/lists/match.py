@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from solver.programs.lists.apply import LIST, STATES, STORE, Store, mixed
+from solver.programs.lists.apply import KIND, LABEL, LIST, STATES, STORE, Store, mixed
 from solver.programs.lists.compiled import entry, inner
 from solver.programs.lists.layout import AT, H, W
 from solver.programs.lists.units import CELLS, ROWS
@@ -114,7 +114,7 @@ def survey(store: Store, board: Board) -> None:
     every = (1 << (board.at.shape[0] - 1)) - 1
     for state in range(heads[SEEN], store.heads[STATES]):
         number = 1
-        if store.facts[state, LIST] == 1:
+        if store.facts[state, KIND] == LIST:
             number = MOST_OF_LIST
             for pair in range(pairs):
                 number = min(number, store.number[state, pair])
@@ -127,7 +127,8 @@ def survey(store: Store, board: Board) -> None:
                 row = heads[FITTING]
                 board.fitting[row, 0], board.fitting[row, 1] = state, item
                 heads[FITTING] = row + 1
-                add_piece(store, board, state, item)
+                if store.facts[state, KIND] != LABEL:
+                    add_piece(store, board, state, item)
     heads[SEEN] = store.heads[STATES]
 
 
@@ -232,40 +233,63 @@ def cell_rows(
     return number
 
 
+@inner
+def told(
+    cells: NDArray[np.uint8], rows: tuple[int, int, int], outputs: NDArray[np.uint8], size: int,
+    table: NDArray[np.uint8], marks: NDArray[np.int32], mark: int,
+) -> int:  # fmt: skip
+    """How many different colours three rows of cells show together, where these tell every output's cell; else -1.
+
+    0 where the tests, whose cells follow up to `size`, show others. `rows`: where their cells begin; `table`, `marks`:
+    scratch, 4096 each; `mark`: another one each time.
+    """
+    a, b, third = rows
+    total, k, entries = outputs.shape[0], 0, 0
+    while k < total:
+        at = (int(cells[third + k]) * 16 + int(cells[a + k])) * 16 + int(cells[b + k])
+        if marks[at] != mark:
+            marks[at], table[at] = mark, outputs[k]
+            entries += 1
+        elif table[at] != outputs[k]:
+            return -1
+        k += 1
+    while k < size:
+        if marks[(int(cells[third + k]) * 16 + int(cells[a + k])) * 16 + int(cells[b + k])] != mark:
+            return 0
+        k += 1
+    return entries
+
+
 @entry(types.int64(BOARD, LONGS, CELLS, types.int64, types.int64, types.int64, ROWS))
 def tables(
     board: Board, order: NDArray[np.int64], cells: NDArray[np.uint8], size: int, first: int, end: int,
     hits: NDArray[np.int32],
 ) -> int:  # fmt: skip
-    """Pairs of rows of cells whose two colours tell every output's cell, and show in a test what they showed before.
+    """Two or three rows of cells whose colours tell every output's cell, and show in a test what they showed before.
 
-    The first of a pair is one from `first` to before `end`, the other none after it. `hits`: the two rows of cells
-    and how many different pairs of colours; as many as have room, the first found.
+    The first of them is one from `first` to before `end`, the second none after it, the third the first of all.
+    `hits`: the three rows of cells and how many different colours they show together; as many as have room, the first
+    found; at most half of them have three different rows, the others have the second twice.
     """
-    total, found = order.shape[0], 0
-    table, marks = np.zeros(256, np.uint8), np.zeros(256, np.int64)
+    total, found, threes, mark = order.shape[0], 0, 0, 0
+    table, marks = np.zeros(4096, np.uint8), np.zeros(4096, np.int32)
     outputs = np.zeros(total, np.uint8)
     for k in range(total):
         outputs[k] = board.outputs[order[k]]
     for one in range(first, end):
         for other in range(one + 1):
-            a, b, mark = one * (size + 4) + 4, other * (size + 4) + 4, one * end + other + 1
-            k, entries = 0, 0
-            while k < total:
-                at = int(cells[a + k]) * 16 + int(cells[b + k])
-                if marks[at] != mark:
-                    marks[at], table[at] = mark, outputs[k]
-                    entries += 1
-                elif table[at] != outputs[k]:
-                    break
-                k += 1
-            if k < total:
+            a, b, mark = one * (size + 4) + 4, other * (size + 4) + 4, mark + 2
+            three = 0
+            if threes < hits.shape[0] // 2:
+                three = told(cells, (a, b, 4), outputs, size, table, marks, mark)
+                if three < 0:
+                    continue
+            two = told(cells, (a, b, b), outputs, size, table, marks, mark + 1)
+            if two <= 0 and (three <= 0 or other == one or other == 0):
                 continue
-            while k < size and marks[int(cells[a + k]) * 16 + int(cells[b + k])] == mark:
-                k += 1
-            if k < size:
-                continue
-            hits[found, 0], hits[found, 1], hits[found, 2] = one, other, entries
+            threes += 1 if two <= 0 else 0
+            hits[found, 2], hits[found, 3] = (other, two) if two > 0 else (0, three)
+            hits[found, 0], hits[found, 1] = one, other
             found += 1
             if found == hits.shape[0]:
                 return found

@@ -74,17 +74,48 @@ def colours(grids: Sequence[Grid]) -> list[int]:
 
 
 def simple_sizes(task: Task) -> list[Shape] | None:
-    """The answers' sizes by the simplest of: as the input; always the same; in one ratio to the input."""
+    """The answers' sizes by simple rules, one for the rows and one for the columns; None where there are none.
+
+    The simplest of: as the input's; always the same; in one ratio to the input's own side, or so much more; in one
+    ratio to its other side; one number more; in one ratio to its number of colours or to a side times that number.
+    """
     pairs = task.demonstrations
-    shapes = [(p.input.shape, p.output.shape) for p in pairs]
-    if all(given == made for given, made in shapes):
-        return [(g.shape[0], g.shape[1]) for g in task.tests]
-    first = shapes[0][1]
-    if all(made == first for _, made in shapes) and len(pairs) > 1:
-        return [(first[0], first[1])] * len(task.tests)
-    (h, w), (rows, columns) = shapes[0]
-    if all(m[0] * h == g[0] * rows and m[1] * w == g[1] * columns for g, m in shapes):
-        sizes = [(g.shape[0] * rows, g.shape[1] * columns) for g in task.tests]
-        if all(a % h == 0 and b % w == 0 and h <= a <= MAX_SIDE * h and w <= b <= MAX_SIDE * w for a, b in sizes):
-            return [(a // h, b // w) for a, b in sizes]
-    return None
+    told = [_told(g) for g in (*(p.input for p in pairs), *task.tests)]
+    sides: list[list[int]] = []
+    for axis in range(2):
+        made = [p.output.shape[axis] for p in pairs]
+        own, other = (0, 1) if axis == 0 else (1, 0)
+        rules = [(-1, False), (own, False), (own, True), (other, False), (other, True)]
+        rules += [(2, False), (3 + own, False), (2, True)]
+        if made == [t[own] for t in told[: len(pairs)]]:
+            rules = [(own, True)]
+        side = next((s for r in rules if (s := _side(told, made, *r)) is not None), None)
+        if side is None:
+            return None
+        sides.append(side)
+    return list(zip(*sides, strict=True))
+
+
+def _told(grid: Grid) -> tuple[int, ...]:
+    """What a size may follow from: rows, columns, colours other than 0, rows and columns times that."""
+    h, w = grid.shape
+    number = len(colours([grid]))
+    return h, w, number, h * number, w * number
+
+
+def _side(told: Sequence[tuple[int, ...]], made: Sequence[int], what: int, more: bool) -> list[int] | None:
+    """The tests' numbers of lines by the number `what` of those told, -1: none; None where the rule does not hold.
+
+    `made`: the demonstrations' outputs'. `more`: so many more, else in one ratio.
+    """
+    shown = len(made)
+    if what < 0:
+        return [made[0]] * (len(told) - shown) if len(set(made)) == 1 and shown > 1 else None
+    given = [t[what] for t in told]
+    if more:
+        sizes = [g + made[0] - given[0] for g in given]
+    elif given[0] == 0 or any(g * made[0] % given[0] for g in given):
+        return None
+    else:
+        sizes = [g * made[0] // given[0] for g in given]
+    return sizes[shown:] if sizes[:shown] == list(made) and all(1 <= s <= MAX_SIDE for s in sizes) else None

@@ -11,6 +11,8 @@ from solver.programs.values import Until
 from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
+LATER = {"": 0, "by roles: ": 60_000, "flipped: ": 600_000}
+"""How many functions other ways have applied before a way has its first turn: those that seldom tell more come last."""
 LOOKING = 0.06  # of the seconds: kept for what the states answer, once no more are made
 EVIDENCE = 1.0  # per step: how much less a program counts that is one step longer
 
@@ -40,12 +42,13 @@ def ways(task: Task) -> list[Way]:
 def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer, ...]:
     """Distinct answers to the task, the best first.
 
-    Every way has as many functions in turn; the last of the seconds go to what the states made so far answer.
+    Ways begin one after another; from then on each has as many functions in turn. The last of the seconds go to what
+    the states made so far answer.
     `nodes`: once so many functions were handed out, nobody has another turn; the same number gives the same answers as
     long as the seconds last.
     """
     compiled.ready()
-    searches = [(way, ListSearch(way.task)) for way in ways(task)]
+    waiting, searches = ways(task), list[tuple[Way, ListSearch]]()
     candidates: list[tuple[float, ListAnswer]] = []
     making = Until(stop, LOOKING * stop.remaining())
 
@@ -57,6 +60,10 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
     spent = 0
     while making.remaining() > 0 and (nodes is None or spent < nodes):
         active = [(way, current) for way, current in searches if not current.over]
+        while waiting and (spent >= LATER[waiting[0].name] or not active):
+            way = waiting.pop(0)
+            searches.append((way, ListSearch(way.task)))
+            active.append(searches[-1])
         if not active:
             break
         for way, current in active:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from solver.interfaces import Stop
 from solver.programs.lists import match, roles, states
-from solver.programs.lists.apply import APPLIED, COST, LIST, STATES, TOTAL, Store
+from solver.programs.lists.apply import APPLIED, COST, GRID, KIND, LIST, STATES, TOTAL, Store
 from solver.programs.lists.expand import expand
 from solver.programs.lists.functions import functions
 from solver.programs.lists.layout import H, W
@@ -18,15 +18,16 @@ from solver.programs.values import inputs
 from solver.types import Grid, Task
 
 AT_ONCE = 4_000  # functions applied between two looks at the clock
-SIZES = (2, 4)  # costs after which the answer's size is looked for among the states, where no rule tells it
+SIZES = (4, 8)  # costs after which the answer's size is looked for among the states, where no rule tells it
 STACKS = 24  # pieces tried as the top of a stack, each time
 MOST_PIECES = 6  # of a stack
 CELL_ROWS = 16 << 20  # bytes
 MOST_CELL_ROWS = 3_000
 COMPARED = 200  # rows of cells compared with those before, between two looks at the clock
 HITS = 64
-DEAREST = 14  # cost of a state, at most
-PER_STEP = 2.0  # cost of a usual function in the compiled search, where a program's cost is in steps
+MORE = 1.5  # times as many pieces or states of the answers' sizes before stacks or tables are made again
+DEAREST = 28  # cost of a state, at most
+PER_STEP = 4.0  # cost of a usual function in the compiled search, where a program's cost is in steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class ListSearch:
         self._sized = sizes is not None
         if sizes is not None:
             self.store.size[:] = self.board.shape
-        self._total = self._right = self._compared = 0
+        self._total = self._right = self._compared = self._pieces = self._fitting = 0
 
     @property
     def applied(self) -> int:
@@ -95,19 +96,29 @@ class ListSearch:
                 if not self._sized and total in SIZES and (sizes := self._sizes_of_states()) is not None:
                     self._start(sizes)
                     return []
-                return self.answers(stop)
+                return self.answers(stop, self.over)
         return []
 
-    def answers(self, stop: Stop) -> list[ListAnswer]:
-        """What exact states and tables answer that was not said before, and the best stacks; also within a cost."""
+    def answers(self, stop: Stop, last: bool = True) -> list[ListAnswer]:
+        """What exact states and tables answer that was not said before, and the best stacks; also within a cost.
+
+        Unless it is the `last` time, stacks and tables wait until there are so many more pieces or states for them.
+        """
         match.survey(self.store, self.board)
-        return [*self._exact(), *self._stacks(stop), *self._tables(stop)]
+        answers = list(self._exact())
+        if last or self.board.heads[PIECES] >= self._pieces * MORE:
+            self._pieces = max(1, int(self.board.heads[PIECES]))
+            answers += self._stacks(stop)
+        if last or self.board.heads[FITTING] >= self._fitting * MORE:
+            self._fitting = max(1, int(self.board.heads[FITTING]))
+            answers += self._tables(stop)
+        return answers
 
     def _sizes_of_states(self) -> list[roles.Shape] | None:
         """The answers' sizes by the cheapest state that has the size of every output."""
         number = int(self.store.heads[STATES])
         first = self.store.first[:number]
-        same = self.store.facts[:number, LIST] == 0
+        same = self.store.facts[:number, KIND] == GRID
         for pair in range(self._shown):
             shape = self.store.items[first[:, pair]][:, [H, W]]
             same &= (shape == self.board.shape[pair]).all(axis=1)
@@ -127,7 +138,7 @@ class ListSearch:
 
     def _text(self, state: int, item: int) -> str:
         names = [self._functions[f].name for f in states.steps(self.store, state)] or ["input"]
-        return " | ".join(names) + (f" | number {item + 1}" if self.store.facts[state, LIST] else "")
+        return " | ".join(names) + (f" | number {item + 1}" if self.store.facts[state, KIND] == LIST else "")
 
     def _exact(self) -> Iterator[ListAnswer]:
         rows = self.board.right[self._right : int(self.board.heads[RIGHT])]
@@ -163,29 +174,35 @@ class ListSearch:
         if board.heads[FITTING] == 0 or stop.remaining() <= 0:
             return
         cells, seen = np.empty(CELL_ROWS, np.uint8), np.zeros(1 << 14, np.uint64)
-        hits = np.zeros((HITS, 3), np.int32)
+        hits = np.zeros((HITS, 4), np.int32)
         number = match.cell_rows(self.store, board, self._order, MOST_CELL_ROWS, cells, seen)
         size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
         while self._compared < number and stop.remaining() > 0:
             end = min(number, self._compared + COMPARED)
-            for one, other, entries in hits[: match.tables(board, self._order, cells, size, self._compared, end, hits)]:
-                rows = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in (one, other)]
-                yield self._looked_up([(int(s), int(n)) for s, n in board.fitting[rows]], int(entries))
+            for hit in hits[: match.tables(board, self._order, cells, size, self._compared, end, hits)].tolist():
+                rows = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in sorted(set(hit[:3]))]
+                yield self._looked_up([(int(s), int(n)) for s, n in board.fitting[rows]], hit[3])
             self._compared = end
 
-    def _looked_up(self, pair: Sequence[tuple[int, int]], entries: int) -> ListAnswer:
-        one, other = pair
-        table: NDArray[np.uint8] = np.zeros(256, np.uint8)
-        shown = np.zeros((self._shown, 256), bool)  # whether a demonstration has these two colours in one place
+    def _looked_up(self, seen: Sequence[tuple[int, int]], entries: int) -> ListAnswer:
+        """What a table of the colours answers that one, two or three states show in a cell."""
+        table: NDArray[np.uint8] = np.zeros(16 ** len(seen), np.uint8)
+        shown = np.zeros((self._shown, len(table)), bool)  # whether a demonstration has these colours in one place
         for k, demonstration in enumerate(self._task.demonstrations):
-            a, b = (states.item(self.store, int(self.store.first[s, k]) + n) for s, n in pair)
-            colours = 16 * a + b
+            grids = (states.item(self.store, int(self.store.first[s, k]) + n) for s, n in seen)
+            colours = self._together(list(grids))
             table[colours], shown[k, colours] = demonstration.output, True
-        grids = tuple(table[16 * a + b] for a, b in zip(self._grids(*one), self._grids(*other), strict=True))
+        tests = zip(*(self._grids(*one) for one in seen), strict=True)
+        answer = tuple(table[self._together(grids)] for grids in tests)
         generalises = float((~(shown & (shown.sum(axis=0) == 1)).any(axis=1)).mean())
-        if one == other:
-            text, cost = f"{self._text(*one)} | recoloured", self._steps(*one) + 0.5 + 0.1 * entries
-        else:
-            text = f"by the colours of {self._text(*one)} and {self._text(*other)}"
-            cost = self._steps(*one) + self._steps(*other) + 1 + 0.15 * entries
-        return ListAnswer(grids, cost, text, generalises)
+        steps = sum(self._steps(*one) for one in seen)
+        texts = [self._text(*one) for one in seen]
+        if len(seen) == 1:
+            return ListAnswer(answer, steps + 0.5 + 0.1 * entries, f"{texts[0]} | recoloured", generalises)
+        cost = steps + 0.5 * len(seen) + 0.15 * entries
+        return ListAnswer(answer, cost, "by the colours of " + " and ".join(texts), generalises)
+
+    @staticmethod
+    def _together(grids: Sequence[Grid]) -> NDArray[np.int64]:
+        """For each cell the colours that the grids show there as one number."""
+        return sum((g.astype(np.int64) * 16**n for n, g in enumerate(grids)), start=np.zeros(grids[0].shape, np.int64))

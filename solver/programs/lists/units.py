@@ -7,7 +7,7 @@ is set, and gives their number, 0 where it does not apply; `which` is 256 times 
 
 from numba import types
 
-from solver.programs.lists import geometry, joins, patterns, picks, shapes, splits
+from solver.programs.lists import geometry, joins, labels, patterns, picks, shapes, splits
 from solver.programs.lists.compiled import entry
 from solver.programs.lists.layout import SIZE, Cells, Items, Scratch, follow
 
@@ -104,6 +104,24 @@ def each_by_patterns(cells: Cells, items: Items, start: int, count: int, dst: in
 
 
 @entry(FORM)
+def each_by_labels(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
+    """From grid to labels, each item in turn: functions of `labels.py`."""
+    number, arg = which >> 8, which & 255
+    for n in range(count):
+        src, new, applies = start + n, dst + n, False
+        if number == 0:
+            applies = labels.of_cells(cells, items, src, new, arg, tmp)
+        elif number == 1:
+            applies = labels.of_lines(cells, items, src, new, arg, tmp)
+        else:
+            applies = labels.of_regions(cells, items, src, new, number - 2, arg, tmp)
+        if not applies:
+            return 0
+        follow(items, new)
+    return count
+
+
+@entry(FORM)
 def taken_apart(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
     """From grid to list: functions of `splits.py`, on a single grid."""
     number, arg = which >> 8, which & 255
@@ -151,4 +169,4 @@ def put_together(cells: Cells, items: Items, start: int, count: int, dst: int, w
     return joins.recoloured(cells, items, start, count, dst, arg, tmp)
 
 
-UNITS = (each_by_geometry, each_by_shapes, each_by_patterns, taken_apart, picked, put_together)
+UNITS = (each_by_geometry, each_by_shapes, each_by_patterns, each_by_labels, taken_apart, picked, put_together)

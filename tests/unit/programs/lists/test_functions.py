@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from solver.programs.lists.functions import SHAPES, Function
+from solver.programs.lists.functions import Function
+from solver.programs.lists.layout import SHAPES
 from solver.programs.lists.picks import PROPERTIES
 from solver.types import Grid
 from tests.unit.programs.lists.run_function import run, run_placed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from solver.programs.lists.functions import GENERAL, JOINS, PARTS, RECOLOURED, SPLITS, Function, functions
+from solver.programs.lists.functions import GENERAL, RECOLOURED, Function, functions
+from solver.programs.lists.layout import JOINS, PARTS, SPLITS
 from tests.unit.programs.lists.run_function import run, run_placed
 
 

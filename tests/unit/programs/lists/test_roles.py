@@ -48,9 +48,12 @@ def test_mirror_images_are_more_demonstrations() -> None:
         ([(grid("12"), grid("00")), (grid("1"), grid("0"))], [(1, 3)]),
         ([(grid("12"), grid("0", "0")), (grid("1"), grid("0", "0"))], [(2, 1)]),
         ([(grid("12"), grid("0000", "0000")), (grid("1"), grid("00", "00"))], [(2, 6)]),
+        ([(grid("12"), grid("0000")), (grid("1"), grid("000"))], [(1, 5)]),
+        ([(grid("111"), grid("000", "000", "000")), (grid("11"), grid("00", "00"))], [(3, 3)]),
+        ([(grid("112"), grid("00")), (grid("1111"), grid("0"))], [(1, 3)]),
         ([(grid("12"), grid("00")), (grid("1"), grid("000"))], None),
     ],
-    ids=["as the input", "always one", "a multiple", "none"],
+    ids=["as the input", "always one", "a multiple", "two more", "the other side", "as many as colours", "none"],
 )
 def test_sizes(pairs: list[tuple[Grid, Grid]], expected: object) -> None:
     assert roles.simple_sizes(task(*pairs, test=grid("123"))) == expected
