@@ -46,28 +46,20 @@ def cache_folder() -> Path | None:
 
 
 def inner(function: F) -> F:
-    """Compile with whoever calls it, and optimise only there: for each by itself it takes a quarter longer in all."""
-    dispatcher = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
-    if not numba.config.DISABLE_JIT:
-        compile_one = dispatcher.compile
-
-        def unoptimised(signature: object) -> object:
-            level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(0)
-            try:
-                return compile_one(signature)
-            finally:
-                numba.config.OPT = level
-
-        dispatcher.compile = unoptimised
-    compiled: F = dispatcher
+    """Compile with whoever calls it."""
+    compiled: F = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     return compiled
 
 
-_waiting: list[tuple[numba.core.dispatcher.Dispatcher, object]] = []
+_waiting: list[tuple[numba.core.dispatcher.Dispatcher, object, int]] = []
 
 
-def entry(signature: object) -> Callable[[F], F]:
-    """Compile with all that it calls for these types when `ready` says so, and keep it on disk."""
+def entry(signature: object, optimise: int = 2) -> Callable[[F], F]:
+    """Compile with all that it calls for these types when `ready` says so, and keep it on disk.
+
+    `optimise`: LLVM's level. Numba's own, 3, takes a sixth longer to compile and makes nothing here faster; 1 is for
+    what is long to compile and not applied to every state.
+    """
 
     def compiled(function: F) -> F:
         if numba.config.DISABLE_JIT:
@@ -79,7 +71,7 @@ def entry(signature: object) -> Callable[[F], F]:
             dispatcher = numba.njit(error_model="numpy", cache=folder is not None)(function)
         finally:
             numba.config.CACHE_DIR = known
-        _waiting.append((dispatcher, signature))
+        _waiting.append((dispatcher, signature, optimise))
         result: F = dispatcher
         return result
 
@@ -96,14 +88,18 @@ def ready() -> None:
     warnings.filterwarnings("ignore", "First-class function type", numba.NumbaExperimentalFeatureWarning)
     folder, passed = cache_folder(), 0
     while _waiting:
-        dispatcher, signature = _waiting.pop(0)
+        dispatcher, signature, optimise = _waiting.pop(0)
         with _alone(folder, dispatcher.py_func.__name__, wait=passed >= len(_waiting)) as alone:
             if alone:
-                dispatcher.compile(signature)
+                level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(optimise)
+                try:
+                    dispatcher.compile(signature)
+                finally:
+                    numba.config.OPT = level
                 dispatcher.disable_compile()
         passed = 0 if alone else passed + 1
         if not alone:
-            _waiting.append((dispatcher, signature))
+            _waiting.append((dispatcher, signature, optimise))
 
 
 @contextmanager

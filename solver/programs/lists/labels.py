@@ -121,7 +121,7 @@ def colour_of(cells: Cells, at: int, w: int, n: int, what: int, tmp: Scratch) ->
 
 
 @inner
-def beside(cells: Cells, at: int, shape: tuple[int, int], n: int, tmp: Scratch) -> int:
+def adjacent_colour(cells: Cells, at: int, shape: tuple[int, int], n: int, tmp: Scratch) -> int:
     """The commonest colour of cells beside region n that are not 0; 0 where there are none."""
     h, w = shape
     box, best = BOXES + 4 * n, 0
@@ -170,7 +170,7 @@ def flag(cells: Cells, at: int, shape: tuple[int, int], n: int, what: int, tmp: 
     if what == 4:
         return 3 if high == wide else 1 if high > wide else 2
     if what >= 9:
-        return beside(cells, at, shape, n, tmp) if what == 10 else colour_of(cells, at, w, n, 1, tmp)
+        return adjacent_colour(cells, at, shape, n, tmp) if what == 10 else colour_of(cells, at, w, n, 1, tmp)
     return 1 + int(tmp[SIZES + n] % 2) if what == 5 else colour_of(cells, at, w, n, what - 5, tmp)
 
 

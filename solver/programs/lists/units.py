@@ -103,7 +103,7 @@ def each_by_patterns(cells: Cells, items: Items, start: int, count: int, dst: in
     return count
 
 
-@entry(FORM)
+@entry(FORM, optimise=1)
 def each_by_labels(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
     """From grid to labels, each item in turn: functions of `labels.py`."""
     number, arg = which >> 8, which & 255
@@ -121,7 +121,7 @@ def each_by_labels(cells: Cells, items: Items, start: int, count: int, dst: int,
     return count
 
 
-@entry(FORM)
+@entry(FORM, optimise=1)
 def taken_apart(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
     """From grid to list: functions of `splits.py`, on a single grid."""
     number, arg = which >> 8, which & 255
