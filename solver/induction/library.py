@@ -53,9 +53,6 @@ def _region(allowed: Mask, x: int, y: int, connectivity: int) -> Mask:
     return region
 
 
-# ---- drawing ---------------------------------------------------------------------------------------------------------
-
-
 def flood_fill(grid: Array, x: int, y: int, color: int, connectivity: int = 4) -> None:
     """Give the region of one colour around (x, y) another colour, in place."""
     grid[_region(grid == grid[x, y], x, y, connectivity)] = color
@@ -135,9 +132,6 @@ def scale_sprite(sprite: Array, factor: int) -> Array:
 def scale_pattern(pattern: Array, scale_factor: int) -> Array:
     """The same as `scale_sprite`."""
     return scale_sprite(pattern, scale_factor)
-
-
-# ---- where things are ------------------------------------------------------------------------------------------------
 
 
 def bounding_box(grid: Array, background: int = BLACK) -> tuple[int, int, int, int]:
@@ -233,9 +227,6 @@ def check_between_objects(obj1: Array, obj2: Array, x: int, y: int, padding: int
         if near < place < far and low + padding <= across <= high - padding:
             return True
     return False
-
-
-# ---- objects ---------------------------------------------------------------------------------------------------------
 
 
 def find_connected_components(

@@ -17,16 +17,8 @@ Array = NDArray[Any]
 Colors = Sequence[int]
 
 
-class Symmetry:
-    """Takes a place to another that should look the same."""
-
-    def apply(self, x: Any, y: Any, iters: int = 1) -> tuple[Any, Any]:
-        """The place (x, y) after `iters` applications; negative: backwards."""
-        raise NotImplementedError
-
-
 @dataclass(frozen=True)
-class TranslationalSymmetry(Symmetry):
+class TranslationalSymmetry:
     """Moved by (translate_x, translate_y)."""
 
     translate_x: int
@@ -37,7 +29,7 @@ class TranslationalSymmetry(Symmetry):
 
 
 @dataclass(frozen=True)
-class MirrorSymmetry(Symmetry):
+class MirrorSymmetry:
     """Mirrored at x = mirror_x, at y = mirror_y, or both; None: not in that direction. Halves lie between cells."""
 
     mirror_x: float | None = None
@@ -51,7 +43,7 @@ class MirrorSymmetry(Symmetry):
 
 
 @dataclass(frozen=True)
-class RotationalSymmetry(Symmetry):
+class RotationalSymmetry:
     """A quarter turn around (center_x, center_y); both are whole, or both lie halfway between cells."""
 
     center_x: float
@@ -62,6 +54,10 @@ class RotationalSymmetry(Symmetry):
         for _ in range(iters % 4):
             x, y = y + gap, both - x
         return x, y
+
+
+Symmetry = TranslationalSymmetry | MirrorSymmetry | RotationalSymmetry
+"""What takes a place to another that should look the same: after `iters` applications, negative: backwards."""
 
 
 def orbit(grid: Array, x: int, y: int, symmetries: Iterable[Symmetry]) -> list[tuple[int, int]]:
@@ -93,18 +89,14 @@ def _evidence(grid: Array, symmetry: Symmetry, ignore: Colors, background: int |
 
 def _best(grid: Array, candidates: Iterable[Symmetry], ignore: Colors, background: int | None) -> Symmetry | None:
     """The candidate that most cells speak for, less those that leave the grid; None where more leave than speak."""
-    best, most = None, 0
-    for candidate in candidates:
-        equal, lost = _evidence(grid, candidate, ignore, background)
-        if equal - lost > most:
-            best, most = candidate, equal - lost
-    return best
+    scored = [(equal - lost, c) for c in candidates for equal, lost in [_evidence(grid, c, ignore, background)]]
+    score, best = max(scored, key=lambda pair: pair[0], default=(0, None))
+    return best if score > 0 else None
 
 
 def _halves(size: int) -> list[float]:
     """Mirror places along a side: on cells and between them, the middle first."""
-    places = [half / 2 for half in range(1, 2 * size - 2)]
-    return sorted(places, key=lambda place: abs(place - (size - 1) / 2))
+    return sorted((half / 2 for half in range(1, 2 * size - 2)), key=lambda place: abs(place - (size - 1) / 2))
 
 
 def detect_translational_symmetry(

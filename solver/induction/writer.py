@@ -11,8 +11,7 @@ from typing import Any
 
 from solver.config.settings import WriterSettings
 from solver.hardware.engine import engine_arguments, llvmlite_aside, prepare
-from solver.induction.induce import check_model
-from solver.induction.prompts import SYSTEM
+from solver.induction.induce import SYSTEM, check_model
 from solver.interfaces import Stop
 
 

@@ -47,8 +47,7 @@ def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.config.settings import InductionSettings, WriterSettings
     from solver.hardware.engine import prepare
-    from solver.induction.induce import induce
-    from solver.induction.prompts import question
+    from solver.induction.induce import induce, question
     from solver.induction.sandbox.sandbox import Sandbox
     from solver.induction.writer import VllmWriter
     from solver.types import Pair, Task

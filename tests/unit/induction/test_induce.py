@@ -14,7 +14,6 @@ import pytest
 from solver.clock import Deadline
 from solver.config.settings import InductionSettings
 from solver.induction import induce as induction
-from solver.induction import prompts
 from solver.induction.induce import COST, LONGEST_TEXT, sandbox_of
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
 from solver.types import INDUCTION, BadInput, Pair, Task, worth
@@ -98,18 +97,18 @@ def told(result):
 
 
 def test_a_question_shows_every_demonstration_and_one_test_input_in_colour_words():
-    asked = prompts.question(TWO, 1)
+    asked = induction.question(TWO, 1)
     assert "Example 1\nInput:\nBlue Red\nGreen Yellow\n\nOutput:\nRed Yellow\nBlue Green\n\n\nExample 2\n" in asked
     assert "Here is the input grid for the test example:\nInput:\nBlack Blue\nRed Green\n\nWrite a Python" in asked
     assert "Purple Brown" not in asked
-    assert "Python" in prompts.SYSTEM
+    assert "Python" in induction.SYSTEM
 
 
 def test_a_question_never_shows_more_than_the_task_holds():
     """Every colour word of the question is one of the task's cells."""
     cells = sum(g.size for p in TURN.demonstrations for g in (p.input, p.output)) + TURN.tests[0].size
-    words = prompts.question(TURN, 0).replace("\n", " ").split(" ")
-    assert sum(word in prompts.WORDS for word in words) == cells
+    words = induction.question(TURN, 0).replace("\n", " ").split(" ")
+    assert sum(word in induction.WORDS for word in words) == cells
 
 
 FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
@@ -132,7 +131,7 @@ FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
     ],
 )
 def test_the_program_is_the_last_block_that_defines_the_function(text, program):
-    assert prompts.program_in(text) == program
+    assert induction.program_in(text) == program
 
 
 # ---- candidates
@@ -142,7 +141,7 @@ def test_right_programs_give_candidates_ranked_by_how_many_agree_then_by_the_sho
     result = induce(sandbox, RIGHT, RIGHT, REMEMBERS, OTHER)
     assert (result.task_id, result.stage, result.rejected, result.steps) == ("turn", INDUCTION, 0, 0)
     assert told(result) == [[([[9], [8]], 3), ([[0]], 1)]]
-    assert result.candidates[0][0].program.text == prompts.program_in(RIGHT).strip()
+    assert result.candidates[0][0].program.text == induction.program_in(RIGHT).strip()
     assert result.notes == (
         "programs: 4 asked for, 4 written, 4 with a program, 4 run, 4 reproduce every demonstration",
     )
@@ -195,7 +194,7 @@ def test_hostile_and_endless_programs_among_right_ones_cost_themselves_alone():
 def test_every_test_input_is_shown_in_turn_and_answered_on_its_own(sandbox):
     writer = FakeWriter([RIGHT])
     result = asking(writer, sandbox, 4, TWO)
-    assert writer.heard == [prompts.question(TWO, i % 2) for i in range(4)]
+    assert writer.heard == [induction.question(TWO, i % 2) for i in range(4)]
     assert told(result) == [[([[9], [8]], 4)], [([[1, 3], [0, 2]], 4)]]
     assert induce(sandbox, TALK, task=TWO).candidates == ((), ())
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from solver.induction import library, symmetries
+from solver.induction.induce import WORDS
 from solver.induction.library import Color
-from solver.induction.prompts import WORDS
 
 grids = arrays.arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 3))
 

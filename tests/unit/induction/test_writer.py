@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from solver.config.settings import WriterSettings
-from solver.induction.induce import check_model
-from solver.induction.prompts import CLOSING, SYSTEM
+from solver.induction.induce import CLOSING, SYSTEM, check_model
 from solver.types import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
