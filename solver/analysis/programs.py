@@ -19,8 +19,8 @@ from solver.analysis.solutions import read_solutions
 from solver.clock import Deadline, now
 from solver.data import tasks, views
 from solver.programs import batch, bench
-from solver.programs import search as _all  # noqa: F401  the primitives register themselves
 from solver.programs.primitives.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, Primitive
+from solver.programs.search import operators
 from solver.runtime.prepare import executor
 from solver.types import BadInput, Task, View
 
@@ -113,7 +113,8 @@ def _solve(options: argparse.Namespace) -> int:
     lines = batch.run(seen, settings, pool, options.output, tell, known, lost)
     source = options.what or options.solutions
     right = read_solutions(source) if source else {}
-    lines = batch.scored(lines, {name: [views.apply(view, g) for g in grids] for name, grids in right.items()})
+    outputs = {name: [views.apply(view, g) for g in grids] for name, grids in right.items()}
+    lines = {name: batch.score(line, outputs.get(name, ())) for name, line in lines.items()}
     if options.output:
         answered = {task_id: line for task_id, line in lines.items() if task_id not in failed}
         batch.write(options.output, settings, {**batch.read(options.output, settings), **answered}.values())
@@ -148,7 +149,7 @@ def _compared(task: Task, seconds: float) -> float:
     agree = "the same outcomes" if bench.same_outcomes(task, Deadline.after(60), now) else "OUTCOMES DIFFER"
     ratio = fast.per_second / slow.per_second
     print(
-        f"{task.id}: {len(bench.primitives(task))} primitives; naive {slow.programs} programs in {slow.seconds:.1f} s "
+        f"{task.id}: {len(operators(task).unary)} primitives; naive {slow.programs} programs in {slow.seconds:.1f} s "
         f"({slow.per_second:.0f}/s), shared {fast.programs} in {fast.seconds:.1f} s ({fast.per_second:.0f}/s, "
         f"{fast.outcomes} outcomes), {ratio:.0f} times; {agree}"
     )

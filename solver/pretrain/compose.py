@@ -8,16 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from solver.pretrain.data import Pool
-from solver.programs.primitives import (  # noqa: F401  they register
-    colouring,
-    copies,
-    geometry,
-    joins,
-    lines,
-    patterns,
-    pieces,
-    shapes,
-)
+from solver.programs.primitives import colouring, geometry, lines, patterns, pieces, shapes  # noqa: F401
 from solver.programs.primitives.registry import (
     INPUT_COLOURED,
     JOINS,

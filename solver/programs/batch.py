@@ -105,7 +105,7 @@ def ended(path: Path, settings: BatchSettings) -> dict[str, Line]:
     header, lines = _opened(path) if path.is_file() else ({}, [])
     given = header.get("seconds")
     seconds = float(given) if isinstance(given, int | float) else settings.seconds
-    if seconds >= settings.seconds or header != asdict(replace(settings, seconds=seconds)):
+    if seconds >= settings.seconds or header != asdict(settings) | {"seconds": seconds}:
         expected = json.dumps(asdict(settings))
         raise BadInput(f"{path} is of another run ({json.dumps(header)}); expected {expected}, but with fewer seconds")
     return {line.task: replace(line, solved=None, right=[]) for line in lines if line.seconds < seconds}
@@ -143,36 +143,29 @@ def run(
     if path:
         write(path, settings, done.values())
     left = [t for t in tasks if t.id not in done]
-    with pool:
+    try:
         asked = {pool.submit(answer, t, settings.seconds, settings.nodes): t.id for t in left}
-        try:
-            for future in as_completed(asked):
-                if error := future.exception():
-                    if not isinstance(error, Exception):
-                        raise error
-                    on_failure(asked[future], error)
-                    continue
+        for future in as_completed(asked):
+            try:
                 line = done[asked[future]] = future.result()
-                if path:
-                    with path.open("a") as file:
-                        file.write(json.dumps(asdict(line)) + "\n")
-                on_answer(line)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            except Exception as error:
+                on_failure(asked[future], error)
+                continue
+            if path:
+                with path.open("a") as file:
+                    file.write(json.dumps(asdict(line)) + "\n")
+            on_answer(line)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return {t.id: done.get(t.id, Line(t.id, 0.0, 0, [], [], [], [])) for t in tasks}
 
 
 def score(line: Line, outputs: Sequence[Grid]) -> Line:
-    """The line with what was solved: a task is where for every test input one of the attempts is right."""
+    """The line with what was solved: a task is where for every test input one of the attempts is right.
+
+    Nothing is said where no output is known.
+    """
     attempts = [[np.array(g, np.uint8) for g in attempt] for attempt in line.attempts]
     first = [next((k for k, a in enumerate(attempts) if same(a[n], o)), None) for n, o in enumerate(outputs)]
-    return replace(line, solved=None not in first, right=[k in first for k in range(len(attempts))])
-
-
-def scored(lines: Mapping[str, Line], outputs: Mapping[str, Sequence[Grid]]) -> dict[str, Line]:
-    """The lines with what was solved, where an output is known."""
-    return {
-        name: score(line, outputs[name]) if name in outputs else replace(line, solved=None, right=[])
-        for name, line in lines.items()
-    }
+    solved = None not in first if outputs else None
+    return replace(line, solved=solved, right=[k in first for k in range(len(attempts))] if outputs else [])

@@ -6,6 +6,7 @@ in the same order.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,19 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.interfaces import Stop
-from solver.programs.primitives import (  # noqa: F401  they register
-    colouring,
-    copies,
-    geometry,
-    joins,
-    lines,
-    patterns,
-    pieces,
-    registry,
-    shapes,
-)
+from solver.programs.primitives import colouring, geometry, lines, patterns, pieces, registry, shapes  # noqa: F401
 from solver.programs.primitives.registry import F, Join, Parts, Primitive, Split, Unary, bound, checked
-from solver.programs.values import Mark, State, inputs, mark
+from solver.programs.values import Grids, Mark, State, inputs, mark
 from solver.types import COLOURS, Grid, Task, same
 
 G = TypeVar("G")
@@ -81,12 +72,10 @@ class Enumeration:
         self._outputs = tuple(p.output for p in task.demonstrations)
         self._seen, self._seen_parts = set[Mark](), set[Mark]()
         self._queue: list[tuple[float, int]] = []
+        self._offered = deque([State(inputs(task), 0.0)])
         self.states: list[State] = []
         self.parted: list[tuple[State, str, tuple[Parts, ...]]] = []
         self.spent = 0
-        self._yielded = 0
-        self._waiting: list[State] = []
-        self._add(State(inputs(task), 0.0))
 
     def run(self, nodes: int) -> Iterator[State]:
         """Every state not yielded yet, until so many more nodes (uses of a primitive) are spent or none is to extend.
@@ -96,23 +85,14 @@ class Enumeration:
         """
         until = min(self.spent + nodes, self._nodes)
         while True:
-            for state in self._fresh():
-                yield state
-                self._take_offered()
+            while self._offered:
+                yield from self._new(self._offered.popleft())
             if not self._queue or self.spent >= until:
                 return
             _, number = heapq.heappop(self._queue)
-            for _ in self._extend(self.states[number]):
-                yield from self._fresh()
-            self._take_offered()
+            yield from self._extensions(self.states[number])
             if self._stop.remaining() <= 0:
                 return
-
-    def _fresh(self) -> Iterator[State]:
-        """The states not yielded yet."""
-        while self._yielded < len(self.states):
-            self._yielded += 1
-            yield self.states[self._yielded - 1]
 
     @property
     def over(self) -> bool:
@@ -121,27 +101,20 @@ class Enumeration:
 
     def offer(self, state: State) -> None:
         """A state made elsewhere, to be yielded and extended like others, after all of the one being extended."""
-        self._waiting.append(state)
+        self._offered.append(state)
 
-    def _take_offered(self) -> None:
-        for offered in self._waiting:
-            self._add(offered)
-        self._waiting.clear()
-
-    def _extend(self, state: State) -> Iterator[None]:
-        """Everything one step from the state; a stop after each use that may have added something."""
+    def _extensions(self, state: State) -> Iterator[State]:
+        """All that is new one step from the state."""
         for primitive in self._operators.unary:
             if self._over():
                 return
             grids = outcome(primitive.run, state.grids)
             if grids is not None:
-                self._add(state.then(grids, state.cost + primitive.cost, primitive.name))
-                yield
+                yield from self._new(state.then(grids, state.cost + primitive.cost, primitive.name))
         for split in self._operators.splits:
             if self._over():
                 return
-            self._take_apart(state, split)
-            yield
+            yield from self._joined(state, split)
 
     def _over(self) -> bool:
         """Whether the next use of a primitive is one too many; else it is counted."""
@@ -150,7 +123,8 @@ class Enumeration:
         self.spent += 1
         return self.spent % LOOK == 0 and self._stop.remaining() <= 0
 
-    def _take_apart(self, state: State, split: Primitive[Split]) -> None:
+    def _joined(self, state: State, split: Primitive[Split]) -> Iterator[State]:
+        """What is new of the state taken apart and put together again."""
         parts = _on_all(split.run, state.grids)
         if parts is None or (known := b"/".join(map(mark, parts))) in self._seen_parts:
             return
@@ -161,34 +135,36 @@ class Enumeration:
                 return
             grids = outcome(join.run, parts)
             if grids is not None:
-                self._add(state.then(grids, state.cost + split.cost + join.cost, f"{split.name}.{join.name}"))
+                cost = state.cost + split.cost + join.cost
+                yield from self._new(state.then(grids, cost, f"{split.name}.{join.name}"))
 
-    def _add(self, state: State) -> None:
+    def _new(self, state: State) -> Iterator[State]:
+        """The state, kept and queued, unless its outcome is known."""
         known = mark(state.grids)
-        if known in self._seen:
-            return
-        self._seen.add(known)
-        self.states.append(state)
-        heapq.heappush(self._queue, (state.cost - self._promise(state), len(self.states) - 1))
-
-    def _promise(self, state: State) -> float:
-        """How much a state looks like the outputs already: shapes, then cells."""
-        if not aligned(state, self._outputs):
-            return 0.0
-        alike = [float((g == o).mean()) for g, o in zip(state.grids, self._outputs, strict=False)]
-        return 0.4 + 0.6 * min(alike)
+        if known not in self._seen:
+            self._seen.add(known)
+            like_outputs = aligned(state, self._outputs)  # shapes, then cells: what looks like them is extended earlier
+            promise = 0.4 + 0.6 * min(alike(state, self._outputs)) if like_outputs else 0.0
+            heapq.heappush(self._queue, (state.cost - promise, len(self.states)))
+            self.states.append(state)
+            yield state
 
 
-def aligned(state: State, outputs: Sequence[Grid]) -> bool:
+def aligned(state: State, outputs: Grids) -> bool:
     """Whether the state has the outputs' shapes in all demonstrations."""
     return all(g.shape == o.shape for g, o in zip(state.grids, outputs, strict=False))
 
 
-def reproduces(grids: Sequence[Grid], outputs: Sequence[Grid]) -> bool:
+def alike(state: State, outputs: Grids) -> list[float]:
+    """For each demonstration the share of cells, 0 to 1, of a state of the outputs' shapes that are right."""
+    return [float((g == o).mean()) for g, o in zip(state.grids, outputs, strict=False)]
+
+
+def reproduces(grids: Grids, outputs: Grids) -> bool:
     """Whether what a program makes of the demonstrations, first in `grids`, are their outputs."""
     return all(map(same, grids, outputs))
 
 
-def flat(grids: Sequence[Grid]) -> NDArray[np.uint8]:
+def flat(grids: Grids) -> NDArray[np.uint8]:
     """All cells of all grids, one after another."""
     return np.concatenate([g.ravel() for g in grids])

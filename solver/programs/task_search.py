@@ -8,11 +8,11 @@ from typing import TypeVar
 import numpy as np
 
 from solver.interfaces import Stop
-from solver.programs.rules import cells, choice, feature, final_steps, moves, rays, shoves, stamps
+from solver.programs.rules import cells, choice, directions, feature, final_steps
 from solver.programs.rules.cells import FittedRule
 from solver.programs.rules.decision_tree import TimeLeft
-from solver.programs.search import Enumeration, aligned
-from solver.programs.values import Proposal, State, mark
+from solver.programs.search import Enumeration, aligned, alike
+from solver.programs.values import Grids, Proposal, State, inputs, mark
 from solver.types import Grid, Task, same
 
 T = TypeVar("T")
@@ -28,14 +28,13 @@ PARTED = 400  # states taken apart that rules of parts are tried on, each time
 TRIED = 2  # what is fitted to the other demonstrations may answer so often for the one left out: there are two attempts
 PIECES = 4_000  # states tried as pieces of a stack, each time
 
-FinalStep = Callable[[State, Sequence[Grid]], Iterable[Proposal]]
-Rules = Callable[[Sequence[T], Sequence[Grid], TimeLeft], Iterable[FittedRule]]
+Rules = Callable[[Sequence[T], Grids, TimeLeft], Iterable[FittedRule]]
 """From something of each demonstration and test input, and the demonstrations' outputs: what is fitted to these."""
-Fit = Callable[[Sequence[int], Sequence[Grid]], Iterable[Grid]]
+Fit = Callable[[Sequence[int], Grids], Iterable[Grid]]
 """From numbers of demonstrations, the one left out last, and the others' outputs: its outputs, the likeliest first."""
 
 
-def share(outputs: Sequence[Grid], fit: Fit) -> float:
+def share(outputs: Grids, fit: Fit) -> float:
     """The share of demonstrations whose output is among the first two of what is fitted to the others; 0 of one."""
     right = 0
     for n, left in enumerate(outputs):
@@ -54,9 +53,9 @@ class TaskSearch:
         self._shown = len(self._outputs)
         self._all = range(self._shown + len(task.tests))
         self.enumeration = Enumeration(task, stop, nodes)
-        self._start = self.enumeration.states[0]
+        self._start = State(inputs(task), 0.0)
         self._sizes = [g.shape for g in self._start.grids]
-        self._windows = moves.windows(self._start.grids, self._outputs)
+        self._windows = final_steps.windows(self._start.grids, self._outputs)
         self._proposals: list[Proposal] = []
         self._aligned: list[State] = []
         self._described: set[bytes] = set()
@@ -67,7 +66,6 @@ class TaskSearch:
         """All proposals."""
         for nodes in (FIRST, LATER, 10**9):
             self._enumerate(min(nodes, AFTER) if self._proposals else nodes)
-            self._stack()
             self._parts()
             if nodes == FIRST:
                 self._directed()
@@ -88,15 +86,18 @@ class TaskSearch:
     def _time_left(self) -> bool:
         return self._stop.remaining() > 0
 
-    # ---- states and final steps
-
     def _enumerate(self, nodes: int) -> None:
+        """Further states with what comes of each, then stacks of all."""
         for state in self.enumeration.run(nodes):
             if not self._time_left():
                 return
             self._look(state)
             for other in final_steps.resized(state, self._outputs) if state.cost < CHEAP else ():
                 self.enumeration.offer(other)
+        if not self._time_left():
+            return
+        pieces = self._aligned[:PIECES]
+        self._propose(lambda order, others: final_steps.stacked([s.reordered(order) for s in pieces], others))
 
     def _look(self, state: State) -> None:
         right = [same(g, o) for g, o in zip(state.grids, self._outputs, strict=False)]
@@ -104,12 +105,10 @@ class TaskSearch:
             missed = right.index(False)
             self._near[missed] = min(self._near[missed], state.cost)
         if self._windows and [g.shape for g in state.grids] == self._sizes:
-            self._propose(
-                lambda order, others: moves.windowed(self._start.reordered(order), state.reordered(order), others)
-            )
+            self._final_step(final_steps.windowed, self._start, state)
         if not aligned(state, self._outputs):
             return
-        for step in (stamps.stamped, moves.moved) if state.steps < 2 else ():
+        for step in (final_steps.stamped, final_steps.moved) if state.steps < 2 else ():
             self._final_step(step, state)
         self._aligned.append(state)
         if all(right):
@@ -117,33 +116,26 @@ class TaskSearch:
             self._proposals.append(whole)
         self._final_step(final_steps.recoloured, state)
 
-    def _final_step(self, step: FinalStep, state: State) -> None:
-        self._propose(lambda order, others: step(state.reordered(order), others))
+    def _final_step(self, step: Callable[..., Iterable[Proposal]], *states: State) -> None:
+        self._propose(lambda order, others: step(*(s.reordered(order) for s in states), others))
 
-    def _stack(self) -> None:
-        if self._time_left():
-            pieces = self._aligned[:PIECES]
-            self._propose(lambda order, others: final_steps.stacked([s.reordered(order) for s in pieces], others))
-
-    def _propose(self, propose: Callable[[Sequence[int], Sequence[Grid]], Iterable[Proposal]]) -> None:
+    def _propose(self, propose: Callable[[Sequence[int], Grids], Iterable[Proposal]]) -> None:
         """Keep what is proposed, if anything, with the share of demonstrations that are right when left out."""
         if kept := list(propose(self._all, self._outputs)):
             generalises = share(self._outputs, lambda order, others: (p.grids[0] for p in propose(order, others)))
             self._proposals += [replace(p, generalises=generalises) for p in kept]
-
-    # ---- rules
 
     def _keep(
         self, rules: Rules[T], given: Sequence[T], state: State, name: str, used: Mapping[str, frozenset[str]] = {}
     ) -> None:
         """Keep what rules fitted to what is `given` by the state answer; `used`: primitives of names in their text."""
 
-        def propose(order: Sequence[int], others: Sequence[Grid]) -> Iterable[Proposal]:
+        def propose(order: Sequence[int], others: Grids) -> Iterable[Proposal]:
             for rule in rules([given[k] for k in order], others, self._time_left):
                 text = f"{name}: {rule.text}"
                 primitives = state.primitives.union(*(names for part, names in used.items() if part in text))
-                whole = text if state.parent is None else f"{state.text} | {text}"
-                yield Proposal(rule.grids[len(others) :], whole, state.cost + RULE + rule.cost, primitives=primitives)
+                cost = state.cost + RULE + rule.cost
+                yield Proposal(rule.grids[len(others) :], state.followed_by(text), cost, primitives=primitives)
 
         self._propose(propose)
 
@@ -158,7 +150,7 @@ class TaskSearch:
 
     def _directed(self) -> None:
         """Rules of what happens in some direction: lines that cells of the inputs send out, things that move."""
-        for name, rules in (("rays", rays.rays), ("shove", shoves.shoves)):
+        for name, rules in (("rays", directions.rays), ("shove", directions.shoves)):
             if self._time_left() and aligned(self._start, self._outputs):
                 self._keep(rules, self._start.grids, self._start, name)
 
@@ -169,17 +161,14 @@ class TaskSearch:
             if not self._time_left():
                 return
             self._described.add(mark(base.grids))
-            self._cells_of(base, states)
-
-    def _cells_of(self, base: State, states: Sequence[State]) -> None:
-        shapes = [g.shape for g in base.grids]
-        alike = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes][:EXTRA]
-        beside = {f"[{s.text}]": s for s in alike}
-        described = cells.describe(base.grids, [(name, 0.7 + s.cost, s.grids) for name, s in beside.items()])
-        if shapes != self._sizes:
-            for features, grid, shape in zip(described, self._start.grids, shapes, strict=True):
-                features += feature.spread(grid, *shape)
-        self._keep(cells.rules, described, base, "cells", {name: s.primitives for name, s in beside.items()})
+            shapes = [g.shape for g in base.grids]
+            others = [s for s in states if s is not base and [g.shape for g in s.grids] == shapes][:EXTRA]
+            beside = {f"[{s.text}]": s for s in others}
+            described = cells.describe(base.grids, [(name, 0.7 + s.cost, s.grids) for name, s in beside.items()])
+            if shapes != self._sizes:
+                for features, grid, shape in zip(described, self._start.grids, shapes, strict=True):
+                    features += feature.spread(grid, *shape)
+            self._keep(cells.rules, described, base, "cells", {name: s.primitives for name, s in beside.items()})
 
     def _canvas(self) -> None:
         """Rules that look at the whole input alone: tables, and rules of cells where all outputs have one shape."""
@@ -188,16 +177,14 @@ class TaskSearch:
         if len(shapes) > 1 or not self._time_left():
             return
         rows, columns = shapes.pop()
-        described = [feature.canvas(g, rows, columns) for g in self._start.grids]
+        empty = feature.Feature("colour", "colour", np.zeros((rows, columns)), 0.5)
+        known = [empty, *feature.place_features(rows, columns)]
+        described = [[*known, *feature.spread(g, rows, columns)] for g in self._start.grids]
         self._keep(cells.rules, described, self._start, f"canvas {rows}×{columns}")
 
     def _bases(self, states: Sequence[State]) -> list[State]:
         """The states to describe: the inputs first, then those most like the outputs for their cost."""
-
-        def likeness(state: State) -> float:
-            return float(np.mean([(g == o).mean() for g, o in zip(state.grids, self._outputs, strict=False)]))
-
         fresh = [s for s in states[:400] if mark(s.grids) not in self._described]
         first = [s for s in fresh[:1] if not self._described]
-        rest = sorted(fresh[len(first) :], key=lambda s: s.cost * 0.15 - likeness(s))
+        rest = sorted(fresh[len(first) :], key=lambda s: s.cost * 0.15 - float(np.mean(alike(s, self._outputs))))
         return [*first, *rest[: BASES - len(first)]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from solver.interfaces import Stop
 from solver.types import COLOURS, Grid, Task
 
 Mark = bytes
+Grids: TypeAlias = Sequence[Grid]
+"""One of each demonstration, then, but for outputs, of each test input."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,11 @@ class State:
     @property
     def text(self) -> str:
         """The program: its steps in the order they are done."""
-        if self.parent is None:
-            return self.step or "input"
-        return self.step if self.parent.parent is None else f"{self.parent.text} | {self.step}"
+        return self.parent.followed_by(self.step) if self.parent else "input"
+
+    def followed_by(self, step: str) -> str:
+        """The program of one step more."""
+        return f"{self.text} | {step}" if self.parent else step
 
     def reordered(self, order: Sequence[int]) -> State:
         """The state on these demonstrations alone, in this order: the last is the test."""
@@ -69,7 +74,7 @@ class State:
         """The state after one step more; `cost`: of the whole program."""
         return State(grids, cost, self, step, self.steps + 1)
 
-    def proposal(self, grids: Sequence[Grid], text: str, cost: float) -> Proposal:
+    def proposal(self, grids: Grids, text: str, cost: float) -> Proposal:
         """What a final step after this state answers: the step's own text and cost."""
         return Proposal(tuple(grids), f"{self.text} | {text}", self.cost + cost, primitives=self.primitives)
 
@@ -93,6 +98,6 @@ def background(task: Task) -> int:
     return most.pop() if len(most) == 1 and zero < 0.1 else 0
 
 
-def mark(grids: Sequence[Grid]) -> Mark:
+def mark(grids: Grids) -> Mark:
     """Equal for equal sequences of grids alone."""
     return b"".join(bytes(g.shape) + g.tobytes() for g in grids)

@@ -1,19 +1,10 @@
-"""Primitives that choose, exchange and count colours."""
-
-from collections.abc import Callable
+"""Primitives that exchange and count colours."""
 
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.regions import by_frequency, commonest, commonest_of_all, counts, rarest
-from solver.programs.primitives.registry import (
-    INPUT_COLOURED,
-    OUTPUT_COLOURED,
-    UNARY,
-    in_directions,
-    register,
-    variants,
-)
+from solver.programs.primitives.regions import by_frequency, commonest, commonest_of_all, counts
+from solver.programs.primitives.registry import INPUT_COLOURED, UNARY, in_directions, register
 from solver.programs.primitives.shapes import exchanged
 from solver.types import Grid
 
@@ -22,29 +13,6 @@ from solver.types import Grid
 def remove_colour(grid: Grid, colour: int) -> Grid:
     """The cells of this colour made background."""
     return np.where(grid == colour, 0, grid)
-
-
-@variants(
-    cost=0.8,
-    keep_commonest=(commonest, "The cells of the most frequent colour but the background alone."),
-    keep_rarest=(rarest, "The cells of the least frequent colour alone."),
-)
-def _kept(grid: Grid, colour: Callable[[Grid], int]) -> Grid:
-    return np.where(grid == colour(grid), grid, 0)
-
-
-@variants(
-    cost=0.8, remove_commonest=(commonest, "The cells of the most frequent colour but the background made background.")
-)
-@variants(commonest_to_background=(commonest_of_all, "The most frequent colour of all made background."))
-def _removed(grid: Grid, colour: Callable[[Grid], int]) -> Grid:
-    return np.where(grid == colour(grid), 0, grid)
-
-
-@register(OUTPUT_COLOURED, 0.8)
-def paint_all(grid: Grid, colour: int) -> Grid:
-    """Everything but the background in one colour."""
-    return np.where(grid != 0, colour, 0)
 
 
 @register(UNARY)
@@ -102,12 +70,6 @@ def count_things(grid: Grid) -> Grid | None:
     """A square with as many cells on its diagonal as there are regions of any colours."""
     number = len(regions.of_any_diagonal(grid))
     return np.eye(number, dtype=np.uint8) * commonest(grid) if 0 < number <= 30 else None
-
-
-@register(UNARY)
-def uniform_rows(grid: Grid) -> Grid:
-    """Rows of a single colour stay, the others become background."""
-    return np.where((grid == grid[:, :1]).all(1, keepdims=True), grid, 0)
 
 
 @in_directions(

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sized
 
 import numpy as np
 
-from solver.programs.primitives.regions import Mask, box, by_frequency, commonest, commonest_of_all, rarest, ring
-from solver.programs.primitives.registry import UNARY, define, in_directions, register, variants
+from solver.programs.primitives import regions
+from solver.programs.primitives.regions import Mask, box, by_frequency, commonest, commonest_of_all, rarest
+from solver.programs.primitives.registry import UNARY, define, register, to_each_side, variants
 from solver.types import Grid
 
 define(UNARY, "rotate_90", "A quarter turn against the clock.", lambda grid: np.rot90(grid), 0.8)
@@ -17,12 +18,7 @@ define(UNARY, "transpose", "Rows become columns.", lambda grid: grid.T, 0.8)
 define(UNARY, "transpose_other", "Mirrored along the other diagonal.", lambda grid: grid[::-1, ::-1].T)
 
 
-@in_directions(
-    mirror_right=(0, "The grid, to its right its mirror image."),
-    mirror_left=(2, "The grid, to its left its mirror image."),
-    mirror_down=(1, "The grid, below it its mirror image."),
-    mirror_up=(3, "The grid, above it its mirror image."),
-)
+@to_each_side("mirror", "The grid continued {} by its mirror image.")
 def _mirrored(grid: Grid) -> Grid:
     return np.hstack([grid, grid[:, ::-1]])
 
@@ -47,35 +43,33 @@ def _scaled(grid: Grid, counted: Callable[[Grid], Sized]) -> Grid | None:
 define(UNARY, "trim", "Without the outermost cells on all four sides.", lambda grid: grid[1:-1, 1:-1])
 
 
-def _cells(grid: Grid, colour: Callable[[Grid], int] | None) -> Mask:
-    """The cells of a colour; None: all but the background."""
-    return np.asarray(grid != 0 if colour is None else grid == colour(grid))
+@variants(
+    fractal=(lambda g: g != 0, "A copy of the grid in place of every cell that is not background."),
+    fractal_of_commonest=(
+        lambda g: g == commonest_of_all(g),
+        "A copy in place of every cell of the most frequent colour.",
+    ),
+)
+def _copied(grid: Grid, mask: Callable[[Grid], Mask]) -> Grid:
+    return np.kron(mask(grid).astype(np.uint8), grid)
 
 
 @variants(
-    fractal=(None, "A copy of the grid in place of every cell that is not background."),
-    fractal_of_commonest=(commonest_of_all, "A copy of the grid in place of every cell of its most frequent colour."),
+    crop=(lambda g: g != 0, "The smallest box around everything that is not background."),
+    crop_rarest=(lambda g: g == rarest(g), "The smallest box around the least frequent colour."),
+    crop_commonest=(lambda g: g == commonest(g), "The smallest box around the most frequent colour but background."),
 )
-def _copied(grid: Grid, colour: Callable[[Grid], int] | None) -> Grid:
-    return np.kron(_cells(grid, colour).astype(np.uint8), grid)
-
-
-@variants(
-    crop=(None, "The smallest box around everything that is not background."),
-    crop_rarest=(rarest, "The smallest box around the least frequent colour."),
-    crop_commonest=(commonest, "The smallest box around the most frequent colour but the background."),
-)
-def _cropped(grid: Grid, colour: Callable[[Grid], int] | None) -> Grid | None:
-    around = box(_cells(grid, colour))
+def _cropped(grid: Grid, mask: Callable[[Grid], Mask]) -> Grid | None:
+    around = box(mask(grid))
     return grid[around] if around else None
 
 
 @register(UNARY)
 def drop_repeats(grid: Grid) -> Grid:
     """Without rows and columns that equal the one before."""
-    rows = np.concatenate([[True], (grid[1:] != grid[:-1]).any(1)])
-    grid = grid[rows]
-    return grid[:, np.concatenate([[True], (grid[:, 1:] != grid[:, :-1]).any(0)])]
+    for _ in range(2):
+        grid = grid[np.concatenate([[True], (grid[1:] != grid[:-1]).any(1)])].T
+    return grid
 
 
 @register(UNARY)
@@ -86,30 +80,17 @@ def drop_plain(grid: Grid) -> Grid:
 
 
 @register(UNARY)
-def smallest_tile(grid: Grid) -> Grid | None:
+def smallest_tile(grid: Grid) -> Grid:
     """The smallest rectangle in the top left corner whose repetition makes the grid."""
-    rows, columns = grid.shape
-    height = next(h for h in range(1, rows + 1) if (grid[h:] == grid[: rows - h]).all())
-    width = next(w for w in range(1, columns + 1) if (grid[:, w:] == grid[:, : columns - w]).all())
-    return grid[:height, :width]
+    return grid[: regions.period(grid.tolist()), : regions.period(grid.T.tolist())]
 
 
-@in_directions(
-    roll_right=(0, "Moved one cell to the right, around the edge."),
-    roll_left=(2, "Moved one cell to the left, around the edge."),
-    roll_down=(1, "Moved one cell down, around the edge."),
-    roll_up=(3, "Moved one cell up, around the edge."),
-)
+@to_each_side("roll", "Moved one cell {}, around the edge.")
 def _rolled(grid: Grid) -> Grid:
     return np.roll(grid, 1, 1)
 
 
-@in_directions(
-    shift_right=(0, "Moved one cell to the right; background comes in."),
-    shift_down=(1, "Moved one cell down; background comes in."),
-    shift_left=(2, "Moved one cell to the left; background comes in."),
-    shift_up=(3, "Moved one cell up; background comes in."),
-)
+@to_each_side("shift", "Moved one cell {}; background comes in.")
 def _shifted(grid: Grid) -> Grid:
     return np.pad(grid, ((0, 0), (1, 0)))[:, :-1]
 
@@ -125,5 +106,5 @@ def pad_with_edge(grid: Grid) -> Grid:
 @register(UNARY)
 def reverse_rings(grid: Grid) -> Grid:
     """The colours of concentric rings in reverse order, each ring's colour taken at its top left cell."""
-    inwards = (min(grid.shape) - 1) // 2 - ring(*grid.shape)
+    inwards = (min(grid.shape) - 1) // 2 - regions.ring(*grid.shape)
     return np.asarray(grid[inwards, inwards], np.uint8)

@@ -1,22 +1,19 @@
 """Primitives that draw lines and let things fall."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import product
 
 import numpy as np
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.regions import Region
-from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, in_directions, register, variants
-from solver.programs.primitives.shapes import place, slid
+from solver.programs.primitives.regions import Mask, Region, under
+from solver.programs.primitives.registry import OUTPUT_COLOURED, UNARY, in_directions, register, to_each_side, variants
+from solver.programs.primitives.shapes import painted, place, slid
 from solver.types import Grid
 
 
-@in_directions(
-    rays_right=(0, "Every cell drawn out to the right until something is in the way."),
-    rays_left=(2, "Every cell drawn out to the left until something is in the way."),
-    rays_down=(1, "Every cell drawn out downwards until something is in the way."),
-    rays_up=(3, "Every cell drawn out upwards until something is in the way."),
-)
+@to_each_side("rays", "Every cell drawn out {} until something is in the way.")
 def last_seen(grid: Grid) -> Grid:
     """For every cell the nearest colour at or to the left of it, 0 where there is none."""
     index = np.where(grid != 0, np.arange(grid.shape[1]), 0)
@@ -35,8 +32,7 @@ def _lines_across(grid: Grid) -> Grid:
 @register(UNARY)
 def lines_both(grid: Grid) -> Grid:
     """Rows and columns filled with their only colour, rows on top."""
-    across = _lines_across(grid)
-    return np.where(across != 0, across, _lines_across(grid.T).T)
+    return under(_lines_across(grid), _lines_across(grid.T).T)
 
 
 @in_directions(
@@ -46,25 +42,13 @@ def lines_both(grid: Grid) -> Grid:
     rays_up_left=(2, "Every cell drawn out up and to the left until something is in the way."),
 )
 def _diagonal_rays(grid: Grid) -> Grid:
-    drawn, moving = grid.copy(), grid.copy()
-    for _ in range(max(grid.shape)):
-        moved = np.zeros_like(moving)
-        moved[1:, 1:] = moving[:-1, :-1]
-        moving = np.where(drawn == 0, moved, 0)
-        if not moving.any():
-            break
-        drawn = np.where(moving != 0, moving, drawn)
-    return drawn
+    return under(grid, seen_diagonally(grid, -1, -1))
 
 
 @register(UNARY)
 def diagonals(grid: Grid) -> Grid:
     """Every cell drawn out along both diagonals."""
-    drawn = grid
-    for turns in (0, 1, 3, 2):
-        rays = np.rot90(_diagonal_rays(np.rot90(grid, turns)), -turns)
-        drawn = np.where(drawn != 0, drawn, rays)
-    return drawn
+    return reduce(under, (seen_diagonally(grid, *step) for step in product((-1, 1), repeat=2)), grid)
 
 
 def _between(grid: Grid) -> Grid:
@@ -77,8 +61,7 @@ def _between_down(grid: Grid) -> Grid:
 
 
 def _between_either(grid: Grid) -> Grid:
-    down = _between_down(grid)
-    return np.where(down != 0, down, _between(grid))
+    return under(_between_down(grid), _between(grid))
 
 
 def seen_diagonally(grid: Grid, down: int, right: int) -> Grid:
@@ -88,7 +71,7 @@ def seen_diagonally(grid: Grid, down: int, right: int) -> Grid:
     wide = np.pad(grid, far)
     for step in range(1, far):
         i, j = far + down * step, far + right * step
-        seen = np.where(seen == 0, wide[i : i + rows, j : j + columns], seen)
+        seen = under(seen, wide[i : i + rows, j : j + columns])
     return seen
 
 
@@ -97,73 +80,48 @@ def between_diagonally(grid: Grid) -> Grid:
     one, other = seen_diagonally(grid, -1, -1), seen_diagonally(grid, -1, 1)
     one = np.where(one == seen_diagonally(grid, 1, 1), one, 0)
     other = np.where(other == seen_diagonally(grid, 1, -1), other, 0)
-    return np.where(grid == 0, np.where(one != 0, one, other), 0)
+    return np.where(grid == 0, under(one, other), 0)
 
 
 @variants(
     connect_across=(_between, "Background between two cells of a colour in a row in that colour."),
-    connect_both=(
-        _between_either,
-        "Background between two cells of a colour in a row or column in that colour, columns on top.",
-    ),
+    connect_both=(_between_either, "Background between two cells of a colour in that colour, columns on top."),
     connect_diagonally=(between_diagonally, "Background between two cells of a colour on a diagonal in that colour."),
 )
 def _connected(grid: Grid, between: Callable[[Grid], Grid]) -> Grid:
-    return np.where(grid == 0, between(grid), grid)
+    return under(grid, between(grid))
 
 
-@variants(
+def _empty_lines(grid: Grid) -> Mask:
+    return np.asarray(~grid.any(1, keepdims=True) | ~grid.any(0, keepdims=True))
+
+
+variants(
     OUTPUT_COLOURED,
     connect_across_with=(_between, "Background between two cells of a colour in a row in the colour given."),
     connect_down_with=(_between_down, "Background between two cells of a colour in a column in the colour given."),
-    connect_both_with=(
-        _between_either,
-        "Background between two cells of a colour in a row or column in the colour given.",
-    ),
-)
-def _connected_with(grid: Grid, colour: int, between: Callable[[Grid], Grid]) -> Grid:
-    return np.where(between(grid) != 0, colour, grid)
+    connect_both_with=(_between_either, "Background between two cells of a colour in a line in the colour given."),
+    fill_empty_lines=(_empty_lines, "Rows and columns that are all background in this colour."),
+)(painted)
 
 
-@register(OUTPUT_COLOURED)
-def fill_empty_lines(grid: Grid, colour: int) -> Grid:
-    """Rows and columns that are all background in this colour."""
-    empty = ~(grid != 0).any(1, keepdims=True) | ~(grid != 0).any(0, keepdims=True)
-    return np.where(empty, colour, grid)
-
-
-@in_directions(
-    fall_right=(0, "All cells fall to the right, each for itself."),
-    fall_left=(2, "All cells fall to the left, each for itself."),
-    fall_down=(1, "All cells fall down, each for itself."),
-    fall_up=(3, "All cells fall up, each for itself."),
-)
+@to_each_side("fall", "All cells fall {}, each for itself.")
 def _slide(grid: Grid) -> Grid:
     order = np.argsort(grid != 0, axis=1, kind="stable")
     return np.take_along_axis(grid, order, 1)
 
 
-def _drop(grid: Grid, falling: Sequence[Region]) -> Grid:
+@in_directions(
+    drop_up=(2, regions.of_any_diagonal, "Regions of any colours fall up as they are."),
+    drop_left=(1, regions.of_any_diagonal, "Regions of any colours fall to the left as they are."),
+    drop_colours_down=(0, regions.of_colour_diagonal, "Regions of one colour fall down as they are."),
+    drop_colours_right=(3, regions.of_colour_diagonal, "Regions of one colour fall to the right as they are."),
+)
+def _dropped(grid: Grid, regions_of: Callable[[Grid], Sequence[Region]]) -> Grid:
     dropped = np.zeros_like(grid)
-    for region in sorted(falling, key=lambda r: -r.box[0].stop):
+    for region in sorted(regions_of(grid), key=lambda r: -r.box[0].stop):
         dropped = place(dropped, [slid(dropped, region, (1, 0))])
     return dropped
-
-
-@in_directions(
-    drop_up=(2, "Regions of any colours fall up as they are."),
-    drop_left=(1, "Regions of any colours fall to the left as they are."),
-)
-def _drop_things(grid: Grid) -> Grid:
-    return _drop(grid, regions.of_any_diagonal(grid))
-
-
-@in_directions(
-    drop_colours_down=(0, "Regions of one colour fall down as they are."),
-    drop_colours_right=(3, "Regions of one colour fall to the right as they are."),
-)
-def _drop_regions(grid: Grid) -> Grid:
-    return _drop(grid, regions.of_colour_diagonal(grid))
 
 
 @in_directions(

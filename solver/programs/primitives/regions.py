@@ -3,10 +3,10 @@
 Law: nothing here changes its arguments; regions are numbered in reading order of their first cell.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,7 +16,6 @@ from solver.types import COLOURS, Grid
 
 cv2.setNumThreads(1)  # one process, one core
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice]  # rows, columns
@@ -159,6 +158,11 @@ def inner(mask: Mask, diagonal: bool) -> Mask:
     return inside[labels]
 
 
+def under(grid: Grid, other: Grid) -> Grid:
+    """The grid on top of another of its shape, which shows through its background."""
+    return np.where(grid != 0, grid, other)
+
+
 def holes(mask: Mask) -> int:
     """Regions of cells outside the mask that do not reach its edge."""
     count, _ = label(np.pad(~mask, 1, constant_values=True), diagonal=False)
@@ -200,6 +204,17 @@ def by_frequency(grid: Grid) -> list[int]:
     """The colours there are but the background, the most frequent first, the lowest first of equals."""
     of = counts(grid)
     return sorted((c for c in range(1, COLOURS) if of[c]), key=lambda c: (-of[c], c))
+
+
+def runs(wanted: Mask) -> list[slice]:
+    """The longest stretches of a line that are wanted throughout."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8))).tolist()
+    return [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def period(items: Sequence[object]) -> int:
+    """After how many items they repeat; all of them where they do not."""
+    return next(n for n in range(1, len(items) + 1) if items[n:] == items[: len(items) - n])
 
 
 def box(mask: Mask) -> Box | None:

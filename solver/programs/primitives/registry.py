@@ -58,31 +58,30 @@ def define(table: dict[str, Primitive[F]], name: str, doc: str, function: F, cos
 
 
 def variants(table: dict[str, Any] = UNARY, cost: float = 1.0, **ways: Any) -> Callable[[G], G]:
-    """Register the decorated function once for each value of its last argument, as name=(value, what it gives)."""
+    """Register the decorated function once for each choice of its last arguments, as name=(*these, what it gives)."""
 
     def add(function: G) -> G:
-        for name, (value, doc) in ways.items():
-            define(table, name, doc, bound(function, value), cost)
+        for name, (*values, doc) in ways.items():
+            define(table, name, doc, bound(function, *values), cost)
         return function
 
     return add
 
 
-def bound(function: Any, value: Any) -> Any:
-    """The function with its last argument given."""
-    return lambda *arguments: function(*arguments, value)
+def bound(function: Any, *values: Any) -> Any:
+    """The function with its last arguments given."""
+    return lambda *arguments: function(*arguments, *values)
 
 
 def in_directions(table: dict[str, Any] = UNARY, **ways: Any) -> Callable[[G], G]:
-    """Register the decorated function once for each way of seeing a grid, as name=(dihedral, what it gives).
+    """Register the decorated function once for each way of seeing a grid, as name=(dihedral, *more, what it gives).
 
     It works on the grid as `views.dihedral` shows it, and what it returns, a grid or parts, is turned back.
     """
 
     def add(function: Any) -> Any:
-        def seen(grid: Grid, *colour_and_element: int) -> Grid | Parts | None:
-            *colour, element = colour_and_element
-            result = function(dihedral(grid, element), *colour)
+        def seen(grid: Grid, element: int, *values: Any) -> Grid | Parts | None:
+            result = function(dihedral(grid, element), *values)
             if isinstance(result, tuple):
                 return tuple(undo_dihedral(part, element) for part in result)
             return None if result is None else undo_dihedral(result, element)
@@ -91,6 +90,13 @@ def in_directions(table: dict[str, Any] = UNARY, **ways: Any) -> Callable[[G], G
         return function
 
     return add
+
+
+def to_each_side(name: str, doc: str) -> Callable[[G], G]:
+    """Register what the decorated function does to the right in all four directions; `doc`: {} says where to."""
+    sides = {"right": (0, "to the right"), "down": (1, "downwards"), "left": (2, "to the left"), "up": (3, "upwards")}
+    ways: dict[str, Any] = {f"{name}_{side}": (turns, doc.format(to)) for side, (turns, to) in sides.items()}
+    return in_directions(**ways)
 
 
 def checked(grid: Grid | None) -> Grid | None:

@@ -1,13 +1,15 @@
-"""Primitives that fill, outline, clean and select regions."""
+"""Primitives that paint, keep, fill, outline and move cells of some kind or regions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.programs.primitives import regions
-from solver.programs.primitives.regions import Labels, Mask, Region
+from solver.programs.primitives.regions import Labels, Mask, Region, commonest, commonest_of_all, rarest
 from solver.programs.primitives.registry import INPUT_COLOURED, OUTPUT_COLOURED, UNARY, register, variants
 from solver.types import COLOURS, Grid
 
@@ -16,35 +18,27 @@ SQUARE = np.ones((3, 3), np.uint8)
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
-def grown(mask: Mask, kernel: np.ndarray) -> Mask:
-    """The mask and its neighbours."""
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+def around(mask: Mask) -> Mask:
+    """The cells next to the mask, corners too."""
+    return (cv2.dilate(mask.astype(np.uint8), SQUARE) > 0) & ~mask
 
 
-def shrunk(mask: Mask, kernel: np.ndarray) -> Mask:
-    """The cells of the mask whose neighbours are all in it; cells outside the grid count as not in it."""
-    return cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+def shrunk(mask: Mask) -> Mask:
+    """The cells of the mask whose eight neighbours are all in it; cells outside the grid count as not in it."""
+    return cv2.erode(mask.astype(np.uint8), SQUARE, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
 
 
-def place(canvas: Grid, things: Iterable[Region]) -> Grid:
-    """The canvas with the regions painted at their places."""
+def place(canvas: Grid, things: Iterable[Region], colour: Callable[[Region], int] | None = None) -> Grid:
+    """The canvas with the regions painted at their places, each as it is or in one colour."""
     painted = canvas.copy()
     for region in things:
-        painted[region.box][region.mask] = region.cells[region.mask]
+        painted[region.box][region.mask] = colour(region) if colour else region.cells[region.mask]
     return painted
 
 
 def only(grid: Grid, things: Iterable[Region], keep: Callable[[Region], bool]) -> Grid:
     """Those of the regions for which `keep` says so, on background."""
     return place(np.zeros_like(grid), filter(keep, things))
-
-
-def recoloured(canvas: Grid, things: Iterable[Region], colour: Callable[[Region], int]) -> Grid:
-    """The canvas with the regions painted at their places, each in one colour."""
-    painted = canvas.copy()
-    for region in things:
-        painted[region.box][region.mask] = colour(region)
-    return painted
 
 
 def _in_boxes(grid: Grid) -> Mask:
@@ -55,23 +49,34 @@ def _in_boxes(grid: Grid) -> Mask:
     return np.asarray(boxed & (grid == 0))
 
 
+@variants(OUTPUT_COLOURED, 0.8, paint_all=(lambda g: g != 0, "Everything but the background in one colour."))
 @variants(
     OUTPUT_COLOURED,
     fill_enclosed=(regions.enclosed, "Enclosed background in this colour."),
     fill_outside=(lambda g: (g == 0) & ~regions.enclosed(g), "Background that reaches the edge in this colour."),
-    outline=(
-        lambda g: (g == 0) & grown(g != 0, SQUARE),
-        "The background next to anything, corners too, in this colour.",
-    ),
+    outline=(lambda g: around(g != 0), "The background next to anything, corners too, in this colour."),
     paint_edge=(lambda g: regions.ring(*g.shape) == 0, "The outermost cells in this colour."),
-    paint_inside=(
-        lambda g: shrunk(g != 0, SQUARE),
-        "Cells whose eight neighbours are all not background in this colour.",
-    ),
+    paint_inside=(lambda g: shrunk(g != 0), "Cells whose eight neighbours are all not background in this colour."),
     fill_boxes_with=(_in_boxes, "The background within each region's bounding box in this colour."),
 )
-def _painted(grid: Grid, colour: int, mask: Callable[[Grid], Mask]) -> Grid:
+def painted(grid: Grid, colour: int, mask: Callable[[Grid], NDArray[Any]]) -> Grid:
+    """The grid with the cells of a mask, those that are not 0 in it, in this colour."""
     return np.where(mask(grid), colour, grid)
+
+
+@variants(
+    cost=0.8,
+    keep_commonest=(lambda g: g == commonest(g), "The cells of the most frequent colour but background alone."),
+    keep_rarest=(lambda g: g == rarest(g), "The cells of the least frequent colour alone."),
+    remove_commonest=(lambda g: g != commonest(g), "The most frequent colour but background made background."),
+)
+@variants(
+    commonest_to_background=(lambda g: g != commonest_of_all(g), "The most frequent colour of all made background."),
+    uniform_rows=(lambda g: (g == g[:, :1]).all(1, keepdims=True), "The rows of a single colour alone."),
+    hollow=(lambda g: ~shrunk(g != 0), "Without the cells whose eight neighbours are all not background."),
+)
+def _kept(grid: Grid, mask: Callable[[Grid], Mask]) -> Grid:
+    return np.where(mask(grid), grid, 0)
 
 
 def _as_most(grid: Grid, labels: Labels, numbers: Iterable[int], asked: Callable[[Mask], Mask]) -> Grid:
@@ -84,30 +89,27 @@ def _as_most(grid: Grid, labels: Labels, numbers: Iterable[int], asked: Callable
     return coloured
 
 
-def _around(own: Mask) -> Mask:
-    return grown(own, SQUARE) & ~own
-
-
 @register(UNARY)
 def fill_enclosed_as_around(grid: Grid) -> Grid:
     """Enclosed background in the most frequent colour around it."""
     count, labels = regions.label(regions.enclosed(grid), diagonal=False)
-    return _as_most(grid, labels, range(1, count + 1), _around)
+    return _as_most(grid, labels, range(1, count + 1), around)
 
 
 @register(UNARY)
 def enclosed_only(grid: Grid) -> Grid:
     """Enclosed background in the most frequent colour, all else background."""
-    return np.where(regions.enclosed(grid), regions.commonest(grid), 0)
+    return np.where(regions.enclosed(grid), commonest(grid), 0)
 
 
 @register(OUTPUT_COLOURED)
 def fill_box_of_all(grid: Grid, colour: int) -> Grid | None:
     """The background within the box around everything in this colour."""
-    around, filled = regions.box(grid != 0), grid.copy()
-    if around is None:
+    box = regions.box(grid != 0)
+    if box is None:
         return None
-    filled[around][filled[around] == 0] = colour
+    filled = grid.copy()
+    filled[box][grid[box] == 0] = colour
     return filled
 
 
@@ -120,15 +122,9 @@ def _larger(grid: Grid, kernel: np.ndarray) -> Grid:
 
 
 @register(UNARY)
-def hollow(grid: Grid) -> Grid:
-    """Without the cells whose eight neighbours are all not background."""
-    return np.where(shrunk(grid != 0, SQUARE), 0, grid)
-
-
-@register(UNARY)
 def fill_each_as_commonest(grid: Grid) -> Grid:
     """Every region of any colours in its own most frequent colour."""
-    return recoloured(grid, regions.of_any_diagonal(grid), lambda r: r.colour)
+    return place(grid, regions.of_any_diagonal(grid), lambda r: r.colour)
 
 
 @register(UNARY)
@@ -156,9 +152,8 @@ def at_edge_removed(grid: Grid) -> Grid:
 @register(UNARY)
 def denoise(grid: Grid) -> Grid:
     """Every cell in the most frequent colour of the nine around it, if that colour has at least five of them."""
-    padded = np.pad(grid, 1, mode="edge")
-    shares = [cv2.blur((padded == c).astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE) for c in range(10)]
-    votes = np.stack(shares)[:, 1:-1, 1:-1]
+    colours = [(grid == c).astype(np.float32) for c in range(COLOURS)]
+    votes = np.stack([cv2.blur(mask, (3, 3), borderType=cv2.BORDER_REPLICATE) for mask in colours])
     return np.where(votes.max(0) > 0.5, votes.argmax(0), grid)
 
 
@@ -183,13 +178,13 @@ def noise_as_around(grid: Grid) -> Grid:
     """Regions of one or two cells, background too, in the most frequent colour around them."""
     _, labels = regions.colour_labels(grid, diagonal=False, background=True)
     sizes = np.bincount(labels.ravel())
-    return _as_most(grid, labels, np.flatnonzero((sizes > 0) & (sizes <= 2)), _around)
+    return _as_most(grid, labels, np.flatnonzero((sizes > 0) & (sizes <= 2)), around)
 
 
 @register(UNARY)
 def number_of_cells_as_colour(grid: Grid) -> Grid:
     """Every region in the colour whose number is the count of its cells, at most nine."""
-    return recoloured(np.zeros_like(grid), regions.of_colour_diagonal(grid), lambda r: min(r.size, 9))
+    return place(np.zeros_like(grid), regions.of_colour_diagonal(grid), lambda r: min(r.size, 9))
 
 
 def exchanged(grid: Grid, one: int, other: int) -> Grid:
@@ -206,22 +201,18 @@ def exchange_two(grid: Grid) -> Grid | None:
     return exchanged(grid, *present) if len(present) == 2 else None
 
 
-def _inside_out(part: Grid) -> Grid:
-    inside_out = exchange_two(part)
-    return part if inside_out is None else inside_out
-
-
 @variants(  # not by turning the grid: where boxes overlap, their order matters
     each_flipped_left_right=(np.fliplr, "Every region of any colours exchanged left and right in its place."),
     each_flipped_up_down=(np.flipud, "Every region of any colours exchanged top and bottom in its place."),
-    each_inside_out=(_inside_out, "Every region of two colours with its colours exchanged."),
+    each_inside_out=(exchange_two, "Every region of two colours with its colours exchanged."),
 )
-def _each(grid: Grid, change: Callable[[Grid], Grid]) -> Grid | None:
-    """Every region of any colours changed within its box."""
+def _each(grid: Grid, change: Callable[[Grid], Grid | None]) -> Grid | None:
+    """Every region of any colours changed within its box, or as it was where it cannot be."""
     things = regions.of_any_diagonal(grid)
     changed = np.zeros_like(grid)
     for region in things:
         own = change(region.alone)
+        own = region.alone if own is None else own
         changed[region.box][own != 0] = own[own != 0]
     return changed if things else None
 
@@ -273,4 +264,4 @@ def flood(grid: Grid, colour: int) -> Grid:
 @register(UNARY)
 def flood_from_rare(grid: Grid) -> Grid:
     """All colours but the most frequent one spread over all background they reach by sides."""
-    return _flood(grid, np.asarray((grid != 0) & (grid != regions.commonest(grid))))
+    return _flood(grid, np.asarray((grid != 0) & (grid != commonest(grid))))

@@ -3,8 +3,10 @@
 Law: the same features in the same order for every grid, each of the grid's shape.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product, takewhile
 
 import cv2
 import numpy as np
@@ -12,10 +14,9 @@ from numpy.typing import NDArray
 
 from solver.programs.primitives import regions
 from solver.programs.primitives.lines import between_diagonally, last_seen, seen_diagonally
-from solver.programs.primitives.regions import Mask, remembered
+from solver.programs.primitives.regions import Box, Mask, remembered
 from solver.programs.primitives.shapes import SQUARE, in_squares
-from solver.programs.rules.feature import NONE, Feature, Values, feature, place_features
-from solver.programs.rules.region_features import region_features
+from solver.programs.rules.feature import NONE, Feature, Values, place_features, region_features
 from solver.types import Grid
 
 SIDES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
@@ -27,7 +28,7 @@ NEIGHBOURS = SIDES | CORNERS
 def features(grid: Grid) -> tuple[Feature, ...]:
     """All features of a grid, always in the same order."""
     return (
-        feature("colour", "colour", grid, 0.5),
+        Feature("colour", "colour", grid, 0.5),
         *_of_surroundings(grid),
         *_of_rays(grid),
         *_of_lines(grid),
@@ -48,19 +49,18 @@ def _shifted(grid: NDArray[np.generic], down: int, right: int, fill: int = NONE)
 
 def _of_surroundings(grid: Grid) -> Iterator[Feature]:
     for name, step in NEIGHBOURS.items():
-        yield feature("colour", name, _shifted(grid, *step), 1.2 if name in CORNERS else 1.0)
+        yield Feature("colour", name, _shifted(grid, *step), 1.2 if name in CORNERS else 1.0)
     for name, (down, right) in SIDES.items():
-        yield feature("colour", f"{name}_2", _shifted(grid, 2 * down, 2 * right), 1.6)
-    around = {name: _shifted(grid, *step, fill=0) for name, step in NEIGHBOURS.items()}
-    alike = {name: _shifted(grid, *step) == grid for name, step in NEIGHBOURS.items()}
-    yield feature("number", "neighbours_8", np.sum([around[n] != 0 for n in NEIGHBOURS], 0), 1.0)
-    yield feature("number", "neighbours_4", np.sum([around[n] != 0 for n in SIDES], 0), 1.0)
-    yield feature("number", "alike_4", np.sum([alike[n] for n in SIDES], 0), 1.0)
-    yield feature("number", "alike_8", np.sum([alike[n] for n in NEIGHBOURS], 0), 1.0)
-    votes = np.stack([np.sum([colours == c for colours in around.values()], 0) for c in range(1, 10)])
-    yield feature("colour", "commonest_around", np.where(votes.max(0) > 0, votes.argmax(0) + 1, 0), 1.1)
+        yield Feature("colour", f"{name}_2", _shifted(grid, 2 * down, 2 * right), 1.6)
+    around = np.stack([_shifted(grid, *step, fill=0) for step in NEIGHBOURS.values()])  # the sides first
+    alike = np.stack([_shifted(grid, *step) == grid for step in NEIGHBOURS.values()])
+    for name, cells, sides in (("neighbours", around != 0, (8, 4)), ("alike", alike, (4, 8))):
+        for number in sides:
+            yield Feature("number", f"{name}_{number}", cells[:number].sum(0), 1.0)
+    votes = np.stack([(around == c).sum(0) for c in range(1, 10)])
+    yield Feature("colour", "commonest_around", np.where(votes.max(0) > 0, votes.argmax(0) + 1, 0), 1.1)
     for colour in range(10):
-        yield feature("flag", f"near_{colour}", cv2.dilate((grid == colour).astype(np.uint8), SQUARE), 1.1)
+        yield Feature("flag", f"near_{colour}", cv2.dilate((grid == colour).astype(np.uint8), SQUARE), 1.1)
 
 
 def _of_rays(grid: Grid) -> Iterator[Feature]:
@@ -69,23 +69,23 @@ def _of_rays(grid: Grid) -> Iterator[Feature]:
     for turns, name in enumerate(("left", "up", "right", "down")):
         seen = last_seen(np.rot90(grid, turns))
         rays[name] = np.rot90(np.pad(seen, ((0, 0), (1, 0)))[:, :-1], -turns)
-        yield feature("colour", f"ray_{name}", rays[name], 1.0)
+        yield Feature("colour", f"ray_{name}", rays[name], 1.0)
     for name, step in CORNERS.items():
         diagonal[name] = seen_diagonally(grid, *step)
-        yield feature("colour", f"ray_{name}", diagonal[name], 1.2)
+        yield Feature("colour", f"ray_{name}", diagonal[name], 1.2)
     across = np.where(rays["left"] == rays["right"], rays["left"], 0)
     down = np.where(rays["up"] == rays["down"], rays["up"], 0)
-    yield feature("colour", "between_across", across, 0.9)
-    yield feature("colour", "between_down", down, 0.9)
-    yield feature("colour", "between_either", np.where(down != 0, down, across), 0.9)
-    yield feature("colour", "between_diagonally", between_diagonally(grid), 0.9)
+    yield Feature("colour", "between_across", across, 0.9)
+    yield Feature("colour", "between_down", down, 0.9)
+    yield Feature("colour", "between_either", np.where(down != 0, down, across), 0.9)
+    yield Feature("colour", "between_diagonally", between_diagonally(grid), 0.9)
     straight, slanting = np.stack(list(rays.values())), np.stack(list(diagonal.values()))
-    yield feature("colour", "ray_any", straight.max(0), 1.0)
-    yield feature("colour", "ray_any_diagonal", slanting.max(0), 1.1)
-    yield feature("number", "rays_4", (straight != 0).sum(0), 1.0)
-    yield feature("number", "rays_diagonal", (slanting != 0).sum(0), 1.1)
+    yield Feature("colour", "ray_any", straight.max(0), 1.0)
+    yield Feature("colour", "ray_any_diagonal", slanting.max(0), 1.1)
+    yield Feature("number", "rays_4", (straight != 0).sum(0), 1.0)
+    yield Feature("number", "rays_diagonal", (slanting != 0).sum(0), 1.1)
     distance = cv2.distanceTransform((grid == 0).astype(np.uint8), cv2.DIST_C, 3) if grid.any() else grid
-    yield feature("number", "distance", np.minimum(np.rint(distance), 9), 1.2)
+    yield Feature("number", "distance", np.minimum(np.rint(distance), 9), 1.2)
 
 
 def _of_lines(grid: Grid) -> Iterator[Feature]:
@@ -100,82 +100,67 @@ def _of_lines(grid: Grid) -> Iterator[Feature]:
             ("flag", "symmetric", (grid == np.flip(grid, axis)).all(axis), 1.5),
             *(("flag", f"has_{colour}", votes[colour] > 0, 1.2) for colour in range(10)),
         ):
-            yield feature(kind, f"{line}_{name}", np.broadcast_to(np.expand_dims(values, axis), grid.shape), cost)
+            yield Feature(kind, f"{line}_{name}", np.broadcast_to(np.expand_dims(values, axis), grid.shape), cost)
     for name, cells in (("top", grid[:1]), ("bottom", grid[-1:]), ("first", grid[:, :1]), ("last", grid[:, -1:])):
-        yield feature("colour", f"{name}_of_line", np.broadcast_to(cells, grid.shape), 1.2)
+        yield Feature("colour", f"{name}_of_line", np.broadcast_to(cells, grid.shape), 1.2)
 
 
 def _of_mirrors(grid: Grid) -> Iterator[Feature]:
     for name, values in (("left_right", grid[:, ::-1]), ("up_down", grid[::-1]), ("turned_180", grid[::-1, ::-1])):
-        yield feature("colour", f"mirror_{name}", values, 1.1)
+        yield Feature("colour", f"mirror_{name}", values, 1.1)
     square = grid.shape[0] == grid.shape[1]
     for name, values in (("transposed", grid.T), ("turned_90", np.rot90(grid)), ("turned_270", np.rot90(grid, 3))):
-        yield feature("colour", f"mirror_{name}", values if square else np.full(grid.shape, NONE), 1.2)
+        yield Feature("colour", f"mirror_{name}", values if square else np.full(grid.shape, NONE), 1.2)
 
 
 def _of_all_colours(grid: Grid) -> Iterator[Feature]:
     order = regions.by_frequency(grid)
     rarest = order[-1] if order else NONE
     for rank, colour in enumerate([*order, NONE, NONE, NONE][:3]):
-        yield feature("colour", f"grid_colour_{rank}", np.full(grid.shape, colour), 1.0 + 0.1 * rank)
-    yield feature("colour", "grid_rarest", np.full(grid.shape, rarest), 1.0)
+        yield Feature("colour", f"grid_colour_{rank}", np.full(grid.shape, colour), 1.0 + 0.1 * rank)
+    yield Feature("colour", "grid_rarest", np.full(grid.shape, rarest), 1.0)
     ranks = np.full(10, 9, np.int16)
     ranks[order] = np.arange(len(order))
-    yield feature("number", "colour_rank", ranks[grid], 1.0)
-    yield feature("flag", "colour_rarest", grid == rarest, 1.0)
-    yield feature("number", "grid_colours", np.full(grid.shape, len(order)), 1.5)
+    yield Feature("number", "colour_rank", ranks[grid], 1.0)
+    yield Feature("flag", "colour_rarest", grid == rarest, 1.0)
+    yield Feature("number", "grid_colours", np.full(grid.shape, len(order)), 1.5)
     for name, colour in (("top_left", grid[0, 0]), ("bottom_right", grid[-1, -1]),
                          ("top_right", grid[0, -1]), ("bottom_left", grid[-1, 0])):  # fmt: skip
-        yield feature("colour", f"corner_{name}", np.full(grid.shape, colour), 1.5)
+        yield Feature("colour", f"corner_{name}", np.full(grid.shape, colour), 1.5)
 
 
 def _of_enclosure(grid: Grid) -> Iterator[Feature]:
-    yield feature("flag", "enclosed", regions.enclosed(grid), 0.8)
-    yield feature("flag", "enclosed_corners", regions.inner(grid == 0, diagonal=True), 1.0)
+    yield Feature("flag", "enclosed", regions.enclosed(grid), 0.8)
+    yield Feature("flag", "enclosed_corners", regions.inner(grid == 0, diagonal=True), 1.0)
     inside = np.zeros(grid.shape, bool)
     if around := regions.box(grid != 0):
         inside[around] = True
-    yield feature("flag", "in_box_of_all", inside, 1.0)
+    yield Feature("flag", "in_box_of_all", inside, 1.0)
     square = np.zeros(grid.shape, np.uint8)
-    for colour in range(10):
+    for colour, side in product(np.flatnonzero(regions.counts(grid)), (2, 3)):
         mask = np.pad((grid == colour).astype(np.uint8), 1)
-        two = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))[1:-1, 1:-1]
-        three = cv2.morphologyEx(mask, cv2.MORPH_OPEN, SQUARE)[1:-1, 1:-1]
-        square = np.maximum(square, np.maximum(two, 2 * three))
-    yield feature("number", "in_square", square, 1.0)
-    yield feature("flag", "largest_empty_box", _largest_box(grid == 0), 1.0)
-    yield feature("flag", "largest_empty_square", _largest_square(grid == 0), 1.2)
+        opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))[1:-1, 1:-1]
+        square = np.maximum(square, (side - 1) * opened)
+    yield Feature("number", "in_square", square, 1.0)
+    yield Feature("flag", "largest_empty_box", _largest_box(grid == 0), 1.0)
+    squares = (in_squares(grid == 0, side) for side in range(1, min(grid.shape) + 1))
+    largest = deque(takewhile(np.any, squares), maxlen=1)
+    yield Feature("flag", "largest_empty_square", largest[0] if largest else np.zeros(grid.shape), 1.2)
 
 
 def _largest_box(mask: Mask) -> Mask:
     """The cells of the largest rectangles, of two cells at least, that are all in the mask."""
-    best = 0
-    boxes: list[tuple[slice, slice]] = []
+    boxes: dict[int, list[Box]] = {}  # by area: those that reach as far to the left and right as their height allows
     heights = np.zeros(mask.shape[1], np.int64)
     for bottom, row in enumerate(mask, 1):
         heights = np.where(row, heights + 1, 0)
-        for height in np.unique(heights[heights > 0]):
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], heights >= height, [0]])))
-            for left, right in zip(edges[::2], edges[1::2], strict=True):
-                area = int(height * (right - left))
-                boxes = boxes if area <= best else []
-                if area >= best:
-                    best = area
-                    boxes.append((slice(bottom - int(height), bottom), slice(int(left), int(right))))
+        for height in np.unique(heights[heights > 0]).tolist():
+            for span in regions.runs(heights >= height):
+                boxes.setdefault(height * (span.stop - span.start), []).append((slice(bottom - height, bottom), span))
     largest = np.zeros(mask.shape, bool)
-    for box in boxes if best > 1 else ():
+    area = max(boxes, default=0)
+    for box in boxes[area] if area > 1 else ():
         largest[box] = True
-    return largest
-
-
-def _largest_square(mask: Mask) -> Mask:
-    """The cells of the largest squares that are all in the mask."""
-    largest = np.zeros(mask.shape, bool)
-    for side in range(1, min(mask.shape) + 1):
-        squares = in_squares(mask, side)
-        if not squares.any():
-            break
-        largest = squares
     return largest
 
 
@@ -185,12 +170,13 @@ def features_at(grid: Grid, places: Sequence[tuple[int, tuple[int, int]]]) -> li
     What a feature says of up, down, left and right is said of the turned grid.
     """
     turned = [features(np.ascontiguousarray(np.rot90(grid, turns))) for turns in range(4)]
-    numbers = [[n for n, (turns, _) in enumerate(places) if turns == k] for k in range(4)]
-    index = [tuple(np.array([places[n][1] for n in of], np.int64).reshape(-1, 2).T) for of in numbers]
+    cells = np.array([(turns, *place) for turns, place in places], np.int64).reshape(-1, 3)
+    numbers = [np.flatnonzero(cells[:, 0] == turns) for turns in range(4)]
+    index = [tuple(cells[of, 1:].T) for of in numbers]
     row = []
-    for number, f in enumerate(turned[0]):
+    for ways in zip(*turned, strict=True):
         values = np.zeros((1, len(places)), np.int16)
-        for k in range(4):
-            values[0, numbers[k]] = turned[k][number].values[index[k]]
-        row.append(replace(f, values=values))
+        for f, of, at in zip(ways, numbers, index, strict=True):
+            values[0, of] = f.values[at]
+        row.append(replace(ways[0], values=values))
     return row

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from solver.programs.rules.cell_features import features
 from solver.programs.rules.decision_tree import Row, Rule, Table, TimeLeft, decide
-from solver.programs.rules.feature import NONE, Feature, Values, feature
+from solver.programs.rules.feature import NONE, Feature, Values
+from solver.programs.values import Grids
 from solver.types import COLOURS, Grid
 
 DEPTH = 4  # tests in a rule at most, if not said otherwise
@@ -36,10 +37,10 @@ class FittedRule:
     cost: float
 
 
-def describe(grids: Sequence[Grid], extra: Sequence[tuple[str, float, Sequence[Grid]]]) -> list[list[Feature]]:
+def describe(grids: Grids, extra: Sequence[tuple[str, float, Grids]]) -> list[list[Feature]]:
     """Every grid's features, and the same cells of other grids of its shape as further colours: (name, cost, grids)."""
     return [
-        [*features(grid), *(feature("colour", name, others[n], cost) for name, cost, others in extra)]
+        [*features(grid), *(Feature("colour", name, others[n], cost) for name, cost, others in extra)]
         for n, grid in enumerate(grids)
     ]
 
@@ -113,9 +114,7 @@ def _entries(f: Feature, values: Values, wanted: NDArray[np.int16]) -> NDArray[n
     return colours if len(np.unique(colours[some])) > (1 if own else 2) else None
 
 
-def rules(
-    described: Sequence[Described], outputs: Sequence[Grid], time_left: TimeLeft, depth: int = DEPTH
-) -> list[FittedRule]:
+def rules(described: Sequence[Described], outputs: Grids, time_left: TimeLeft, depth: int = DEPTH) -> list[FittedRule]:
     """Rules that make the outputs of the first grids, the simplest first, with what they make of all grids."""
     wanted = np.concatenate([o.ravel() for o in outputs]).astype(np.int16)
     shown, known = len(wanted), joined(described)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Row = tuple[NDArray[Any], str, float]  # values of all cases, name, cost
+MOST = 24  # rules that are kept
 FEW = 48  # splits tried in earnest at each level, the most promising first
 NODE = 1.5  # what a test adds to a rule's cost beside its own
 
@@ -64,32 +66,31 @@ class Table:
         )
 
     def fit(self, right: Bits, action_costs: Floats, depth: int, time_left: TimeLeft) -> list[Rule]:
-        """Rules of these tests for the first cases, those for which it is known which actions are `right`."""
-        training = TrainingSet(self.values[:, : right.shape[1]], right, self.costs, action_costs)
-        return fit(training, depth, time_left)
+        """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where there is none.
+
+        `right`: on which cases each action is, [actions, cases], of the first cases alone, where that is known.
+        Equal cases are looked at once, without tests and actions that cheaper ones equal or cover.
+        """
+        shown = self.values[:, : right.shape[1]]
+        cases = _firsts(np.packbits(np.vstack([shown, right]), axis=0).T)
+        shown, right = shown[:, cases], right[:, cases]
+        tests = _first_of_equals(shown, self.costs)
+        actions = _first_of_equals(right, action_costs)
+        actions = actions[_uncovered(right[actions])]
+        right, action_costs = right[actions], action_costs[actions]
+        training = _Cases.of(shown[tests], right, self.costs[tests], action_costs)
+        rules = [Rule(float(action_costs[a]), int(a)) for a in np.flatnonzero(right.all(1))]
+        for number in range(1, depth + 1):
+            if rules or not time_left():
+                break
+            rules = _two(training, MOST) if number == 1 else _list_of(training, number, FEW, time_left)
+            rules += _split(training, time_left) if number == 3 else []
+            rules = sorted(rules, key=lambda r: r.cost)[:MOST]
+        return [_renumbered(rule, tests, actions) for rule in rules]
 
     def decided(self, rule: Rule, sizes: Sequence[int]) -> list[NDArray[np.int64]]:
         """The rule's action for every case, in groups of these sizes."""
         return np.split(decide(rule, self.values), np.cumsum(sizes)[:-1])
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingSet:
-    """Cases to fit rules to. `tests`: [tests, cases]; `right`: [actions, cases]; costs of each test and action."""
-
-    tests: Bits
-    right: Bits
-    test_costs: Floats
-    action_costs: Floats
-
-    def slim(self) -> tuple[TrainingSet, NDArray[np.int64], NDArray[np.int64]]:
-        """With equal cases once, without tests and actions that cheaper ones equal or cover; numbers of the others."""
-        cases = _firsts(np.packbits(np.vstack([self.tests, self.right]), axis=0).T)
-        all_tests, all_right = self.tests[:, cases], self.right[:, cases]
-        tests, actions = _first_of_equals(all_tests, self.test_costs), _first_of_equals(all_right, self.action_costs)
-        actions = actions[_uncovered(all_right[actions])]
-        slim = TrainingSet(all_tests[tests], all_right[actions], self.test_costs[tests], self.action_costs[actions])
-        return slim, tests, actions
 
 
 def _firsts(rows: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -121,11 +122,6 @@ def _renumbered(rule: Rule, tests: NDArray[np.int64], actions: NDArray[np.int64]
     return Rule(rule.cost, -1, int(tests[rule.test]), passed, failed)
 
 
-def _single(training: TrainingSet) -> list[Rule]:
-    cost = np.where(training.right.all(1), training.action_costs, np.inf)
-    return [Rule(float(cost[a]), int(a)) for a in np.argsort(cost, kind="stable")[:3] if np.isfinite(cost[a])]
-
-
 @dataclass(frozen=True, eq=False)
 class _Cases:
     """Some training cases, 64 to a word; words without any are left out, `at` says which the others are, [words].
@@ -144,11 +140,10 @@ class _Cases:
     known: dict[tuple[bytes, bytes], tuple[_Side, _Side]]
 
     @classmethod
-    def of(cls, training: TrainingSet) -> _Cases:
-        """All of the training set's; its actions are in order of cost, as `TrainingSet.slim` has them."""
-        rows = (training.tests, ~training.right, np.ones((1, training.right.shape[1]), bool))
-        tests, wrong, every = map(_words, rows)
-        return cls(np.arange(len(every)), tests, wrong, every[:, 0], training.test_costs, training.action_costs, {})
+    def of(cls, tests: Bits, right: Bits, test_costs: Floats, action_costs: Floats) -> _Cases:
+        """These: [tests, cases], [actions, cases]; the actions are in order of cost."""
+        passed, wrong, every = map(_words, (tests, ~right, np.ones((1, right.shape[1]), bool)))
+        return cls(np.arange(len(every)), passed, wrong, every[:, 0], test_costs, action_costs, {})
 
     def only(self, left: Words) -> _Cases:
         """Those of them that are `left`, [words]."""
@@ -175,11 +170,8 @@ class _Cases:
     def sides(self) -> tuple[_Side, _Side]:
         """Of the cases that fail a test, and of those that pass."""
         mark = self.at.tobytes(), self.every.tobytes()
-        if mark not in self.known:
-            self.known[mark] = self._sides()
-        return self.known[mark]
-
-    def _sides(self) -> tuple[_Side, _Side]:
+        if mark in self.known:
+            return self.known[mark]
         some = (self.wrong != self.every[:, None]).any(0).nonzero()[0]  # what is wrong on all settles no side
         failing = np.zeros((len(some), self.tests.shape[1]), np.uint64)  # not 0: wrong on some
         passing, both = failing.copy(), np.empty_like(failing)
@@ -188,7 +180,7 @@ class _Cases:
             passing |= both
             both ^= wrong
             failing |= both
-        return self._side(failing, some), self._side(passing, some)
+        return self.known.setdefault(mark, (self._side(failing, some), self._side(passing, some)))
 
     def _side(self, wrong: Words, actions: NDArray[np.int64]) -> _Side:
         """The first of the actions that is wrong nowhere, for each test."""
@@ -200,9 +192,7 @@ class _Cases:
 
 def _words(rows: Bits) -> Words:
     """Rows of bits as columns of words, [words, rows]; bits that are missing are 0."""
-    packed = np.packbits(rows, axis=1)
-    whole = np.zeros((len(rows), -(-packed.shape[1] // 8) * 8), np.uint8)
-    whole[:, : packed.shape[1]] = packed
+    whole = np.packbits(np.pad(rows, ((0, 0), (0, -rows.shape[1] % 64))), axis=1)
     return np.ascontiguousarray(whole.view(np.uint64).T)
 
 
@@ -260,8 +250,8 @@ def _list_of(cases: _Cases, depth: int, width: int, time_left: TimeLeft) -> list
     if depth == 1:
         return _two(cases, 4)
     rules: list[Rule] = []
-    for number, (t, side, leaf, left) in enumerate(_peeled(cases)):
-        if number >= width or not time_left():
+    for t, side, leaf, left in islice(_peeled(cases), width):
+        if not time_left():
             break
         for subtree in _list_of(cases.only(left), depth - 1, max(3, width // 6), time_left):
             rules.append(_joined(cases, t, side, leaf, subtree))
@@ -284,17 +274,3 @@ def _split(cases: _Cases, time_left: TimeLeft) -> list[Rule]:
         failed = _two(cases.only(cases.left(t, True)), 2) if passed else []
         rules += [_joined(cases, t, True, one, other) for one in passed for other in failed]
     return rules
-
-
-def fit(training: TrainingSet, depth: int, time_left: TimeLeft, limit: int = 24) -> list[Rule]:
-    """Exact rules with the fewest tests there are, at most `depth`, the cheapest first; [] where there is none."""
-    training, tests, actions = training.slim()
-    rules = _single(training)
-    cases = _Cases.of(training)
-    for number in range(1, depth + 1):
-        if rules or not time_left():
-            break
-        rules = _two(cases, limit) if number == 1 else _list_of(cases, number, FEW, time_left)
-        rules += _split(cases, time_left) if number == 3 else []
-        rules = sorted(rules, key=lambda r: r.cost)[:limit]
-    return [_renumbered(rule, tests, actions) for rule in rules]

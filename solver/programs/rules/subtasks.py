@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.programs.primitives import pieces, regions
-from solver.programs.primitives.regions import Box
-from solver.programs.values import Mark, mark
+from solver.programs.values import Grids, Mark, mark
 from solver.types import Grid, Pair, Task, same
 
 MANY = 14  # distinct smaller demonstrations beyond which there is no subtask
@@ -26,10 +25,10 @@ class Subtask:
 
     name: str
     task: Task
-    restore: Callable[[Sequence[Grid]], tuple[Grid, ...]]
+    restore: Callable[[Grids], tuple[Grid, ...]]
 
 
-BOXES: dict[str, Callable[[Grid], list[Box]]] = {
+BOXES: dict[str, Callable[[Grid], list[regions.Box]]] = {
     "each thing": lambda grid: [r.box for r in regions.of_any_diagonal(grid)],
     "each region": lambda grid: [r.box for r in regions.of_colour(grid)],
     "each rectangle": lambda grid: [r.box for r in pieces.rectangles(grid)],
@@ -49,14 +48,14 @@ def subtasks(task: Task) -> Iterator[Subtask]:
             yield subtask
 
 
-def _pasted(grid: Grid, boxes: Sequence[Box], parts: Sequence[Grid]) -> Grid:
+def _pasted(grid: Grid, boxes: Sequence[regions.Box], parts: Grids) -> Grid:
     pasted = grid.copy()
     for box, part in zip(boxes, parts, strict=True):
         pasted[box] = part
     return pasted
 
 
-def _in_boxes(task: Task, name: str, boxes_of: Callable[[Grid], list[Box]]) -> Subtask | None:
+def _in_boxes(task: Task, name: str, boxes_of: Callable[[Grid], list[regions.Box]]) -> Subtask | None:
     """A task whose grids are the boxes of this kind; None where something else changes, or nothing is left out."""
     pairs: dict[tuple[Mark, Mark], Pair] = {}
     for p in task.demonstrations:
@@ -73,14 +72,14 @@ def _in_boxes(task: Task, name: str, boxes_of: Callable[[Grid], list[Box]]) -> S
     if ambiguous or not 2 <= len(pairs) <= MANY or not all(places) or len(tests) > PLACES:
         return None
 
-    def restore(grids: Sequence[Grid]) -> tuple[Grid, ...]:
+    def restore(grids: Grids) -> tuple[Grid, ...]:
         rest = iter(grids)
         return tuple(_pasted(t, b, [next(rest) for _ in b]) for t, b in zip(task.tests, places, strict=True))
 
     return Subtask(name, Task(task.id, tuple(pairs.values()), tests), restore)
 
 
-def _reduced(grid: Grid, boxes: Sequence[Sequence[Box]]) -> Grid | None:
+def _reduced(grid: Grid, boxes: Sequence[Sequence[regions.Box]]) -> Grid | None:
     """A cell for each box; None where there is none, or one has two colours."""
     parts = [[grid[b] for b in line] for line in boxes]
     if not boxes or any((p != p[0, 0]).any() for line in parts for p in line):
@@ -105,6 +104,5 @@ def _on_lattice(task: Task) -> Subtask | None:
     tests = tuple(small for t in task.tests if (small := _reduced(t, pieces.lattice(t))) is not None)
     if len(tests) < len(task.tests):
         return None
-    return Subtask(
-        "lattice", Task(task.id, tuple(pairs), tests), lambda grids: tuple(map(_enlarged, task.tests, grids))
-    )
+    smaller = Task(task.id, tuple(pairs), tests)
+    return Subtask("lattice", smaller, lambda grids: tuple(map(_enlarged, task.tests, grids)))

@@ -44,3 +44,31 @@ def test_a_table_answers_what_it_has_seen_and_nothing_else():
     assert all(same(p.grids[0], outputs[0]) for p in found)
     unseen = list(final_steps.looked_up([few, few[:, ::-1], many, more_], outputs))
     assert "table of whole_cells" not in [p.program for p in unseen]
+
+
+def test_a_colour_moves_by_a_rule_of_its_own():
+    inputs = [np.zeros((5, 5), np.uint8) for _ in range(3)]
+    outputs = []
+    for n, grid in enumerate(inputs):
+        grid[0, n], grid[3, 3] = 4, 6
+        output = np.zeros((5, 5), np.uint8)
+        output[4, n], output[3, 2] = 4, 6
+        outputs.append(output)
+    [proposal] = final_steps.moved(State(tuple(inputs), 0.0), outputs[:2])
+    assert same(proposal.grids[0], outputs[2])
+
+
+def test_a_stamp_is_what_all_seeds_have_around_them():
+    inputs, outputs = [], []
+    for places in (((1, 1), (5, 6)), ((3, 3),), ((0, 4), (6, 2))):
+        grid = np.zeros((8, 8), np.uint8)
+        output = grid.copy()
+        for i, j in places:
+            grid[i, j] = output[i, j] = 2
+            for a, b in ((i - 1, j - 1), (i + 1, j + 1), (i, j + 1)):
+                if 0 <= a < 8 and 0 <= b < 8:
+                    output[a, b] = 4
+        inputs.append(grid)
+        outputs.append(output)
+    [proposal, *_] = final_steps.stamped(State(tuple(inputs), 0.0), outputs[:2])
+    assert same(proposal.grids[0], outputs[2])
