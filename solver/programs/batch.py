@@ -143,20 +143,22 @@ def run(
     if path:
         write(path, settings, done.values())
     left = [t for t in tasks if t.id not in done]
-    try:
+    with pool:
         asked = {pool.submit(answer, t, settings.seconds, settings.nodes): t.id for t in left}
-        for future in as_completed(asked):
-            try:
-                line = done[asked[future]] = future.result()
-            except Exception as error:
-                on_failure(asked[future], error)
-                continue
-            if path:
-                with path.open("a") as file:
-                    file.write(json.dumps(asdict(line)) + "\n")
-            on_answer(line)
-    finally:
-        pool.shutdown(cancel_futures=True)
+        try:
+            for future in as_completed(asked):
+                try:
+                    line = done[asked[future]] = future.result()
+                except Exception as error:
+                    on_failure(asked[future], error)
+                    continue
+                if path:
+                    with path.open("a") as file:
+                        file.write(json.dumps(asdict(line)) + "\n")
+                on_answer(line)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return {t.id: done.get(t.id, Line(t.id, 0.0, 0, [], [], [], [])) for t in tasks}
 
 
