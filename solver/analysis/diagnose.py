@@ -110,10 +110,10 @@ class Measures:
     engines: Mapping[str, Mapping[str, float]]  # as `engines` gives it
 
 
-def outputs(history: History, solutions: Outputs) -> list[Output]:
-    """Every output of the solutions, in their order, whether the run knows its task or not."""
+def outputs(history: History, solutions: Outputs, rule: str | None = None) -> list[Output]:
+    """Every output of the solutions, whether the run knows its task or not. `rule`: ranks, in place of the run's."""
     return [
-        _output(history.story(task_id, len(outputs)), test, right, history.rule)
+        _output(history.story(task_id, len(outputs)), test, right, rule or history.rule)
         for task_id, outputs in solutions.items()
         for test, right in enumerate(outputs)
     ]

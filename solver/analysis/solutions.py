@@ -119,6 +119,14 @@ def chosen(split: str | None, file: Path | None, run: History | None) -> Solutio
     return solutions
 
 
+def of_run(run: History) -> Solutions | None:
+    """The solutions a run's own record names, if they can be read and are its; for notebooks/explore.ipynb."""
+    try:
+        return chosen(None, None, run)
+    except BadInput:
+        return None
+
+
 def check(history: History, solutions: Solutions) -> None:
     """Raise `BadInput` with both hashes where the solutions are of another dataset than the run's tasks.
 
