@@ -181,7 +181,7 @@ class TrainRecipe(Settings):
     )
     budget: Count = setting(
         0,
-        "tokens an adapter is trained on at most, where its steps would take more; 0: no such limit",
+        "tokens a task's adapter is trained on at most, where its steps would take more; 0: no such limit",
         flag="--train-tokens N",
         name="tokens of a training",
         expected="0 (no limit) or more",
@@ -277,8 +277,8 @@ class TrainRecipe(Settings):
 
     @property
     def affordable_steps(self) -> int:
-        """Steps that the budget of tokens pays for: more where a small card takes fewer tokens a step."""
-        return min(self.steps, -(-self.budget // self.tokens)) if self.budget else self.steps
+        """Whole steps that the budget of tokens pays for, but at least one; more where a step takes fewer tokens."""
+        return min(self.steps, max(1, self.budget // self.tokens)) if self.budget else self.steps
 
     @property
     def embedding_targets(self) -> tuple[Embedding, ...]:

@@ -90,7 +90,7 @@ class Shown:
         return replace(self.card, usable=usable, share=share)
 
 
-def numbers(version: str) -> tuple[int, ...]:
+def driver_version(version: str) -> tuple[int, ...]:
     """A driver's version to be compared with others; empty where it is none."""
     return tuple(int(part) for part in version.strip().split(".") if part.isdecimal())
 
@@ -106,9 +106,9 @@ def parse(text: str) -> tuple[Shown, ...]:
     return tuple(gpus)
 
 
-def shown(numbers: Sequence[str] = ()) -> tuple[Shown, ...]:
+def shown(devices: Sequence[str] = ()) -> tuple[Shown, ...]:
     """What the driver says of the GPUs with these numbers (none: of all); nothing where it cannot be asked."""
-    which = ["-i", ",".join(numbers)] if numbers else []
+    which = ["-i", ",".join(devices)] if devices else []
     command = ["nvidia-smi", f"--query-gpu={FIELDS}", "--format=csv,noheader,nounits", *which]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASKED_SECONDS, check=False)

@@ -124,7 +124,11 @@ class MemoryPlan:
             gpu_share=round(self.gpu_share, 4),
             sleeps=self.layout == ROUNDS,
         )
-        together = self.together if packed(self.model, config, self.checkpointing) else config.train.adapters_per_batch
+        together = (
+            self.together
+            if several_adapters(self.model, config, self.checkpointing)
+            else config.train.adapters_per_batch
+        )
         train = replace(config.train, tokens=self.tokens, adapters_per_batch=together)
         return replace(config, engine=engine, train=train)
 
@@ -177,7 +181,7 @@ def _changed(config: Config, context: int, tokens: int, together: int) -> Config
     return replace(config, engine=replace(config.engine, context=context), train=train)
 
 
-def packed(model: Model, config: Config, checkpointing: bool) -> bool:
+def several_adapters(model: Model, config: Config, checkpointing: bool) -> bool:
     """Whether the trainer has several adapters in a batch (`LoraTrainer`)."""
     return model.kind == GRID and min(model.bits, config.train.bits) == 16 and not checkpointing
 
@@ -185,7 +189,7 @@ def packed(model: Model, config: Config, checkpointing: bool) -> bool:
 def adapter_counts(model: Model, config: Config, checkpointing: bool) -> list[int]:
     """The adapters in a batch that the recipe has, then halves, where the trainer has several at all."""
     counts = [config.train.adapters_per_batch]
-    while packed(model, config, checkpointing) and counts[-1] > 1:
+    while several_adapters(model, config, checkpointing) and counts[-1] > 1:
         counts.append(counts[-1] // 2)
     return counts
 
@@ -209,7 +213,10 @@ def steps(config: Config, context: int) -> list[int]:
 def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: bool) -> MemoryPlan:
     """The plan with these choices and the smallest cache worth starting."""
     train, engine, targets = config.train, config.engine, config.train.embedding_targets
-    context, together = engine.context, train.adapters_per_batch if packed(model, config, checkpointing) else 1
+    context, together = (
+        engine.context,
+        train.adapters_per_batch if several_adapters(model, config, checkpointing) else 1,
+    )
     bits, trained = min(model.bits, train.bits), 1 if train.steps else 0
     numbers = adapter_numbers(model, train)
     least = min(engine.sequences, PROMPTS[-1])
@@ -307,7 +314,7 @@ def engine_work(model: Model, context: int, logits: int) -> int:
 
 def _shrunk(planned: MemoryPlan, config: Config) -> tuple[str, ...]:
     """What the card made smaller than the settings asked for."""
-    several = packed(planned.model, config, False)  # what was asked for, before anything was shrunk
+    several = several_adapters(planned.model, config, False)  # what was asked for, before anything was shrunk
     asked = (
         ("context", config.engine.context, planned.context),
         ("tokens a training step", config.train.tokens, planned.tokens),

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from solver.config.presets import PRESETS
 from solver.config.settings import Config
 from solver.hardware import memory_plan
-from solver.hardware.gpus import GIB, Shown, numbers, shown
+from solver.hardware.gpus import GIB, Shown, driver_version, shown
 from solver.model import architecture, checkpoint
 from solver.types import BadInput
 
@@ -129,7 +129,7 @@ def _driver(facts: Facts) -> Iterator[Finding]:
         return
     text = facts.gpus[0].driver
     wanted = ".".join(map(str, oldest))
-    version = numbers(text)
+    version = driver_version(text)
     if not version:
         yield Finding(WARNING, f"the driver's version is {text!r}: it could not be compared with {wanted}")
     elif version < oldest:

@@ -137,12 +137,12 @@ def wheelhouse(root: Path) -> Path:
     by_driver: dict[tuple[int, ...], set[Path]] = {}
     for folder in folders:
         oldest = folder / DRIVER
-        by_driver.setdefault(gpus.numbers(oldest.read_text()) if oldest.exists() else (), set()).add(folder)
+        by_driver.setdefault(gpus.driver_version(oldest.read_text()) if oldest.exists() else (), set()).add(folder)
     todo = "attach what python -m solver kaggle kit made"
     if set(by_driver) <= {()}:
         return _one(folders, f"folders of wheels with a {PINS}", todo)
     text = next((gpu.driver for gpu in gpus.shown()), "")
-    served = [oldest for oldest in by_driver if oldest <= gpus.numbers(text)]
+    served = [oldest for oldest in by_driver if oldest <= gpus.driver_version(text)]
     if not served:
         came = f"the driver is {text}" if text else "nvidia-smi names no driver"
         wanted = ".".join(map(str, min(by_driver)))

@@ -213,7 +213,7 @@ def _narrowed(layer: Any, hidden: Tensor, only: Tensor | None, **options: Any) -
 
 
 class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
-    """The language model. `forward` gives logits over the vocabulary; `loss` is the cheap way to train."""
+    """The language model. `forward` gives logits over the vocabulary; `token_losses` is the cheap way to train."""
 
     config_class = GridQwen3Config
     _tied_weights_keys: dict[str, str] = {}  # noqa: RUF012
@@ -233,14 +233,11 @@ class GridQwen3ForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
         logits = spread_logits(self.parts(output.last_hidden_state[:, -logits_to_keep:]))
         return CausalLMOutputWithPast(logits=logits, past_key_values=output.past_key_values)
 
-    def loss(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
-        """Mean nats a token over the tokens marked in `wanted`; both [batch, length]; padding goes at the end."""
-        hidden = self.model(input_ids[:, :-1]).last_hidden_state
-        chosen = wanted[:, 1:]
-        return token_loss(self.parts(hidden[chosen]), input_ids[:, 1:][chosen]).mean()
-
     def summed_loss(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
-        """`loss` summed up instead, computed for every place: its shapes depend on those of what is given alone."""
+        """Nats over the tokens marked in `wanted`, summed up; both [batch, length]; padding goes at the end.
+
+        Computed for every place: its shapes depend on those of what is given alone.
+        """
         hidden = self.model(input_ids[:, :-1]).last_hidden_state
         nats = token_loss(self.parts(hidden.flatten(0, 1)), input_ids[:, 1:].flatten())
         return (nats * wanted[:, 1:].flatten()).sum()

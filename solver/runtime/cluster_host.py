@@ -21,6 +21,7 @@ from typing import Any
 
 from solver.config.setting import unpack
 from solver.config.settings import Config
+from solver.model.checkpoint import sha256
 from solver.runtime.child import SCRATCH, Child
 from solver.runtime.messages import AnsweredBy, order_from_line, order_to_line
 from solver.types import BadInput
@@ -139,12 +140,12 @@ def local_copy(folder: Folder, fetch: Callable[[Any], Any]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name, (expected, reference) in folder.files.items():
             path = target / name
-            if path.is_file() and _sha256(path) == expected:
+            if sha256(path) == expected:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.partial")
             partial.write_bytes(fetch(reference))
-            if _sha256(partial) != expected:
+            if sha256(partial) != expected:
                 raise OSError(f"{path} came with another sha256 than it was sent with")
             os.replace(partial, path)
     return target
@@ -154,11 +155,6 @@ def call(function: Callable[..., Any], folders: Mapping[str, Folder], fetch: Cal
     """What the function returns here; a path among what it is given is that of the folder's copy on this node."""
     copies = {path: local_copy(folder, fetch) for path, folder in folders.items()}
     return function(*(copies.get(str(value), value) if isinstance(value, Path) else value for value in given))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe() -> dict[str, str]:

@@ -32,6 +32,7 @@ class Adapters:
     def __init__(self, parameters: Mapping[str, nn.Parameter], count: int, recipe: TrainRecipe):
         self.recipe = recipe
         groups = self.rate_groups(parameters)
+        assert count == 1 or len(groups) == 1, "several rates: one adapter at a time"
         self.parameters = {name: p for _, group in groups for name, p in group.items()}
         self.sizes = [sum(p.numel() for p in group.values()) for _, group in groups]  # numbers, by group
         first, numbers = next(iter(self.parameters.values())), sum(self.sizes)

@@ -99,8 +99,13 @@ def setup(
 
 
 def _windowed(config: Mapping[str, Any]) -> bool:
-    """Whether tokens attend to those near them alone; Qwen's configurations name a window that isn't used."""
-    return bool(config.get("sliding_window") and config.get("use_sliding_window", True))
+    """Whether tokens attend to those near them alone, with transformers' defaults where the configuration says nothing:
+
+    Mistral has a window of 4,096 tokens; Qwen's configurations name one that isn't used unless they say so.
+    """
+    architecture = config["model_type"]
+    window = config.get("sliding_window", 4096 if architecture == "mistral" else None)
+    return bool(window and config.get("use_sliding_window", not architecture.startswith("qwen")))
 
 
 def environment(scratch: Path) -> Mapping[str, str]:

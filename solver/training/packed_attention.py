@@ -64,10 +64,11 @@ class Packed:
 def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
     """The batches one after another, sequences of one length side by side.
 
-    `even`: batches are filled up to as many rows as the largest has, with a sequence nobody wants anything of, and to
-    as many wanted tokens, with some that count for none of them.
+    `even`: batches are filled up to as many rows as the largest has, with sequences nobody wants anything of, none
+    longer than the longest real one, and to as many wanted tokens, with some that count for none of them.
     """
     most = max(sum(e.tokens.size - 1 for e in batch) for batch in batches)
+    longest = max(e.tokens.size - 1 for batch in batches for e in batch)
     tokens, wanted, lengths, totals = [], [], list[int](), list[int]()
     for batch in batches:
         ordered = sorted(batch, key=lambda e: e.tokens.size)
@@ -76,19 +77,19 @@ def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
         wanted += [
             torch.where(torch.from_numpy(e.loss[1:]), torch.from_numpy(e.tokens[1:]).long(), -1) for e in ordered
         ]
-        if even and sum(own) < most:
-            own.append(most - sum(own))
-            tokens.append(torch.zeros(own[-1], dtype=torch.long))
-            wanted.append(torch.full((own[-1],), -1))
+        if even and (missing := most - sum(own)):
+            own += [min(longest, missing - done) for done in range(0, missing, longest)]
+            tokens.append(torch.zeros(missing, dtype=torch.long))
+            wanted.append(torch.full((missing,), -1))
         lengths += own
         totals.append(sum(own))
     rows, targets, sizes = spans(totals), torch.cat(wanted), torch.tensor(lengths)
     asked = [(targets[first:end] >= 0).nonzero()[:, 0] + first for first, end in rows]
     counts = [len(places) for places in asked]
-    missing = [max(counts) - count if even else 0 for count in counts]
+    extra = [max(counts) - count if even else 0 for count in counts]
     chosen, owners = list[Tensor](), list[int]()
-    for n, (places, (first, _), more) in enumerate(zip(asked, rows, missing, strict=True)):
-        chosen += [places, torch.full((more,), first)]
+    for n, (places, (first, _), more) in enumerate(zip(asked, rows, extra, strict=True)):
+        chosen += [places, torch.arange(first, first + more)]  # no row twice: that is slow on the way back
         owners += [n] * len(places) + [len(batches)] * more
     number = torch.arange(len(lengths)).repeat_interleave(sizes)  # of the sequence that a row belongs to
     starts = functional.pad(sizes.cumsum(0), (1, 0))
@@ -106,7 +107,7 @@ def pack(batches: Sequence[Sequence[Example]], even: bool = False) -> Packed:
         targets=targets[picked].clamp(min=0),
         owner=torch.tensor(owners),
         counts=torch.tensor(counts),
-        asked=spans([count + more for count, more in zip(counts, missing, strict=True)]),
+        asked=spans([count + more for count, more in zip(counts, extra, strict=True)]),
     )
 
 
@@ -242,6 +243,13 @@ def kernel(queries: Tensor) -> Callable[..., Tensor]:
         return by_products
     flash = torch.cuda.get_device_capability(queries.device) >= FLASH_SINCE and varlen_attention() is not None
     return by_lengths if flash and queries.dtype in HALVES and queries.shape[-1] % 8 == 0 else padded
+
+
+def pads(model: Any, device: str) -> bool:
+    """Whether a model there has its sequences padded for the attention, whose memory is then that of padded ones."""
+    config = model.config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return kernel(torch.empty(0, 1, size, dtype=model.dtype, device=device)) is padded
 
 
 def attention(

@@ -49,8 +49,9 @@ class LoraTrainer:
         self.model: Any = load(weights, recipe, self.how).to(self.device)
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None
+        self.padded = not self.how.packed or packed_attention.pads(self.model, self.device)
         plain = self.how.bits == 16 and not self.how.checkpointing
-        several = plain and hasattr(self.model.base_model.model, "token_losses")
+        several = self.how.packed and plain and hasattr(self.model.base_model.model, "token_losses")
         kind = adapters_of(recipe)
         self.adapters = kind(kind.trained(self.model), recipe.adapters_per_batch if several else 1, recipe)
         if several:
@@ -87,7 +88,7 @@ class LoraTrainer:
             if job.start_from is not None:
                 self.adapters.load(place, job.start_from.path)
             seed = seed_for(job.seed, job.name, "batches")
-            streams.append(batches(job.examples, recipe.tokens, seed, padded=not self.how.packed))
+            streams.append(batches(job.examples, recipe.tokens, seed, padded=self.padded))
         pace, losses, failed = Pace(recipe, stop), list[list[float]](), set[int]()
         while len(failed) < len(present) and (share := pace.next_share()) is not None:
             groups = [[] if place in failed else next(stream) for place, stream in enumerate(streams)]
@@ -116,12 +117,16 @@ class LoraTrainer:
         self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
 
     def _step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
-        """One step of each adapter on its own group of examples; their losses. What is not finite moves nothing."""
+        """One step of each adapter on its own group of examples; their losses.
+
+        What is not finite moves nothing, nor does an adapter without examples: it may be one that is not finite.
+        """
         self.adapters.grads.zero_()
         losses = self.losses(groups)
         finite = torch.isfinite(losses)
         self.scaler.scale(losses.where(finite, 0).sum()).backward()
-        self.adapters.grads[: len(groups)].masked_fill_(~finite[:, None], 0)
+        kept = finite & torch.tensor([bool(group) for group in groups], device=finite.device)
+        self.adapters.grads[: len(groups)].masked_fill_(~kept[:, None], 0)
         self.adapters.step(len(groups), rate, self.recipe.clip, self.scaler)
         nats: list[float] = losses.tolist()
         return nats

@@ -27,6 +27,7 @@ from solver.tokens import grid
 from solver.training.backends import lora_settings
 from solver.training.pace import Pace
 from solver.types import Adapter, Example, Prompt, Reply, seed_for
+from tests.support.tiny import mean_loss
 
 Found = dict[tuple[int, ...], float]
 """Replies with their nats."""
@@ -228,7 +229,7 @@ def hugging_face_trainer(
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
             if factored:
-                return model.base_model.model.loss(inputs["input_ids"], inputs["labels"] != -100)
+                return mean_loss(model.base_model.model, inputs["input_ids"], inputs["labels"] != -100)
             return plain_loss(model, inputs)
 
     grid_qwen3.register()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from solver.clock import Deadline, now
 from solver.hardware import memory_plan
-from solver.hardware.gpus import GIB
+from solver.hardware.gpus import GIB, Card
 from solver.model import checkpoint
 from solver.model.architecture import read
 from solver.runtime import load_models
@@ -20,6 +21,12 @@ from solver.types import Example, TrainJob
 from tests.gpu import checks
 from tests.gpu.measures import Row
 
+if TYPE_CHECKING:
+    import torch
+
+    from solver.training.trainer import LoraTrainer
+
+GRADIENTS_CLOSE = 0.05  # of a gradient's length: two attentions in bfloat16; reasoned, not measured yet
 PAST = 1.1  # what memory may be taken, as a share of what was planned
 BATCHES = 8  # of pretraining that are timed, after two that are not
 
@@ -54,7 +61,7 @@ def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
             within = (most + planned.trainer_work) / GIB
             good = taken <= within * PAST * GIB
             yield Row(f"{what}: memory of training", f"{within:.2f} GiB planned", f"{taken / GIB:.2f} GiB", good)
-            yield from packed_and_padded(trainer, made)
+            yield from packed_and_padded(trainer, made, card)
             trainer.offload()
             stays = (torch.cuda.memory_allocated() - before) / GIB
             yield Row(f"{what}: memory after offloading", "", f"{stays:.2f} GiB")
@@ -62,23 +69,48 @@ def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
     yield Row("both 16-bit formats", f"{checks.CLOSE} nats a token apart", f"{apart:.4f}", apart <= checks.CLOSE)
 
 
-def packed_and_padded(trainer, made: list[Example]) -> Iterator[Row]:
-    """The loss of one group as it is trained, and with its sequences padded to the longest for the attention."""
+def packed_and_padded(trainer: LoraTrainer, made: list[Example], card: Card) -> Iterator[Row]:
+    """Loss and gradients of one group as it is trained, and with its sequences padded for the attention."""
     import torch
 
     from solver.training import packed_attention
 
-    group, seen, usual = made[:4], [], packed_attention.kernel
-    for name, kernel in (("by lengths", usual), ("padded", lambda _: packed_attention.padded)):
-        packed_attention.kernel = kernel
-        with torch.no_grad():
-            trainer.losses([group])
-            started = now()
-            seen.append(float(trainer.losses([group])[0]))
-        yield Row(f"attention {name}: {len(group)} sequences forwards", "", f"{1000 * (now() - started):.1f} ms")
-    packed_attention.kernel = usual
-    apart = abs(seen[0] - seen[1])
-    yield Row("by lengths and padded", f"{checks.CLOSE} nats a token apart", f"{apart:.4f}", apart <= checks.CLOSE)
+    group, usual, used = made[:4], packed_attention.kernel, list[str]()
+    losses, gradients = list[float](), list[torch.Tensor]()
+
+    def watched(queries: torch.Tensor) -> Callable[..., torch.Tensor]:
+        used.append(usual(queries).__name__)
+        return usual(queries)
+
+    try:
+        for kernel in (watched, lambda _: packed_attention.padded):
+            packed_attention.kernel = kernel
+            for _ in range(2):  # the first warms the kernels up
+                started = now()
+                trainer.adapters.grads.zero_()
+                loss = trainer.losses([group]).sum()
+                loss.backward()
+                gradient = trainer.adapters.grads[0].float().clone()
+                norm = float(gradient.norm())  # waits for all of it
+                seconds = now() - started
+            losses.append(float(loss.detach()))
+            gradients.append(gradient)
+            name = packed_attention.padded.__name__ if len(losses) > 1 else used[-1]
+            seen = f"{1000 * seconds:.1f} ms, a gradient of {norm:.3g}"
+            yield Row(f"attention {name}: {len(group)} sequences there and back", "", seen)
+    finally:
+        packed_attention.kernel = usual
+    if card.capability >= packed_attention.FLASH_SINCE:
+        wanted = packed_attention.by_lengths if torch.cuda.is_available() else packed_attention.by_products
+        yield Row("attention as trained", wanted.__name__, used[-1], set(used) == {wanted.__name__})
+    apart = abs(losses[0] - losses[1])
+    yield Row(
+        f"{used[-1]} and padded: losses", f"{checks.CLOSE} nats a token apart", f"{apart:.4f}", apart <= checks.CLOSE
+    )
+    far = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    yield Row(
+        f"{used[-1]} and padded: gradients", f"{GRADIENTS_CLOSE} apart at most", f"{far:.4f}", far <= GRADIENTS_CLOSE
+    )
 
 
 def pretraining(folder: Path, stop: Deadline) -> Iterator[Row]:

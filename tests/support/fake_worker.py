@@ -46,7 +46,8 @@ def command(folder: Path, **script: Any) -> tuple[str, ...]:
 
 
 def heard(folder: Path, kind: str) -> list[Any]:
-    """What the workers of `command(folder)` got: `start` and `stuck`: process ids; `order`: orders; `argv`, `gpus`."""
+    """What the workers of `command(folder)` got: `order`: orders; `argv`, `gpus`; `start`, `stuck`, `ordered`: process ids, of
+    those that started, that hang, and that got each order."""
     log = folder / "script.json.log"
     lines = log.read_text().splitlines() if log.exists() else []
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
@@ -163,7 +164,7 @@ class Worker:
         self.report(kind="done")
 
     def serve(self, order: dict[str, Any]) -> None:
-        self.keep(order=order)
+        self.keep(order=order, ordered=os.getpid())
         what = next(filter(None, (self.planned(task["id"]) for task in order["tasks"])), "")
         self.misbehave(what)
         if what in ("fail", "memory"):

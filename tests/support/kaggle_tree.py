@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 
 from solver.data import tasks
+from solver.model.checkpoint import SHIPPED
 from solver.types import Grid, Pair, Task
 from tests.support import runs
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "kaggle.ipynb"
-WORKER = 'WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")'
+NOTEBOOK = runs.ROOT / "notebooks" / "kaggle.ipynb"
 EXECUTE = """
 import sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
@@ -140,13 +139,8 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
     for made in (tree.competition, tree.working, tree.scratch):
         made.mkdir(parents=True, exist_ok=True)
     code = tree.root / "input" / f"{data}arc-ttt" / "arc-ttt"
-    shutil.copytree(ROOT / "solver", code / "solver", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "weights" / "grid-1m", code / "weights" / "grid-1m")
-    shutil.copy(ROOT / "submission.py", code)
-    if worker is not None:
-        pool = code / "solver" / "runtime" / "child.py"
-        assert WORKER in pool.read_text()
-        pool.write_text(pool.read_text().replace(WORKER, f"WORKER: tuple[str, ...] = {worker!r}"))
+    runs.copy_program(code, worker)
+    shutil.copytree(SHIPPED, code / "weights" / SHIPPED.name)
     lending_wheels(tree.root / "input" / f"{data}wheels")
     return tree
 

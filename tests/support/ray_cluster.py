@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support import fake_worker
+from tests.support import fake_worker, runs
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKER = 'WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")'
 STORE = 100 << 20  # bytes of a node's object store; the least that Ray takes is 75 MiB
 ROOM = 32 << 30  # bytes of memory a node says that it has
 
@@ -37,10 +34,5 @@ def add(cluster: Any, cores: int = 1) -> Any:
 def code(folder: Path, **script: Any) -> Path:
     """A folder with the program, whose workers do as the script says (`fake_worker`)."""
     tree = folder / "code"
-    shutil.copytree(ROOT / "solver", tree / "solver", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "submission.py", tree)
-    child = tree / "solver" / "runtime" / "child.py"
-    replaced = f"WORKER: tuple[str, ...] = {fake_worker.command(folder, **script)!r}"
-    assert WORKER in child.read_text()
-    child.write_text(child.read_text().replace(WORKER, replaced))
+    runs.copy_program(tree, fake_worker.command(folder, **script))
     return tree

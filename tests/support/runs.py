@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,18 @@ from solver.types import Candidate, Grid, Task, View
 from solver.voting import rules
 
 STAGES = (1, 3, 4)
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = 'WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")'  # a line of the program
+
+
+def copy_program(to: Path, worker: tuple[str, ...] | None) -> None:
+    """The program in a folder; `worker`: what it is to start in place of the real worker."""
+    shutil.copytree(ROOT / "solver", to / "solver", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "submission.py", to)
+    if worker is not None:
+        child = to / "solver" / "runtime" / "child.py"
+        assert WORKER in child.read_text()
+        child.write_text(child.read_text().replace(WORKER, f"WORKER: tuple[str, ...] = {worker!r}"))
 
 
 @dataclass(frozen=True)

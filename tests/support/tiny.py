@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from solver.model.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM
+from solver.model.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, token_loss
 from solver.tokens import grid
 
 
@@ -28,3 +29,10 @@ def tiny_model(seed: int = 0, spread: float = 0.3) -> GridQwen3ForCausalLM:
         initializer_range=spread,
     )
     return GridQwen3ForCausalLM(config).eval()
+
+
+def mean_loss(model: GridQwen3ForCausalLM, input_ids: Tensor, wanted: Tensor) -> Tensor:
+    """Mean nats a token over the tokens marked in `wanted`; both [batch, length]; padding goes at the end."""
+    hidden = model.model(input_ids[:, :-1]).last_hidden_state
+    chosen = wanted[:, 1:]
+    return token_loss(model.parts(hidden[chosen]), input_ids[:, 1:][chosen]).mean()

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from solver.model.checkpoint import SHIPPED
 from solver.runtime import record
-from tests.support import fake_worker, ray_cluster
+from tests.support import fake_worker, ray_cluster, runs
 
 pytest.importorskip(
     "ray", reason="NOT TESTED on a cluster: ray is not installed (pip install --no-deps -r requirements-cluster.txt)"
 )
 pytestmark = pytest.mark.slow
-WEIGHTS = ray_cluster.ROOT / "weights" / "grid-1m"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def cluster() -> Iterator[Any]:
 def begin(code: Path, output: Path, *flags: str) -> subprocess.Popen[str]:
     """A submission of 12 held-out tasks by the program in a folder."""
     command = [sys.executable, "submission.py", "--split", "held-out", "--limit", "12", "--programs", "0"]
-    given = [*command, "--weights", str(WEIGHTS), "--output", str(output), "--no-report", *flags]
+    given = [*command, "--weights", str(SHIPPED), "--output", str(output), "--no-report", *flags]
     return subprocess.Popen(given, cwd=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -45,7 +45,7 @@ def ended(running: subprocess.Popen[str], status: int = 0) -> str:
 
 
 def test_the_file_is_that_of_one_machine(tmp_path: Path, cluster: Any) -> None:
-    code = ray_cluster.code(tmp_path)
+    code = ray_cluster.code(tmp_path, pause=1.0)  # long enough that each node gets some of the tasks
     written = {}
     for name, flags in (("here", ["--devices", "cpu"]), ("there", ["--cluster", cluster.address])):
         output = tmp_path / f"{name}.json"
@@ -83,9 +83,10 @@ def test_a_node_that_is_lost_costs_its_batch_and_its_place_is_taken(tmp_path: Pa
     with ray_cluster.nodes(3) as (cluster, nodes):
         output = tmp_path / "s.json"
         running = begin(code, output, "--time-limit", "3m", "--cluster", cluster.address)
-        while len(fake_worker.heard(tmp_path, "order")) < 3:  # all are at work
+        while len(set(fake_worker.heard(tmp_path, "ordered"))) < 3:  # not all are at work
             assert running.poll() is None, running.communicate()
             time.sleep(0.05)
+        assert len(fake_worker.heard(tmp_path, "start")) == 3
         time.sleep(rng.uniform(0, 3))
         cluster.remove_node(rng.choice(nodes), allow_graceful=False)
         ray_cluster.add(cluster)
@@ -129,7 +130,7 @@ REFUSED = {
 def test_what_cannot_be_is_refused_in_one_line(name: str, tmp_path: Path, cluster: Any) -> None:
     flags, said = REFUSED[name]
     given = [flag.format(address=cluster.address) for flag in flags]
-    running = begin(ray_cluster.ROOT, tmp_path / "s.json", "--time-limit", "1m", *given)
+    running = begin(runs.ROOT, tmp_path / "s.json", "--time-limit", "1m", *given)
     out, err = running.communicate(timeout=100)
     assert running.returncode == 2, out + err
     assert err.startswith("error: ")
@@ -141,7 +142,7 @@ def test_what_cannot_be_is_refused_in_one_line(name: str, tmp_path: Path, cluste
 def solver_command(*given: str) -> str:
     """What a command of the program printed."""
     command = [sys.executable, "-m", "solver", *given]
-    ran = subprocess.run(command, cwd=ray_cluster.ROOT, capture_output=True, text=True, timeout=280)
+    ran = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True, timeout=280)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

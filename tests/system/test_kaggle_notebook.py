@@ -18,6 +18,7 @@ from solver.analysis.solutions import read_solutions
 from solver.data import tasks
 from solver.kaggle import kit
 from solver.kaggle.notebook import TEST
+from solver.model.checkpoint import SHIPPED
 from solver.runtime import submission_file
 from solver.tokens import grid
 from solver.types import Task
@@ -74,7 +75,7 @@ LIGHT = "--preset smoke --limit 1 --views 4 --steps 1 --time-limit 10m --devices
 
 @pytest.mark.engine
 def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(tmp_path):
-    tree = interactive(kaggle_tree.make(tmp_path, *PREFIXES["nested"]))
+    tree = interactive(kaggle_tree.make(tmp_path, *PREFIXES["plain"]))
     ran = kaggle_tree.execute(tree, LIGHT)
     assert ran.status == 0, ran.text + ran.complaint
     assert "rehearsal: arc-agi_test_challenges.json holds training tasks alone" in ran.text
@@ -94,7 +95,7 @@ def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(t
 def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(tmp_path, capsys):
     """With weights of its own and wheels for both drivers, of which the notebook takes those its driver serves."""
     weights, ready = tmp_path / "mine", tmp_path / "ready"
-    shutil.copytree(kaggle_tree.ROOT / "weights" / "grid-1m", weights)
+    shutil.copytree(SHIPPED, weights)
     for cuda in kit.SETS:
         kaggle_tree.lending_wheels(ready / f"cuda{cuda}")
     given = ["--user", "somebody", "--weights", str(weights), "--wheels", str(ready)]
@@ -131,7 +132,7 @@ def test_a_notebook_without_its_program_says_so_in_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_a_rehearsal_under_the_other_prefix(tmp_path):
-    script = kaggle_tree.make(tmp_path, *PREFIXES["plain"], worker=worker(tmp_path))
+    script = kaggle_tree.make(tmp_path, *PREFIXES["nested"], worker=worker(tmp_path))
     ran = kaggle_tree.execute(interactive(script), "--time-limit 12m --devices cpu")
     assert ran.status == 0, ran.text + ran.complaint
     assert "3 answers to 3 tasks: 3 from the model" in ran.text

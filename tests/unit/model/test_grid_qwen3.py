@@ -28,7 +28,7 @@ from solver.tokens.grid import GRID
 from solver.training.examples import to_example
 from solver.types import Task
 from tests.support.fakes import MIRROR, STACK, random_task
-from tests.support.tiny import tiny_model
+from tests.support.tiny import mean_loss, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -106,14 +106,14 @@ def test_the_loss_of_the_model_is_the_cross_entropy_of_its_logits(model: GridQwe
     with torch.no_grad():
         logits = model(tokens).logits[:, :-1][wanted[:, 1:]]
         expected = functional.cross_entropy(logits, tokens[:, 1:][wanted[:, 1:]])
-        torch.testing.assert_close(model.loss(tokens, wanted), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(mean_loss(model, tokens, wanted), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_padding_at_the_end_does_not_change_the_loss(model: GridQwen3ForCausalLM) -> None:
     tokens, wanted = sequence()
     with torch.no_grad():
-        alone = model.loss(tokens[None], wanted[None])
-        padded = model.loss(functional.pad(tokens, (0, 37))[None], functional.pad(wanted, (0, 37))[None])
+        alone = mean_loss(model, tokens[None], wanted[None])
+        padded = mean_loss(model, functional.pad(tokens, (0, 37))[None], functional.pad(wanted, (0, 37))[None])
     torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-6)
 
 
@@ -238,6 +238,6 @@ def test_the_engines_angles_are_those_of_the_model_and_always_at_one_address(pro
 def test_in_bfloat16_the_loss_is_near_that_in_float32() -> None:
     tokens, wanted = batch(sequence(MIRROR))
     with torch.no_grad():
-        exact = float(tiny_model(spread=0.05).loss(tokens, wanted))
-        rounded = float(tiny_model(spread=0.05).to(torch.bfloat16).loss(tokens, wanted))
+        exact = float(mean_loss(tiny_model(spread=0.05), tokens, wanted))
+        rounded = float(mean_loss(tiny_model(spread=0.05).to(torch.bfloat16), tokens, wanted))
     assert rounded == pytest.approx(exact, rel=0.01)

@@ -22,6 +22,7 @@ from solver.pretrain.rows import Row, fill, places, to_tensors
 from solver.tokens.grid import PAD
 from solver.types import Example
 from tests.support.pretraining import SHAPE, TINY
+from tests.support.tiny import mean_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -122,7 +123,7 @@ def one_by_one(model: GridQwen3ForCausalLM, some: list[Row]) -> tuple[float, dic
     summed = 0.0
     for one in chain.from_iterable(some):
         ids, mask = torch.from_numpy(one.tokens)[None].long(), torch.from_numpy(one.loss)[None]
-        nats = model.loss(ids, mask) * int(mask[:, 1:].sum())
+        nats = mean_loss(model, ids, mask) * int(mask[:, 1:].sum())
         nats.backward()
         summed += float(nats.detach())
     return summed, gradients(model)

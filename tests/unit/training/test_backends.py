@@ -97,10 +97,12 @@ def test_the_shipped_weights_train_with_peft_and_their_own_loss_on_a_gpu_too(uns
     ("config", "packed"),
     [
         ({"model_type": "llama"}, True),
+        ({"model_type": "qwen2", "sliding_window": 4096}, True),
         ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, True),
         ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True}, False),
         ({"model_type": "mistral", "sliding_window": 4096}, False),
         ({"model_type": "mistral", "sliding_window": None}, True),
+        ({"model_type": "mistral"}, False),
         ({"model_type": "gemma3_text"}, False),
     ],
 )

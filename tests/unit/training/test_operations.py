@@ -56,9 +56,9 @@ def launched(trainer: LoraTrainer, adapters: int, monkeypatch: pytest.MonkeyPatc
     return counts[-1]
 
 
-def test_three_adapters_side_by_side_launch_as_many_operations_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_three_adapters_side_by_side_launch_as_many_operations_as_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tiny_model().to(torch.bfloat16).save_pretrained(tmp_path / "weights", safe_serialization=True)
-    one, three = (
-        LoraTrainer(tmp_path / "weights", replace(RECIPE, adapters_per_batch=n), tmp_path, 2048) for n in (1, 3)
+    two, three = (
+        LoraTrainer(tmp_path / "weights", replace(RECIPE, adapters_per_batch=n), tmp_path, 2048) for n in (2, 3)
     )
-    assert launched(three, 3, monkeypatch) <= launched(one, 1, monkeypatch) + 3
+    assert launched(two, 2, monkeypatch) == launched(three, 3, monkeypatch)

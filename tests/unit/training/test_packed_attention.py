@@ -45,11 +45,22 @@ def test_even_batches_have_equally_many_rows_and_nothing_is_wanted_of_what_fills
     assert found.rows == ((0, 4), (4, 8))
     assert found.positions.tolist()[6:] == [0, 1]
     assert found.asked == ((0, 3), (3, 6))
-    assert found.chosen.tolist() == [0, 2, 3, 5, 4, 4]
+    assert found.chosen.tolist() == [0, 2, 3, 5, 4, 5]
     assert found.owner.tolist() == [0, 0, 0, 1, 2, 2]  # 2: nobody's
     own = found.owner < 2
     assert torch.equal(found.targets[own], plain.targets)
     assert torch.equal(found.counts, plain.counts)
+
+
+def test_what_fills_a_batch_up_is_no_longer_than_its_longest_sequence_and_wants_no_row_twice():
+    many = [example(1, 2, 3, 4, wanted=3) for _ in range(3)]
+    found = packed_attention.pack([many, [example(5, 6, wanted=1)], []], even=True)
+    assert found.rows == ((0, 9), (9, 18), (18, 27))
+    assert found.starts.tolist() == [0, 3, 6, 9, 10, 13, 16, 18, 21, 24, 27]
+    assert found.longest == 3
+    assert found.chosen.tolist() == [*range(9), 9, *range(9, 17), *range(18, 27)]
+    assert found.owner.tolist() == [0] * 9 + [1] + [3] * 17
+    assert found.asked == found.rows
 
 
 def test_where_each_sequence_begins_and_lies_once_padded_is_known_of_the_batch():
@@ -78,25 +89,29 @@ def one_by_one(lengths: list[int], rows: list[Tensor]) -> Tensor:
     return torch.cat(said)
 
 
-def ends(lengths: list[int]) -> packed_attention.Packed:
+def batch_of(lengths: list[int]) -> packed_attention.Packed:
     """A batch of sequences of these lengths."""
     return packed_attention.pack([[example(*range(length + 1), wanted=1) for length in lengths]])
 
 
 def flash(q, k, v, starts, ends, longest, most, *, scale, window_size) -> Tensor:
     """What torch's kernel of that name computes, which runs on a GPU alone."""
-    assert (starts.dtype, longest, most, window_size) == (torch.int32, longest, longest, (-1, 0))
+    assert (starts.dtype, longest, most, window_size, scale) == (torch.int32, longest, longest, (-1, 0), SCALE)
     lengths = starts.diff().tolist()
     assert max(lengths) == longest
-    return packed_attention.PackedAttention.apply(q, k, v, packed_attention._runs(lengths), scale)
+    return one_by_one(lengths, [q, k, v]).to(q.dtype)
 
 
 @pytest.mark.parametrize(
-    "attend",
-    [packed_attention.by_products, packed_attention.padded, packed_attention.by_lengths],
-    ids=["products", "padded", "by lengths"],
+    ("attend", "kept"),
+    [
+        pytest.param(packed_attention.by_products, 0, id="products, nothing kept"),
+        pytest.param(packed_attention.by_products, 40, id="products, the short ones kept"),
+        pytest.param(packed_attention.by_products, 999, id="products, all kept"),
+        pytest.param(packed_attention.padded, 0, id="padded"),
+        pytest.param(packed_attention.by_lengths, 0, id="by lengths"),
+    ],
 )
-@pytest.mark.parametrize("kept", [0, 40, 999], ids=["nothing kept", "the short ones kept", "all kept"])
 def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packed_attention, "CHUNK", 16)
     monkeypatch.setattr(packed_attention, "KEPT", kept)
@@ -104,7 +119,7 @@ def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, mon
     rows = inputs(lengths)
     monkeypatch.setattr(packed_attention, "varlen_attention", lambda: flash)
     weights = torch.randn(sum(lengths), 2, 8, generator=torch.Generator().manual_seed(1))
-    said, expected = attend(*rows, ends(lengths), SCALE), one_by_one(lengths, rows)
+    said, expected = attend(*rows, batch_of(lengths), SCALE), one_by_one(lengths, rows)
     assert torch.allclose(said.double(), expected, atol=1e-5)
     back, wanted = (torch.autograd.grad((x * weights).sum(), rows) for x in (said, expected))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(back, wanted, strict=True))
@@ -112,7 +127,7 @@ def test_every_sequence_attends_to_itself_alone_there_and_back(attend, kept, mon
 
 def test_heads_that_share_keys_and_plain_batches_go_through_the_same_interface():
     q, k, v = (x.detach().transpose(0, 1)[None] for x in inputs([5, 6], heads=4))
-    module, packed = SimpleNamespace(), ends([5, 6])
+    module, packed = SimpleNamespace(), batch_of([5, 6])
     few = packed_attention.attention(module, q, k[:, :2], v[:, :2], None, SCALE, packed)[0]
     doubled = [x[:, :2].repeat_interleave(2, dim=1) for x in (k, v)]
     assert torch.equal(few, packed_attention.attention(module, q, *doubled, None, SCALE, packed)[0])
@@ -145,4 +160,4 @@ def test_the_installed_torch_takes_what_its_kernel_is_given():
     """Shapes alone, on `meta`: the kernel itself runs on a GPU."""
     q, k, v = (x.detach().bfloat16().to("meta") for x in inputs([5, 6]))
     assert packed_attention.varlen_attention() is not None
-    assert packed_attention.by_lengths(q, k, v, ends([5, 6]).to("meta"), SCALE).shape == q.shape
+    assert packed_attention.by_lengths(q, k, v, batch_of([5, 6]).to("meta"), SCALE).shape == q.shape

@@ -32,7 +32,7 @@ from solver.training.pace import Pace, batches
 from solver.training.trainer import LoraTrainer
 from solver.types import Adapter, BadInput, Example, Task, TrainJob, TrainReport, seed_for
 from tests.support.fakes import MIRROR, STACK, FakeClock, FakeStop, leave_one_out, random_task
-from tests.support.tiny import tiny_model
+from tests.support.tiny import mean_loss, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -292,7 +292,9 @@ def test_no_seconds_left_at_the_start_is_no_adapter_and_no_files(trainer: LoraTr
     assert not (trainer.directory / "late").exists()
 
 
-@pytest.mark.parametrize(("budget", "tokens", "steps"), [(0, 300, 5), (650, 300, 3), (650, 200, 4), (9999, 300, 5)])
+@pytest.mark.parametrize(
+    ("budget", "tokens", "steps"), [(0, 300, 5), (650, 300, 2), (650, 200, 3), (650, 900, 1), (9999, 300, 5)]
+)
 def test_a_budget_of_tokens_has_as_many_steps_as_it_pays_for_and_at_most_the_recipe_s(
     trainer: LoraTrainer, monkeypatch: pytest.MonkeyPatch, budget: int, tokens: int, steps: int
 ) -> None:
@@ -657,8 +659,8 @@ def by_the_book(
     while (share := pace.next_share()) is not None:
         for group, factor in zip(optimizer.param_groups, (1.0, recipe.embedding_rate), strict=False):
             group["lr"] = recipe.rate * share * factor
-        if hasattr(model.base_model.model, "loss"):
-            loss = model.base_model.model.loss(ids, wanted)
+        if isinstance(inner := model.base_model.model, GridQwen3ForCausalLM):
+            loss = mean_loss(inner, ids, wanted)
         else:
             logits = model(input_ids=ids[:, :-1]).logits[wanted[:, 1:]]
             loss = torch.nn.functional.cross_entropy(logits, ids[:, 1:][wanted[:, 1:]])
@@ -744,6 +746,54 @@ def test_a_task_whose_loss_is_not_finite_costs_itself_alone(
         trainer.train(jobs[1], FakeStop())
 
 
+def test_in_float16_a_task_whose_loss_is_not_finite_leaves_the_steps_of_the_others(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padded to one product, it is computed on: its gradients must not count as an overflow of all."""
+    how = gpu_like(weights, dtype="float16")
+    trainer = LoraTrainer(weights, replace(RECIPE, tokens=300, adapters_per_batch=3), tmp_path, 2048, how)
+    start = saved(trainer, tmp_path, "start")
+    path = start.path / "adapter_model.safetensors"
+    save_file({n: torch.full_like(tensor, 1e4) for n, tensor in load_file(path).items()}, path)
+    pack, steps = module.packed_attention.pack, list[torch.Tensor]()
+    monkeypatch.setattr(module.packed_attention, "pack", lambda groups, even: pack(groups, True))
+    monkeypatch.setattr(module.packed_attention, "kernel", lambda _: module.packed_attention.padded)
+    jobs = together("abc")
+    jobs[1] = replace(jobs[1], start_from=start)
+    step = trainer.adapters.step
+
+    def watched(*given: Any) -> None:
+        before = trainer.adapters.masters.clone()
+        step(*given)
+        steps.append((trainer.adapters.masters != before).any(dim=1))
+
+    monkeypatch.setattr(trainer.adapters, "step", watched)
+    first, failed, last = trainer.train_together(jobs, FakeStop())
+    assert [moved.tolist() for moved in steps] == [[True, False, True]] * 3
+    assert failed.failure is not None
+    assert all(one.losses[-1] < one.losses[0] for one in (first, last))
+
+
+def test_where_the_attention_pads_sequences_each_counts_as_the_longest_of_its_batch(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, jobs = replace(RECIPE, tokens=300), [TrainJob("one", of_length(100, 30, 30, 30, 100, 30), 0)]
+    pack, sizes = module.packed_attention.pack, list[list[int]]()
+
+    def watched(groups: Sequence[Sequence[Example]], even: bool) -> Any:
+        sizes.append([example.tokens.size for example in groups[0]])
+        return pack(groups, even)
+
+    monkeypatch.setattr(module.packed_attention, "pack", watched)
+    for kernel, expected in (
+        (module.packed_attention.by_products, [100, 30, 30, 30, 100]),
+        (module.packed_attention.padded, [100, 30, 30]),
+    ):
+        monkeypatch.setattr(module.packed_attention, "kernel", lambda _, kernel=kernel: kernel)
+        LoraTrainer(weights, recipe, tmp_path, 2048, gpu_like(weights)).train_together(jobs, FakeStop(), steps=1)
+        assert sizes.pop() == expected
+
+
 def test_more_adapters_than_fit_a_batch_share_the_seconds(exact: Any, tmp_path: Path) -> None:
     trainer = exact(replace(RECIPE, steps=50, adapters_per_batch=2), tmp_path)
     reports = trainer.train_together(together("abc"), FakeStop(left=12.0, cost=1.0))
@@ -763,7 +813,7 @@ def test_whole_matrices_are_trained_as_if_they_were_the_model_s_own(weights: Pat
     wanted = sum(int(example.loss[1:].sum()) for example in examples())
     for example in examples():
         mask = torch.from_numpy(example.loss)[None]
-        loss = model.loss(torch.from_numpy(example.tokens)[None].long(), mask)
+        loss = mean_loss(model, torch.from_numpy(example.tokens)[None].long(), mask)
         (loss * int(mask[:, 1:].sum()) / wanted).backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if n.endswith("proj.weight")}
     assert len(gradients) == 7 * 2
