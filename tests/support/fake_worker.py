@@ -46,8 +46,8 @@ def command(folder: Path, **script: Any) -> tuple[str, ...]:
 
 
 def heard(folder: Path, kind: str) -> list[Any]:
-    """What the workers of `command(folder)` got: `order`: orders; `argv`, `gpus`; `start`, `stuck`, `ordered`: process ids, of
-    those that started, that hang, and that got each order."""
+    """What the workers of `command(folder)` got: `order`: orders; `argv`, `gpus`; process ids of those that
+    started (`start`), that hang (`stuck`) and, for each order, of who got it (`ordered`)."""
     log = folder / "script.json.log"
     lines = log.read_text().splitlines() if log.exists() else []
     return [entry[kind] for entry in map(json.loads, lines) if kind in entry]
