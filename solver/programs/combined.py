@@ -16,8 +16,10 @@ from solver.programs.values import Proposal, Until, mark
 from solver.types import Task, worth
 
 LISTS = 0.25  # of the seconds, at most, for the search over lists: what it does not find soon it seldom finds
-AT_FIRST = 0.25  # seconds more for it, at most as many as that share once more: the older search finds little in them
-PER_NODE = 20  # functions that it applies for each node; in the same seconds it applies some 70
+FIRST_SECONDS = (
+    0.25  # seconds more for it, at most as many as that share once more: the older search finds little in them
+)
+PER_NODE = 20  # functions that it applies for each node; in the same seconds it would apply more
 
 
 def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
@@ -27,7 +29,7 @@ def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, .
     """
     seconds = stop.remaining()
     share = LISTS * seconds
-    by_lists = over_lists(task, Until(stop, seconds - share - min(share, AT_FIRST)), PER_NODE * nodes)
+    by_lists = over_lists(task, Until(stop, seconds - share - min(share, FIRST_SECONDS)), PER_NODE * nodes)
     return joined(search_programs(task, stop, nodes), by_lists)
 
 

@@ -55,10 +55,10 @@ Units = tuple[Unit, Unit, Unit, Unit, Unit, Unit, Unit]
 
 
 @inner
-def has_size(store: Store, state: int) -> bool:
-    """Whether a state's first items have the answers' sizes."""
+def has_size(store: Store, state: int, item: int) -> bool:
+    """Whether a state's items of this number have the answers' sizes; never where these are not known."""
     for pair in range(store.first.shape[1]):
-        src = store.first[state, pair]
+        src = store.first[state, pair] + item
         if store.items[src, H] != store.size[pair, 0] or store.items[src, W] != store.size[pair, 1]:
             return False
     return True
@@ -69,9 +69,9 @@ def applied(store: Store, units: Units, state: int, function: int) -> bool:
     """Write after the last state the items that the function makes of a state; whether it applies to every pair."""
     unit, which = store.functions[function, 0], store.functions[function, 1]
     is_list, cells, items = store.facts[state, KIND] == LIST, store.cells, store.items
-    if (unit == SPLITS and is_list) or (unit > SPLITS and not is_list):
+    if (is_list and unit in (LABELS, SPLITS)) or (unit > SPLITS and not is_list):
         return False
-    if unit == LABELS and (is_list or not has_size(store, state)):
+    if unit == LABELS and not has_size(store, state, 0):
         return False
     new, dst, longest = store.heads[STATES], store.heads[ITEMS], 0
     items[dst, AT] = store.heads[TOP]

@@ -25,13 +25,14 @@ from solver.programs.lists.apply import (
     Store,
     Units,
     applied,
+    has_size,
     hashed,
     is_new,
     keep,
 )  # fmt: skip
 from solver.programs.lists.compiled import entry, inner
 from solver.programs.lists.layout import AREA
-from solver.programs.lists.match import BOARD, Board, fits, right_on
+from solver.programs.lists.match import BOARD, Board, right_on
 from solver.programs.lists.units import FORM
 
 
@@ -52,7 +53,7 @@ def worth_keeping(store: Store, board: Board, state: int) -> bool:
     """
     if has_room(store, 14):
         return True
-    if has_room(store, 15) and fits(store, board, state, 0):
+    if has_room(store, 15) and has_size(store, state, 0):
         return True
     every = (1 << (board.at.shape[0] - 1)) - 1
     return bool(right_on(store, board, state, 0) == every)

@@ -3,13 +3,13 @@
 To add one: write it in the file of its kind, give it a number below and a case in `units.py`, and a row here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.programs.lists.labels import FLAGS, MEASURES
+from solver.programs.lists.labels import FIRST_FLAG, FLAGS, MEASURES, WAYS
 from solver.programs.lists.layout import GEOMETRY, JOINS, LABELS, PARTS, PATTERNS, SHAPES, SPLITS
 from solver.programs.lists.picks import PROPERTIES
 from solver.programs.lists.shapes import WHOLE
@@ -30,7 +30,8 @@ OF_CELLS, OF_LINES, OF_REGIONS = range(3)
 class Function:
     """One function. `unit`, `number`, `arg`: which unit, which function of it, which variant of that.
 
-    `cost`: whole steps, at least 1. `name`: what the text of a program calls it.
+    `cost`: at least 1, in half steps in the tables below, in quarter steps in GENERAL and from `functions`.
+    `name`: what the text of a program calls it.
     """
 
     name: str
@@ -145,9 +146,10 @@ def _labels() -> Iterator[Function]:
     for way, kind in [*enumerate(kinds), (4, "empty regions")]:
         for n, measure in enumerate(MEASURES):
             if measure != "colours" or way < 2:
-                ways = {4 * n: measure, 4 * n + 1: f"rank of {measure}", 4 * n + 2: f"most {measure}"}
-                yield from family(f"label {kind}", (LABELS, OF_REGIONS + way), {**ways, 4 * n + 3: f"least {measure}"})
-        flags = {100 + n: name for n, name in enumerate(FLAGS) if "est colour" not in name or way < 2}
+                names = [measure, f"rank of {measure}", f"most {measure}", f"least {measure}"]
+                yield from family(f"label {kind}", (LABELS, OF_REGIONS + way), dict(enumerate(names, WAYS * n)))
+        told = [f for f in FLAGS if ("est colour" not in f or way < 2) and (f != "whole box" or way < 4)]
+        flags = {FIRST_FLAG + FLAGS.index(f): f for f in told}
         yield from family(f"label {kind}", (LABELS, OF_REGIONS + way), flags)
 
 
@@ -218,7 +220,7 @@ def _coloured(inputs: Sequence[int], outputs: Sequence[int]) -> Iterator[Functio
         yield Function(f"empty in colour {colour}", SHAPES, PAINT, 30 + colour, 2)
 
 
-OFTEN = (
+FREQUENT_PREFIXES = (
     "all in the commonest", "arranged", "bottom half", "columns", "commonest colour alone", "connect any two",
     "connect columns", "connect rows", "copies where it is filled", "crop", "fall", "fill from", "fill holes",
     "insides of shapes", "left half", "mirror", "on the canvas at", "on the canvas in", "on the canvas repeated",
@@ -227,17 +229,20 @@ OFTEN = (
     "scale by its colours", "shift", "thirds", "top half", "transpose", "turn half", "without repeated lines",
 )  # fmt: skip
 """How names begin that occur, or whose siblings in other directions do, in programs of two or more training tasks that
-were solved, of those whose id's crc32 is no multiple of 4."""
-GENERAL = (*_geometry(), *_shapes(), *_patterns(), *_labels(), *_lists())
+were solved, of those whose id's crc32 is no multiple of 4, and all others that begin so."""
+
+
+def _priced(listed: Iterable[Function]) -> tuple[Function, ...]:
+    """At costs in quarter steps: one less for what occurs often."""
+    return tuple(replace(f, cost=2 * f.cost - f.name.startswith(FREQUENT_PREFIXES)) for f in listed)
+
+
+GENERAL = _priced((*_geometry(), *_shapes(), *_patterns(), *_labels(), *_lists()))
 
 
 def functions(inputs: Sequence[int], outputs: Sequence[int]) -> tuple[Function, ...]:
-    """All functions for a task with these colours other than 0 in its inputs and outputs, the cheapest first.
-
-    Costs are in halves of what the tables above say; what occurs often costs one half less.
-    """
-    every = (*GENERAL, *_coloured(inputs, outputs))
-    return tuple(sorted((replace(f, cost=2 * f.cost - f.name.startswith(OFTEN)) for f in every), key=lambda f: f.cost))
+    """All functions for a task with these colours other than 0 in its inputs and outputs, the cheapest first."""
+    return tuple(sorted((*GENERAL, *_priced(_coloured(inputs, outputs))), key=lambda f: f.cost))
 
 
 def rows(chosen: Sequence[Function]) -> NDArray[np.int32]:

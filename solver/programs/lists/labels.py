@@ -1,13 +1,15 @@
 """From grid to grid of labels: what each cell is, or is part of, as a number from 1 to 9 in place of its colour.
 
-A label is no picture but something to tell cells apart by: it is made of states of the answer's size alone, and nothing
-is made of it but tables. The form of a function is that of `geometry.py`.
+A label is no picture but something to tell cells apart by: it is made of single grids of the answer's size alone,
+nothing is made of it but tables, and it is an answer where it equals every output. The form of a function is that of
+`geometry.py`.
 """
 
 from solver.programs.lists.compiled import inner
 from solver.programs.lists.layout import (
     AREA,
     AT,
+    COLOURS,
     Cells,
     H,
     Items,
@@ -17,11 +19,13 @@ from solver.programs.lists.layout import (
     bounds,
     counts,
     label,
+    label_boxes,
     same_place,
 )  # fmt: skip
 
 MOST = 200  # regions that are labelled
-SIZES, VALUES, BOXES = 2 * AREA, 2 * AREA + 256, 3 * AREA  # where they begin in the scratch; boxes have 4 numbers each
+BOXES, SIZES, VALUES = AREA, 2 * AREA, 2 * AREA + 256  # where they begin in the scratch; boxes as in `label_boxes`
+COUNTED = VALUES + MOST + 1  # there cells of each of the ten colours
 WAYS = 4  # the value, its rank from the largest, whether it is the largest, whether the smallest
 MEASURES = (
     "size",
@@ -35,22 +39,18 @@ MEASURES = (
 )
 FLAGS = ("at the rim", "full box", "mirrored columns", "mirrored rows", "longer way", "odd size", "commonest colour",
          "rarest colour", "place in its box", "whole box", "colour beside it")  # fmt: skip
+FIRST_FLAG = 100  # the variant of the first of FLAGS
+PLACE_IN_BOX, WHOLE_BOX = FIRST_FLAG + FLAGS.index("place in its box"), FIRST_FLAG + FLAGS.index("whole box")
 
 
 @inner
 def measured(shape: tuple[int, int], number: int, tmp: Scratch) -> None:
     """Size and box (first row, column, last row, column) of each region that `label` numbered in `tmp`."""
-    h, w = shape
-    for n in range(1, number + 1):
-        box = BOXES + 4 * n
+    label_boxes(tmp, shape, number)
+    for n in range(number + 1):
         tmp[SIZES + n] = 0
-        tmp[box], tmp[box + 1], tmp[box + 2], tmp[box + 3] = h, w, -1, -1
-    for k in range(h * w):
-        if tmp[k] > 0:
-            r, c, box = k // w, k % w, BOXES + 4 * tmp[k]
-            tmp[SIZES + tmp[k]] += 1
-            tmp[box], tmp[box + 1] = min(tmp[box], r), min(tmp[box + 1], c)
-            tmp[box + 2], tmp[box + 3] = max(tmp[box + 2], r), max(tmp[box + 3], c)
+    for k in range(shape[0] * shape[1]):
+        tmp[SIZES + tmp[k]] += 1
 
 
 @inner
@@ -104,19 +104,19 @@ def mirrored(w: int, n: int, down: bool, tmp: Scratch) -> bool:
 def colour_of(cells: Cells, at: int, w: int, n: int, what: int, tmp: Scratch) -> int:
     """Of region n: 0: how many colours it has; 1: its commonest colour; 2: its rarest."""
     box = BOXES + 4 * n
+    for colour in range(COLOURS):
+        tmp[COUNTED + colour] = 0
+    for r in range(tmp[box], tmp[box + 2] + 1):
+        for c in range(tmp[box + 1], tmp[box + 3] + 1):
+            if tmp[r * w + c] == n:
+                tmp[COUNTED + int(cells[at + r * w + c])] += 1
     best, least, colours = 0, 0, 0
-    for colour in range(1, 10):
-        number = 0
-        for r in range(tmp[box], tmp[box + 2] + 1):
-            for c in range(tmp[box + 1], tmp[box + 3] + 1):
-                number += 1 if tmp[r * w + c] == n and cells[at + r * w + c] == colour else 0
+    for colour in range(1, COLOURS):
+        number = tmp[COUNTED + colour]
         if number > 0:
             colours += 1
-            tmp[VALUES + 240 + colours % 2] = number
-            if best == 0 or number > tmp[VALUES + 242]:
-                best, tmp[VALUES + 242] = colour, number
-            if least == 0 or number < tmp[VALUES + 243]:
-                least, tmp[VALUES + 243] = colour, number
+            best = colour if best == 0 or number > tmp[COUNTED + best] else best
+            least = colour if least == 0 or number < tmp[COUNTED + least] else least
     return colours if what == 0 else best if what == 1 else least
 
 
@@ -126,7 +126,7 @@ def adjacent_colour(cells: Cells, at: int, shape: tuple[int, int], n: int, tmp: 
     h, w = shape
     box, best = BOXES + 4 * n, 0
     for colour in range(1, 10):
-        tmp[VALUES + 230 + colour] = 0
+        tmp[COUNTED + colour] = 0
     for r in range(max(tmp[box] - 1, 0), min(tmp[box + 2] + 2, h)):
         for c in range(max(tmp[box + 1] - 1, 0), min(tmp[box + 3] + 2, w)):
             colour = int(cells[at + r * w + c])
@@ -134,10 +134,10 @@ def adjacent_colour(cells: Cells, at: int, shape: tuple[int, int], n: int, tmp: 
                 continue
             near = (r > 0 and tmp[(r - 1) * w + c] == n) or (r < h - 1 and tmp[(r + 1) * w + c] == n)
             if near or (c > 0 and tmp[r * w + c - 1] == n) or (c < w - 1 and tmp[r * w + c + 1] == n):
-                tmp[VALUES + 230 + colour] += 1
+                tmp[COUNTED + colour] += 1
     for colour in range(1, 10):
-        number = tmp[VALUES + 230 + colour]
-        if number > 0 and (best == 0 or number > tmp[VALUES + 230 + best]):
+        number = tmp[COUNTED + colour]
+        if number > 0 and (best == 0 or number > tmp[COUNTED + best]):
             best = colour
     return best
 
@@ -175,7 +175,7 @@ def flag(cells: Cells, at: int, shape: tuple[int, int], n: int, what: int, tmp: 
 
 
 @inner
-def in_place(number: int, way: int, tmp: Scratch) -> None:
+def ranked(number: int, way: int, tmp: Scratch) -> None:
     """Each region's value in `tmp`, from VALUES on, changed to what the way says of it; see WAYS."""
     most, least = tmp[VALUES + 1], tmp[VALUES + 1]
     for n in range(1, number + 1):
@@ -212,21 +212,22 @@ def fill_boxes(cells: Cells, at: int, w: int, number: int, tmp: Scratch) -> None
 
 @inner
 def of_regions(cells: Cells, items: Items, src: int, dst: int, way: int, arg: int, tmp: Scratch) -> bool:
-    """Every region's cells in one number: a measure (4 times its place, and which of WAYS), from 100 on a flag.
+    """Every region's cells in one number: a measure or a flag.
 
-    `way` as in `label`; numbers above 9 count as 9.
+    `way` as in `label`; `arg`: WAYS times the measure's place and which of them, from FIRST_FLAG on the flag's place.
+    Numbers above 9 count as 9.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
     number = label(cells, source, (h, w), way, tmp)
-    if number == 0 or number > MOST or (number == 1 and arg < 100 and arg % WAYS > 0):
+    if number == 0 or number > MOST or (number == 1 and arg < FIRST_FLAG and arg % WAYS > 0):
         return False
     measured((h, w), number, tmp)
     what = arg // WAYS
     for n in range(1, number + 1):
-        if arg == 108:
+        if arg == PLACE_IN_BOX:
             value = 1
-        elif arg >= 100:
-            value = flag(cells, source, (h, w), n, arg - 100, tmp)
+        elif arg >= FIRST_FLAG:
+            value = flag(cells, source, (h, w), n, arg - FIRST_FLAG, tmp)
         elif what == 1:
             value = 1 + holes(w, n, way & 1 == 1, tmp)
         elif what == 6:
@@ -236,19 +237,19 @@ def of_regions(cells: Cells, items: Items, src: int, dst: int, way: int, arg: in
         else:
             value = measure(cells, source, (h, w), n, what, tmp)
         tmp[VALUES + n] = value
-    if arg < 100 and arg % WAYS > 0:
-        in_place(number, arg % WAYS, tmp)
+    if arg < FIRST_FLAG and arg % WAYS > 0:
+        ranked(number, arg % WAYS, tmp)
     at = blank(cells, items, dst, h, w)
     for k in range(h * w):
         n = tmp[k]
-        if n > 0 and arg == 108:
+        if n > 0 and arg == PLACE_IN_BOX:
             box, r, c = BOXES + 4 * n, k // w, k % w
             rim = 1 if r == tmp[box] or r == tmp[box + 2] else 0
             rim += 1 if c == tmp[box + 1] or c == tmp[box + 3] else 0
             cells[at + k] = 1 + rim
         elif n > 0:
             cells[at + k] = min(tmp[VALUES + n], 9)
-    if arg == 109:
+    if arg == WHOLE_BOX:
         fill_boxes(cells, at, w, number, tmp)
     same_place(items, src, dst)
     return True
@@ -311,8 +312,9 @@ def of_cells(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scra
     From 10 on: one more than its `neighbours`.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
-    top, left, high, wide = bounds(cells, source, h, w)
-    counts(cells, source, h * w, tmp)
+    top, left, high, wide = bounds(cells, source, h, w) if arg == 8 else (0, 0, 0, 0)
+    if arg == 9:
+        counts(cells, source, h * w, tmp)
     at = blank(cells, items, dst, h, w)
     for k in range(h * w):
         r, c = k // w, k % w

@@ -137,3 +137,17 @@ def label(cells: Cells, at: int, shape: tuple[int, int], way: int, tmp: Scratch)
                     tmp[tail] = n
                     tail += 1
     return number
+
+
+@inner
+def label_boxes(tmp: Scratch, shape: tuple[int, int], number: int) -> None:
+    """First row and column, last row and column of region n that `label` numbered, at 4n after AREA in `tmp`."""
+    h, w = shape
+    for n in range(1, number + 1):
+        box = AREA + 4 * n
+        tmp[box], tmp[box + 1], tmp[box + 2], tmp[box + 3] = h, w, -1, -1
+    for k in range(h * w):
+        if tmp[k] > 0:
+            r, c, box = k // w, k % w, AREA + 4 * tmp[k]
+            tmp[box], tmp[box + 1] = min(tmp[box], r), min(tmp[box + 1], c)
+            tmp[box + 2], tmp[box + 3] = max(tmp[box + 2], r), max(tmp[box + 3], c)

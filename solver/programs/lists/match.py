@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from solver.programs.lists.apply import KIND, LABEL, LIST, STATES, STORE, Store, mixed
+from solver.programs.lists.apply import KIND, LABEL, LIST, STATES, STORE, Store, has_size, mixed
 from solver.programs.lists.compiled import entry, inner
 from solver.programs.lists.layout import AT, H, W
 from solver.programs.lists.units import CELLS, ROWS
@@ -62,16 +62,6 @@ def right_on(store: Store, board: Board, state: int, item: int) -> int:
 
 
 @inner
-def fits(store: Store, board: Board, state: int, item: int) -> bool:
-    """Whether it has the answer's size in every pair."""
-    for pair in range(board.shape.shape[0]):
-        src = store.first[state, pair] + item
-        if store.items[src, H] != board.shape[pair, 0] or store.items[src, W] != board.shape[pair, 1]:
-            return False
-    return True
-
-
-@inner
 def add_piece(store: Store, board: Board, state: int, item: int) -> None:
     """Keep it as a piece where it shows something right, in a way no piece before did."""
     piece = board.heads[PIECES]
@@ -123,7 +113,7 @@ def survey(store: Store, board: Board) -> None:
                 row = heads[RIGHT]
                 board.right[row, 0], board.right[row, 1] = state, item
                 heads[RIGHT] = row + 1
-            if heads[FITTING] < board.fitting.shape[0] and fits(store, board, state, item):
+            if heads[FITTING] < board.fitting.shape[0] and has_size(store, state, item):
                 row = heads[FITTING]
                 board.fitting[row, 0], board.fitting[row, 1] = state, item
                 heads[FITTING] = row + 1
@@ -234,7 +224,7 @@ def cell_rows(
 
 
 @inner
-def told(
+def table_entries(
     cells: NDArray[np.uint8], rows: tuple[int, int, int], outputs: NDArray[np.uint8], size: int,
     table: NDArray[np.uint8], marks: NDArray[np.int32], mark: int,
 ) -> int:  # fmt: skip
@@ -281,10 +271,10 @@ def tables(
             a, b, mark = one * (size + 4) + 4, other * (size + 4) + 4, mark + 2
             three = 0
             if threes < hits.shape[0] // 2:
-                three = told(cells, (a, b, 4), outputs, size, table, marks, mark)
+                three = table_entries(cells, (a, b, 4), outputs, size, table, marks, mark)
                 if three < 0:
                     continue
-            two = told(cells, (a, b, b), outputs, size, table, marks, mark + 1)
+            two = table_entries(cells, (a, b, b), outputs, size, table, marks, mark + 1)
             if two <= 0 and (three <= 0 or other == one or other == 0):
                 continue
             threes += 1 if two <= 0 else 0

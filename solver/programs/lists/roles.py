@@ -76,42 +76,42 @@ def colours(grids: Sequence[Grid]) -> list[int]:
 def simple_sizes(task: Task) -> list[Shape] | None:
     """The answers' sizes by simple rules, one for the rows and one for the columns; None where there are none.
 
-    The simplest of: as the input's; always the same; in one ratio to the input's own side, or so much more; in one
-    ratio to its other side; one number more; in one ratio to its number of colours or to a side times that number.
+    The first that holds of: as the input's; constant; a ratio of, or a difference to, the same side; the same of the
+    other side; a ratio of the number of colours; of the same side times that number; a difference to that number.
     """
     pairs = task.demonstrations
-    told = [_told(g) for g in (*(p.input for p in pairs), *task.tests)]
+    sources = [_size_sources(g) for g in (*(p.input for p in pairs), *task.tests)]
     sides: list[list[int]] = []
     for axis in range(2):
         made = [p.output.shape[axis] for p in pairs]
         own, other = (0, 1) if axis == 0 else (1, 0)
         rules = [(-1, False), (own, False), (own, True), (other, False), (other, True)]
         rules += [(2, False), (3 + own, False), (2, True)]
-        if made == [t[own] for t in told[: len(pairs)]]:
+        if made == [s[own] for s in sources[: len(pairs)]]:
             rules = [(own, True)]
-        side = next((s for r in rules if (s := _side(told, made, *r)) is not None), None)
+        side = next((s for r in rules if (s := _fitted_side(sources, made, *r)) is not None), None)
         if side is None:
             return None
         sides.append(side)
     return list(zip(*sides, strict=True))
 
 
-def _told(grid: Grid) -> tuple[int, ...]:
+def _size_sources(grid: Grid) -> tuple[int, ...]:
     """What a size may follow from: rows, columns, colours other than 0, rows and columns times that."""
     h, w = grid.shape
     number = len(colours([grid]))
     return h, w, number, h * number, w * number
 
 
-def _side(told: Sequence[tuple[int, ...]], made: Sequence[int], what: int, more: bool) -> list[int] | None:
-    """The tests' numbers of lines by the number `what` of those told, -1: none; None where the rule does not hold.
+def _fitted_side(sources: Sequence[tuple[int, ...]], made: Sequence[int], what: int, more: bool) -> list[int] | None:
+    """The tests' numbers of lines by the number `what` of the sources, -1: none; None where the rule does not hold.
 
     `made`: the demonstrations' outputs'. `more`: so many more, else in one ratio.
     """
     shown = len(made)
     if what < 0:
-        return [made[0]] * (len(told) - shown) if len(set(made)) == 1 and shown > 1 else None
-    given = [t[what] for t in told]
+        return [made[0]] * (len(sources) - shown) if len(set(made)) == 1 and shown > 1 else None
+    given = [s[what] for s in sources]
     if more:
         sizes = [g + made[0] - given[0] for g in given]
     elif given[0] == 0 or any(g * made[0] % given[0] for g in given):

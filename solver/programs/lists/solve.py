@@ -11,18 +11,21 @@ from solver.programs.values import Until
 from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
-LATER = {"": 0, "by roles: ": 60_000, "flipped: ": 600_000}
-"""How many functions other ways have applied before a way has its first turn: those that seldom tell more come last."""
 LOOKING = 0.06  # of the seconds: kept for what the states answer, once no more are made
 EVIDENCE = 1.0  # per step: how much less a program counts that is one step longer
 
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """One way to look at a task. `penalty`: steps added to what it gives; `restore`: answers in the task's colours."""
+    """One way to look at a task.
+
+    `begins`: how many functions other ways have applied before its first turn; those that seldom tell more come last.
+    `penalty`: steps added to what it gives. `restore`: answers in the task's colours.
+    """
 
     name: str
     task: Task
+    begins: int
     penalty: float
     restore: Callable[[tuple[Grid, ...]], tuple[Grid, ...]]
 
@@ -30,12 +33,12 @@ class Way:
 def ways(task: Task) -> list[Way]:
     """The task in its own colours, by roles, and each with its mirror images, as far as they differ."""
     own = roles.with_background(task)
-    result = [Way("", own.task, 0.0, own.restore)]
+    result = [Way("", own.task, 0, 0.0, own.restore)]
     by_roles = roles.by_roles(own.task)
     if by_roles is not None:
         changed = by_roles
-        result.append(Way("by roles: ", changed.task, 0.5, lambda grids: own.restore(changed.restore(grids))))
-    result.append(Way("flipped: ", roles.flipped(own.task), 0.0, own.restore))
+        result.append(Way("by roles: ", changed.task, 60_000, 0.5, lambda grids: own.restore(changed.restore(grids))))
+    result.append(Way("flipped: ", roles.flipped(own.task), 600_000, 0.0, own.restore))
     return result
 
 
@@ -60,7 +63,7 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
     spent = 0
     while making.remaining() > 0 and (nodes is None or spent < nodes):
         active = [(way, current) for way, current in searches if not current.over]
-        while waiting and (spent >= LATER[waiting[0].name] or not active):
+        while waiting and (spent >= waiting[0].begins or not active):
             way = waiting.pop(0)
             searches.append((way, ListSearch(way.task)))
             active.append(searches[-1])
@@ -70,7 +73,8 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
             add(way, current.advance(making, TURN))
             spent += TURN
     for way, current in searches:
-        if not current.over and stop.remaining() > 0:
+        cut_short = not current.over or making.remaining() <= 0  # one that was over then may have been, in its answers
+        if cut_short and stop.remaining() > 0:
             add(way, current.answers(stop))
     return rank(candidates)
 

@@ -25,7 +25,7 @@ CELL_ROWS = 16 << 20  # bytes
 MOST_CELL_ROWS = 3_000
 COMPARED = 200  # rows of cells compared with those before, between two looks at the clock
 HITS = 64
-MORE = 1.5  # times as many pieces or states of the answers' sizes before stacks or tables are made again
+GROWTH_BEFORE_RETRY = 1.5  # times as many pieces or states of the answers' sizes before stacks or tables are made again
 DEAREST = 28  # cost of a state, at most
 PER_STEP = 4.0  # cost of a usual function in the compiled search, where a program's cost is in steps
 
@@ -106,10 +106,10 @@ class ListSearch:
         """
         match.survey(self.store, self.board)
         answers = list(self._exact())
-        if last or self.board.heads[PIECES] >= self._pieces * MORE:
+        if last or self.board.heads[PIECES] >= self._pieces * GROWTH_BEFORE_RETRY:
             self._pieces = max(1, int(self.board.heads[PIECES]))
             answers += self._stacks(stop)
-        if last or self.board.heads[FITTING] >= self._fitting * MORE:
+        if last or self.board.heads[FITTING] >= self._fitting * GROWTH_BEFORE_RETRY:
             self._fitting = max(1, int(self.board.heads[FITTING]))
             answers += self._tables(stop)
         return answers

@@ -104,21 +104,21 @@ def each_by_patterns(cells: Cells, items: Items, start: int, count: int, dst: in
 
 
 @entry(FORM, optimise=1)
-def each_by_labels(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
-    """From grid to labels, each item in turn: functions of `labels.py`."""
+def labelled(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
+    """From grid to labels: functions of `labels.py`, on a single grid."""
     number, arg = which >> 8, which & 255
-    for n in range(count):
-        src, new, applies = start + n, dst + n, False
-        if number == 0:
-            applies = labels.of_cells(cells, items, src, new, arg, tmp)
-        elif number == 1:
-            applies = labels.of_lines(cells, items, src, new, arg, tmp)
-        else:
-            applies = labels.of_regions(cells, items, src, new, number - 2, arg, tmp)
-        if not applies:
-            return 0
-        follow(items, new)
-    return count
+    if count != 1:
+        return 0
+    if number == 0:
+        applies = labels.of_cells(cells, items, start, dst, arg, tmp)
+    elif number == 1:
+        applies = labels.of_lines(cells, items, start, dst, arg, tmp)
+    else:
+        applies = labels.of_regions(cells, items, start, dst, number - 2, arg, tmp)
+    if not applies:
+        return 0
+    follow(items, dst)
+    return 1
 
 
 @entry(FORM, optimise=1)
@@ -169,4 +169,4 @@ def put_together(cells: Cells, items: Items, start: int, count: int, dst: int, w
     return joins.recoloured(cells, items, start, count, dst, arg, tmp)
 
 
-UNITS = (each_by_geometry, each_by_shapes, each_by_patterns, each_by_labels, taken_apart, picked, put_together)
+UNITS = (each_by_geometry, each_by_shapes, each_by_patterns, labelled, taken_apart, picked, put_together)

@@ -85,7 +85,10 @@ def between_diagonally(grid: Grid) -> Grid:
 
 @variants(
     connect_across=(_between, "Background between two cells of a colour in a row in that colour."),
-    connect_both=(_between_either, "Background between two cells of a colour in that colour, columns on top."),
+    connect_both=(
+        _between_either,
+        "Background between two cells of a colour in a row or column in that colour, columns on top.",
+    ),
     connect_diagonally=(between_diagonally, "Background between two cells of a colour on a diagonal in that colour."),
 )
 def _connected(grid: Grid, between: Callable[[Grid], Grid]) -> Grid:
@@ -100,7 +103,10 @@ variants(
     OUTPUT_COLOURED,
     connect_across_with=(_between, "Background between two cells of a colour in a row in the colour given."),
     connect_down_with=(_between_down, "Background between two cells of a colour in a column in the colour given."),
-    connect_both_with=(_between_either, "Background between two cells of a colour in a line in the colour given."),
+    connect_both_with=(
+        _between_either,
+        "Background between two cells of a colour in a row or column in the colour given.",
+    ),
     fill_empty_lines=(_empty_lines, "Rows and columns that are all background in this colour."),
 )(painted)
 

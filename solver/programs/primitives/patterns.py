@@ -207,8 +207,11 @@ def _continued(grid: Grid) -> Grid:
 
 
 @in_directions(
-    fill_rows_periodically=(0, "Background in each row filled by repeating the shortest tile without any."),
-    fill_columns_periodically=(4, "Background in each column filled by repeating the shortest tile without any."),
+    fill_rows_periodically=(0, "Background in each row filled by repeating the shortest tile without background."),
+    fill_columns_periodically=(
+        4,
+        "Background in each column filled by repeating the shortest tile without background.",
+    ),
 )
 def _filled_lines(grid: Grid) -> Grid:
     filled = grid.copy()

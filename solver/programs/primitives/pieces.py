@@ -49,7 +49,10 @@ def rectangles(grid: Grid) -> tuple[Region, ...]:
 @variants(
     SPLITS,
     boxes_of_colour=(regions.of_colour_diagonal, "The boxes around regions of one colour, with all that is in them."),
-    boxes_by_colour=(regions.by_colour, "The box around all of each colour but background, with all that is in it."),
+    boxes_by_colour=(
+        regions.by_colour,
+        "The box around all cells of a colour with all that is in it, for each colour but the background.",
+    ),
     background_boxes=(regions.of_background, "The boxes around regions of background, with all that is in them."),
     cells_of_lattice=(rectangles, "The rectangles between full rows and columns of one colour."),
 )
@@ -58,7 +61,10 @@ def _boxes(grid: Grid, regions_of: Callable[[Grid], Sequence[Region]]) -> Parts 
 
 
 @variants(
-    colours_of_lattice=(commonest, "Each rectangle between full lines as a cell in its commonest colour."),
+    colours_of_lattice=(
+        commonest,
+        "One cell for each rectangle between full lines, in its most frequent colour but the background.",
+    ),
     counts_of_lattice=(
         lambda part: min(int((part != 0).sum()), 9),
         "One cell for each rectangle between full lines: the number of its cells that are not background, at most 9.",
@@ -169,8 +175,14 @@ define(JOINS, "only_part", "The part, where there is just one.", lambda parts: p
     JOINS,
     overlay=(lambda s: reduce(under, s), "Parts of one shape on top of each other, the first on top."),
     overlay_reversed=(lambda s: reduce(under, s[::-1]), "Parts of one shape on top of each other, the last on top."),
-    in_one=(lambda s: np.where(np.count_nonzero(s, 0) == 1, s.max(0), 0), "Of parts of one shape what just one has."),
-    in_none=(lambda s: np.where(s.any(0), 0, commonest(s)), "The commonest colour where parts of one shape are empty."),
+    in_one=(
+        lambda s: np.where(np.count_nonzero(s, 0) == 1, s.max(0), 0),
+        "Cells that are not background in exactly one of the parts of one shape.",
+    ),
+    in_none=(
+        lambda s: np.where(s.any(0), 0, commonest(s)),
+        "The most frequent colour where all parts of one shape are background.",
+    ),
     by_majority=(
         lambda s: np.array([(s == c).sum(0) for c in range(COLOURS)]).argmax(0),
         "For each cell the colour that most parts of one shape have there.",

@@ -66,7 +66,7 @@ def painted(grid: Grid, colour: int, mask: Callable[[Grid], NDArray[Any]]) -> Gr
 
 @variants(
     cost=0.8,
-    keep_commonest=(lambda g: g == commonest(g), "The cells of the most frequent colour but background alone."),
+    keep_commonest=(lambda g: g == commonest(g), "The cells of the most frequent colour but the background alone."),
     keep_rarest=(lambda g: g == rarest(g), "The cells of the least frequent colour alone."),
     remove_commonest=(lambda g: g != commonest(g), "The most frequent colour but background made background."),
 )

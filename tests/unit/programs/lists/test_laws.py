@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solver.programs.lists.functions import GENERAL, RECOLOURED, Function, functions
-from solver.programs.lists.layout import JOINS, PARTS, SPLITS
+from solver.programs.lists.layout import JOINS, LABELS, PARTS, SPLITS
 from tests.unit.programs.lists.run_function import run, run_placed
 
 
@@ -48,7 +48,7 @@ def test_what_a_function_gives_is_a_grid_and_the_same_each_time(function: Functi
         assert all(a[1] == b[1] and np.array_equal(a[0], b[0]) for a, b in zip(result, again, strict=True))
 
 
-@pytest.mark.parametrize("function", [f for f in GENERAL if f.unit < SPLITS], ids=lambda f: f.name)
+@pytest.mark.parametrize("function", [f for f in GENERAL if f.unit < LABELS], ids=lambda f: f.name)
 def test_a_list_is_mapped_grid_by_grid(function: Function) -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
