@@ -21,7 +21,7 @@ from solver.data import tasks, views
 from solver.programs import batch, bench
 from solver.programs.primitives.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, Primitive
 from solver.programs.search import operators
-from solver.runtime.prepare import executor
+from solver.runtime.machines import executor
 from solver.types import BadInput, Task, View
 
 BENCH_TASKS = ("1cf80156", "3c9b0459", "ce22a75a", "67a3c6ac")  # of ARC-AGI-1 training, small to middling

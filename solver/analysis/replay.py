@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--source", default=pooled_candidates.BOTH, choices=pooled_candidates.SOURCES, help="whose candidates count"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-MINDS.json")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/RULE.json, RULE-SOURCE.json")
     given = parser.parse_args(argv)
     name = given.rule if given.source == pooled_candidates.BOTH else f"{given.rule}-{given.source}"
     output = given.output or given.directory / f"{name}.json"

@@ -1,7 +1,6 @@
 """`python -m solver report RUN`: a run as one HTML file: scores, every task with its grids, what was tried."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -31,9 +30,8 @@ def write(run_directory: Path, path: Path | None = None, solutions: Outputs | No
     """
     run = history.load(run_directory)
     if solutions is None:
-        solutions = {}
-        with contextlib.suppress(BadInput):
-            solutions = right.chosen(None, None, run).grids
+        named = right.of_run(run)
+        solutions = named.grids if named else {}
     target = path or run_directory / NAME
     part = target.with_name(target.name + ".part")
     part.write_text(render(run, solutions), encoding="utf-8")

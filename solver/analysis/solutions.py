@@ -120,7 +120,7 @@ def chosen(split: str | None, file: Path | None, run: History | None) -> Solutio
 
 
 def of_run(run: History) -> Solutions | None:
-    """The solutions a run's own record names, if they can be read and are its; for notebooks/explore.ipynb."""
+    """The solutions a run's own record names, if they can be read and are its; None otherwise."""
     try:
         return chosen(None, None, run)
     except BadInput:

@@ -60,7 +60,8 @@ def _rows(entry: Entry) -> Iterable[Sequence[str]]:
     for value, help in entry.about.choices.items():
         default = entry.default == value or (isinstance(entry.default, tuple) and value in entry.default)
         own_source, own_test = entry.basis[value]
-        yield name, f"`{value}`", "yes" if default else "", help, own_source or source, f"`test_{own_test or test}`"
+        source_, test_ = own_source or source, own_test or test
+        yield name, f"`{value}`", "yes" if default else "", help, source_, test_ and f"`test_{test_}`"
 
 
 def rates() -> str:

@@ -143,18 +143,18 @@ def main(argv: list[str]) -> int:
 
     from solver.pretrain import data, train
     from solver.pretrain.row_model import can_compile
-    from solver.pretrain.workers import Job, launched, meet, work
+    from solver.pretrain.workers import Job, init_distributed, torchrun_rank, work
 
     try:
-        recipe, place = recipe_of(options), launched()
-        if place:
-            if place[1] != recipe.workers:
-                raise BadInput(f"torchrun started {place[1]} processes: expected --workers {place[1]} to say so, too")
-            meet(options.device == "cuda")
+        recipe, place = recipe_of(options), torchrun_rank()
+        if place and place[1] != recipe.workers:
+            raise BadInput(f"torchrun started {place[1]} processes: expected --workers {place[1]} to say so, too")
         here = int(os.environ["LOCAL_WORLD_SIZE"]) if place else recipe.workers
         if options.device == "cuda" and (cards := torch.cuda.device_count()) < here:
             advice = "take fewer --workers, or --device cpu"
             sys.exit(f"--device cuda with {here} workers here wants as many GPUs, {cards} found: {advice}")
+        if place:
+            init_distributed(options.device == "cuda")
         if options.start_from:
             train.check_start(options.start_from, recipe)
         if not place or place[0] == 0:
@@ -167,7 +167,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for stale in options.directory.glob("meeting-*"):
-        stale.unlink()
+        stale.unlink(missing_ok=True)
     compiled = options.device == "cpu" and not options.no_compile and can_compile()
     seconds = None if options.minutes is None else 60.0 * options.minutes
     job = Job(recipe, options.directory, options.device, options.every, options.start_from, compiled, seconds)

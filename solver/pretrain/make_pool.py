@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from solver.types import BadInput
@@ -41,12 +43,13 @@ def main(argv: Sequence[str]) -> int:
             if getattr(options, name) < least:
                 raise BadInput(f"--{name} {getattr(options, name)}: expected at least {least}; raise it")
         from solver.pretrain import data, sources
-        from solver.runtime import prepare
+        from solver.runtime.machines import executor
         from solver.runtime.tables import print_sections
 
         request = sources.Request(options.pairs, options.seed, options.arc_gen, tuple(options.tasks), options.composed)
-        executor = prepare.executor(options.cluster) if options.cluster else None
-        pool, report = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True), executor)
+        with executor(options.cluster) if options.cluster else nullcontext() as pairs_from:
+            tell = partial(print, file=sys.stderr, flush=True)
+            pool, report = sources.training_pool(request, tell, pairs_from)
         sha256 = data.save(pool, options.output)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

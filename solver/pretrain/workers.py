@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -38,16 +39,19 @@ class Job:
     seconds: float | None = None
 
 
-def launched() -> tuple[int, int] | None:
+def torchrun_rank() -> tuple[int, int] | None:
     """This process's number among all workers, and how many they are, where torchrun started them; else None."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
-def meet(on_gpu: bool) -> None:
+def init_distributed(on_gpu: bool) -> None:
     """Join the other workers that torchrun started, on this machine and others."""
-    distributed.init_process_group("nccl" if on_gpu else "gloo", "env://")
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # the first one draws the pool while the others wait
+    distributed.init_process_group("nccl" if on_gpu else "gloo", "env://", timeout=timedelta(hours=6))
 
 
 def apart(rank: int, job: Job, parent: int) -> None:
@@ -57,14 +61,14 @@ def apart(rank: int, job: Job, parent: int) -> None:
 
 
 def work(rank: int, job: Job) -> int:
-    """Join the other workers where there are any, load the last checkpoint, train to the end; returns 0.
+    """Join the other workers where there are any, load the last checkpoint, train to the end; returns the exit status.
 
     SIGTERM and SIGINT stop all workers after the step they are at, with a checkpoint. A checkpoint that cannot be
     written ends the process with status 1 and one line; the one before stays.
     """
-    wanted, began = [False], now()
+    told, began = list[int](), now()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: wanted.__setitem__(0, True))
+        signal.signal(number, lambda number, _: told.append(number))
     malloc.keep()
     recipe, device = job.recipe, job.device
     on_gpu = device == "cuda"
@@ -97,7 +101,7 @@ def work(rank: int, job: Job) -> int:
             )
 
     def stop() -> bool:
-        return wanted[0] or (job.seconds is not None and now() - began >= job.seconds)
+        return bool(told) or (job.seconds is not None and now() - began >= job.seconds)
 
     def silent(_loss: float, _speeds: dict[str, float]) -> None:
         training.save(job.directory)  # this worker's part of it
@@ -106,4 +110,4 @@ def work(rank: int, job: Job) -> int:
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
-    return 0
+    return 128 + told[0] if told else 0

@@ -27,29 +27,29 @@ from solver.hardware.devices import COPIES, NO_GPU, ONE_CORE, PROCESS, SEARCH, D
 from solver.model.checkpoint import sha256
 from solver.runtime import cluster_host
 from solver.runtime.child import DEATH, KILLED, SCRATCH, Connection
-from solver.runtime.cluster_host import Folder, Host, Start, Told
+from solver.runtime.cluster_host import Folder, NodeWorker, WorkerOutput, WorkerSpec
 from solver.runtime.messages import AnsweredBy
 from solver.types import BadInput
 
-ROOT = Path(__file__).resolve().parents[2]
+CODE = Path(__file__).resolve().parents[1]
 NOT_SENT = ["**/__pycache__/**"]
-ANSWER = 60.0  # seconds a node may take to say what it has
-TRIES = 3  # more for a call whose node was lost
-LISTEN = 2.0  # seconds a call waits for a worker to say something
-ADDRESS = 3.0  # seconds for a connection to the cluster's address
+DESCRIBE_TIMEOUT = 60.0  # seconds a node may take to say what it has
+RETRIES = 3  # more for a call whose node was lost
+POLL_TIMEOUT = 2.0  # seconds a call waits for a worker to say something
+CONNECT_TIMEOUT = 3.0  # seconds for a connection to the cluster's address
 CPU_WORKER = NO_GPU | {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}  # Ray says who runs where
 
 
 class Cluster:
     """The nodes of a running cluster (`Machines`)."""
 
-    def __init__(self, address: str, code: Path = ROOT):
+    def __init__(self, address: str):
         """Connect. `address`: host:port, `auto`: of this machine's cluster, `local`: one that is started now, for as
-        long as this process lives. `code`: the folder with the package that workers run.
+        long as this process lives.
 
         Raises `BadInput` where no cluster answers, or a node has other versions of Python or of a package.
         """
-        _connect(address, code)
+        _connect(address)
         self.nodes = [node for node in ray.nodes() if node["Alive"]]
         self._described = self._describe()
         self._sent: dict[str, Folder] = {}
@@ -67,13 +67,13 @@ class Cluster:
         here, known = cluster_host.describe(), {}
         for name, reference in waiting.items():
             try:
-                known[name] = ray.get(reference, timeout=ANSWER)
+                known[name] = ray.get(reference, timeout=DESCRIBE_TIMEOUT)
             except ray.exceptions.RayError as error:
                 raise BadInput(
-                    f"node {name} of the cluster did not say what it has ({first_line(error)}): expected all nodes to "
+                    f"node {name} of the cluster did not say what it has ({reason(error)}): expected all nodes to "
                     "answer; mend it, or take it out of the cluster"
                 ) from None
-            cluster_host.refuse_others(name, known[name], here)
+            cluster_host.require_same_versions(name, known[name], here)
         return known
 
     def devices(self, text: str, weights: int) -> tuple[Device, ...]:
@@ -85,15 +85,12 @@ class Cluster:
         if kind not in ("auto", "cpu"):
             raise BadInput(f"--devices is {text!r} beside --cluster: expected auto, cpu, or cpu:N")
         for name, known in self._described.items():
-            cluster_host.refuse_full(name, known, weights)
+            cluster_host.require_room(name, known, weights)
         gpus = int(sum(node["Resources"].get("GPU", 0) for node in self.nodes))
         if gpus and kind == "auto":
             return tuple(Device(f"cluster gpu {n}", {}, gpu=True) for n in range(gpus))
         self.memory = PROCESS + COPIES * weights
-        places = sum(
-            int(min(node["Resources"].get("CPU", 0), node["Resources"].get("memory", 0) // self.memory))
-            for node in self.nodes
-        )
+        places = self._places(self.memory)
         wanted = int(count) if count else places
         if not places or wanted > places:
             raise BadInput(
@@ -103,16 +100,23 @@ class Cluster:
         return tuple(Device(f"cluster {n}", CPU_WORKER) for n in range(wanted))
 
     def search_devices(self, workers: int) -> tuple[Device, ...]:
-        """A place for each core that GPU workers leave."""
-        cores = int(sum(node["Resources"].get("CPU", 0) for node in self.nodes))
-        return tuple(Device(f"cluster programs {n}", ONE_CORE) for n in range(max(0, cores - workers)))
+        """A place for each core that GPU workers leave, as far as memory goes."""
+        free = self._places(SEARCH) - workers
+        return tuple(Device(f"cluster programs {n}", ONE_CORE) for n in range(max(0, free)))
+
+    def _places(self, memory: int) -> int:
+        """How many workers of one core and so many bytes there is room for."""
+        resources = [node["Resources"] for node in self.nodes]
+        return sum(int(min(r.get("CPU", 0), r.get("memory", 0) // memory)) for r in resources)
 
     def start(self, device: Device, weights: Path, config: Config, log: TextIO, by: AnsweredBy) -> Connection:
-        """A worker in an actor, as soon as a node has room for it."""
-        folders = {str(weights): self.folder(weights)}
-        for given in filter(None, (config.near.library, config.induction.model)):
-            folders[given] = self.folder(Path(given))
-        start = Start(by, str(weights), json.dumps(asdict(config)), device.environment, folders)
+        """A worker in an actor, as soon as a node has room. Raises `OSError` where its folders cannot be sent."""
+        named = (str(weights), *filter(None, (config.near.library, config.induction.model)))
+        try:
+            folders = {given: self.folder(Path(given)) for given in named}
+        except ray.exceptions.RayError as error:
+            raise OSError(reason(error)) from None
+        start = WorkerSpec(by, str(weights), json.dumps(asdict(config)), device.environment, folders)
         memory = {"memory": SEARCH if by == "programs" else self.memory} if not device.gpu else {}
         needs = {"num_cpus": 1, "num_gpus": int(device.gpu and by != "programs"), **memory}
         actor = ray.remote(Actor).options(max_concurrency=4, **needs).remote(start)
@@ -134,27 +138,28 @@ class ClusterExecutor(Executor):
     def __init__(self, cluster: Cluster, folders: Sequence[Path] = ()):
         """`folders`: those whose paths are among what functions are given; nodes get copies."""
         self._folders = {str(path): cluster.folder(path) for path in folders}
-        self._asked: list[Any] = []
+        self._asked: set[Any] = set()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
-        """Ask for `fn(*args)`; keyword arguments are not passed on."""
-        call = ray.remote(cluster_host.call).options(num_cpus=1, max_retries=TRIES)
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:  # type: ignore[override]  # no keywords
+        """Ask for `fn(*args)`."""
+        call = ray.remote(cluster_host.call).options(num_cpus=1, max_retries=RETRIES)
         reference = call.remote(fn, self._folders, ray.get, *args)
-        self._asked.append(reference)
+        self._asked.add(reference)
         future: Future[Any] = reference.future()
+        future.add_done_callback(lambda _: self._asked.discard(reference))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  as others have
         """Call off what is not done, where asked to; waits for nothing."""
-        for reference in self._asked if cancel_futures else ():
+        for reference in list(self._asked) if cancel_futures else ():
             ray.cancel(reference, force=True)
         self._asked.clear()
 
 
-class Actor(Host):
-    """A `Host` that fetches by Ray."""
+class Actor(NodeWorker):
+    """A `NodeWorker` that fetches by Ray."""
 
-    def __init__(self, start: Start):
+    def __init__(self, start: WorkerSpec):
         super().__init__(start, ray.get)
 
 
@@ -164,12 +169,12 @@ def connected(address: str) -> Cluster:
     return Cluster(address)
 
 
-def _connect(address: str, code: Path) -> None:
-    """Raises `BadInput`."""
+def _connect(address: str) -> None:
+    """Connect, and have workers run this code. Raises `BadInput`."""
     host, _, port = address.rpartition(":")
     if port.isdecimal() and host:
         try:
-            socket.create_connection((host, int(port)), timeout=ADDRESS).close()
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
         except OSError as error:
             raise BadInput(
                 f"--cluster {address}: no cluster answers there ({error.strerror or error}): expected host:port of its "
@@ -177,11 +182,10 @@ def _connect(address: str, code: Path) -> None:
             ) from None
     compiled = Path(tempfile.gettempdir()) / f"{SCRATCH}compiled-{os.getuid()}"  # on a node, too; made there
     sent = {
-        "py_modules": [str(code / "solver")],
+        "py_modules": [str(CODE)],
         "excludes": NOT_SENT,
         "env_vars": {"NUMBA_CACHE_DIR": str(compiled)},
     }
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray.init(
             address=None if address == "local" else address, runtime_env=sent, log_to_driver=False,
@@ -189,14 +193,16 @@ def _connect(address: str, code: Path) -> None:
         )  # fmt: skip
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadInput(
-            f"--cluster {address}: {first_line(error)}: expected a running cluster with the same Ray and Python; start "
-            "one with ray start --head"
+            f"--cluster {address}: {reason(error)}: expected a running cluster with the same Ray and Python, one of "
+            "whose machines this is; start one with ray start --head"
         ) from None
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".:")
+def reason(error: BaseException) -> str:
+    """What an error says in a line: the last one where it tells of what happened on a node, else the first."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    on_node = isinstance(error, ray.exceptions.RayTaskError) or getattr(error, "actor_init_failed", False)
+    return lines[-1 if on_node else 0].strip().rstrip(".:")
 
 
 class RemoteChild(Connection):
@@ -209,42 +215,54 @@ class RemoteChild(Connection):
         self._actor, self._log, self._keep = actor, log, Path()
         self._known: set[str] = set()  # shared adapters that the node has
         self._up, self._closed, self._why = threading.Event(), threading.Event(), ""
-        for hand_on in (self._hand_on_orders, self._hand_on_reports):
-            threading.Thread(target=hand_on, daemon=True).start()
+        for forward in (self._forward_orders, self._forward_reports):
+            threading.Thread(target=forward, daemon=True).start()
 
-    def _hand_on_orders(self) -> None:
-        """From the pipe to the actor, with the shared adapters that an order names."""
-        with open(self._ordered, "rb") as lines, contextlib.suppress(ray.exceptions.RayError):
-            for line in lines:
-                values = json.loads(line)
-                self._keep = Path(values["keep"])
-                named = {shared["adapter"]: Path(shared["path"]) for shared in values["shared"].values()}
-                adapters = {n: cluster_host.read_files(p) for n, p in named.items() if n not in self._known}
-                self._known |= set(adapters)
-                ray.get(self._actor.order.remote(line, adapters))
-
-    def _hand_on_reports(self) -> None:
-        """From the actor to the pipe, until the worker is gone."""
-        with open(self._reported, "wb") as pipe, contextlib.suppress(OSError):  # nobody listens any more
+    def _forward_orders(self) -> None:
+        """From the pipe to the actor."""
+        with open(self._ordered, "rb") as lines:
             try:
-                while not (told := ray.get(self._actor.told.remote(LISTEN))).over:
-                    self._take(told, pipe)
-                self._take(told, pipe)
-                self._why = told.death
+                for line in lines:
+                    self._forward_order(line)
+            except (ray.exceptions.RayError, OSError) as error:
+                self._why = self._why or f"an order could not be forwarded: {reason(error)}"
+                self._closed.set()
+
+    def _forward_order(self, line: bytes) -> None:
+        """Give the actor an order, with the shared adapters that it names."""
+        values = json.loads(line)
+        self._keep = Path(values["keep"])
+        named = {shared["adapter"]: Path(shared["path"]) for shared in values["shared"].values()}
+        missing = {name: path for name, path in named.items() if name not in self._known and path.is_dir()}
+        adapters = {name: cluster_host.read_files(path) for name, path in missing.items()}
+        self._known |= set(adapters)
+        ray.get(self._actor.order.remote(line, adapters))
+
+    def _forward_reports(self) -> None:
+        """From the actor to the pipe, until the worker is gone."""
+        timeout = 0.0  # at first: that it is up is known then
+        with contextlib.suppress(OSError, ValueError), open(self._reported, "wb") as pipe:  # nobody listens any more
+            try:
+                while not (output := ray.get(self._actor.poll.remote(timeout))).over:
+                    self._take(output, pipe)
+                    timeout = POLL_TIMEOUT
+                self._take(output, pipe)
+                self._why = self._why or output.death
             except ray.exceptions.RayError as error:
-                self._why = f"the worker's node or its actor is gone ({type(error).__name__})"
+                said = reason(error) if getattr(error, "actor_init_failed", False) else type(error).__name__
+                self._why = self._why or f"the worker's node or its actor is gone ({said})"
             finally:
                 self._closed.set()
 
-    def _take(self, told: Told, pipe: Any) -> None:
+    def _take(self, output: WorkerOutput, pipe: Any) -> None:
         self._up.set()
-        self._log.write(told.log)
+        self._log.write(output.log)
         self._log.flush()
-        for name, files in told.adapters.items():
+        for name, files in output.adapters.items():
             cluster_host.write_files(self._keep / name, files)
             self._known.add(name)
-        for line in told.lines:
-            if told.adapters and b'"kind": "shared"' in line:
+        for line in output.lines:
+            if output.adapters and b'"kind": "shared"' in line:
                 values = json.loads(line)
                 line = json.dumps({**values, "path": str((self._keep / values["adapter"]).resolve())}).encode()
             pipe.write(line + b"\n")
@@ -261,7 +279,7 @@ class RemoteChild(Connection):
 
     def kill(self) -> None:
         """End the worker and its actor."""
-        if self._up.is_set() and not self._closed.is_set():
+        if self._up.is_set():  # a dead worker, too, may have left processes behind
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(self._actor.end.remote(), timeout=KILLED)
         with contextlib.suppress(ray.exceptions.RayError):

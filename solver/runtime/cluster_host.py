@@ -45,7 +45,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Start:
+class WorkerSpec:
     """What a worker is started with. `config`: as JSON; `folders`: by the path that the driver knows them by."""
 
     by: AnsweredBy
@@ -56,7 +56,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Told:
+class WorkerOutput:
     """What a worker said: reports, a line each; shared adapters that they name; its log; whether there will be more."""
 
     lines: Sequence[bytes]
@@ -66,17 +66,16 @@ class Told:
     death: str = ""
 
 
-class Host:
-    """One worker's process on this node. Its methods are called from two threads of the driver."""
+class NodeWorker:
+    """One worker's process on this node: one thread gives orders, another polls."""
 
-    def __init__(self, start: Start, fetch: Callable[[Any], Any]):
+    def __init__(self, start: WorkerSpec, fetch: Callable[[Any], Any]):
         """`fetch`: gets what a reference refers to."""
         paths = {given: local_copy(folder, fetch) for given, folder in start.folders.items()}
         config = localised(unpack(Config, json.loads(start.config)), paths)
         self._keep = Path(tempfile.mkdtemp(prefix=SCRATCH))
-        self._log_path = self._keep / "log"
-        self._log = self._log_path.open("w")
-        self._read = self._log_path.open(errors="replace")
+        self._log = (self._keep / "log").open("w")
+        self._read = (self._keep / "log").open(errors="replace")
         self._child = Child(paths[start.weights], config, start.environment, self._log, start.by)
 
     def order(self, line: bytes, adapters: Mapping[str, Files]) -> None:
@@ -87,18 +86,19 @@ class Host:
         shared = {i: replace(adapter, path=self._keep / adapter.name) for i, adapter in order.shared.items()}
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             self._child.send(order_to_line(replace(order, shared=shared, keep=self._keep)))
+            while self._child.unsent:
+                select.select([], [self._child.orders], [])
+                self._child.push()
 
-    def told(self, most: float) -> Told:
-        """What the worker has said since the last call, as soon as there is something; after `most` seconds anyway."""
-        select.select([self._child.reports], [], [], most)
-        with contextlib.suppress(OSError):
-            self._child.push()
+    def poll(self, timeout: float) -> WorkerOutput:
+        """What the worker has said since the last call, as soon as there is something, or after `timeout` seconds."""
+        select.select([self._child.reports], [], [], timeout)
         lines, over = self._child.lines()
         adapters = {}
         for line in lines:
             if b'"kind": "shared"' in line and (values := json.loads(line))["adapter"] is not None:
                 adapters[values["adapter"]] = read_files(Path(values["path"]))
-        return Told(lines, adapters, self._read.read(), over, self._child.death() if over else "")
+        return WorkerOutput(lines, adapters, self._read.read(), over, self._child.death() if over else "")
 
     def end(self) -> None:
         """End the worker, and take away what it wrote; at most once."""
@@ -158,17 +158,19 @@ def call(function: Callable[..., Any], folders: Mapping[str, Folder], fetch: Cal
 
 
 def describe() -> dict[str, str]:
-    """What a node has: Python, packages' versions ('none' where one is missing), and free bytes for folders."""
+    """What a node has: Python, packages' versions ('none': missing), and bytes for folders, free or in use."""
     known = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             known[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             known[name] = "none"
-    return known | {"free": str(shutil.disk_usage(tempfile.gettempdir()).free)}
+    copies = Path(tempfile.gettempdir()).glob(f"{SCRATCH}{os.getuid()}-*/**/*")  # of earlier runs, which stay
+    room = shutil.disk_usage(tempfile.gettempdir()).free + sum(path.stat().st_size for path in copies if path.is_file())
+    return known | {"room": str(room)}
 
 
-def refuse_others(name: str, known: Mapping[str, str], here: Mapping[str, str]) -> None:
+def require_same_versions(name: str, known: Mapping[str, str], here: Mapping[str, str]) -> None:
     """Raise `BadInput` where a node (`describe`) has other versions than this machine."""
     for what in ("python", *PACKAGES):
         if known[what] != here[what]:
@@ -178,10 +180,10 @@ def refuse_others(name: str, known: Mapping[str, str], here: Mapping[str, str]) 
             )
 
 
-def refuse_full(name: str, known: Mapping[str, str], weights: int) -> None:
+def require_room(name: str, known: Mapping[str, str], needed: int) -> None:
     """Raise `BadInput` where a node (`describe`) has no room for so many bytes of weights."""
-    if int(known["free"]) < weights:
+    if int(known["room"]) < needed:
         raise BadInput(
-            f"node {name} of the cluster has {int(known['free']) / 2**30:.1f} GiB free for temporary files, the "
-            f"weights take {weights / 2**30:.1f}: expected room for them; free some, or take the node out"
+            f"node {name} of the cluster has {int(known['room']) / 2**30:.1f} GiB for temporary files, the weights "
+            f"take {needed / 2**30:.1f}: expected room for them; free some, or take the node out"
         )

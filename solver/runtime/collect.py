@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from solver.config.settings import LIKENESSES, Config, TrainRecipe
 from solver.data import tasks
 from solver.hardware import malloc
 from solver.model.checkpoint import SHIPPED, check
-from solver.runtime import prepare
+from solver.runtime.child import SCRATCH
+from solver.runtime.machines import executor
 from solver.tokens import registry
 from solver.training import neighbours
 from solver.training.examples import build, plain
@@ -97,14 +99,17 @@ def _trainer(weights: Path, recipe: TrainRecipe, context: int) -> Any:
     malloc.keep()
     from solver.training.trainer import LoraTrainer
 
-    return LoraTrainer(weights, recipe, Path(tempfile.mkdtemp(prefix="arc-ttt-")), context)
+    folder = tempfile.TemporaryDirectory(prefix=SCRATCH)
+    trainer = LoraTrainer(weights, recipe, Path(folder.name), context)
+    weakref.finalize(trainer, folder.cleanup)
+    return trainer
 
 
 def trained(task: Task, wanted: AdapterRecipe, weights: Path) -> tuple[str, dict[str, bytes]]:
     """A task's adapter: what there is to say of it, and its files; none where nothing was learned."""
-    config, trainer = Config(), _trainer(weights, wanted.recipe, wanted.context)
     try:
-        own = build(task, config.train, wanted.seed, wanted.context, registry.load(wanted.format, weights))
+        trainer = _trainer(weights, wanted.recipe, wanted.context)
+        own = build(task, Config().train, wanted.seed, wanted.context, registry.load(wanted.format, weights))
         report = trainer.train(TrainJob(task.id, own, wanted.seed), Deadline.after(FAR))
         outcome = f"{report.steps} steps, loss {report.losses[-1]:.3f}" if report.losses else "no example fits"
         if not report.adapter:
@@ -123,10 +128,12 @@ def _all(
     if cluster is None:
         yield from ((task.id, *trained(task, wanted, wanted.weights)) for task in tasks_)
         return
-    with prepare.executor(cluster, [wanted.weights]) as pool:
+    with executor(cluster, [wanted.weights]) as pool:
         asked = {pool.submit(trained, task, wanted, wanted.weights): task.id for task in tasks_}
         for future in as_completed(asked):
-            yield asked[future], *future.result()
+            error = future.exception()
+            said = f"has no adapter: {type(error).__name__}: {error}"
+            yield asked[future], *((said, {}) if error else future.result())
 
 
 def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:

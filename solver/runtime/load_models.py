@@ -90,8 +90,8 @@ def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
     how = backends.setup(weights, config.train, plan.context, True, plan.card.dtype, plan.checkpointing)
     with contextlib.ExitStack() as compilers_as_before:
         for module, settings in stock:
-            now = module.get_config_copy()
-            changed = {name: value for name, value in settings.items() if now[name] != value}
+            current = module.get_config_copy()
+            changed = {name: value for name, value in settings.items() if current[name] != value}
             compilers_as_before.enter_context(module.patch(changed))
         sampler = _load_sampler(weights, planned)
     sampler.notes = (plan.line, *sampler.notes)

@@ -11,6 +11,7 @@ import contextlib
 import math
 import selectors
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -118,8 +119,8 @@ class WorkerPool:
             for task_id in scheduler.pending:
                 self._lost(task_id, why)
         finally:
-            for slot in self.slots:
-                slot.end()
+            with ThreadPoolExecutor(max(1, len(self.slots))) as threads:  # on a cluster each takes a moment
+                list(threads.map(WorkerSlot.end, self.slots))
 
     def _lost(self, task_id: str, why: str) -> None:
         if task_id not in self.answered:

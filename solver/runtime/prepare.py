@@ -5,14 +5,11 @@ Invariant: whatever is wrong with the input is said in one line, before an outpu
 
 import argparse
 import hashlib
-import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
 from solver.config.learning_rates import learning_rate
@@ -27,7 +24,7 @@ from solver.model import checkpoint
 from solver.model.architecture import read
 from solver.model.checkpoint import Checkpoint
 from solver.runtime import record
-from solver.runtime.machines import Machines, ThisMachine
+from solver.runtime.machines import Machines, ThisMachine, machines_of
 from solver.tokens import registry
 from solver.training import adapter_kinds, neighbours
 from solver.types import BadInput, Outputs
@@ -123,28 +120,6 @@ def _on(options: argparse.Namespace, plan: RunPlan) -> RunPlan:
     largest = max(plan.checkpoint.bytes, checkpoint.size(Path(model)) if model else 0)  # one after another
     machines = machines_of(options.cluster)
     return replace(plan, config=config, devices=machines.devices(options.devices, largest), machines=machines)
-
-
-def machines_of(cluster: str | None) -> Machines:
-    """This machine, or the cluster at an address. Raises `BadInput` where there is none, or Ray is not installed."""
-    return ThisMachine() if cluster is None else _with_ray().connected(cluster)
-
-
-def executor(cluster: str, folders: Sequence[Path] = ()) -> Executor:
-    """Runs functions on the cores of the cluster at an address (`cluster.ClusterExecutor`). Raises `BadInput`."""
-    ray = _with_ray()
-    pool: Executor = ray.ClusterExecutor(ray.connected(cluster), folders)
-    return pool
-
-
-def _with_ray() -> ModuleType:
-    """The module that imports Ray, which nothing else needs."""
-    try:
-        return importlib.import_module("solver.runtime.cluster")
-    except ImportError:
-        raise BadInput(
-            "--cluster needs Ray, which is not installed: expected pip install --no-deps -r requirements-cluster.txt"
-        ) from None
 
 
 def _resumed(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPlan:

@@ -126,7 +126,7 @@ def die_with(parent: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m solver worker --by WHAT --weights DIR --config JSON --reports FD --scratch DIR`, for `worker_slot`."""
+    """`python -m solver worker --by WHAT --weights DIR --config JSON --reports FD --scratch DIR`, for `child`."""
     parser = argparse.ArgumentParser(prog="python -m solver worker", description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--config", required=True, help="the settings as JSON")

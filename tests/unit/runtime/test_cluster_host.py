@@ -16,7 +16,7 @@ import pytest
 from solver.config.settings import Config
 from solver.model.checkpoint import sha256
 from solver.runtime import child, cluster_host
-from solver.runtime.cluster_host import Folder, Host, Start
+from solver.runtime.cluster_host import Folder, NodeWorker, WorkerSpec
 from solver.runtime.messages import Order, SharedAdapter, order_to_line
 from solver.types import ADAPTER, SHARED, BadInput
 from tests.support import fake_worker
@@ -66,22 +66,21 @@ def test_a_function_is_given_the_copies_of_folders(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeWorker]:
     """A worker without models behind a host."""
     monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path, chatter="noise"))
     weights = folder(tmp_path / "weights", **{"config.json": b"{}"})
-    host = Host(
-        Start("model", "/far/weights", json.dumps(asdict(Config())), {}, {"/far/weights": weights}), lambda r: r
-    )
+    spec = WorkerSpec("model", "/far/weights", json.dumps(asdict(Config())), {}, {"/far/weights": weights})
+    host = NodeWorker(spec, lambda r: r)
     yield host
     host.end()
 
 
-def said(host: Host, kind: str) -> tuple[dict[str, object], dict[str, dict[str, bytes]], str]:
+def said(host: NodeWorker, kind: str) -> tuple[dict[str, object], dict[str, dict[str, bytes]], str]:
     """The worker's first report of a kind, and the adapters and the log that came until then."""
     adapters, log = {}, ""
     for _ in range(100):
-        told = host.told(0.2)
+        told = host.poll(0.2)
         adapters |= told.adapters
         log += told.log
         for line in map(json.loads, told.lines):
@@ -95,7 +94,7 @@ def order(stage: int, **shared: SharedAdapter) -> bytes:
     return order_to_line(Order(stage, (replace(MIRROR, id="a"),), 60.0, {}, False, shared, Path("/far/run/adapters")))
 
 
-def test_a_worker_is_spoken_to_in_bytes_and_ends_with_its_host(host: Host, tmp_path: Path) -> None:
+def test_a_worker_is_spoken_to_in_bytes_and_ends_with_its_host(host: NodeWorker, tmp_path: Path) -> None:
     log = said(host, "ready")[2]
     host.order(order(ADAPTER), {})
     line, _, more = said(host, "result")
@@ -106,7 +105,7 @@ def test_a_worker_is_spoken_to_in_bytes_and_ends_with_its_host(host: Host, tmp_p
     assert not Path(f"/proc/{process}").exists()
 
 
-def test_a_shared_adapter_is_handed_on_and_one_that_comes_is_kept_here(host: Host, tmp_path: Path) -> None:
+def test_a_shared_adapter_is_handed_on_and_one_that_comes_is_kept_here(host: NodeWorker, tmp_path: Path) -> None:
     said(host, "ready")
     host.order(order(SHARED), {})
     line, adapters, _ = said(host, "shared")
@@ -120,12 +119,22 @@ def test_a_shared_adapter_is_handed_on_and_one_that_comes_is_kept_here(host: Hos
     assert (path / "adapter_model.safetensors").read_bytes() == b"numbers"
 
 
-def test_a_worker_that_dies_is_told_of(host: Host, tmp_path: Path) -> None:
+def test_an_order_larger_than_a_pipe_is_handed_over_though_nobody_polls(host: NodeWorker, tmp_path: Path) -> None:
+    said(host, "ready")
+    many = tuple(replace(MIRROR, id=f"{n}") for n in range(1500))
+    host.order(order_to_line(Order(ADAPTER, many, 60.0, {}, False, {}, Path("/far"))), {})
+    while not (heard := fake_worker.heard(tmp_path, "order")):
+        time.sleep(0.02)  # nobody polls meanwhile
+    assert len(json.dumps(heard[0])) > 300_000
+    assert len(heard[0]["tasks"]) == 1500
+
+
+def test_a_worker_that_dies_is_told_of(host: NodeWorker, tmp_path: Path) -> None:
     said(host, "ready")
     [process] = fake_worker.heard(tmp_path, "start")
     os.kill(process, 9)
     for _ in range(100):
-        told = host.told(0.2)
+        told = host.poll(0.2)
         if told.over:
             break
         time.sleep(0.02)
@@ -141,11 +150,11 @@ def test_folders_that_settings_name_are_those_of_the_node(tmp_path: Path) -> Non
 
 def test_a_node_of_other_versions_or_without_room_is_refused_by_name() -> None:
     here = cluster_host.describe()
-    cluster_host.refuse_others("n", here, here)
+    cluster_host.require_same_versions("n", here, here)
     with pytest.raises(BadInput, match=r"node n of the cluster has vllm 0\.1, this machine .*: expected the same"):
-        cluster_host.refuse_others("n", {**here, "vllm": "0.1"}, here)
+        cluster_host.require_same_versions("n", {**here, "vllm": "0.1"}, here)
     with pytest.raises(BadInput, match=r"node n of the cluster has python 3\.9\.1"):
-        cluster_host.refuse_others("n", {**here, "python": "3.9.1"}, here)
-    cluster_host.refuse_full("n", here, 1)
-    with pytest.raises(BadInput, match=r"has 1\.0 GiB free for temporary files, the weights take 8\.0: expected room"):
-        cluster_host.refuse_full("n", {**here, "free": str(2**30)}, 2**33)
+        cluster_host.require_same_versions("n", {**here, "python": "3.9.1"}, here)
+    cluster_host.require_room("n", here, 1)
+    with pytest.raises(BadInput, match=r"has 1\.0 GiB for temporary files, the weights take 8\.0: expected room"):
+        cluster_host.require_room("n", {**here, "room": str(2**30)}, 2**33)
