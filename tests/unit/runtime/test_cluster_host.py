@@ -18,7 +18,7 @@ from solver.model.checkpoint import sha256
 from solver.runtime import child, cluster_host
 from solver.runtime.cluster_host import Folder, NodeWorker, WorkerSpec
 from solver.runtime.messages import Order, SharedAdapter, order_to_line
-from solver.types import ADAPTER, SHARED, BadInput
+from solver.types import ADAPTER, SHARED, BadInput, Pair
 from tests.support import fake_worker
 from tests.support.fakes import MIRROR
 
@@ -121,12 +121,12 @@ def test_a_shared_adapter_is_handed_on_and_one_that_comes_is_kept_here(host: Nod
 
 def test_an_order_larger_than_a_pipe_is_handed_over_though_nobody_polls(host: NodeWorker, tmp_path: Path) -> None:
     said(host, "ready")
-    many = tuple(replace(MIRROR, id=f"{n}") for n in range(1500))
-    host.order(order_to_line(Order(ADAPTER, many, 60.0, {}, False, {}, Path("/far"))), {})
+    large = replace(MIRROR, demonstrations=60 * (Pair(*2 * (np.full((30, 30), 5, np.uint8),)),))
+    host.order(order_to_line(Order(ADAPTER, (large,), 60.0, {}, False, {}, Path("/far"))), {})
     while not (heard := fake_worker.heard(tmp_path, "order")):
         time.sleep(0.02)  # nobody polls meanwhile
     assert len(json.dumps(heard[0])) > 300_000
-    assert len(heard[0]["tasks"]) == 1500
+    assert len(heard[0]["tasks"][0]["demonstrations"]) == 60
 
 
 def test_a_worker_that_dies_is_told_of(host: NodeWorker, tmp_path: Path) -> None:
