@@ -195,7 +195,9 @@ def cell_rows(
         size += board.shape[pair, 0] * board.shape[pair, 1]
     own = np.zeros(size, np.uint8)
     mask = np.int64(hashes.shape[0] - 1)
-    for row in range(min(fitting, most)):
+    for row in range(fitting):
+        if number == most:
+            break
         state, item, k = board.fitting[row, 0], board.fitting[row, 1], 0
         for pair in range(pairs):
             src = store.first[state, pair] + item

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.data.views import DIHEDRALS, apply, invert
+from solver.programs import search as _all  # noqa: F401  the primitives register themselves
 from solver.programs.primitives.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, checked
 from solver.types import Grid, View, key
 
