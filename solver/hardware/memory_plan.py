@@ -124,11 +124,8 @@ class MemoryPlan:
             gpu_share=round(self.gpu_share, 4),
             sleeps=self.layout == ROUNDS,
         )
-        together = (
-            self.together
-            if several_adapters(self.model, config, self.checkpointing)
-            else config.train.adapters_per_batch
-        )
+        several = several_adapters(self.model, config, self.checkpointing)
+        together = self.together if several else config.train.adapters_per_batch
         train = replace(config.train, tokens=self.tokens, adapters_per_batch=together)
         return replace(config, engine=engine, train=train)
 
@@ -213,12 +210,8 @@ def steps(config: Config, context: int) -> list[int]:
 def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: bool) -> MemoryPlan:
     """The plan with these choices and the smallest cache worth starting."""
     train, engine, targets = config.train, config.engine, config.train.embedding_targets
-    context, together = (
-        engine.context,
-        train.adapters_per_batch if several_adapters(model, config, checkpointing) else 1,
-    )
-    bits, trained = min(model.bits, train.bits), 1 if train.steps else 0
-    numbers = adapter_numbers(model, train)
+    together = train.adapters_per_batch if several_adapters(model, config, checkpointing) else 1
+    context, bits, trained = engine.context, min(model.bits, train.bits), 1 if train.steps else 0
     least = min(engine.sequences, PROMPTS[-1])
     tokens = together * max(train.tokens, context)  # of a step
     work = trainer_work(model, tokens, train.rank, checkpointing, EMBED in targets, HEAD in targets)
@@ -237,7 +230,7 @@ def _bare(model: Model, card: Card, config: Config, layout: str, checkpointing: 
         cache_bytes=least * context * model.cache_bytes,
         engine_work=engine_work(model, context, _logits(config, least)),
         trainer_weights=trained * model.weight_bytes(bits),
-        adapters=trained * numbers * (together * ADAPTER_BYTES + SAVED_BYTES),
+        adapters=trained * adapter_numbers(model, train) * (together * ADAPTER_BYTES + SAVED_BYTES),
         trainer_work=trained * work,
     )
 
@@ -329,7 +322,7 @@ def _refusal(model: Model, card: Card, config: Config) -> str:
     context = contexts(config)[-1]
     smallest = _changed(config, context, steps(config, context)[-1], 1)
     least = _bare(model, card, smallest, ROUNDS, True)
-    name, size = max(("training", least.training), ("sampling", least.sampling), key=lambda side: side[1])
+    size, name = max((least.training, "training"), (least.sampling, "sampling"))
     would = []
     if least.trainer_bits == 16 and not (config.train.whole or config.train.head):
         quantized = replace(config, train=replace(config.train, bits=4))
@@ -337,8 +330,8 @@ def _refusal(model: Model, card: Card, config: Config) -> str:
             would.append("train.bits 4")
         elif fitting(replace(model, bits=4), card, quantized):
             would.append("weights stored in 4 bits")
-    larger = sorted((c for c in CARDS.values() if c.usable > card.usable), key=lambda c: c.usable)
-    would += [f"a card like {c.name} ({gib(c.usable)} GiB)" for c in larger if fitting(model, c, config)][:1]
+    larger = [c for c in CARDS.values() if c.usable > card.usable and fitting(model, c, config)]
+    would += [f"a card like {c.name} ({gib(c.usable)} GiB)" for c in sorted(larger, key=lambda c: c.usable)[:1]]
     return (
         f"{model.name} does not fit on {card.name}: {name} takes {gib(size)} GiB at the least, "
         f"{gib(card.usable * (1 - SPARE))} of {gib(card.usable)} are planned with: "
