@@ -16,6 +16,7 @@ from solver import cli
 from solver.__main__ import COMMANDS
 from solver.config.presets import PRESETS
 from solver.data.splits import SPLITS
+from tests.support.each import each
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -25,7 +26,7 @@ READMES = sorted([README, ROOT / "weights" / "README.md", *(ROOT / "solver").rgl
 PAGES = [*READMES, SETTINGS, ROOT / "notebooks" / "results.md"]
 LONGEST, LONGEST_OF_PACKAGES = 180, 60  # lines
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+every_page = each("page", PAGES, lambda path: str(path.relative_to(ROOT)))
 
 
 def quick_start() -> str:
@@ -70,6 +71,12 @@ def help_of(*command: str) -> str:
     return done.stdout
 
 
+@cache
+def words_of_the_code() -> set[str]:
+    sources = [path for folder in ("solver", "tests") for path in (ROOT / folder).rglob("*.py")]
+    return {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+
+
 def test_quick_start_holds_exactly_two_blocks_and_both_are_bash():
     section = quick_start()
     assert [language for language, _ in blocks(section)] == ["bash", "bash"]
@@ -89,7 +96,7 @@ def test_each_block_makes_its_own_virtual_environment_and_is_valid_bash(number):
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
-@pytest.mark.parametrize("flag", flags())
+@each("flag", flags())
 def test_every_flag_is_on_the_page_of_settings(flag):
     assert flag in flags_in(SETTINGS.read_text())
 
@@ -152,13 +159,13 @@ def test_every_link_on_a_page_leads_to_a_file(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+@each("page", READMES, lambda path: str(path.relative_to(ROOT)))
 def test_a_readme_is_short(page):
     if page.is_relative_to(ROOT / "solver") or page == README:
         assert len(page.read_text().splitlines()) <= (LONGEST if page == README else LONGEST_OF_PACKAGES)
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+@each("package", PACKAGES, lambda path: path.name)
 def test_a_package_s_page_names_its_files_and_the_tests_of_those_that_have_none_of_their_own(package):
     """A file has `tests/unit/PACKAGE/test_FILE.py`, or the item of the page that names it names another test, too."""
     text = (package / "README.md").read_text()
@@ -172,10 +179,8 @@ def test_a_package_s_page_names_its_files_and_the_tests_of_those_that_have_none_
             assert tested or "cover all files" in text, f"which test covers {path.name}?"
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "solver").rglob("README.md")), ids=lambda p: p.parent.name)
+@each("page", sorted((ROOT / "solver").rglob("README.md")), lambda path: path.parent.name)
 def test_names_on_a_package_s_page_are_in_the_code(page):
     """Names of functions, settings and choices in backticks, so that none is left behind where it is renamed."""
-    sources = [path for folder in ("solver", "tests") for path in (ROOT / folder).rglob("*.py")]
-    code = "\n".join(path.read_text() for path in sources)
     names = {said[1] for span in spans(page.read_text()) if (said := re.fullmatch(r"([A-Za-z_]\w*)(\(.*\))?", span))}
-    assert sorted(names - set(re.findall(r"\w+", code)) - {"NAME"}) == []
+    assert sorted(names - words_of_the_code() - {"NAME"}) == []

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.each import each
+
 ROOT = Path(__file__).resolve().parents[2]
 
 MODELS = {  # may import torch
@@ -43,7 +45,7 @@ GENERATORS = ROOT / "solver" / "pretrain" / "arc_gen_runner.py"  # where ARC-GEN
 SOURCES = sorted([*ROOT.glob("submission.py"), *(ROOT / "solver").rglob("*.py")])
 AT_THE_TOP = 9  # files beside the packages at most
 
-everywhere = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+everywhere = each("path", SOURCES, lambda p: str(p.relative_to(ROOT)))
 
 
 @cache

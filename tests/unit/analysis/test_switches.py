@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +17,7 @@ from solver.config import flags, training
 from solver.config.setting import Settings, entries, setting
 from solver.config.settings import Config
 from solver.voting.rules import RULES
+from tests.support.each import each
 
 TESTS = Path(__file__).resolve().parents[2]
 ALLOWED = {  # what each choice of several values may be
@@ -39,18 +41,25 @@ BY_PATH = {entry.path: entry for entry in entries(Config)}
 TESTED = sorted({(entry.path, test) for entry in CHOICES for _, test in entry.basis.values() if test})
 
 
+@cache
+def defined_tests() -> set[str]:
+    """The names of all tests there are."""
+    sources = (file.read_text() for file in TESTS.rglob("test_*.py"))
+    return {name for text in sources for name in re.findall(r"^def (test_\w+)\(", text, re.MULTILINE)}
+
+
 def test_every_choice_of_the_method_has_a_source_and_all_else_has_none():
     groups = ("cost.", "quick_cost.", "engine.", "induction.writer.")
     others = {path for path, entry in BY_PATH.items() if not switches.is_choice(entry)}
     assert {path for path in others if not path.startswith(groups)} == MACHINERY
 
 
-@pytest.mark.parametrize("entry", [*entries(Config), *FLAGS], ids=lambda entry: entry.path)
+@each("entry", [*entries(Config), *FLAGS], lambda entry: entry.path)
 def test_every_setting_and_flag_says_what_it_does(entry):
     assert len(entry.about.help) > 8
 
 
-@pytest.mark.parametrize("entry", CHOICES, ids=lambda entry: entry.path)
+@each("entry", CHOICES, lambda entry: entry.path)
 def test_every_choice_has_a_test_and_so_has_each_of_its_values(entry):
     choices, (source, test) = entry.about.choices, entry.basis[None]
     for value, told in choices.items():
@@ -60,10 +69,9 @@ def test_every_choice_has_a_test_and_so_has_each_of_its_values(entry):
     assert choices or test
 
 
-@pytest.mark.parametrize(("path", "name"), TESTED)
+@each("path, name", TESTED)
 def test_the_test_a_setting_names_is_there(path, name):
-    sources = (file.read_text() for file in TESTS.rglob("test_*.py"))
-    assert any(re.search(rf"^def test_{name}\(", text, re.MULTILINE) for text in sources), f"{path}: test_{name}"
+    assert f"test_{name}" in defined_tests(), f"{path}: test_{name}"
 
 
 def test_a_closed_set_explains_exactly_the_values_its_type_and_its_users_know():

@@ -29,6 +29,7 @@ from solver.config.settings import (
 from solver.config.stages import programs_stage, stages
 from solver.config.training import TRANSFORMATIONS, Scope
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, BadInput
+from tests.support.each import each
 
 RECORDED = (
     Path(__file__).resolve().parents[2] / "data" / "settings_2b6fd54.json"
@@ -44,7 +45,7 @@ def test_a_time_is_read_in_seconds_minutes_and_hours(text, expected):
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "-5m", "ten", "10 m", "10x", "m", "1h30", "90\n", "1e3", "1.h"])
+@each("text", ["", "0", "0s", "-5", "-5m", "ten", "10 m", "10x", "m", "1h30", "90\n", "1e3", "1.h"])
 def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(text):
     with pytest.raises(BadInput) as caught:
         seconds(text)

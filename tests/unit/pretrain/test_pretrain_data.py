@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,15 @@ def whole_pairs(task: Mapping[str, Any]) -> set[tuple[Content, Content]]:
     return {(cells(pair["input"]), cells(pair["output"])) for part in ("train", "test") for pair in task[part]}
 
 
-def images(grids: Sequence[list[list[int]]]) -> set[str]:
+def images(grids: Sequence[list[list[int]]]) -> frozenset[str]:
     """All eight images of some grids together, as text, colours as letters by first appearance."""
-    made = set()
+    return images_of(json.dumps(grids))
+
+
+@cache
+def images_of(written: str) -> frozenset[str]:
+    """The same of grids as JSON: most tasks are in several versions of a set."""
+    grids, made = json.loads(written), set()
     for turns in range(4):
         for mirrored in (False, True):
             letters: dict[int, str] = {}
@@ -63,7 +70,7 @@ def images(grids: Sequence[list[list[int]]]) -> set[str]:
                 rows = ["".join(letters.setdefault(c, chr(97 + len(letters))) for c in row) for row in turned.tolist()]
                 text.append("/".join(rows))
             made.add(" ".join(text))
-    return made
+    return frozenset(made)
 
 
 def looks(task: Mapping[str, Any], smallest: int) -> set[str]:
@@ -80,6 +87,28 @@ def spelled(pool: Pool) -> list[tuple[str, int, str, list[tuple[Content, Content
         (name, own, source, [(key(p.input), key(p.output)) for p in pairs])
         for name, own, source, pairs in zip(pool.ids, pool.originals, names, pool.pairs, strict=True)
     ]
+
+
+def spelled_pairs(pairs: Iterable[Pair]) -> tuple[tuple[Content, Content], ...]:
+    return tuple((key(pair.input), key(pair.output)) for pair in pairs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_index_of_the_same_pairs() -> Iterator[None]:
+    """An index of pairs is made once and given again: those of all evaluation tasks take a second each."""
+    indices: dict[object, content.Index] = {}
+    make = content.Index.of
+
+    def of(pairs: Iterable[Pair], whole_only: Iterable[Pair] = (), **more: int) -> content.Index:
+        both = list(pairs), list(whole_only)
+        asked = (*map(spelled_pairs, both), *more.items())
+        if asked not in indices:
+            indices[asked] = make(*both, **more)
+        return indices[asked]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(content.Index, "of", of)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +129,11 @@ def evaluation() -> list[split.RawTask]:
 @pytest.fixture(scope="module")
 def parts() -> split.Split:
     return split.arc1_split()
+
+
+@pytest.fixture(scope="module")
+def later_parts() -> split.LaterSplit:
+    return split.arc2_split()
 
 
 @pytest.fixture(scope="module")
@@ -225,12 +259,11 @@ def test_both_evaluation_sets_are_kept_out_of_training(evaluation: list[split.Ra
     assert len(evaluation) == len(split.evaluation_ids()) + 6 == 400 + 120  # 6 tasks are in both
 
 
-def test_the_clean_list_is_what_its_rule_says(later: dict[str, split.RawTask]) -> None:
-    parts = split.arc2_split()
+def test_the_clean_list_is_what_its_rule_says(later: dict[str, split.RawTask], later_parts: split.LaterSplit) -> None:
     earlier = split.raw(split.ARC1)
-    assert list(parts.clean) == ARC2_CLEAN
-    assert parts.refused == tuple(REFUSED_LATER.split())
-    assert {*parts.clean, *parts.refused} == set(later) - set(earlier["train"]) - set(earlier["eval"])
+    assert list(later_parts.clean) == ARC2_CLEAN
+    assert later_parts.refused == tuple(REFUSED_LATER.split())
+    assert {*later_parts.clean, *later_parts.refused} == set(later) - set(earlier["train"]) - set(earlier["eval"])
 
 
 def test_an_arc2_task_with_a_pair_of_arc1_is_no_new_one_whatever_its_id() -> None:
@@ -408,11 +441,10 @@ def test_a_tasks_generated_pairs_depend_on_seed_and_task_alone(collected: Pool) 
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(parts: split.Split, later_parts: split.LaterSplit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tasks of each set instead of all, and no generator of RE-ARC."""
-    parts, later = split.arc1_split(), split.arc2_split()
     monkeypatch.setattr(split, "arc1_split", lambda: replace(parts, train=parts.train[:2]))
-    monkeypatch.setattr(split, "arc2_split", lambda: replace(later, clean=later.clean[:3]))
+    monkeypatch.setattr(split, "arc2_split", lambda: replace(later_parts, clean=later_parts.clean[:3]))
 
     def generated(task_id: str, count: int, seed: int) -> list[Pair]:
         task = random_task([(side, 4) for side in range(4, 4 + count)], sum(map(ord, task_id)) + seed)
@@ -584,11 +616,10 @@ def test_a_generator_that_is_slow_or_fails_is_cut_off_and_a_moody_one_asked_agai
 
 
 @pytest.fixture(scope="module")
-def known() -> Pool:
+def known(parts: split.Split, training: dict[str, split.RawTask]) -> Pool:
     """ARC-AGI-1 training tasks' own pairs."""
-    training = split.raw(split.ARC1)["train"]
-    pairs = tuple(tuple(split.own_pairs(training[i])) for i in split.arc1_split().train)
-    return Pool(split.arc1_split().train, pairs, tuple(map(len, pairs)))
+    pairs = tuple(tuple(split.own_pairs(training[i])) for i in parts.train)
+    return Pool(parts.train, pairs, tuple(map(len, pairs)))
 
 
 def test_composed_tasks_depend_on_the_seed_and_are_rules_with_something_to_learn(known: Pool) -> None:
@@ -724,6 +755,7 @@ def test_the_pool_command_writes_a_pool_and_says_what_is_in_it(
     assert len(data.load(path).ids) == 2 + 3 + 1 + 2
 
 
+@pytest.mark.usefixtures("few")
 def test_the_pool_command_tells_what_is_wrong_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = ["--output", str(tmp_path / "pool.npz")]
     for more, message in (

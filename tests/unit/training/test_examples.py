@@ -21,6 +21,7 @@ from solver.tokens import grid
 from solver.tokens.grid import GRID
 from solver.training.examples import build, fallback, in_turns, plain, to_example
 from solver.types import COLOURS, MAX_SIDE, Example, Grid, Pair, Task, View, same
+from tests.support.each import each
 from tests.support.fakes import MIRROR, SINGLE, STACK, leave_one_out, pairs_of, random_task
 
 ROOM = 6144  # tokens: the context the engine is given by default
@@ -228,7 +229,7 @@ def test_leave_one_out_is_what_the_default_recipe_builds():
     assert spelled(leave_one_out(STACK, 30, 3, ROOM)) == spelled(made_of(STACK, DataRecipe(), 30, 3))
 
 
-@pytest.mark.parametrize("data", RECIPES, ids=lambda d: f"{d.form}-{d.sides}-{d.loss}")
+@each("data", RECIPES, lambda d: f"{d.form}-{d.sides}-{d.loss}")
 def test_every_recipe_keeps_to_the_cap_the_room_and_thirty_cells_and_can_be_repeated(data):
     task = random_task([(16, 3), (4, 7), (12, 18)])
     for room in (900, 300):
@@ -241,7 +242,7 @@ def test_every_recipe_keeps_to_the_cap_the_room_and_thirty_cells_and_can_be_repe
         assert spelled(examples) != spelled(made_of(task, data, 60, 2, room))
 
 
-@pytest.mark.parametrize("data", RECIPES, ids=lambda d: f"{d.form}-{d.sides}-{d.loss}")
+@each("data", RECIPES, lambda d: f"{d.form}-{d.sides}-{d.loss}")
 def test_the_test_inputs_play_no_part_in_any_recipe(data):
     other = Task(MIRROR.id, MIRROR.demonstrations, STACK.tests)
     assert spelled(made_of(MIRROR, data)) == spelled(made_of(other, data))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pytest
 
 from solver.programs.lists.functions import Function
 from solver.programs.lists.layout import SHAPES
 from solver.programs.lists.picks import PROPERTIES
 from solver.types import Grid
+from tests.support.each import each
 from tests.unit.programs.lists.run_function import run, run_placed
 from tests.unit.programs.lists.test_laws import random_grid
 
@@ -133,7 +133,7 @@ def given() -> list[Grid]:
     return [random_grid(rng) for _ in range(150)]
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@each("name", PLAIN)
 def test_a_function_gives_what_it_says(name: str) -> None:
     for grid in given():
         expected, result = PLAIN[name](grid), run(name, [grid])
@@ -144,7 +144,7 @@ def test_a_function_gives_what_it_says(name: str) -> None:
             np.testing.assert_array_equal(result[0], expected, f"{name} of {grid.tolist()}")
 
 
-@pytest.mark.parametrize("colour", range(1, 10))
+@each("colour", range(1, 10))
 def test_colours_alone_and_left_out_make_up_the_grid(colour: int) -> None:
     for grid in (g for g in given() if g.any()):
         alone, left = (run(Function("", SHAPES, 0, 10 * what + colour, 1), [grid])[0] for what in (0, 1))
@@ -191,7 +191,7 @@ PROPERTY: dict[str, Callable[[Grid], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", PROPERTY)
+@each("name", PROPERTY)
 def test_the_one_with_most_is_picked_and_the_rest_is_kept_in_order(name: str) -> None:
     assert name in PROPERTIES
     rng, value = np.random.default_rng(6), PROPERTY[name]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from solver.programs.lists.labels import FLAGS, MEASURES
 from solver.types import Grid
+from tests.support.each import each
 from tests.unit.programs.lists.run_function import run
 from tests.unit.programs.lists.test_laws import random_grid
 
@@ -71,8 +72,7 @@ def painted(grid: Grid, masks: list[Mask], values: list[int]) -> Grid:
     return result
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("measure", MEASURES)
+@each("kind, measure", itertools.product(KINDS, MEASURES))
 def test_measures_of_regions_their_ranks_and_extremes(kind: str, measure: str) -> None:
     if measure == "colours" and kind not in ("regions", "regions over corners"):
         return
@@ -115,7 +115,7 @@ def flags(grid: Grid, mask: Mask) -> dict[str, int]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_flags_of_regions(kind: str) -> None:
     rng, told = np.random.default_rng(9), [f for f in FLAGS if f not in ("place in its box", "whole box")]
     for _ in range(60):

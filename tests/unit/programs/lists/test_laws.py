@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from solver.programs.lists.functions import GENERAL, RECOLOURED, Function, functions
 from solver.programs.lists.layout import JOINS, LABELS, PARTS, SPLITS
+from tests.support.each import each
 from tests.unit.programs.lists.run_function import run, run_placed
 
 
@@ -31,7 +31,7 @@ def given(function: Function, rng: np.random.Generator) -> list[tuple[np.ndarray
     return [(g, (int(rng.integers(-2, 20)), int(rng.integers(-2, 20)))) for g in grids]
 
 
-@pytest.mark.parametrize("function", functions(range(1, 10), range(1, 10)), ids=lambda f: f.name)
+@each("function", functions(range(1, 10), range(1, 10)), lambda f: f.name)
 def test_what_a_function_gives_is_a_grid_and_the_same_each_time(function: Function) -> None:
     rng = np.random.default_rng(1)
     for _ in range(60):
@@ -48,7 +48,7 @@ def test_what_a_function_gives_is_a_grid_and_the_same_each_time(function: Functi
         assert all(a[1] == b[1] and np.array_equal(a[0], b[0]) for a, b in zip(result, again, strict=True))
 
 
-@pytest.mark.parametrize("function", [f for f in GENERAL if f.unit < LABELS], ids=lambda f: f.name)
+@each("function", [f for f in GENERAL if f.unit < LABELS], lambda f: f.name)
 def test_a_list_is_mapped_grid_by_grid(function: Function) -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
@@ -59,7 +59,7 @@ def test_a_list_is_mapped_grid_by_grid(function: Function) -> None:
         assert all(np.array_equal(a[0], b) for a, b in zip(alone, both, strict=False))
 
 
-@pytest.mark.parametrize("function", [f for f in GENERAL if f.unit in (PARTS, JOINS)], ids=lambda f: f.name)
+@each("function", [f for f in GENERAL if f.unit in (PARTS, JOINS)], lambda f: f.name)
 def test_colours_come_from_the_list_but_for_those_by_place(function: Function) -> None:
     rng = np.random.default_rng(3)
     for _ in range(20 if function.number != RECOLOURED or function.unit != JOINS else 0):

@@ -6,7 +6,6 @@ import inspect
 from functools import partial
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from solver.data.views import DIHEDRALS, apply, invert
 from solver.programs import search as _all  # noqa: F401  the primitives register themselves
 from solver.programs.primitives.registry import INPUT_COLOURED, JOINS, OUTPUT_COLOURED, SPLITS, UNARY, checked
 from solver.types import Grid, View, key
+from tests.support.each import each
 
 COLOURED = {**INPUT_COLOURED, **OUTPUT_COLOURED}
 
@@ -48,21 +48,21 @@ def lawful(run, given_grids):
         assert key(first) == key(second)
 
 
-@pytest.mark.parametrize("primitive", UNARY.values(), ids=lambda p: p.name)
+@each("primitive", UNARY.values(), lambda p: p.name)
 @settings(max_examples=8)
 @given(grid=grids())
 def test_a_primitive_of_one_grid_keeps_the_laws(primitive, grid):
     lawful(partial(primitive.run, grid), [grid])
 
 
-@pytest.mark.parametrize("primitive", COLOURED.values(), ids=lambda p: p.name)
+@each("primitive", COLOURED.values(), lambda p: p.name)
 @settings(max_examples=8)
 @given(grid=grids(), colour=st.integers(1, 9))
 def test_a_primitive_with_a_colour_keeps_the_laws(primitive, grid, colour):
     lawful(partial(primitive.run, grid, colour), [grid])
 
 
-@pytest.mark.parametrize("primitive", SPLITS.values(), ids=lambda p: p.name)
+@each("primitive", SPLITS.values(), lambda p: p.name)
 @settings(max_examples=8)
 @given(grid=grids())
 def test_parts_are_grids_no_larger_than_the_whole(primitive, grid):
@@ -77,7 +77,7 @@ def test_parts_are_grids_no_larger_than_the_whole(primitive, grid):
         assert 1 <= part.shape[1] <= grid.shape[1]
 
 
-@pytest.mark.parametrize("primitive", JOINS.values(), ids=lambda p: p.name)
+@each("primitive", JOINS.values(), lambda p: p.name)
 @settings(max_examples=8)
 @given(parts=st.lists(grids(), min_size=1, max_size=4), alike=st.booleans())
 def test_a_primitive_of_parts_keeps_the_laws(primitive, parts, alike):
@@ -110,7 +110,7 @@ SIBLINGS = (
 )
 
 
-@pytest.mark.parametrize("names", SIBLINGS)
+@each("names", SIBLINGS)
 def test_what_has_a_direction_is_the_same_in_every_other(names):
     """Each is the first of them, seen turned or mirrored."""
     random = np.random.default_rng(0)
@@ -129,7 +129,7 @@ def test_what_has_a_direction_is_the_same_in_every_other(names):
         assert [None if g is None else key(g) for g in made] in ways
 
 
-@pytest.mark.parametrize("primitive", EVERY, ids=lambda p: p.name)
+@each("primitive", EVERY, lambda p: p.name)
 def test_every_primitive_says_what_it_does_and_has_a_cost(primitive):
     assert (inspect.getdoc(primitive.run) or "").endswith(".")
     assert primitive.cost > 0
