@@ -16,9 +16,9 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts an engine is slow without saying so."""
+    """What starts an engine or a browser is slow without saying so."""
     for item in items:
-        if item.get_closest_marker("engine"):
+        if item.get_closest_marker("engine") or item.get_closest_marker("browser"):
             item.add_marker("slow")
 
 

@@ -85,6 +85,7 @@ def test_a_gauge_says_what_was_measured_what_it_must_be_below_and_why_it_was_not
     assert missing == "| time to interactive | not measured | under 2 s | no chromium |"
 
 
+@pytest.mark.slow
 def test_the_gauges_are_measured_without_a_model(capsys):
     assert bench.main(["--only", "votes"]) == 0
     rows = capsys.readouterr().out.splitlines()[2:]

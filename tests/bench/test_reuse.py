@@ -33,12 +33,13 @@ def test_a_folder_that_is_no_library_is_refused(tmp_path, capsys):
 @pytest.mark.engine
 def test_a_library_without_adapters_is_refused_and_one_with_them_is_read(tmp_path, capsys):
     """With the shipped weights: the library's adapter answers otherwise than the base, and is another start."""
-    made = ["--tasks", "arc1-training", "--limit", "3", "--output", str(tmp_path / "library")]
+    made = ["--tasks", "arc1-training", "--limit", "2", "--output", str(tmp_path / "library")]
     assert collect.main(made) == 0
     assert reuse.main([str(tmp_path / "library"), "--limit", "1"]) == 2
     assert "has no adapters" in capsys.readouterr().err
     assert collect.main([*made, "--adapters", "2"]) == 0
-    given = [str(tmp_path / "library"), "--limit", "1", "--steps", "6", "--views", "1", "--parts", "1"]
+    given = [str(tmp_path / "library"), "--limit", "1", "--steps", "3", "--views", "1", "--parts", "1"]
+    given += ["--workers", "1"]
     assert reuse.main([*given, "--output", str(tmp_path / "o.jsonl")]) == 0
     rows = [row.split("|") for row in capsys.readouterr().out.splitlines() if row.startswith("| ")]
     none, outright, own, warm, third = (float(cell) for cell in rows[1][3:8])

@@ -105,6 +105,7 @@ def test_the_main_process_killed_at_random_moments_and_resumed_ends_with_the_und
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random_moments_cost_no_answer(launched):
     draw, kills = random.Random(1), 0
     while kills < MOMENTS:
@@ -126,6 +127,7 @@ def test_workers_killed_at_random_moments_cost_no_answer(launched):
         assert all("the worker died (SIGKILL)" in failure["why"] for failure in kept.of_kind("failure"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "heeded"),
     [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGINT, False)],
@@ -164,6 +166,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_the_record_fills_up_costs_the_record_and_not_the_answers(launched, small_disk):
     launched.output = small_disk / "submission.json"
     launched.first[-1] = str(launched.output)
@@ -231,6 +234,7 @@ def read(data: bytes, path: Path) -> tasks.TaskSet | str:
         return str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(content=FILES)
 def test_any_json_is_read_or_refused_in_one_line_and_good_tasks_in_it_are_kept(content, tmp_path_factory):
@@ -243,6 +247,7 @@ def test_any_json_is_read_or_refused_in_one_line_and_good_tasks_in_it_are_kept(c
     assert set(placeholders) == set(found.tests)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32 - 1), changes=st.integers(1, 12))
 def test_a_file_with_bytes_changed_cut_or_doubled_is_read_or_refused_in_one_line(seed, changes, tmp_path_factory):

@@ -39,7 +39,7 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
     challenges = tmp_path / "challenges.json"
     challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(count)}))
     flags = ["--challenges", challenges, "--weights", weights, "--output", output, "--devices", "cpu", "--no-report"]
-    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3".split()
+    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3 --programs 0".split()
     command = [sys.executable, "submission.py", *map(str, flags)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output)
@@ -63,7 +63,7 @@ def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
         (tmp_path / name).write_text(json.dumps(content))
     flags = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
     flags += ["--output", output, *"--variants embeddings --devices cpu --no-report --steps 1 --views 1".split()]
-    command = [sys.executable, "-m", "solver", "ablate", *map(str, flags), *"--time-limit 5m".split()]
+    command = [sys.executable, "-m", "solver", "ablate", *map(str, flags), *"--time-limit 5m --programs 0".split()]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output.with_name("embeddings.json"))
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
@@ -132,56 +132,61 @@ from solver.clock import Deadline
 from solver.config.settings import EMBEDDINGS, TARGETS, EngineSettings, TrainRecipe
 from solver.types import Example, Prompt, TrainJob, View
 from solver.inference.vllm_sampler import VllmSampler
-weights, end = Path(sys.argv[1]), int(sys.argv[2])
+end, *folders = int(sys.argv[1]), *map(Path, sys.argv[2:])
 settings = EngineSettings(context=1024, cache_bytes=64 << 20, adapters=4, sequences=32, dtype="float32")
-sampler = VllmSampler(weights, settings, end, embedding_targets=EMBEDDINGS)
+samplers = [VllmSampler(folder, settings, end, embedding_targets=EMBEDDINGS) for folder in folders]
 import peft
 from transformers import AutoModelForCausalLM
 from solver.training.trainer import LoraTrainer
 recipe = TrainRecipe(rank=8, alpha=32, rate=2e-2, embedding_rate=1.0, tokens=64, steps=6)
 examples = [Example(np.roll(np.arange(end, dtype=np.int32), n), np.ones(end, np.bool_)) for n in range(4)]
-users, losses = [None], []
-chosen = {"all": (*TARGETS, *EMBEDDINGS), "embed": EMBEDDINGS[:1], "head": EMBEDDINGS[1:], "both": EMBEDDINGS}
-for name, targets in chosen.items():
-    trainer = LoraTrainer(weights, replace(recipe, targets=targets), weights.parent, settings.context)
-    report = trainer.train(TrainJob(name, examples, 0), Deadline.after(100))
-    losses.append((report.losses[0], report.losses[-1]))
-    users.append(report.adapter)
-def model_of(user):
-    base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
-    return base if user is None else peft.PeftModel.from_pretrained(base, user.path)
-models = {user: model_of(user) for user in users}
-plain = model_of(users[1])  # without what is on embedding and head
-for name, parameter in plain.named_parameters():
-    if "lora_embedding_A" in name or ("lm_head" in name and "lora_B" in name):
-        parameter.data.zero_()
-prompts = [Prompt("task", 0, View(), tuple(range(n % end, end)) * (1 + 8 * (n == 0)), 20) for n in range(4)]
-requests = [(prompt, user) for prompt in prompts for user in users]
-replies = dict(zip(requests, sampler.sample(requests, Deadline.after(200)), strict=True))
-def gap(reply, prompt, model):
-    ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
-    with torch.no_grad():
-        nats = model(input_ids=ids).logits[0, len(prompt.tokens) - 1 : -1].log_softmax(-1)
-    said = nats.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0]
-    return float((said - torch.tensor(reply.logprobs)).abs().max())
-right = [gap(reply, prompt, models[user]) for (prompt, user), reply in replies.items()]
-wrong = [gap(reply, prompt, models[o]) for (prompt, user), reply in replies.items() for o in users if o != user]
-wrong += [gap(replies[prompt, users[1]], prompt, plain) for prompt in prompts]
-print(json.dumps([max(right), min(wrong), losses]))
+def compared(weights, sampler):
+    users, losses = [None], []
+    chosen = {"all": (*TARGETS, *EMBEDDINGS), "embed": EMBEDDINGS[:1], "head": EMBEDDINGS[1:], "both": EMBEDDINGS}
+    for name, targets in chosen.items():
+        trainer = LoraTrainer(weights, replace(recipe, targets=targets), weights.parent, settings.context)
+        report = trainer.train(TrainJob(name, examples, 0), Deadline.after(100))
+        losses.append((report.losses[0], report.losses[-1]))
+        users.append(report.adapter)
+    def model_of(user):
+        base = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
+        return base if user is None else peft.PeftModel.from_pretrained(base, user.path)
+    models = {user: model_of(user) for user in users}
+    plain = model_of(users[1])  # without what is on embedding and head
+    for name, parameter in plain.named_parameters():
+        if "lora_embedding_A" in name or ("lm_head" in name and "lora_B" in name):
+            parameter.data.zero_()
+    prompts = [Prompt("task", 0, View(), tuple(range(n % end, end)) * (1 + 8 * (n == 0)), 20) for n in range(4)]
+    requests = [(prompt, user) for prompt in prompts for user in users]
+    replies = dict(zip(requests, sampler.sample(requests, Deadline.after(200)), strict=True))
+    def gap(reply, prompt, model):
+        ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+        with torch.no_grad():
+            nats = model(input_ids=ids).logits[0, len(prompt.tokens) - 1 : -1].log_softmax(-1)
+        said = nats.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0]
+        return float((said - torch.tensor(reply.logprobs)).abs().max())
+    right = [gap(reply, prompt, models[user]) for (prompt, user), reply in replies.items()]
+    wrong = [gap(reply, prompt, models[o]) for (prompt, user), reply in replies.items() for o in users if o != user]
+    wrong += [gap(replies[prompt, users[1]], prompt, plain) for prompt in prompts]
+    return max(right), min(wrong), losses
+print(json.dumps([compared(*both) for both in zip(folders, samplers, strict=True)]))
 """
 
 
-@pytest.mark.parametrize(("family", "tied"), [("llama", False), ("qwen3", True)], ids=["a head of its own", "tied"])
-def test_adapters_of_embedding_and_head_are_served_as_peft_would(tmp_path, monkeypatch, family, tied):
-    """In float32, several in one batch beside rows of the base model. Where the head is the embedding, a LoRA on one of
-    them does not change the other, in peft as in the engine."""
-    monkeypatch.setitem(checkpoints.SIZES, "tie_word_embeddings", tied)
+def test_adapters_of_embedding_and_head_are_served_as_peft_would(tmp_path, monkeypatch):
+    """In float32, several in one batch beside rows of the base model: with a head of its own, and with a tied one.
+    Where the head is the embedding, a LoRA on one of them does not change the other, in peft as in the engine."""
     tokens = {"bos_token_id": None, "eos_token_id": 15, "pad_token_id": 13}
-    weights = checkpoints.random_weights(tmp_path / "weights", family, 16, **tokens)
-    command = [sys.executable, "-c", BEYOND, str(weights), "15"]
+    folders = []
+    for family, tied in (("llama", False), ("qwen3", True)):
+        monkeypatch.setitem(checkpoints.SIZES, "tie_word_embeddings", tied)
+        folders.append(str(checkpoints.random_weights(tmp_path / family / "weights", family, 16, **tokens)))
+    command = [sys.executable, "-c", BEYOND, "15", *folders]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    right, wrong, losses = json.loads(ran.stdout.splitlines()[-1])
-    assert right < 1e-4
-    assert wrong > 100 * right
-    assert all(last < first for first, last in losses)
+    compared = json.loads(ran.stdout.splitlines()[-1])
+    assert len(compared) == len(folders)
+    for right, wrong, losses in compared:
+        assert right < 1e-4
+        assert wrong > 100 * right
+        assert all(last < first for first, last in losses)

@@ -439,6 +439,7 @@ def test_a_set_without_solutions_is_not_scored(call, mixed, capsys):
     assert "solved" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "expected"), [("auto", ["7"]), ("cpu", [""]), ("3", ["3"]), ("0,2", ["0", "2"]), ("cpu:2", ["", ""])]
 )
@@ -613,6 +614,7 @@ def test_with_no_time_for_programs_none_are_searched(call, tmp_path, output):
     assert not any("--programs" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
+@pytest.mark.slow
 def test_tasks_that_are_not_searched_in_their_share_of_the_time_are_counted(call, tmp_path, output, capsys):
     """Of 12 seconds 8 are kept for the end and a quarter of the others is for programs: one search of a second fits."""
     given = ["--challenges", challenges(tmp_path, FOUR), "--time-limit", "12s", "--programs", "5"]

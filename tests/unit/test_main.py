@@ -34,6 +34,7 @@ def test_every_command_is_a_function_of_its_module(name):
     assert callable(command.command(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", command.COMMANDS)
 def test_the_help_of_every_command_comes_in_a_second_and_loads_no_model(name):
     spent = []

@@ -49,6 +49,7 @@ def answered(tmp_path_factory) -> tuple[list[str], str, str]:
     return flags, printed.getvalue(), (folder / "o.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_scores_what_it_answered_and_goes_on_with_an_unfinished_file(answered, tmp_path, capsys):
     flags, printed, written = answered
     flags = [*flags, "--output", str(tmp_path / "o.jsonl")]
@@ -64,6 +65,7 @@ def test_the_command_scores_what_it_answered_and_goes_on_with_an_unfinished_file
     assert "another run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_part_of_the_tasks_leaves_the_others_in_the_file(answered, tmp_path):
     flags, _, before = answered
     (tmp_path / "o.jsonl").write_text(before)

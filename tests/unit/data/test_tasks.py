@@ -401,6 +401,7 @@ def test_the_comparison_list_follows_its_rule():
     assert sorted(sorted(small, key=lambda i: (zlib.crc32(i.encode()), i))[:50]) == COMPARISON
 
 
+@pytest.mark.slow
 def test_the_held_out_list_is_what_pretraining_leaves_out():
     from solver.pretrain.split import arc1_split
 

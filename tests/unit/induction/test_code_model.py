@@ -176,6 +176,7 @@ def test_the_record_and_the_report_tell_of_it(saying, asked, output, capsys):
     assert top[0]["programs"] == [[program["text"], program["cost"], None, 1]]
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_file_and_another_model_another_fingerprint(saying, asked, output, model):
     prints, files = [], []
     for content in ("{}", "{}", "{ }"):
@@ -187,6 +188,7 @@ def test_two_runs_give_the_same_file_and_another_model_another_fingerprint(sayin
     assert prints[0] == prints[1] != prints[2]
 
 
+@pytest.mark.slow
 def test_a_stage_that_crashes_is_noted_and_the_run_goes_on(saying, asked, output, capsys):
     assert saying(None, *asked, "--limit", 1) == 0  # the fake writer can say nothing at all
     out = capsys.readouterr().out
@@ -203,6 +205,7 @@ def test_one_that_never_starts_is_noted_too(call, asked, output, capsys):
     assert "4 from the model" in out
 
 
+@pytest.mark.slow
 def test_it_never_has_more_than_its_share_of_the_time(call, asked, output, tmp_path, capsys, monkeypatch):
     """Of 24 seconds 8 are kept for the end, and a quarter of the others is 4."""
     monkeypatch.setattr(stages, "LEAST_WRITING", 0.5)
@@ -222,6 +225,7 @@ def test_with_less_time_than_a_reply_takes_the_code_model_is_not_loaded(call, as
     assert not any("induction" in argv for argv in fake_worker.heard(tmp_path, "argv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [2, 5, 8, 12])
 def test_a_resumed_run_asks_no_task_again_and_ends_with_the_same_answers(lines, saying, asked, output, tmp_path):
     texts = [GUESS, RIGHT, WRONG]
@@ -235,6 +239,7 @@ def test_a_resumed_run_asks_no_task_again_and_ends_with_the_same_answers(lines, 
     assert {pairs[i, -1] for i in FOUR} == {1}
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_another_code_model(saying, asked, output, model, capsys):
     assert saying([RIGHT], *asked) == 0
     (model / "model.safetensors").write_text("others")

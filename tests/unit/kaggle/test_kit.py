@@ -91,6 +91,7 @@ def refused(tmp_path: Path, wheels: Path, capsys: pytest.CaptureFixture, *flags:
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_kit_that_lacks_a_wheel_is_refused(tmp_path, wheels, capsys):
     next((wheels / "cuda12").glob("answered-*")).unlink()
     assert "No matching distribution found for answered==2.0" in refused(tmp_path, wheels, capsys)
@@ -145,6 +146,7 @@ def test_a_name_kaggle_would_refuse_is_refused_before_anything_is_fetched_or_wri
     assert not (tmp_path / "kit").exists()
 
 
+@pytest.mark.slow
 def test_without_a_name_one_to_be_replaced_stands_in_the_kit(tmp_path, wheels, capsys, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
     assert kit.main(["kit", str(tmp_path / "kit"), "--wheels", str(wheels)]) == 0

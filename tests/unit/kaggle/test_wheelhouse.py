@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ def test_what_a_wheel_asks_for_on_the_target_alone_is_missed_whatever_python_loo
         assert printed.out.endswith("is NOT complete\n")
 
 
+@pytest.mark.slow
 def test_what_a_wheel_asks_of_python_is_compared_with_the_target_not_with_the_python_that_looks(tmp_path, capsys):
     """pip install compares it with the Python it runs on, whatever `--python-version` says."""
     python = next(one for one in ("3.11", "3.13") if one != "{}.{}".format(*sys.version_info))
@@ -97,6 +99,7 @@ def test_a_set_that_leaves_packages_out_names_them_and_is_good(tmp_path, capsys)
     assert printed.endswith("resolves offline\n")
 
 
+@pytest.mark.slow
 def test_a_wheelhouse_is_built_from_where_pip_is_told_to_look(whole, tmp_path, monkeypatch, capsys):
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -182,6 +185,7 @@ def emptied(folder: Path, name: str) -> None:
     wheel(folder, re.sub(r"[-_.]+", "_", name), package.version, package.requires or (), tag=tag)
 
 
+@pytest.mark.slow
 def test_the_cpu_set_as_installed_here_resolves_without_an_index(tmp_path, capsys):
     """Wheels emptied of their content: pip reads names, tags and metadata alone to resolve. (The whole set: 610 MB.)"""
     wanted = wheelhouse.pins(ROOT / "requirements-cpu.txt", HERE)
@@ -214,28 +218,58 @@ def needs_resolve_all(what: str, python: str, by_default: str) -> None:
         pytest.skip(f"NOT TESTED that {what} resolves on Python {python}: set RESOLVE_ALL=1, it takes 30 s more")
 
 
+def gpu_report(python: str, index: dict[str, str], folder: Path) -> wheelhouse.Report:
+    """pip's report on the GPU set. Its own resolver sees the wheels of that Python but the markers of this one."""
+    listed = folder / "pins.txt"
+    wanted = wheelhouse.pins(wheelhouse.REQUIREMENTS, python)
+    listed.write_text("".join(f"{str(one).replace('==', '===')}\n" for one in wanted))  # no build of it for a CPU
+    return wheelhouse.resolve(listed, python, [], index)
+
+
+def cpu_report(python: str, index: dict[str, str], folder: Path) -> wheelhouse.Report:
+    return resolved(wheelhouse.pins(ROOT / "requirements-cpu.txt", python), python, index, folder)
+
+
+Reports = Callable[[str, str], wheelhouse.Report]
+
+
+@pytest.fixture(scope="module")
+def reports(index, tmp_path_factory) -> Iterator[Reports]:
+    """The report on a set for a Python. Those looked at by default begin together: pip mostly waits for the index."""
+    makers = {"gpu": gpu_report, "cpu": cpu_report}
+    with ThreadPoolExecutor() as pool:
+        begun = {
+            (name, python): pool.submit(makers[name], python, index, tmp_path_factory.mktemp(name))
+            for name, python in (("gpu", wheelhouse.KAGGLE), ("cpu", wheelhouse.PYTHONS[-1]))
+        }
+
+        def report(name: str, python: str) -> wheelhouse.Report:
+            if (name, python) not in begun:
+                begun[name, python] = pool.submit(makers[name], python, index, tmp_path_factory.mktemp(name))
+            return begun[name, python].result()
+
+        yield report
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ["3.11", wheelhouse.KAGGLE])
-def test_pip_resolves_the_gpu_set_and_nothing_is_missing(index, python, tmp_path):
-    """Metadata alone is read. pip's own resolver sees the wheels of that Python but the markers of this one."""
+def test_pip_resolves_the_gpu_set_and_nothing_is_missing(reports, python):
+    """Metadata alone is read."""
     needs_resolve_all("the GPU set", python, wheelhouse.KAGGLE)
-    wanted = wheelhouse.pins(wheelhouse.REQUIREMENTS, python)
-    listed = tmp_path / "pins.txt"
-    listed.write_text("".join(f"{str(one).replace('==', '===')}\n" for one in wanted))  # no build of it for a CPU
-    report = wheelhouse.resolve(listed, python, [], index)
+    report = reports("gpu", python)
     assert wheelhouse.unmet(report, python) == ()
     packages = packages_of(report)
+    wanted = wheelhouse.pins(wheelhouse.REQUIREMENTS, python)
     assert set(packages) == {canonicalize_name(one.name) for one in wanted}
     _reasons_are_true(packages)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", wheelhouse.PYTHONS)
-def test_every_wheel_of_the_cpu_set_is_there_and_nothing_is_missing(index, python, tmp_path):
+def test_every_wheel_of_the_cpu_set_is_there_and_nothing_is_missing(reports, python):
     """As README installs it: without what torch, which may be any build of it, asks for itself."""
     needs_resolve_all("the CPU set", python, wheelhouse.PYTHONS[-1])
-    wanted = wheelhouse.pins(ROOT / "requirements-cpu.txt", python)
-    assert missing_by_name(resolved(wanted, python, index, tmp_path), python) == LEFT_OUT
+    assert missing_by_name(reports("cpu", python), python) == LEFT_OUT
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from solver.types import BadInput
 from tests.support.made_tasks import made
 
 
+@pytest.mark.slow
 def test_a_search_that_fails_is_told_and_tried_again_and_costs_no_other_answer(tmp_path):
     task, _ = made(lambda g: g[::-1].copy())
     broken = replace(task, id="broken", demonstrations=(1,))

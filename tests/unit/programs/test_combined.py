@@ -107,6 +107,7 @@ from solver.programs.lists.compiled import entry, numba
 """ + "\n".join(f"@entry(numba.int64(numba.int64))\ndef toy_{n}(x): return x + {n}\n" for n in range(8))
 
 
+@pytest.mark.slow
 def test_processes_that_begin_together_share_what_is_to_be_compiled(tmp_path: Path) -> None:
     """Each compiles a part and reads the other's; no file is compiled twice."""
     (tmp_path / "toys.py").write_text(TOYS)

@@ -242,6 +242,7 @@ def test_a_worker_that_hangs_is_killed_after_its_grace_and_all_tasks_are_answere
     assert starts(tmp_path) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_to_the_end_does_not_hold_the_run_past_its_deadline(serve):
     heard = serve("ab", limit=4.5, batches={"a": ["hang"]})
     assert heard.results == []
@@ -267,6 +268,7 @@ def test_a_worker_that_can_not_start_is_given_up_after_a_few_tries(serve, tmp_pa
     assert heard.seconds < 10
 
 
+@pytest.mark.slow
 def test_workers_that_hang_while_starting_are_stopped_before_the_deadline(serve):
     heard = serve("a", limit=4.0, start=["hang"])
     assert set(heard.notes) == {
@@ -275,6 +277,7 @@ def test_workers_that_hang_while_starting_are_stopped_before_the_deadline(serve)
     assert [task_id for task_id, _ in heard.lost_tasks] == ["a"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_while_starting_is_replaced_while_there_is_time(serve, monkeypatch):
     monkeypatch.setattr(pool, "START_SHARE", 0.2)
     heard = serve("a", limit=23.0, start=["hang", ""])
@@ -320,6 +323,7 @@ def test_a_worker_whose_own_children_hold_its_reports_open_is_still_seen_to_die(
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_take_a_large_order_does_not_block_the_run(serve):
     heard = serve("abcdefghijklmnop", limit=5.0, side=30, config=LARGE, start=["deaf"])
     assert heard.results == []
@@ -429,6 +433,7 @@ def on_gpus(count):
     return tuple(Device(f"gpu {n}", {"CUDA_VISIBLE_DEVICES": str(n)}, gpu=True) for n in range(count))
 
 
+@pytest.mark.slow
 def test_the_first_worker_on_a_gpu_starts_alone_then_the_others_one_after_another(serve, tmp_path, monkeypatch):
     """They find compiled what it compiled, once it is ready; those on a CPU compile nothing and start at once."""
     monkeypatch.setattr(pool, "APART", 0.4)
@@ -451,6 +456,7 @@ def test_the_others_do_not_wait_for_ever_for_a_first_worker_that_never_gets_read
     assert heard.seconds < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("on_gpu", "first"), [(True, 900.0), (False, 300.0)])
 def test_until_a_worker_on_a_gpu_was_ready_one_may_take_a_quarter_of_an_hour_to_start(
     serve, tmp_path, monkeypatch, on_gpu, first
@@ -509,6 +515,7 @@ def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_p
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
 
 
+@pytest.mark.slow
 def test_several_processes_share_the_searches_and_then_the_model_s_batches(serve, tmp_path):
     devices = tuple(Device(f"cpu {n}", {}) for n in range(2))
     heard = serve(
@@ -523,6 +530,7 @@ GPU = (Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, gpu=True),)
 SPARE = tuple(Device(f"programs {n}", {"CUDA_VISIBLE_DEVICES": ""}) for n in range(2))
 
 
+@pytest.mark.slow
 def test_beside_a_gpu_programs_are_searched_by_others_while_the_model_works(serve, tmp_path):
     heard = serve(devices=GPU, cpu_search_devices=SPARE, search_pause=0.1, pause=0.5)
     assert sorted(i for _, i in heard.searched) == sorted(heard.results) == list("abcd")
@@ -542,6 +550,7 @@ def test_searches_never_hold_up_the_end_of_the_model_s_batches(serve, tmp_path):
     assert heard.seconds < 10  # the limit is 60
 
 
+@pytest.mark.slow
 def test_a_search_that_hangs_is_stopped_and_tried_once_more_and_costs_the_task_nothing_else(serve, monkeypatch):
     monkeypatch.setattr(pool, "GRACE", 0.2)
     config = replace(CONFIG, programs=replace(CONFIG.programs, seconds=0.3))
@@ -573,6 +582,7 @@ def test_where_the_model_can_not_start_programs_are_searched_all_the_same(serve,
     assert {why for _, why in heard.lost_tasks} == {"the worker could not be started"}
 
 
+@pytest.mark.slow
 def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
     heard = serve("abcd", cpu_search_devices=(), until=2.0, search_pause=1.2)
     assert len(heard.searched) < 4
@@ -655,6 +665,7 @@ def test_the_code_model_sees_the_gpu_and_is_gone_when_the_model_is_loaded(serve,
     assert gone == [[], [False]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [{"write_batches": {i: ["hang"] for i in "abcd"}}, {"write_start": ["hang"]}])
 def test_a_code_model_that_hangs_is_ended_with_its_share_and_costs_no_more(serve, tmp_path, monkeypatch, script):
     seen = []

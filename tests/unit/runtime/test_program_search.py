@@ -95,6 +95,7 @@ print(os.nice(0), open("/proc/self/oom_score_adj").read())
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_searches_answers_orders_without_torch_and_gives_way_to_others(tmp_path):
     """The real command: its answer on the descriptor it is given, and what it said of itself before it ended."""
     order = order_to_line(Order(PROGRAMS, (STACK,), 30.0, {}, False, {}, tmp_path)).decode()

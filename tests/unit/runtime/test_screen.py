@@ -388,6 +388,7 @@ def whole(drawn: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "then"), [((80, 24), (50, 14)), ((40, 12), (90, 30))])
 def test_a_run_on_a_terminal_shows_its_view_follows_its_size_and_leaves_its_lines(
     size: tuple[int, int], then: tuple[int, int], tmp_path: Path
