@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 MAX_SIDE = 30  # cells: the largest grid the corpus allows
 COLOURS = 10  # colours are the integers 0 to 9
 ATTEMPTS = 2  # answers allowed for each test input
-INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -1, 0, 1, 2, 3
-"""Stages: programs that a code model writes; ones that are searched for, without any model; the base model's quick
-answers; adapters shared by tasks; an adapter a task; further ones count on."""
+PROVEN, INDUCTION, PROGRAMS, BASE, SHARED, ADAPTER = -2, -1, 0, 1, 2, 3
+"""Stages: placeholders that reproduce the demonstrations, known before any stage is run; programs that a code model
+writes; ones that are searched for, without any model; the base model's quick answers; adapters shared by tasks; an
+adapter a task; further ones count on."""
 
 WORTH_OF_GENERALISING = 4.0  # steps: what a program costs more that is right on no demonstration left out of its search
 
@@ -51,8 +52,8 @@ def by_programs(number: int) -> bool:
 
 def stage_name(number: int) -> str:
     """A stage in words people know."""
-    named = ("induction", "programs", "base model", "shared adapter", "adapter")
-    return named[number - INDUCTION] if number <= ADAPTER else f"refinement {number - ADAPTER}"
+    named = ("placeholders", "induction", "programs", "base model", "shared adapter", "adapter")
+    return named[number - PROVEN] if number <= ADAPTER else f"refinement {number - ADAPTER}"
 
 
 def seed_for(seed: int, task_id: str, purpose: str) -> int:
@@ -226,14 +227,12 @@ class Standing:
     from_model: tuple[int, ...]  # how many of the two attempts the model gave
     votes: tuple[tuple[int, int], ...]  # views behind the vote's first answer, and how many there were
     from_programs: tuple[int, ...] = ()  # attempts that programs alone gave
-    residual_needs: tuple[float, ...] = ()  # the share of the need that programs leave, 0 to 1; (): they had no say
+    needs: tuple[float, ...] = ()  # of more work, 0 to 1, as `voting.ensemble` has them
 
     @property
     def need(self) -> float:
-        """How much the task needs more work, by its worst test input: 0 all views agree, 1 there is no answer."""
-        split = [1.0 - first / total if total else 1.0 for first, total in self.votes]
-        left = self.residual_needs or (1.0,) * len(split)
-        return max(need * residual for need, residual in zip(split, left, strict=True))
+        """How much the task needs more work, by its worst test input: 0 all is agreed on, 1 there is no answer."""
+        return max(self.needs, default=1.0)
 
     @property
     def whole(self) -> bool:

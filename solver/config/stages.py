@@ -16,6 +16,7 @@ class Stage:
     train_share: float  # of a batch's seconds, 0 to 1, for training
     minimum: float  # seconds below which a batch makes no sense
     refinement: bool = False  # only for tasks that need it
+    by_need: bool = False  # not for tasks that are settled before it; those that need it little come after the others
     whole: bool = False  # a batch a device, each with its part of all tasks; all end before the next stage begins
     weight: float = 1.0  # of its batches where seconds are shared
     enough: float = 0.0  # of what a batch is predicted to cost: it is not begun with less
@@ -47,7 +48,7 @@ def induction_stage() -> Stage:
 
 def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...]:
     """The stages of a run over so many tasks. Without training the base model's views are sampled in its place."""
-    adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum, enough=ENOUGH)
+    adapter = Stage(ADAPTER, config.cost, config.train_share, config.minimum, by_need=True, enough=ENOUGH)
     if config.train.scope == "shared":  # sampled as the base model is, only under more views
         scale = config.views / max(1, config.quick_views)
         cost = Cost(scale * config.quick_cost.fixed, scale * config.quick_cost.per_token)
@@ -57,6 +58,7 @@ def stages(config: Config, tasks: int = 1, devices: int = 1) -> tuple[Stage, ...
     each = config.shared_share * config.time_limit / max(1, math.ceil(tasks / devices))
     least = min(config.minimum, each * max(1, tasks // devices))
     shared = Stage(SHARED, Cost(each, 0.0), 1.0, least, whole=True, most=each)
-    more = tuple(replace(adapter, number=ADAPTER + n, refinement=True) for n in range(1, config.refinement_stages + 1))
+    further = replace(adapter, refinement=True, by_need=False)
+    more = tuple(replace(further, number=ADAPTER + n) for n in range(1, config.refinement_stages + 1))
     first = (base,) if config.quick_views and config.train.steps else ()
     return (*first, *((shared,) if config.train.scope != "task" and config.train.steps else ()), adapter, *more)

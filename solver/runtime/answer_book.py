@@ -18,7 +18,7 @@ from typing import TypeAlias
 from solver.runtime.live import count, printable
 from solver.runtime.prepare import RunPlan
 from solver.runtime.recorder import Journal
-from solver.runtime.submission_file import AnswerFile, placeholders_for, validate
+from solver.runtime.submission_file import AnswerFile, placeholders_for, proven_for, validate
 from solver.types import Outputs, Standing, TaskResult, by_programs, solves
 from solver.voting.candidates import Ledger
 
@@ -35,14 +35,15 @@ class AnswerBook:
         self.plan, tests = plan, plan.task_set.tests
         self.file = AnswerFile(plan.output, tests)
         self.placeholders = placeholders_for(plan.task_set)
-        self.ledger = Ledger(plan.task_set.tasks, self.placeholders, plan.config.rule)
+        self.proven = proven_for(plan.task_set)
+        self.ledger = Ledger(plan.task_set.tasks, self.placeholders, plan.config.rule, self.proven)
         self.reasons = {i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in tests}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.right: dict[str, bool] = {}
 
     def start(self) -> None:
         """Write the whole file: the answers that were added before, placeholders for the others."""
-        answered = (task.id for task in self.plan.task_set.tasks if self.ledger.stages(task.id))
+        answered = (t.id for t in self.plan.task_set.tasks if t.id in self.proven or self.ledger.stages(t.id))
         self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in answered})
 
     def add(self, result: TaskResult) -> Standing:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from solver.clock import Deadline
-from solver.types import ADAPTER, SHARED, Standing, TaskResult, by_programs, stage_name
+from solver.types import ADAPTER, BASE, SHARED, Standing, TaskResult, by_programs, stage_name
 
 LATEST = 60  # answers kept: no terminal shows more
 WARNINGS = 20  # warnings kept; how many there were in all is counted
@@ -124,11 +124,13 @@ class Live:
         refinement = [number for number in self.about.stages if number > ADAPTER]
         begun = [number for number in refinement if any(of == number for _, of in self._done)]
         rows = []
+        settled = {i for i, of in self._done if of == BASE and i not in self._split and (i, ADAPTER) not in self._done}
         for number in (*numbers, *(begun[-1:] or refinement[:1])):
             done = {task_id for task_id, of in self._done if of == number}
             due = done | {i for i in self._split if (i, number - 1) in self._done}
             if number <= ADAPTER or due:
-                rows.append((stage_name(number), len(done), self.total if number <= ADAPTER else len(due)))
+                all_due = self.total - (len(settled) if number == ADAPTER else 0)
+                rows.append((stage_name(number), len(done), all_due if number <= ADAPTER else len(due)))
         return rows
 
 

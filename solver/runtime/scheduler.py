@@ -1,12 +1,14 @@
 """What runs next, where, and for how many seconds: a pure state machine over stages, tasks and devices.
 
 The seconds left are passed in, the seconds used come back. Laws: no grant goes past the seconds left less the reserve;
-every task is offered a stage before any is offered the next one; a task gets at most two batches in a stage, so every
-run ends.
+every task that is due a stage is offered it before any is offered the next one; a task gets at most two batches in a
+stage, so every run ends.
 
 Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
 `refinement`, for those whose vote is split, the most split first. Stages of refinement use the time that the others
-leave; who takes part is decided when no batch is out, so that it depends on votes alone, on no device's speed.
+leave; who takes part is decided when no batch is out, so that it depends on votes alone, on no device's speed. A stage
+for every task may go `by_need`: what is settled before it (a trusted program and the base model agree) is left out, and
+tasks that need it little (a trusted program answers) come after the others, which share the seconds among themselves.
 
 Shares. A batch gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
 pending ones. Shares are worked out anew at each batch, so what cheap tasks leave over flows to the later ones. No batch
@@ -38,6 +40,7 @@ Choice: TypeAlias = tuple[Stage, tuple[str, ...], float, bool]
 
 STRETCH = 1.5  # a batch of refinement may take so many times what is predicted for it
 SCARCE = 1.5  # times what is predicted for it: a batch with less is in a hurry
+LITTLE = 0.5  # need up to which a task comes after the others: a trusted program leaves no more
 
 
 class Scheduler:
@@ -68,10 +71,12 @@ class Scheduler:
         groups = self._groups(tasks, smallest_first=True)
         parts = [part for at in range(devices) if (part := tuple(tasks[at::devices]))]  # alike in size and in number
         self._queue = {stage.number: list(parts if stage.whole else groups) for stage in self._for_all}
+        self._later: dict[int, list[str]] = {stage.number: [] for stage in self._for_all}  # those that need it little
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
         self.retired: tuple[str, ...] = ()  # tasks that failed twice in one stage
+        self.left_out: set[str] = set()  # tasks that were left out of a stage that goes by need
         self._costs = Costs(self._tokens, stages)
         self._out: dict[str, TimeSlice] = {}
         self._retrying: set[str] = set()  # devices whose running batch is a retry
@@ -171,11 +176,19 @@ class Scheduler:
     def _choose(self, usable: float, remaining: float) -> Choice | None:
         """The next batch, if there is one; its tasks are no longer pending then."""
         for stage in self._for_all:
+            if not (self._queue[stage.number] or self._later[stage.number] or self._again[stage.number]):
+                continue
+            before = [out.stage for out in self._out.values() if out.stage is not stage]
+            if not usable >= stage.minimum or any(other.whole or stage.by_need for other in before):
+                return None
+            if stage.by_need:
+                self._sort_by_need(stage)
             if self._queue[stage.number] or self._again[stage.number]:
-                waits = any(out.stage.whole and out.stage is not stage for out in self._out.values())
-                if not usable >= stage.minimum or waits:
-                    return None
-                return self._from_queue(stage, usable, remaining)
+                chosen = self._from_queue(stage, usable, remaining)
+                if chosen is None and (later := self._later[stage.number]):  # too little for those before them
+                    self._queue[stage.number][:0], self._later[stage.number] = self._groups(later, True), []
+                    chosen = self._from_queue(stage, usable, remaining)
+                return chosen
         for stage in self._refinement:
             if self._again[stage.number] and usable >= stage.minimum:
                 task_ids = (self._again[stage.number].pop(0),)
@@ -190,7 +203,9 @@ class Scheduler:
 
     def _from_queue(self, stage: Stage, usable: float, remaining: float) -> Choice | None:
         """The next batch of a stage that every task gets, or None where no task of it has enough seconds."""
-        total = math.fsum(s.weight * self._costs.of_task(s, i) for s, i in self._waiting())
+        later = {(number, i) for number, ids in self._later.items() for i in ids}
+        waiting = [(s, i) for s, i in self._waiting() if (s.number, i) not in later]
+        total = math.fsum(s.weight * self._costs.of_task(s, i) for s, i in waiting)
         small = self.predicted() > usable * self.devices
         task_ids, batches, retry = self._take(stage, small, usable)
         if not task_ids and not small:
@@ -215,7 +230,9 @@ class Scheduler:
 
     def _waiting(self) -> list[tuple[Stage, str]]:
         """The tasks of all pending batches that every task gets, with their stages."""
-        waiting = [(stage, i) for stage in self._for_all for ids in self._queue[stage.number] for i in ids]
+        waiting = [
+            (s, i) for s in self._for_all for ids in (*self._queue[s.number], self._later[s.number]) for i in ids
+        ]
         return waiting + [(s, i) for s in (*self._for_all, *self._refinement) for i in self._again[s.number]]
 
     def _running(self, remaining: float) -> float:
@@ -264,6 +281,20 @@ class Scheduler:
         for number, groups in self._queue.items():
             left = [tuple(i for i in ids if (i, number) not in pairs) for ids in groups]
             self._queue[number] = [ids for ids in left if ids]
+        for number, task_ids in self._later.items():
+            self._later[number] = [i for i in task_ids if (i, number) not in pairs]
+
+    def _sort_by_need(self, stage: Stage) -> None:
+        """Leave out of a stage what is settled, and put off what needs it little for as long as anything else waits."""
+        queued = [i for ids in self._queue[stage.number] for i in ids]
+        waiting = (*queued, *self._later[stage.number])
+        due = [i for i in waiting if self._need[i] > self._disagreement_threshold]
+        self.left_out.update(set(waiting).difference(due))
+        little = [i for i in due if self._need[i] <= LITTLE]
+        self._later[stage.number] = self._by_size(little) if len(little) < len(due) else []
+        due = [i for i in due if i not in self._later[stage.number]]
+        if set(due) != set(queued):
+            self._queue[stage.number] = self._groups(self._by_size(due), smallest_first=True)
 
     def _by_size(self, task_ids: Iterable[str]) -> list[str]:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))

@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 
 from solver.data.json_files import Members, describe, read_json
 from solver.data.tasks import Fault, TaskSet, load_challenges, load_split, parse_grid
-from solver.types import ATTEMPTS, COLOURS, MAX_SIDE, Attempts, BadInput, Grid, Pair, same
+from solver.types import (
+    ATTEMPTS,
+    COLOURS,
+    MAX_SIDE,
+    Attempts,
+    BadInput,
+    Candidate,
+    Grid,
+    Pair,
+    Program,
+    Task,
+    View,
+    same,
+)
 
 ATTEMPT_NAMES = tuple(f"attempt_{i + 1}" for i in range(ATTEMPTS))
 UNREADABLE_SIDE = 3  # cells: the side of the placeholder for a test input nobody can read; the commonest output side
@@ -46,17 +59,52 @@ def placeholders_for(task_set: TaskSet) -> dict[str, tuple[Attempts, ...]]:
     return {task_id: placeholders(inputs, shown.get(task_id, ())) for task_id, inputs in task_set.test_inputs.items()}
 
 
+def proven_for(task_set: TaskSet) -> dict[str, tuple[tuple[Candidate, ...], ...]]:
+    """What is `proven` of each task of the set of which anything is."""
+    return {task.id: candidates for task in task_set.tasks if any(candidates := proven(task))}
+
+
+def proven(task: Task) -> tuple[tuple[Candidate, ...], ...]:
+    """For each test input the guesses by ways that reproduce every demonstration, and one that they were not told of.
+
+    Simple programs, that is. What reproduces only what it was told is none: any single cell can be recoloured.
+    """
+    by_way: list[dict[str, Grid]] = [dict(_guessed(grid, task.demonstrations)) for grid in task.tests]
+    answers: list[list[Candidate]] = [[] for _ in task.tests]
+    for way in dict.fromkeys(name for guesses in by_way for name in guesses):
+        if not all(_right(way, pair, task.demonstrations) for pair in task.demonstrations):
+            continue
+        others = [[p for p in task.demonstrations if p is not pair] for pair in task.demonstrations]
+        told = sum(_right(way, pair, rest) for pair, rest in zip(task.demonstrations, others, strict=True) if rest)
+        if not told:
+            continue
+        program = Program(f"placeholder: {way}", 1.0, told / len(task.demonstrations))
+        for guesses, of_test in zip(by_way, answers, strict=True):
+            if way in guesses:
+                of_test.append(Candidate(guesses[way], View(), 0.0, program=program))
+    return tuple(map(tuple, answers))
+
+
+def _right(way: str, pair: Pair, demonstrations: Sequence[Pair]) -> bool:
+    guess = dict(_guessed(pair.input, demonstrations)).get(way)
+    return guess is not None and same(guess, pair.output)
+
+
 def _guesses(grid: Grid, demonstrations: Sequence[Pair]) -> Iterator[Grid]:
-    """Grids of the guessed shape, likeliest first; always at least two different ones."""
+    return (guess for _, guess in _guessed(grid, demonstrations))
+
+
+def _guessed(grid: Grid, demonstrations: Sequence[Pair]) -> Iterator[tuple[str, Grid]]:
+    """Grids of the guessed shape by the way they come about, likeliest first; always at least two different ones."""
     rows, columns = output_shape(grid, demonstrations)
     if (rows, columns) == grid.shape:
-        yield _recolour(demonstrations)[grid]
-        yield grid
+        yield "recoloured", _recolour(demonstrations)[grid]
+        yield "as it is", grid
     elif rows % grid.shape[0] == 0 and columns % grid.shape[1] == 0:
-        yield np.tile(grid, (rows // grid.shape[0], columns // grid.shape[1]))
+        yield "repeated", np.tile(grid, (rows // grid.shape[0], columns // grid.shape[1]))
     used = Counter(int(cell) for pair in demonstrations for cell in pair.output.flat)
     for colour in sorted(range(COLOURS), key=lambda colour: (-used[colour], colour)):
-        yield np.full((rows, columns), colour, dtype=np.uint8)
+        yield f"filled with {colour}", np.full((rows, columns), colour, dtype=np.uint8)
 
 
 def _recolour(demonstrations: Sequence[Pair]) -> NDArray[np.uint8]:

@@ -8,9 +8,10 @@ fills an attempt that is left.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
-from solver.types import BASE, Attempts, Candidate, Standing, Task, by_programs, key
+from solver.types import BASE, PROVEN, Attempts, Candidate, Standing, Task, by_programs, key
 from solver.voting import ensemble, rules
 from solver.voting.rules import Ranked
 
@@ -51,14 +52,17 @@ def ordered(by_stage: ByStage, rule: str) -> list[Ranked]:
     model = from_source(by_stage, MODEL_ALONE)
     votes = Counter(key(candidate.grid) for candidates in model.values() for candidate in candidates)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
-    first, views = rules.agreement(voted, _voters(by_stage))
     every = ensemble.order(
         ensemble.ranked(_computed(by_stage)),
         [answer.grid for answer in voted],
         [answer.grid for answer in quick],
-        first / views if views else 0.0,
+        _share(*rules.agreement(voted, _voters(by_stage))),
     )
     return [Ranked(grid, votes[key(grid)], scores.get(key(grid), 0.0)) for grid in every]
+
+
+def _share(first: int, views: int) -> float:
+    return first / views if views else 0.0
 
 
 def attempts(by_stage: ByStage, rule: str, placeholders: Attempts) -> Attempts:
@@ -82,12 +86,23 @@ def sources_of(two: Attempts, by_stage: ByStage, rule: str) -> tuple[str, str]:
 
 
 class Ledger:
-    """Candidates by task and stage. `fallbacks`: two placeholders a test input, for where there is no candidate."""
+    """Candidates by task and stage. `fallbacks`: two placeholders a test input, for where there is no candidate.
 
-    def __init__(self, tasks: Sequence[Task], fallbacks: Mapping[str, Sequence[Attempts]], rule: str):
+    `proven`: by task, the placeholders that count as programs: they are known before any stage is run.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        fallbacks: Mapping[str, Sequence[Attempts]],
+        rule: str,
+        proven: Mapping[str, Sequence[Sequence[Candidate]]] = MappingProxyType({}),
+    ):
         self._tests = {task.id: len(task.tests) for task in tasks}
         self._fallbacks, self._rule = fallbacks, rule
         self._by_stage: dict[str, dict[int, Sequence[Sequence[Candidate]]]] = {i: {} for i in self._tests}
+        for task_id, candidates in proven.items():
+            self._by_stage[task_id][PROVEN] = candidates
 
     def add(self, task_id: str, number: int, candidates: Sequence[Sequence[Candidate]]) -> Standing:
         """Keep a stage's candidates, one entry a test input, and vote anew. ValueError: another number of entries."""
@@ -99,23 +114,23 @@ class Ledger:
 
     def standing(self, task_id: str) -> Standing:
         """The best answers so far; placeholders where no candidate is."""
-        given, votes, sources, residual_needs = [], [], [], []
+        given, votes, sources, needs = [], [], [], []
         for test, fallback in enumerate(self._fallbacks[task_id]):
             by_stage = {number: of_tests[test] for number, of_tests in self._by_stage[task_id].items()}
             two, voted = attempts(by_stage, self._rule, fallback), ranked(by_stage, self._rule)
             given.append(two)
             votes.append(rules.agreement(voted, _voters(by_stage)))
             sources.append(sources_of(two, by_stage, self._rule))
-            programs = ensemble.ranked(_computed(by_stage))
-            residual_needs.append(ensemble.residual_need(programs, [answer.grid for answer in voted]))
+            programs, adapted = ensemble.ranked(_computed(by_stage)), any(n > BASE and by_stage[n] for n in by_stage)
+            needs.append(ensemble.need(programs, [answer.grid for answer in voted], _share(*votes[-1]), adapted))
         return Standing(
             attempts=tuple(given),
             from_model=tuple(two.count(MODEL_ALONE) + two.count(BOTH) for two in sources),
             votes=tuple(votes),
             from_programs=tuple(two.count(PROGRAMS_ALONE) for two in sources),
-            residual_needs=tuple(residual_needs),
+            needs=tuple(needs),
         )
 
     def stages(self, task_id: str) -> tuple[int, ...]:
         """The stages that found something for the task, or tried to."""
-        return tuple(sorted(self._by_stage[task_id]))
+        return tuple(sorted(self._by_stage[task_id].keys() - {PROVEN}))

@@ -15,6 +15,7 @@ ANSWERS_KEPT = 8  # of a task's programs, distinct ones: two are attempted, the 
 SURE = 0.75  # of the views are behind a vote that comes before the second program: `1 - Config.disagreement_threshold`
 TRUSTED = 0.5  # of a task's need is left where a trusted program answers beside the vote; not tuned
 AGREED = 0.0  # the same where the vote, which knows nothing of it, begins with the program's answer
+QUICK = 0.4  # of what views agree on counts, as long as only the base model said it: it is seldom right; not tuned
 
 
 def trusted(program: Program | None) -> bool:
@@ -53,8 +54,12 @@ def order(
     return list(grids.values())
 
 
-def residual_need(programs: Sequence[Candidate], voted: Sequence[Grid]) -> float:
-    """The share of the need for more work that is left once programs had their say."""
+def need(programs: Sequence[Candidate], voted: Sequence[Grid], agreement: float, adapted: bool) -> float:
+    """How much a test input needs more work: 0 where programs and vote agree, 1 where nothing is known.
+
+    `programs`, `voted`, `agreement`: as in `order`. `adapted`: whether adapters were heard, not the base model alone.
+    """
+    split = 1.0 - agreement * (1.0 if adapted else QUICK)
     if not programs or not trusted(programs[0].program):
-        return 1.0
-    return AGREED if voted and same(voted[0], programs[0].grid) else TRUSTED
+        return split
+    return split * (AGREED if voted and same(voted[0], programs[0].grid) else TRUSTED)

@@ -23,7 +23,7 @@ from solver.runtime.recorder import Recorder
 from solver.tokens.grid import GRID
 from solver.training import neighbours
 from solver.training.examples import build
-from solver.types import Candidate, Grid, Task, View
+from solver.types import Candidate, Grid, Pair, Task, View
 from solver.voting.rules import RULES, VOTE_WORTH
 from tests.support import fake_worker, fakes
 from tests.support.fakes import RULES as TASK_RULES
@@ -207,10 +207,11 @@ def test_one_call_covers_several_sources_with_a_table_over_all_and_one_each(file
     assert column(printed, "full", 1) == ["4 of 4", "3 of 3", "1 of 1"]
     assert column(printed, "no-ttt", 1) == ["0 of 4", "0 of 3", "0 of 1"]
     assert column(printed, "vote-flat", 1) == ["4 of 4", "3 of 3", "1 of 1"]
-    assert column(printed, "vote-flat", 4) == ["0.0%", "0.0%", "0.0%"]  # two views of three are wrong
+    # two views of three are wrong, but the placeholder of the stacked task is right
+    assert column(printed, "vote-flat", 4) == ["33.3%", "50.0%", "0.0%"]
     assert column(printed, "vote-none", 4) == ["100.0%", "100.0%", "100.0%"]
     assert column(printed, "oracle", 4) == ["100.0%", "100.0%", "100.0%"]
-    assert column(printed, "no-ttt", 5) == ["0 of 4", "0 of 3", "0 of 1"]
+    assert column(printed, "no-ttt", 5) == ["2 of 4", "2 of 3", "0 of 1"]  # placeholders
     assert column(printed, "full", 6) == ["2.0", "2.0", "2.0"]
     assert column(printed, "full", 7) == ["3", "2", "1"]
     assert column(printed, "full", 8) == ["13", "13", "11"]
@@ -253,7 +254,8 @@ def test_each_mind_s_part_of_a_run_is_a_variant_of_it(tmp_path, monkeypatch, cap
     """The program is right for the one task, the model's vote for the other."""
     right = {i: {"cost": 3, "cell": 5} for i in ("a", "b")}
     monkeypatch.setattr(child, "WORKER", fake_worker.command(tmp_path, programs=right))
-    shown = [Task(i, STACK.demonstrations, (fakes.grid([[n, 1]]),)) for n, i in enumerate(right)]
+    pairs = tuple(Pair(fakes.grid([[n, 2]]), fakes.grid([[3, n], [n, 2]])) for n in (2, 3))  # no placeholder is right
+    shown = [Task(i, pairs, (fakes.grid([[n, 1]]),)) for n, i in enumerate(right)]
     (tmp_path / "c.json").write_text(codec.challenges(task_set(shown)))
     (tmp_path / "s.json").write_text(json.dumps({"a": [[[5, 5]]], "b": [[[1, 1]]]}))
     call = of_files(tmp_path)
@@ -365,15 +367,15 @@ def test_a_vote_may_be_over_another_run_than_full(files, capsys):
     assert ablate.main([*files, "--variants", "full", *votes, "search-poe", "vote-flat"]) == 0
     printed = capsys.readouterr().out
     assert ran == ["full", "search-poe"]
-    assert [column(printed, name, 4)[0] for name in votes] == ["100.0%", "0.0%", "100.0%", "100.0%"]
-    assert column(printed, "vote-flat", 4)[0] == "0.0%"
+    assert [column(printed, name, 4)[0] for name in votes] == ["100.0%", "33.3%", "100.0%", "100.0%"]
+    assert column(printed, "vote-flat", 4)[0] == "33.3%"
 
 
 def test_candidates_that_are_all_re_read_can_be_voted_on_by_every_rule(files, capsys):
     assert ablate.main([*files, "--variants", "full", *variants.REPLAYS, "--reread", "8"]) == 0
     printed = capsys.readouterr().out
     firsts = {rule: column(printed, f"vote-{rule}", 4)[0] for rule in RULES}
-    assert [rule for rule, share in firsts.items() if share == "0.0%"] == ["flat", "hierarchical"]
+    assert [rule for rule, share in firsts.items() if share == "33.3%"] == ["flat", "hierarchical"]
 
 
 def test_a_rule_that_wants_candidates_re_read_is_no_hindrance_to_variants_of_another_rule(files):

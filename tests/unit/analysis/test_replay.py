@@ -90,7 +90,8 @@ def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
         for task in (MIRROR, STACK)
         for number in (1, 3, 4)
     ]
-    ledger = Ledger([MIRROR, STACK], submission_file.placeholders_for(task_set([MIRROR, STACK])), rule)
+    tasks = task_set([MIRROR, STACK])
+    ledger = Ledger([MIRROR, STACK], submission_file.placeholders_for(tasks), rule, submission_file.proven_for(tasks))
     for task_id, number, found in results:
         ledger.add(task_id, number, found)
     submission = voted(run_directory(tmp_path / "run", [MIRROR, STACK], results), rule, tmp_path / "o.json")

@@ -28,7 +28,7 @@ def run_of(clock: FakeClock | None = None, **about: object) -> Live:
 def test_each_stage_says_how_many_of_its_tasks_are_done() -> None:
     live = run_of()
     for task_id in IDS[:5]:
-        live.answer(answer(task_id, BASE))
+        live.answer(answer(task_id, BASE, split=True))
     assert live.stages == [("base model", 5, 8), ("adapter", 0, 8)]  # no refinement is due
     assert live.answered == 5
 
@@ -42,6 +42,13 @@ def test_refinement_is_due_for_the_tasks_whose_votes_are_split_once_they_have_an
     assert live.stages[-1] == ("refinement 1", 0, 3)
     live.answer(answer("a", FIRST))  # agreed now, but it was due
     assert live.stages[-1] == ("refinement 1", 1, 3)
+
+
+def test_no_adapter_is_due_for_what_is_settled_before() -> None:
+    live = run_of()
+    for task_id in IDS:
+        live.answer(answer(task_id, BASE, split=task_id != "a"))
+    assert live.stages == [("base model", 8, 8), ("adapter", 0, 7)]
 
 
 def test_of_the_stages_of_refinement_the_one_begun_last_is_told() -> None:
@@ -68,7 +75,7 @@ def test_a_task_that_comes_twice_in_a_stage_counts_once() -> None:
 
 def test_what_an_earlier_process_had_done_is_counted() -> None:
     live = run_of(
-        done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset({"b"}), answered=frozenset("ab")
+        done=frozenset({("a", BASE), ("b", BASE), ("b", ADAPTER)}), split=frozenset("ab"), answered=frozenset("ab")
     )
     assert [tuple(row[1:]) for row in live.stages] == [(2, 8), (1, 8), (0, 1)]
     assert live.answered == 2

@@ -24,7 +24,7 @@ from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TaskSize
 from solver.runtime.worker_slot import Phase
-from solver.types import ADAPTER, INDUCTION, PROGRAMS, Pair, Task, TaskResult, by_programs
+from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, Pair, Task, TaskResult, by_programs
 from tests.support import fake_worker, fakes
 
 ONE = (Device("cpu", {}),)
@@ -85,12 +85,13 @@ class Heard:
             kept = self.searched if result.stage == PROGRAMS else self.written
             kept.append((device, result.task_id))
             self.settled |= {result.task_id} if result.candidates[0] else set()
-            return 0.0 if result.candidates[0] else 1.0
+            return 0.5 if result.candidates[0] else 1.0
         self.devices.add(device)
         if result.task_id not in self.results:
             self.results.append(result.task_id)
         grids = [candidate.grid.tolist() for candidate in result.candidates[0]]
-        return 0.0 if result.task_id in self.settled else 1 - grids.count(grids[0]) / len(grids)
+        split = 1 - grids.count(grids[0]) / len(grids)
+        return 0.0 if result.task_id in self.settled else max(split, 0.6) if result.stage == BASE else split
 
 
 @pytest.fixture
@@ -509,7 +510,7 @@ def test_on_a_cpu_every_task_is_searched_before_the_model_is_loaded(serve, tmp_p
     heard = serve(cpu_search_devices=(), programs={"a": {"cost": 3}})
     assert sorted(heard.results) == list("abcd")
     assert heard.searched == [("cpu", i) for i in "abcd"]
-    assert asked(tmp_path) == [*((PROGRAMS, i) for i in "abcd"), (ADAPTER, "ba"), (ADAPTER, "dc")]
+    assert asked(tmp_path) == [*((PROGRAMS, i) for i in "abcd"), *((ADAPTER, ids) for ids in ("cb", "d", "a"))]
     assert ["programs" in argv for argv in fake_worker.heard(tmp_path, "argv")] == [True, False]
     assert fake_worker.heard(tmp_path, "threads") == ["1", None]
     assert heard.notes == ["engine and trainer ready on cpu in 0.1 s; nobody is trained"]
@@ -589,6 +590,18 @@ def test_no_search_begins_after_its_time_and_the_model_has_the_rest(serve):
     assert sorted(heard.results) == list("abcd")
 
 
+def test_a_task_that_a_program_and_the_quick_answer_settle_gets_no_adapter_and_its_program_is_no_loss(serve, tmp_path):
+    config = replace(CONFIG, quick_views=2, quick_cost=Cost(0.1, 0.0), refinement_stages=1)
+    heard = serve("abc", cpu_search_devices=(), config=config, programs={"b": {"cost": 3}}, votes={"c": 0.5})
+    assert [o for o in asked(tmp_path) if o[0] > PROGRAMS] == [
+        (BASE, "ba"),
+        (BASE, "c"),
+        (ADAPTER, "ca"),
+        (ADAPTER + 1, "c"),
+    ]
+    assert heard.lost_tasks == []
+
+
 @pytest.mark.parametrize(("devices", "cpu_search_devices"), [(ONE, ()), (GPU, SPARE)])
 def test_a_task_that_programs_settle_gets_no_refinement(serve, tmp_path, devices, cpu_search_devices):
     config = replace(CONFIG, refinement_stages=1)
@@ -616,12 +629,14 @@ def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts(tmp_path)
     at_work, searching = made.slots[0], made.cpu_search_slots[0]
     at_work.phases, at_work.need = [made.model], {"a": 0.5}
     searching.phases = [searches(jobs, CONFIG, 1, Deadline.after(60))]
-    made._need(searching, "a", 0.0)
+    made._need(searching, "a", 0.5)
     made._need(searching, "b", 0.1)
-    assert at_work.need == {"a": 0.0}
-    for _ in jobs:
-        time_slice = made.model.scheduler.next("gpu 0", 60.0)
-        made.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
+    assert at_work.need == {"a": 0.5}
+    time_slice = made.model.scheduler.next("gpu 0", 60.0)
+    assert time_slice.task_ids == ("a",)
+    made._need(searching, "a", 0.1)
+    made.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
+    assert made.model.scheduler.next("gpu 0", 60.0) is None
     assert made.model.scheduler.finished
 
 

@@ -81,13 +81,13 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
     reserve, minimum, group = draw.choice([0.0, 5.0, 60.0]), draw.choice([0.5, 5.0, 30.0]), draw.randint(1, 8)
     budget = reserve + draw.choice([1.0, 30.0, 300.0, 3000.0, 40000.0]) * draw.random()
     prior, refinement = Cost(draw.uniform(0.1, 20), draw.uniform(0, 0.1)), draw.randint(0, 3)
-    each = Stage(3, prior, draw.random(), minimum, enough=draw.choice([0.0, 0.6]))
+    each = Stage(3, prior, draw.random(), minimum, enough=draw.choice([0.0, 0.6]), by_need=draw.random() < 0.5)
     first = Stage(1, Cost(draw.uniform(0.1, 5), 0.001), 0.0, min(1.0, minimum), weight=draw.choice([1.0, 8.0]))
     stages = [replace(first, most=draw.choice([math.inf, first.minimum, 10.0])), each]
     if draw.random() < 0.3:
         stages.insert(1, Stage(2, Cost(draw.uniform(0.1, 20), 0.0), 1.0, minimum, whole=True))
     always = len(stages)
-    stages += [replace(each, number=4 + at, refinement=True) for at in range(refinement)]
+    stages += [replace(each, number=4 + at, refinement=True, by_need=False) for at in range(refinement)]
     scheduler = Scheduler(jobs, stages, group, reserve, world.devices, disagreement_threshold=0.25)
     clock = idle = 0.0
     running: list[tuple[float, str, TimeSlice, dict[str, float], bool]] = []
@@ -97,7 +97,7 @@ def simulate(seed: int, overrun: float = 0.0) -> None:
             time_slice = scheduler.next(device, budget - clock)
             if time_slice is None:
                 late = budget - clock - reserve < enough(scheduler, each)
-                waits = any(out.stage.whole for _, _, out, _, _ in running)
+                waits = any(out.stage.whole or (each.by_need and out.stage.number < 3) for _, _, out, _, _ in running)
                 assert late or waits or not scheduler.pending, "a device stands idle while tasks wait"
                 continue
             idle += clock - free.pop(device)
@@ -187,7 +187,7 @@ def check(
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
         assert all(world.batches[1, i] for i in everyone), "an adapter before everybody's quick answer"
     if number > each.number:
-        assert all(world.batches[3, i] for i in everyone), "refinement before everybody's adapter"
+        assert all(world.batches[3, i] for i in everyone - scheduler.left_out), "refinement before everybody's adapter"
 
 
 def test_laws_hold_in_every_simulated_run() -> None:
@@ -321,6 +321,69 @@ def test_a_task_that_settles_on_the_way_gets_no_more_batches() -> None:
             time_slice, dict.fromkeys(time_slice.task_ids, 1.0), True, dict.fromkeys(time_slice.task_ids, need)
         )
     assert {number for number, _ in asked} == {1, 3, 4}
+
+
+def by_need(jobs: list[TaskSize], **more: int) -> Scheduler:
+    """A scheduler as `several_stages` has it, in which adapters go by need."""
+    stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), replace(adapter(), by_need=True)]
+    stages += [replace(adapter(), number=4, refinement=True)]
+    return Scheduler(jobs, stages, more.pop("group", 1), reserve=10.0, disagreement_threshold=0.25, **more)
+
+
+def test_adapters_go_by_need_none_to_what_is_settled_and_last_to_those_a_trusted_program_answers() -> None:
+    need = {"task0": 0.3, "task1": 0.9, "task2": 0.0, "task3": 0.5, "task4": 1.0, "task5": 0.25}
+    scheduler = by_need(jobs_of(1, 2, 3, 4, 5, 6))
+    served = [pair for batch in serve(scheduler, need) for pair in batch]
+    assert served[6:] == [(3, i) for i in ("task4", "task1", "task3", "task0")] + [
+        (4, i) for i in ("task4", "task1", "task3", "task0")
+    ]
+    assert scheduler.left_out == {"task2", "task5"}
+    assert scheduler.finished
+
+
+def test_those_that_need_little_take_no_seconds_from_the_others() -> None:
+    scheduler = by_need(jobs_of(100, 100, 100))
+    for _ in range(3):
+        base = scheduler.next("cpu", 1000.0)
+        assert base is not None
+        need = 0.4 if base.task_ids == ("task0",) else 1.0
+        scheduler.returned(base, {base.task_ids[0]: 1.0}, True, {base.task_ids[0]: need})
+    first = scheduler.next("cpu", 110.0)
+    assert first is not None
+    assert first.task_ids == ("task1",)
+    assert first.seconds == pytest.approx(50.0)  # a half, not a third of 100
+    assert "task0" in scheduler.pending
+
+
+def test_where_the_needy_are_too_costly_a_cheap_task_that_needs_little_has_the_seconds() -> None:
+    stages = [Stage(1, Cost(0.0, 0.1), 0.0, 1.0), replace(adapter(), by_need=True, enough=0.6)]
+    scheduler = Scheduler(jobs_of(1000, 10), stages, 1, reserve=0.0, disagreement_threshold=0.25)
+    for _ in range(2):
+        base = scheduler.next("cpu", 1000.0)
+        assert base is not None
+        scheduler.returned(
+            base, {base.task_ids[0]: 1.0}, True, {base.task_ids[0]: 1.0 if base.task_ids == ("task0",) else 0.5}
+        )
+    little = scheduler.next("cpu", 100.0)
+    assert little is not None
+    assert little.task_ids == ("task1",)
+
+
+def test_adapters_wait_until_all_quick_answers_are_in_where_they_go_by_need() -> None:
+    scheduler = by_need(jobs_of(1, 2), devices=2)
+    first, second = scheduler.next("a", 1000.0), scheduler.next("b", 1000.0)
+    done(scheduler, first, 1.0)
+    assert scheduler.next("a", 1000.0) is None
+    assert not scheduler.finished
+    done(scheduler, second, 1.0)
+    assert scheduler.next("a", 1000.0) is not None
+
+
+def test_where_all_is_settled_the_run_is_over() -> None:
+    scheduler = by_need(jobs_of(1, 2))
+    assert {number for batch in serve(scheduler, {"task0": 0.0, "task1": 0.1}) for number, _ in batch} == {1}
+    assert scheduler.finished
+    assert scheduler.pending == ()
 
 
 def test_a_resumed_plan_leaves_out_what_was_done_and_goes_on_as_the_undisturbed_one() -> None:

@@ -15,8 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.data.tasks import TaskSet, load_challenges, load_split
-from solver.runtime.submission_file import AnswerFile, main, output_shape, placeholders, placeholders_for, validate
-from solver.types import Attempts, BadInput, Grid, Pair, same
+from solver.runtime.submission_file import (
+    AnswerFile,
+    main,
+    output_shape,
+    placeholders,
+    placeholders_for,
+    proven,
+    validate,
+)
+from solver.types import Attempts, BadInput, Grid, Pair, Program, Task, same
 
 
 def grid(rows: Sequence[Sequence[int]]) -> Grid:
@@ -139,6 +147,27 @@ def test_malformed_tasks_have_placeholders_of_the_right_count_in_the_input_s_sha
 @pytest.fixture(scope="module")
 def evaluation() -> TaskSet:
     return load_split("arc1-evaluation")
+
+
+def test_placeholders_that_reproduce_every_demonstration_are_told_with_how_they_generalise() -> None:
+    pairs = (
+        Pair(grid([[1, 1, 2]]), grid([[3, 3, 2]])),
+        Pair(grid([[1, 2]]), grid([[3, 2]])),
+        Pair(grid([[4, 1]]), grid([[5, 3]])),  # what 4 becomes, no other one tells
+    )
+    [[candidate]] = proven(Task("t", pairs, (grid([[4, 1, 2]]),)))
+    assert candidate.grid.tolist() == [[5, 3, 2]]
+    assert candidate.program == Program("placeholder: recoloured", 1.0, pytest.approx(2 / 3))
+
+
+def test_a_placeholder_that_one_demonstration_contradicts_is_not_told() -> None:
+    pairs = (Pair(grid([[1]]), grid([[2]])), Pair(grid([[1]]), grid([[3]])))
+    assert proven(Task("t", pairs, (grid([[1]]),))) == ((),)
+
+
+def test_a_placeholder_that_reproduces_only_what_it_was_told_is_not_told() -> None:
+    pairs = (Pair(grid([[1]]), grid([[2]])), Pair(grid([[3]]), grid([[4]])))
+    assert proven(Task("t", pairs, (grid([[1]]),))) == ((),)
 
 
 def test_placeholders_for_four_hundred_tasks_are_ready_in_seconds(evaluation: TaskSet) -> None:

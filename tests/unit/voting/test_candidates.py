@@ -84,9 +84,20 @@ def test_the_order_in_which_rounds_come_makes_no_difference():
     assert all(same(a, b) for a, b in zip(one.attempts[0], other.attempts[0], strict=True))
 
 
+def test_a_placeholder_that_reproduces_the_demonstrations_is_not_lost_to_what_the_base_model_says():
+    proven = {"mirror": [[Candidate(WORSE, View(), 0.0, program=Program("placeholder: as it is", 1.0, 1.0))]]}
+    kept = Ledger(TASKS, FALLBACKS, "flat", proven)
+    assert same(kept.standing("mirror").attempts[0][0], WORSE)
+    assert kept.stages("mirror") == ()
+    standing = kept.add("mirror", BASE, [votes(GOOD, BAD)])
+    assert same(standing.attempts[0][0], WORSE)
+    assert same(kept.add("mirror", 3, [votes(GOOD, GOOD, GOOD)]).attempts[0][0], WORSE)
+    assert kept.stages("mirror") == (1, 3)
+
+
 def test_need_is_that_of_the_worst_test_input():
-    assert Standing((), (), ((8, 8), (6, 8))).need == pytest.approx(0.25)
-    assert Standing((), (), ((8, 8), (0, 0))).need == 1.0
+    assert Standing((), (), ((8, 8), (6, 8)), needs=(0.0, 0.25)).need == 0.25
+    assert Standing((), (), ()).need == 1.0
 
 
 def test_candidates_for_another_number_of_test_inputs_are_refused():

@@ -98,8 +98,15 @@ def test_the_order_of_the_candidates_makes_no_difference(
 
 def test_a_trusted_program_leaves_half_of_the_need_and_nothing_where_the_vote_says_the_same():
     sure, unsure = [found(ONE)], [found(ONE, LONG)]
-    assert ensemble.residual_need(sure, [TWO, ONE]) == 0.5
-    assert ensemble.residual_need(sure, []) == 0.5
-    assert ensemble.residual_need(sure, [ONE, TWO]) == 0.0
-    assert ensemble.residual_need(unsure, [ONE]) == 1.0
-    assert ensemble.residual_need([], [ONE]) == 1.0
+    assert ensemble.need(sure, [TWO, ONE], 0.75, True) == 0.5 * 0.25
+    assert ensemble.need(sure, [], 0.0, False) == 0.5
+    assert ensemble.need(sure, [ONE, TWO], 0.5, True) == 0.0
+    assert ensemble.need(unsure, [ONE], 0.75, True) == 0.25
+    assert ensemble.need([], [ONE], 1.0, True) == 0.0
+    assert ensemble.need([], [], 0.0, False) == 1.0
+
+
+def test_what_the_base_model_alone_says_settles_nothing_unless_a_trusted_program_says_it_too():
+    assert ensemble.need([], [ONE], 1.0, False) == 0.6
+    assert ensemble.need([found(TWO)], [ONE], 1.0, False) == 0.3 > Config().disagreement_threshold
+    assert ensemble.need([found(ONE)], [ONE], 0.5, False) == 0.0
