@@ -40,6 +40,13 @@ def check(directory: Path, format: registry.Name | None = None) -> Checkpoint:
     the directory or its configuration is missing, the weights are pickled or incomplete, a file's hash differs, the
     manifest is missing in a directory of the grid format, or the format does not fit the checkpoint.
     """
+    gguf = [directory] if directory.suffix == ".gguf" else [*directory.glob("*.gguf")]
+    if gguf and not any(directory.glob("*.safetensors")):
+        raise BadInput(
+            f"{gguf[0]} is a GGUF file, which neither trainer nor engine here reads: expected a directory of "
+            "safetensors; take the model's original weights, or save what transformers reads from it "
+            "(from_pretrained with gguf_file) as safetensors"
+        )
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
     if (directory / MANIFEST).exists() or format == "grid" or registry.is_own(directory):

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SIZES = ("width", "layers", "heads", "inner")
 PAIRS_A_TASK = {"smoke": 4, "cpu": 200, "gpu": 1000}  # RE-ARC pairs drawn from each generator
-GAUGE_SEED = 1  # of the held-out pairs: the same gauge whatever is trained on
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -97,33 +96,6 @@ def together(job: Job) -> int:
     return 128 + told[0] if told else 0
 
 
-def provide(options: argparse.Namespace, seed: int) -> None:
-    """Put the pools into the directory as train.npz and held.npz: those named, or drawn ones where there are none.
-
-    Raises `BadInput`: a pool that is none, that has content of evaluation tasks, or differs from the directory's.
-    """
-    from solver.pretrain import data, sources, split
-
-    if options.pool and options.pairs:
-        raise BadInput("--pairs came with --pool, whose pairs are drawn already; expected one of them; leave one out")
-    usual = PAIRS_A_TASK[options.preset]
-    trained, gauge = options.directory / "train.npz", options.directory / "held.npz"
-    if options.pool:
-        data.check(data.load(options.pool), str(options.pool))
-        data.copy(options.pool, trained)
-    elif trained.exists():
-        data.check(data.load(trained), str(trained))
-    if options.held_out:
-        data.load(options.held_out)
-        data.copy(options.held_out, gauge)
-    if not gauge.exists():
-        data.save(sources.collect(split.arc1_split().held_out, max(usual // 10, 4), GAUGE_SEED), gauge)
-    if not trained.exists():
-        request = sources.Request(options.pairs or usual, seed)
-        pool, _ = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))
-        data.save(pool, trained)
-
-
 def main(argv: list[str]) -> int:
     """Train from the last checkpoint in the directory, or from scratch where there is none; or make a pool."""
     if argv[:1] == ["pool"]:
@@ -142,6 +114,7 @@ def main(argv: list[str]) -> int:
     import torch
 
     from solver.pretrain import data, train
+    from solver.pretrain.provide import WantedPools, provide
     from solver.pretrain.row_model import can_compile
     from solver.pretrain.workers import Job, init_distributed, torchrun_rank, work
 
@@ -158,7 +131,8 @@ def main(argv: list[str]) -> int:
         if options.start_from:
             train.check_start(options.start_from, recipe)
         if not place or place[0] == 0:
-            provide(options, recipe.seed)
+            usual = PAIRS_A_TASK[options.preset]
+            provide(options.directory, WantedPools(options.pool, options.held_out, options.pairs, usual), recipe.seed)
         if place:
             torch.distributed.barrier()  # the first one's files are there
         if (options.directory / train.CHECKPOINT).exists():

@@ -4,7 +4,7 @@ Knows nothing of models. Law: the batches of a round are a function of (pool, se
 that a run can be resumed anywhere without any state of a generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeAlias
@@ -12,11 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.data import views
+from solver.data import transforms, views
 from solver.pretrain.data import COMPOSED, Pool
 from solver.pretrain.recipe import Recipe
 from solver.pretrain.rows import Row, fill, places
-from solver.tokens.grid import GRID, pair_length
+from solver.tokens.grid import GRID, Format
 from solver.training.examples import to_example
 from solver.types import MAX_SIDE, BadInput, Example, Pair, View, seed_for
 
@@ -40,11 +40,14 @@ class Augmentation:
 
     `upscale`: every cell becomes 2 x 2 or 3 x 3, in both grids, in the inputs or in the outputs alone. `pad`: all grids
     lie in a larger canvas of the background (the pair's commonest input colour), with margins that are the same for
-    the whole sequence; never where a pair's grids differ in shape.
+    the whole sequence; never where a pair's grids differ in shape. `transform`: cells are shifted around the edges,
+    mirrored, scaled or repeated, or two of these one after the other, in both grids, in the inputs or in the outputs
+    alone (arXiv 2411.07279, section 5.2).
     """
 
     upscale: float = 0.0
     pad: float = 0.0
+    transform: float = 0.0
 
 
 NONE = Augmentation()
@@ -52,7 +55,9 @@ Change: TypeAlias = Callable[[Pair], Pair | None]
 """What an augmentation does to each pair of a sequence; None where it does not fit."""
 
 
-def sequence(pool: Pool, rng: np.random.Generator, most: int, augmentation: Augmentation = NONE) -> Example:
+def sequence(
+    pool: Pool, rng: np.random.Generator, most: int, format: Format, augmentation: Augmentation = NONE
+) -> Example:
     """One task's pairs under random augmentation, at most `most` tokens, the loss on every output after the first.
 
     Raises `BadInput` where hardly any task of the pool has two pairs short enough.
@@ -60,9 +65,10 @@ def sequence(pool: Pool, rng: np.random.Generator, most: int, augmentation: Augm
     cap = min(most, int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS])))
     for _ in range(TRIES):
         task = draw_task(pool, rng)
-        chosen = _choose(pool, task, cap, rng, _change(augmentation, rng))
+        drawn = Draw(cap, format, _change(augmentation, rng))
+        chosen = drawn.pairs(pool, task, rng)
         if len(chosen) >= 2:
-            return to_example(_augment(chosen, rng), GRID)
+            return to_example(_augment(chosen, rng), format)
     raise BadInput(f"no two pairs of one task with together {cap} tokens came in {TRIES} draws; expected shorter grids")
 
 
@@ -85,23 +91,31 @@ def _edges(pool: Pool) -> NDArray[np.float64] | None:
     return None if (weights == weights[0]).all() else np.cumsum(weights)
 
 
-def _choose(pool: Pool, task: int, cap: int, rng: np.random.Generator, change: Change | None = None) -> list[Pair]:
-    """Pairs of a task, its own or generated ones, changed, with at most `cap` tokens; fewer than 2 where few fit."""
-    pairs, own = pool.pairs[task], pool.originals[task]
-    takes_own = rng.random() < ORIGINAL_SHARE
-    if own < 2 or len(pairs) - own < 2:
-        takes_own = 2 * own > len(pairs)  # there are hardly any of the others
-    part = pairs[len(pairs) - own :] if takes_own else pairs[: len(pairs) - own]
-    wanted = int(rng.integers(PAIRS[0], PAIRS[1] + 1))
-    chosen: list[Pair] = []
-    for index in rng.permutation(len(part)):
-        pair = change(part[index]) if change else part[index]
-        if pair and (length := pair_length(pair)) <= cap:
-            chosen.append(pair)
-            cap -= length
-        if len(chosen) == wanted:
-            break
-    return chosen
+@dataclass(frozen=True)
+class Draw:
+    """What a sequence is to be: at most `cap` tokens in a format, its pairs changed by `change` where there is one."""
+
+    cap: int
+    format: Format
+    change: Change | None = None
+
+    def pairs(self, pool: Pool, task: int, rng: np.random.Generator) -> list[Pair]:
+        """Pairs of a task, its own or generated ones, changed; fewer than 2 where few fit."""
+        pairs, own, left = pool.pairs[task], pool.originals[task], self.cap
+        takes_own = rng.random() < ORIGINAL_SHARE
+        if own < 2 or len(pairs) - own < 2:
+            takes_own = 2 * own > len(pairs)  # there are hardly any of the others
+        part = pairs[len(pairs) - own :] if takes_own else pairs[: len(pairs) - own]
+        wanted = int(rng.integers(PAIRS[0], PAIRS[1] + 1))
+        chosen: list[Pair] = []
+        for index in rng.permutation(len(part)):
+            pair = self.change(part[index]) if self.change else part[index]
+            if pair and (length := self.format.longest_pair(pair)) <= left:
+                chosen.append(pair)
+                left -= length
+            if len(chosen) == wanted:
+                break
+        return chosen
 
 
 def _change(augmentation: Augmentation, rng: np.random.Generator) -> Change | None:
@@ -113,6 +127,9 @@ def _change(augmentation: Augmentation, rng: np.random.Generator) -> Change | No
         margins = rng.integers(0, MARGIN + 1, 4)
         margins[int(rng.integers(4))] += 1
         return partial(padded, margins=tuple(margins.tolist()))
+    if augmentation.transform and rng.random() < augmentation.transform:
+        steps = transforms.draw(rng, tuple(transforms.VARIANTS), chains=True, rows=1, columns=1)
+        return partial(transformed, steps=steps, sides=SIDES[int(rng.integers(len(SIDES)))])
     return None
 
 
@@ -124,6 +141,13 @@ def upscaled(pair: Pair, factor: int, sides: tuple[bool, bool]) -> Pair | None:
             return None
         grids.append(grid.repeat(factor, 0).repeat(factor, 1) if wanted else grid)
     return Pair(*grids)
+
+
+def transformed(pair: Pair, steps: Sequence[transforms.Step], sides: tuple[bool, bool]) -> Pair | None:
+    """The pair after these steps on its input and its output, as `sides` says; None if too large."""
+    shown = (pair.input, pair.output)
+    grids = [transforms.apply(steps, grid) if wanted else grid for grid, wanted in zip(shown, sides, strict=True)]
+    return Pair(*grids) if max(side for grid in grids for side in grid.shape) <= MAX_SIDE else None
 
 
 def padded(pair: Pair, margins: tuple[int, int, int, int]) -> Pair | None:
@@ -146,16 +170,24 @@ def _augment(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
 
 
 def one_round(pool: Pool, recipe: Recipe, number: int) -> list[list[Row]]:
-    """The batches of round `number`: of `ROUND` steps, each of `recipe.tokens` places in rows of `recipe.row`.
+    """The batches of round `number`: of `ROUND` steps, each of `recipe.tokens` places in rows of `recipe.row`."""
+    rng, of_step = (
+        np.random.default_rng(seed_for(recipe.seed, str(number), "pretrain batches")),
+        recipe.tokens // recipe.row,
+    )
+    augmentation = Augmentation(recipe.upscale, recipe.pad)
+    rows = full_rows(lambda: sequence(pool, rng, recipe.row, GRID, augmentation), ROUND * of_step, recipe.row, rng)
+    return [rows[first : first + of_step] for first in range(0, len(rows), of_step)]
+
+
+def full_rows(draw: Callable[[], Example], count: int, length: int, rng: np.random.Generator) -> list[Row]:
+    """`count` rows of at most `length` places, in random order.
 
     Sequences are drawn until they would fill all rows, then put where they fit; the last few may fit nowhere.
     """
-    rng = np.random.default_rng(seed_for(recipe.seed, str(number), "pretrain batches"))
-    augmentation = Augmentation(recipe.upscale, recipe.pad)
-    drawn, size, of_step = list[Example](), 0, recipe.tokens // recipe.row
-    while size < ROUND * recipe.tokens:
-        drawn.append(sequence(pool, rng, recipe.row, augmentation))
+    drawn, size = list[Example](), 0
+    while size < count * length:
+        drawn.append(draw())
         size += places(drawn[-1])
-    rows = fill(drawn, ROUND * of_step, recipe.row)
-    order = rng.permutation(len(rows))
-    return [[rows[i] for i in order[first : first + of_step]] for first in range(0, len(rows), of_step)]
+    rows = fill(drawn, count, length)
+    return [rows[i] for i in rng.permutation(len(rows))]

@@ -64,11 +64,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def copy(source: Path, target: Path) -> None:
-    """Put a pool's file at `target`. Raises `BadInput` where another one lies there."""
+def put(pool: Pool, target: Path, name: str) -> None:
+    """Save a pool at `target`. Raises `BadInput` where another one lies there; `name`: what it is called then."""
+    fresh = target.with_name(f"fresh-{target.name}")
+    save(pool, fresh)
+    try:
+        copy(fresh, target, name)
+    finally:
+        fresh.unlink()
+
+
+def copy(source: Path, target: Path, name: str = "") -> None:
+    """Put a pool's file, called `name` in messages, at `target`. Raises `BadInput` where another one lies there."""
     if target.exists():
         if sha256_of(source) != sha256_of(target):
-            raise BadInput(f"{target} is another pool than {source}; expected the same; use another --directory")
+            raise BadInput(
+                f"{target} is another pool than {name or source}; expected the same; use another --directory"
+            )
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"partial-{target.name}")

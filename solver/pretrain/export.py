@@ -7,6 +7,7 @@ from pathlib import Path
 from solver.model.checkpoint import MANIFEST
 from solver.pretrain.recipe import Recipe
 from solver.pretrain.train import Training
+from solver.tokens.grid import GRID
 
 
 def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
@@ -18,12 +19,12 @@ def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
     training.load(checkpoint)
     with training.averaged() as model:
         model.save_pretrained(directory, safe_serialization=True)
-    write_manifest(directory)
+    write_manifest(directory, GRID.name)
     return directory
 
 
-def write_manifest(directory: Path) -> None:
-    """List every file of a weights directory with its sha256 in its manifest."""
+def write_manifest(directory: Path, format: str) -> None:
+    """List every file of a weights directory with its sha256 in its manifest; `format`: its token format's name."""
     files = sorted(p for p in directory.iterdir() if p.is_file() and p.name != MANIFEST)
     hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-    (directory / MANIFEST).write_text(json.dumps({"format": "grid", "sha256": hashes}, indent=2) + "\n")
+    (directory / MANIFEST).write_text(json.dumps({"format": format, "sha256": hashes}, indent=2) + "\n")

@@ -122,9 +122,7 @@ def training_pool(
 
     Raises `BadInput`: a file or a checkout that is none, or a task that is in two of the sources.
     """
-    parts = split.arc1_split()
-    held_out = [pair for i in parts.held_out for pair in split.own_pairs(split.raw(split.ARC1)["train"][i])]
-    index = Index.of(split.evaluation_pairs(), whole_only=held_out)
+    parts, index = split.arc1_split(), training_index()
     report = Report()
     own = list(user_offers(request.tasks, report))  # read first: what is wrong is said before all the generating
     arc_gen = open_arc_gen(request.arc_gen) if request.arc_gen else None
@@ -140,6 +138,36 @@ def training_pool(
         return known, report
     tell(f"composing {request.composed} tasks")
     return joined([known, tested(composed_offers(known, request), index, report)]), report
+
+
+def training_index() -> Index:
+    """What no pair to train on may hold: content of evaluation tasks, and whole pairs of held-out ones."""
+    own = split.raw(split.ARC1)["train"]
+    held_out = [pair for i in split.arc1_split().held_out for pair in split.own_pairs(own[i])]
+    return Index.of(split.evaluation_pairs(), whole_only=held_out)
+
+
+def user_pool(path: Path) -> Pool:
+    """A pool of users' tasks alone. Raises `BadInput` for a malformed task, or where none is left to train on."""
+    report = Report()
+    pool = tested(user_offers([path], report), training_index(), report)
+    if not pool.ids:
+        raise BadInput(
+            f"{path} holds no task to train on; expected some that are neither held out nor of an evaluation set"
+        )
+    return pool
+
+
+def refuse_held_out(pool: Pool, name: str) -> None:
+    """Raises `BadInput` where a held-out task, or a whole pair of one, is in a pool to train on. `name`: its file's."""
+    own, held_out = split.raw(split.ARC1)["train"], split.arc1_split().held_out
+    index = Index.of([], whole_only=[pair for i in held_out for pair in split.own_pairs(own[i])])
+    for task_id, pairs in zip(pool.ids, pool.pairs, strict=True):
+        if task_id in held_out or index.holds(pairs).any():
+            raise BadInput(
+                f"{name} holds the held-out task {task_id}, or a pair of one in it; expected none, as the loss is "
+                "measured on them; leave it out"
+            )
 
 
 def tested(offers: Iterable[Offer], index: Index, report: Report) -> Pool:

@@ -6,33 +6,29 @@ scaled to AdamW's (arXiv 2502.16982).
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, distributed
 
 from solver.clock import now
 from solver.model.architecture import HEAD
 from solver.model.grid_qwen3 import GridQwen3Config, GridQwen3ForCausalLM, spread_logits
-from solver.pretrain import losses
+from solver.pretrain import checkpoint_file, losses
 from solver.pretrain.ahead import Round
 from solver.pretrain.batches import ROUND
-from solver.pretrain.data import Pool
+from solver.pretrain.gauge import Logits, held_out_figures
 from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.tokens import grid
-from solver.tokens.grid import pair_length
-from solver.types import BadInput, Example, seed_for
+from solver.types import BadInput, Example
 
-CHECKPOINT = "checkpoint.safetensors"
-GAUGE_PAIR = 300  # tokens a pair may have to be in the held-out gauge
+CHECKPOINT = checkpoint_file.NAME
 
 
 def build(recipe: Recipe) -> GridQwen3ForCausalLM:
@@ -74,14 +70,12 @@ def check(directory: Path, recipe: Recipe, pool: str = "") -> dict[str, str]:
     `pool`: sha256 of the pool's file, "": not known. Raises `BadInput` where the checkpoint is none, its recipe is
     another (number of steps and workers aside), or its pool is.
     """
-    path = directory / CHECKPOINT
+    counters = checkpoint_file.counters(directory)
     try:
-        with safe_open(path, "pt") as file:
-            counters = dict(file.metadata())
         stored = json.loads(counters["recipe"])
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+    except ValueError as error:
         raise BadInput(
-            f"{path} is no checkpoint ({error}); delete it to begin anew, or use another --directory"
+            f"{directory / CHECKPOINT} is no checkpoint ({error}); delete it to begin anew, or use another --directory"
         ) from None
     own = asdict(recipe)
     differing = [n for n in own if n not in ("steps", "workers") and stored.get(n) != own[n]]
@@ -236,21 +230,13 @@ class Training:
         self._exchange(momenta)
         if self.rank:
             return
-        directory.mkdir(parents=True, exist_ok=True)
         state: dict[str, Tensor] = {f"master.{n}": p.detach() for n, p in self.masters.items()}
         state |= {f"average.{n}": p for n, p in self.averages.items()}
         state |= {f"muon.{index}.momentum_buffer": momentum for index, momentum in enumerate(momenta)}
         for index, entry in self.adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in entry.items()}
-        partial = directory / "checkpoint.partial"
         counters = {"done": self.done, "tokens": self.tokens, "recipe": json.dumps(asdict(self.recipe))}
-        counters["pool"] = self.pool
-        try:
-            partial.write_bytes(save(state, metadata={k: str(v) for k, v in counters.items()}))
-            os.replace(partial, directory / CHECKPOINT)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        checkpoint_file.write(directory, state, {**counters, "pool": self.pool})
 
     def load(self, directory: Path) -> None:
         """Continue from a checkpoint; the recipe's steps may differ (the decay moves with them).
@@ -328,12 +314,22 @@ def tell(
     training.save(directory)
     line: dict[str, float] = {"step": training.done, "tokens": training.tokens, "loss": round(loss, 4), **speeds}
     with training.averaged() as model:
-        line |= held_out_figures(model, held_out)
+        line |= held_out_figures(logits_of(model), held_out, model.device)
     if training.averages:
-        line |= {f"now_{name}": value for name, value in held_out_figures(training.model, held_out).items()}
+        now_figures = held_out_figures(logits_of(training.model), held_out, training.model.device)
+        line |= {f"now_{name}": value for name, value in now_figures.items()}
     print(json.dumps(line), flush=True)
     with (directory / "curve.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def logits_of(model: GridQwen3ForCausalLM) -> Logits:
+    """What the figures of held-out tasks are computed from."""
+
+    def logits(ids: Tensor, places: Tensor) -> Tensor:
+        return spread_logits(model.parts(model.model(ids).last_hidden_state[0][places]))
+
+    return logits
 
 
 class Meter:
@@ -350,39 +346,3 @@ class Meter:
         if not self.peak:
             return found
         return found | {"mfu": round((training.work - self.work) / seconds / self.peak, 4)}
-
-
-@torch.no_grad()
-def held_out_figures(model: GridQwen3ForCausalLM, examples: Sequence[Example]) -> dict[str, float]:
-    """Teacher-forced, over the wanted tokens of each sequence: nats a token, tokens right, whole outputs right."""
-    nats, right, tokens, whole, outputs = 0.0, 0, 0, 0, 0
-    for example in examples:
-        ids = torch.from_numpy(example.tokens).long().to(model.device)
-        chosen = torch.from_numpy(example.loss)[1:].nonzero()[:, 0]
-        hidden = model.model(ids[None, :-1]).last_hidden_state[0]
-        logits = spread_logits(model.parts(hidden[chosen])).log_softmax(-1)
-        target = ids[1:][chosen]
-        nats -= float(logits.gather(-1, target[:, None]).sum())
-        hits = logits.argmax(-1) == target
-        right, tokens = right + int(hits.sum()), tokens + len(target)
-        whole, outputs = whole + int(hits.all()), outputs + 1
-    if not outputs:
-        return {}
-    return {
-        "held_out_loss": round(nats / tokens, 4),
-        "held_out_tokens_right": round(right / tokens, 4),
-        "held_out_outputs_right": round(whole / outputs, 4),
-    }
-
-
-def gauge(pool: Pool, count: int) -> list[Example]:
-    """At most `count` fixed sequences of the pool (held-out tasks), the loss on the last output alone."""
-    drawn = []
-    for index in range(count):
-        rng = np.random.default_rng(seed_for(0, str(index), "gauge"))
-        known = pool.pairs[index % len(pool.ids)]
-        pairs = [known[i] for i in rng.permutation(len(known)) if pair_length(known[i]) <= GAUGE_PAIR][:4]
-        if len(pairs) == 4:
-            tokens, owner = grid.GRID.encode_pairs(pairs)
-            drawn.append(Example(tokens, owner == 3))
-    return drawn

@@ -12,13 +12,13 @@ from torch import distributed
 
 from solver.clock import now
 from solver.hardware import gpus, malloc
-from solver.pretrain import ahead, data, train
+from solver.pretrain import ahead, data, gauge, train
 from solver.pretrain.batches import ROUND
 from solver.pretrain.recipe import Recipe
 from solver.runtime.worker import die_with
+from solver.tokens.grid import GRID
 
 DRAWERS = 4  # processes that draw all batches for each GPU; one draws some 2.5 million tokens a second
-HELD_OUT_SEQUENCES = 64  # sequences of held-out tasks that the figures on the way are computed over
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def work(rank: int, job: Job) -> int:
         training.start_from(job.start_from)
     peak = recipe.workers * sum(card.card.flops for card in gpus.shown()[:1]) if on_gpu else 0.0
     drawn = ahead.rounds(source, recipe, training.done // ROUND, DRAWERS if on_gpu else 0)
-    gauge = train.gauge(data.load(job.directory / "held.npz"), HELD_OUT_SEQUENCES)
+    held_out = gauge.gauge(data.load(job.directory / "held.npz"), gauge.SEQUENCES, GRID)
 
     def report(loss: float, speeds: dict[str, float]) -> None:
         try:
-            train.tell(training, job.directory, gauge, loss, speeds)
+            train.tell(training, job.directory, held_out, loss, speeds)
         except OSError as error:
             sys.exit(
                 f"error: no checkpoint could be written at step {training.done} ({error}); expected room in "

@@ -82,9 +82,8 @@ def load_on_gpu(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any,
     if how.library == backends.UNSLOTH:
         compilers = [importlib.import_module(f"torch.{name}.config") for name in ("_dynamo", "_inductor")]
         stock = [(module, module.get_config_copy()) for module in compilers]
-        os.environ.update(backends.environment(scratch))
         os.environ.setdefault(*ALLOCATOR)
-        importlib.import_module(backends.UNSLOTH)
+        backends.import_unsloth(scratch)
     plan = memory_plan.plan(architecture.read(weights), this_card(), config)
     planned = plan.settings(config)
     how = backends.setup(weights, config.train, plan.context, True, plan.card.dtype, plan.checkpointing)

@@ -132,6 +132,11 @@ class Format:
         around = len(pairs) * (len(self.between) + len(self.answer) + 1)
         return grids + around + (len(self.opening) - len(self.between) if pairs else 0)
 
+    def longest_pair(self, pair: Pair) -> int:
+        """Tokens of a pair with what stands around it, wherever in a sequence it comes: at most so many."""
+        around = max(len(self.opening), len(self.between)) + len(self.answer) + 1
+        return self.spelled_length(pair.input) + self.spelled_length(pair.output) + around
+
     def prompt_length(self, demonstrations: Sequence[Pair], test: Grid) -> int:
         """Tokens of `encode_prompt`."""
         before = self.between if demonstrations else self.opening

@@ -7,6 +7,7 @@ nothing that was tried and failed.
 
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,12 @@ def _windowed(config: Mapping[str, Any]) -> bool:
 def environment(scratch: Path) -> Mapping[str, str]:
     """What Unsloth must find in the environment when it is imported; its compiled files are this process's own."""
     return {**dict.fromkeys(SWITCHED_ON, "1"), "UNSLOTH_COMPILE_LOCATION": str(scratch / "unsloth_compiled")}
+
+
+def import_unsloth(scratch: Path) -> None:
+    """Import it with its environment, before transformers and peft are imported."""
+    os.environ.update(environment(scratch))
+    importlib.import_module(UNSLOTH)
 
 
 def lora_settings(recipe: TrainRecipe) -> dict[str, Any]:

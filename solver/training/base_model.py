@@ -15,8 +15,16 @@ from solver.training.backends import QLORA, Setup, lora_settings, unsloth_lora, 
 
 
 def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
-    """The base model as the setup has it, through transformers and peft."""
+    """The base model as the setup has it under a LoRA, through transformers and peft."""
     import peft
+
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
+    model = peft.get_peft_model(alone(weights, how), lora, autocast_adapter_dtype=False)
+    return model.train() if how.checkpointing else model
+
+
+def alone(weights: Path, how: Setup) -> Any:
+    """The base model as the setup has it, through transformers."""
     from transformers import AutoModelForCausalLM
 
     dtype = getattr(torch, how.dtype)
@@ -28,12 +36,10 @@ def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
         packed_attention.use(base)
         if torch.cuda.is_available():
             fuse_norms(base)
-    lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
-    model = peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
     if how.checkpointing:
-        model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.train()  # else transformers keeps the activations; it changes nothing more where dropout is 0
-    return model
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        base.train()  # else transformers keeps the activations; it changes nothing more where dropout is 0
+    return base
 
 
 def fuse_norms(model: Any) -> None:

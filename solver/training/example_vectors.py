@@ -47,7 +47,7 @@ def _state(trainer: Any, example: Example) -> Tensor:
     tokens = torch.from_numpy(example.tokens[:-1]).long().to(trainer.device)[None]
     chosen = torch.from_numpy(example.loss[1:]).to(trainer.device)
     trainer.adapters.rows = {len(chosen): ((0, len(chosen)),)}
-    hidden = trainer.model.base_model.model.model(tokens).last_hidden_state[0]
+    hidden = trainer.causal.model(tokens).last_hidden_state[0]
     mean: Tensor = hidden[chosen].float().mean(0).cpu()
     return mean
 

@@ -27,19 +27,19 @@ class Pace:
     """The learning-rate plan over the steps that fit the seconds.
 
     As long as the recipe's steps fit, the plan is the recipe's and the clock changes nothing; where they don't, the
-    plan is shortened so that the rate still falls to zero in time.
+    plan is shortened so that the rate still falls to zero in time. `done`: steps that were taken before.
     """
 
-    def __init__(self, recipe: TrainRecipe, stop: Stop):
-        self.recipe, self.stop, self.done, self.planned = recipe, stop, 0, recipe.steps
-        self.since, self.started = now(), 0
+    def __init__(self, recipe: TrainRecipe, stop: Stop, done: int = 0):
+        self.recipe, self.stop, self.done, self.planned = recipe, stop, done, recipe.steps
+        self.since, self.started, self.first = now(), done, done
 
     def next_share(self) -> float | None:
         """Share of the peak rate for the next step; None where there is to be none."""
         left = self.stop.remaining()
-        if self.done == 1:  # the first step warms caches up and is not measured
-            self.since, self.started = now(), 1
-        elif self.done > MEASURED:
+        if self.done == self.first + 1:  # the first step warms caches up and is not measured
+            self.since, self.started = now(), self.done
+        elif self.done > self.first + MEASURED:
             seconds = (now() - self.since) / (self.done - self.started)
             self.planned = int(min(self.recipe.steps, self.done + left / max(seconds, 1e-6)))
         if self.done >= self.planned or left <= 0:

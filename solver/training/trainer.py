@@ -19,6 +19,7 @@ from solver.config.settings import TrainRecipe, require_machine
 from solver.interfaces import Stop
 from solver.training import base_model, packed_attention
 from solver.training.adapter_kinds import adapters_of
+from solver.training.adapters import Adapters
 from solver.training.backends import UNSLOTH, Setup, setup
 from solver.training.pace import Pace, Share, batches
 from solver.types import Adapter, Example, TrainJob, TrainReport, seed_for
@@ -45,17 +46,26 @@ class LoraTrainer:
         self.how = planned or setup(weights, recipe, context, cuda)
         self.notes = (self.how.note,)
         self.device = "cuda" if cuda else "cpu"
-        load = base_model.with_unsloth if self.how.library == UNSLOTH else base_model.with_peft
-        self.model: Any = load(weights, recipe, self.how).to(self.device)
+        self.model: Any = self.load(weights).to(self.device)
+        self.causal: Any = getattr(self.model, "get_base_model", lambda: self.model)()  # without peft around it
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None
         self.padded = not self.how.packed or packed_attention.pads(self.model, self.device)
         plain = self.how.bits == 16 and not self.how.checkpointing
-        several = self.how.packed and plain and hasattr(self.model.base_model.model, "token_losses")
-        kind = adapters_of(recipe)
+        several = self.how.packed and plain and hasattr(self.causal, "token_losses")
+        kind = self.kind()
         self.adapters = kind(kind.trained(self.model), recipe.adapters_per_batch if several else 1, recipe)
         if several:
             self.adapters.fuse(self.model)
+
+    def load(self, weights: Path) -> Any:
+        """The base model with what is trained in or beside it."""
+        load = base_model.with_unsloth if self.how.library == UNSLOTH else base_model.with_peft
+        return load(weights, self.recipe, self.how)
+
+    def kind(self) -> type[Adapters]:
+        """The class of what is trained."""
+        return adapters_of(self.recipe)
 
     def train(self, job: TrainJob, stop: Stop, steps: int | None = None) -> TrainReport:
         """Train until the recipe's steps, or so many `steps`, are done or `stop` has no seconds left; save the adapter.
@@ -92,7 +102,7 @@ class LoraTrainer:
         pace, losses, failed = Pace(recipe, stop), list[list[float]](), set[int]()
         while len(failed) < len(present) and (share := pace.next_share()) is not None:
             groups = [[] if place in failed else next(stream) for place, stream in enumerate(streams)]
-            losses.append(self._step(groups, recipe.rate * share))
+            losses.append(self.step(groups, recipe.rate * share))
             failed |= {place for place, loss in enumerate(losses[-1]) if not math.isfinite(loss)}
         reports = {job.name: TrainReport(None, 0, recipe.steps) for job in jobs}
         for place, job in enumerate(present if losses else ()):
@@ -116,7 +126,7 @@ class LoraTrainer:
         self.adapters.start()
         self.scaler = torch.amp.GradScaler(self.device, init_scale=FIRST_SCALE, enabled=self.how.scaled)
 
-    def _step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
+    def step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
         """One step of each adapter on its own group of examples; their losses.
 
         What is not finite moves nothing, nor does an adapter without examples: it may be one that is not finite.
@@ -142,8 +152,8 @@ class LoraTrainer:
         self.adapters.rows = {len(batch.chosen): batch.asked, len(batch.tokens): batch.rows}
         own = {"packed_seq_lengths": batch.starts.diff()} if self.how.library == UNSLOTH else {"packed": batch}
         where: dict[str, Any] = {"position_ids": batch.positions[None], **own}
-        if hasattr(model := self.model.base_model.model, "token_losses"):  # the factored head's
-            nats: Tensor = model.token_losses(batch.tokens, batch.chosen, batch.targets, **where)
+        if hasattr(self.causal, "token_losses"):  # the factored head's
+            nats: Tensor = self.causal.token_losses(batch.tokens, batch.chosen, batch.targets, **where)
         else:
             nats = self._nats(batch.tokens[None], batch.chosen, batch.targets, **where)
         sums: Tensor = nats.new_zeros(len(groups) + 1).index_add(0, batch.owner, nats)[:-1]
@@ -159,9 +169,19 @@ class LoraTrainer:
         """Nats of `targets` [n] after the places `chosen` of `tokens` [batch, length], one row after another."""
         if self.how.pieces:
             hidden = self._hidden(tokens, **where).flatten(0, 1)[chosen]
-            return base_model.piecewise_nats(self.model.base_model.model.get_output_embeddings(), hidden, targets)
+            return base_model.piecewise_nats(self.causal.get_output_embeddings(), hidden, targets)
         logits = self.model(input_ids=tokens, **where).logits.flatten(0, 1)[chosen]
         return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+
+    def logits(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Logits of what follows these places [n] of `tokens` [1, length], with the adapter as it is; [n, ids]."""
+        self.adapters.rows = {tokens.shape[1]: ((0, tokens.shape[1]),)}
+        if not self.how.pieces:
+            whole: Tensor = self.model(input_ids=tokens).logits
+            return whole[0, places]
+        head = self.causal.get_output_embeddings()
+        said: Tensor = head(self._hidden(tokens)[0, places].to(head.weight.dtype))
+        return said
 
     def _hidden(self, tokens: Tensor, **where: Any) -> Tensor:
         """The last hidden states, [batch, length, hidden]; Unsloth gives them in the logits' place (`backends`)."""
@@ -169,7 +189,7 @@ class LoraTrainer:
             with torch.autocast(self.device, getattr(torch, self.how.dtype)):  # its LoRA matrices are float32
                 hidden: Tensor = self.model(input_ids=tokens, **where).logits
             return hidden
-        inner: Tensor = self.model.base_model.model.model(input_ids=tokens, **where).last_hidden_state
+        inner: Tensor = self.causal.model(input_ids=tokens, **where).last_hidden_state
         return inner
 
     def offload(self) -> None:

@@ -56,14 +56,16 @@ def chat_tokenizer(directory: Path, template: str = CHATML) -> Tokenizer:
     return byte_level(directory, ["<|im_start|>", "<|im_end|>"], eos_token="<|im_end|>", chat_template=template)
 
 
-def random_weights(directory: Path, family: str, vocabulary: int, shards: bool = False, **tokens: int | None) -> Path:
+def random_weights(
+    directory: Path, family: str, vocabulary: int, shards: bool = False, **more: int | bool | None
+) -> Path:
     """A `qwen3` or `llama` of two layers in bfloat16, as transformers saves it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
     settings, model = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}[family]
-    made = model(settings(vocab_size=vocabulary, **SIZES, **tokens)).to(torch.bfloat16)
+    made = model(settings(vocab_size=vocabulary, **{**SIZES, **more})).to(torch.bfloat16)
     made.save_pretrained(directory, max_shard_size="64KB" if shards else "1GB")
     return directory
 
@@ -85,3 +87,19 @@ def text(directory: Path) -> Path:
     directory.mkdir(parents=True)
     size = chat_tokenizer(directory).get_vocab_size()
     return random_weights(directory, "qwen3", size, shards=True, bos_token_id=None, eos_token_id=257)
+
+
+def chatml_qwen(directory: Path, tied: bool = True) -> Path:
+    """A Qwen3 with a ChatML tokenizer with its roles as tokens, and rows for some tokens more, as Qwen's own."""
+    directory.mkdir(parents=True)
+    words = ("user", "assistant")
+    merges = [(word[:end], word[end]) for word in words for end in range(1, len(word))]
+    library = byte_level(
+        directory,
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        list(dict.fromkeys(merges)),
+        eos_token="<|im_end|>",
+        chat_template=CHATML,
+    )
+    size, end = library.get_vocab_size() + 7, library.token_to_id("<|im_end|>")
+    return random_weights(directory, "qwen3", size, tie_word_embeddings=tied, bos_token_id=None, eos_token_id=end)

@@ -20,6 +20,7 @@ from tests.support.each import each
 ROOT = Path(__file__).resolve().parents[2]
 
 MODELS = {  # may import torch
+    *(f"solver.finetune.{name}" for name in ("all_weights", "train", "vocabulary", "weight_files")),
     *(f"solver.inference.{name}" for name in ("cpu_operators", "vllm_sampler")),
     *(f"solver.model.{name}" for name in ("grid_qwen3", "grid_qwen3_vllm")),
     *(f"solver.training.{name}" for name in ("adapters", "base_model", "embedding_loras")),

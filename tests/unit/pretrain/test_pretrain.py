@@ -26,6 +26,7 @@ from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
 from solver.pretrain.export import export
+from solver.pretrain.gauge import gauge
 from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.pretrain.train import Training
@@ -129,7 +130,9 @@ def test_a_sequence_never_mixes_tasks_nor_generated_with_own_pairs() -> None:
         (4, 4),
     )
     rng = np.random.default_rng(0)
-    drawn = [{p.input.shape for p in pairs_of(batches.sequence(pool, rng, 2048).tokens.tolist())} for _ in range(80)]
+    drawn = [
+        {p.input.shape for p in pairs_of(batches.sequence(pool, rng, 2048, GRID).tokens.tolist())} for _ in range(80)
+    ]
     assert all(len(shapes) == 1 for shapes in drawn)
     assert {shape for shapes in drawn for shape in shapes} == {(1, 1), (2, 2), (3, 3), (4, 4)}
 
@@ -155,7 +158,7 @@ def drawn(pool: Pool) -> Iterator[ahead.Round]:
 
 def run(training: Training, pool: Pool, directory: Path) -> None:
     """Train to the end, with a checkpoint and a line of figures every other step."""
-    held_out = train.gauge(HELD_OUT, 3)
+    held_out = gauge(HELD_OUT, 3, GRID)
     train.run(training, drawn(pool), partial(train.tell, training, directory, held_out), every=2)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.data import views
+from solver.data import transforms, views
 from solver.data.splits import ARC2_CLEAN
 from solver.pretrain import __main__ as pretrain
 from solver.pretrain import arc_gen, batches, compose, content, data, make_pool, sources, split
@@ -24,7 +24,7 @@ from solver.pretrain.batches import Augmentation, one_round
 from solver.pretrain.data import Pool
 from solver.pretrain.recipe import Recipe
 from solver.pretrain.workers import Job
-from solver.tokens.grid import pair_length
+from solver.tokens.grid import GRID, pair_length
 from solver.types import BadInput, Grid, Pair, View, key
 from tests.support.fakes import any_grid, grid, pairs_of, random_task
 from tests.support.pretraining import listed
@@ -671,14 +671,14 @@ def test_tasks_with_few_pairs_are_drawn_less_often_and_composed_ones_have_their_
 def test_a_task_with_own_pairs_alone_or_generated_ones_alone_is_drawn_too() -> None:
     pool = Pool(("own", "generated"), (squares(3, 4), squares(5, 4)), (4, 0))
     rng = np.random.default_rng(0)
-    seen = {p.input.shape for _ in range(60) for p in pairs_of(batches.sequence(pool, rng, 2048).tokens.tolist())}
+    seen = {p.input.shape for _ in range(60) for p in pairs_of(batches.sequence(pool, rng, 2048, GRID).tokens.tolist())}
     assert seen == {(3, 3), (5, 5)}
 
 
 def test_a_pool_without_two_pairs_that_fit_is_refused_and_not_drawn_from_for_ever() -> None:
     for pairs in (squares(30, 4), squares(2, 1)):
         with pytest.raises(BadInput, match=r"no two pairs of one task with together .* tokens"):
-            batches.sequence(Pool(("a",), (pairs,), (0,)), np.random.default_rng(1), 2048)
+            batches.sequence(Pool(("a",), (pairs,), (0,)), np.random.default_rng(1), 2048, GRID)
 
 
 @pytest.fixture(scope="module")
@@ -707,8 +707,8 @@ def test_augmented_sequences_are_valid_and_within_their_tokens(mixed_pool: Pool,
 def test_a_share_of_zero_draws_nothing_so_that_other_sequences_stay_as_they_were(mixed_pool: Pool) -> None:
     plain, none = np.random.default_rng(3), np.random.default_rng(3)
     for _ in range(20):
-        first = batches.sequence(mixed_pool, plain, 2048)
-        second = batches.sequence(mixed_pool, none, 2048, Augmentation(upscale=0.0, pad=0.0))
+        first = batches.sequence(mixed_pool, plain, 2048, GRID)
+        second = batches.sequence(mixed_pool, none, 2048, GRID, Augmentation(upscale=0.0, pad=0.0))
         assert first.tokens.tolist() == second.tokens.tolist()
     before = str(none.bit_generator.state)
     assert batches._change(Augmentation(upscale=0.0, pad=0.0), none) is None
@@ -840,3 +840,24 @@ def test_a_pool_with_an_evaluation_task_is_refused_before_training(
     assert pretrain.main(argv) == 2
     assert capsys.readouterr().err.count(f"holds the evaluation task {known}; expected training tasks alone") == 2
     assert started == []
+
+
+def test_transformed_pairs_have_the_steps_on_the_sides_asked_for_and_stay_within_the_largest_grid() -> None:
+    pair = Pair(np.array([[1, 2]], np.uint8), np.array([[3]], np.uint8))
+    double = [transforms.Step("repetition", rows=1, columns=2)]
+    both, shown = (batches.transformed(pair, double, sides) for sides in ((True, True), (True, False)))
+    assert both is not None
+    assert shown is not None
+    assert (both.input.tolist(), both.output.tolist()) == ([[1, 2, 1, 2]], [[3, 3]])
+    assert (shown.input.tolist(), shown.output.tolist()) == ([[1, 2, 1, 2]], [[3]])
+    assert batches.transformed(Pair(np.zeros((1, 16), np.uint8), pair.output), double, (True, False)) is None
+
+
+def test_a_share_of_the_sequences_is_transformed_as_the_augmentation_says(mixed_pool: Pool) -> None:
+    def drawn(share: float) -> list[list[int]]:
+        rng = np.random.default_rng(3)
+        return [
+            batches.sequence(mixed_pool, rng, 2048, GRID, Augmentation(transform=share)).tokens.tolist() for _ in "ab"
+        ]
+
+    assert drawn(1.0) == drawn(1.0) != drawn(0.0)

@@ -19,7 +19,7 @@ from solver.pretrain.data import Pool
 from solver.pretrain.recipe import CHUNK, Recipe
 from solver.pretrain.row_model import RowModel, can_compile
 from solver.pretrain.rows import Row, fill, places, to_tensors
-from solver.tokens.grid import PAD
+from solver.tokens.grid import GRID, PAD
 from solver.types import Example
 from tests.support.pretraining import SHAPE, TINY
 from tests.support.tiny import mean_loss
@@ -139,7 +139,7 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 def some_rows(large_pool: Pool) -> list[Row]:
     """Rows of several sequences, of one across all chunks, and of padding alone."""
     rng = np.random.default_rng(0)
-    drawn = [batches.sequence(large_pool, rng, most) for most in (LENGTH, LENGTH, 120, 120, 120, 120)]
+    drawn = [batches.sequence(large_pool, rng, most, GRID) for most in (LENGTH, LENGTH, 120, 120, 120, 120)]
     filled = fill(drawn, 3, LENGTH)
     assert max(map(len, filled)) > 1
     assert max(map(places, chain.from_iterable(filled))) > CHUNK

@@ -57,7 +57,6 @@ def on_a(monkeypatch, tmp_path):
         monkeypatch.setattr(load_models, "this_card", lambda: CARDS[card])
         monkeypatch.setattr(load_models.os, "environ", dict(more.get("environment", {})))
         installed = SimpleNamespace(find_spec=lambda name: object() if unsloth else None)
-        monkeypatch.setattr(load_models.backends, "importlib", SimpleNamespace(util=installed))
 
         def import_module(name):
             if name != "unsloth":
@@ -66,6 +65,8 @@ def on_a(monkeypatch, tmp_path):
             return more.get("importing", lambda: None)()
 
         monkeypatch.setattr(load_models, "importlib", SimpleNamespace(import_module=import_module))
+        libraries = SimpleNamespace(util=installed, import_module=import_module)
+        monkeypatch.setattr(load_models.backends, "importlib", libraries)
         monkeypatch.setattr("solver.inference.head_sampler.HeadSampler", parts.head_sampler)
         monkeypatch.setattr("solver.inference.vllm_sampler.VllmSampler", parts.sampler)
         monkeypatch.setattr("solver.training.trainer.LoraTrainer", parts.trainer)

@@ -597,7 +597,7 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_ha
         return torch.stack([p.float().sum() for p in trainer.adapters.parameters.values()]).sum()[None] * 1000.0
 
     monkeypatch.setattr(trainer, "losses", overflowing)
-    trainer._step([examples()], 0.1)
+    trainer.step([examples()], 0.1)
     assert torch.equal(master, before)
     assert trainer.scaler.get_scale() == module.FIRST_SCALE / 2
     trainer.begin()

@@ -1,0 +1,1 @@
+"""Fine-tuning of checkpoints from elsewhere, before test time."""
