@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -33,6 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page(run: Path) -> str:
     return report.write(run).read_text(encoding="utf-8")
+
+
+page_once = cache(page)  # of a run that no test changes
 
 
 def data_of(text: str) -> Any:
@@ -75,17 +79,17 @@ class Links(html.parser.HTMLParser):
 
 def test_the_page_fetches_nothing(run: Path) -> None:
     links = Links()
-    links.feed(page(run))
+    links.feed(page_once(run))
     assert links.fetched == ["data:,"]  # the empty icon that keeps browsers from asking for one
     style = (report.TEMPLATES / "report.css").read_text()
     assert "url(" not in style
     assert "@import" not in style
-    assert "default-src 'none'" in page(run)  # and the page itself forbids it
+    assert "default-src 'none'" in page_once(run)  # and the page itself forbids it
 
 
 def test_the_chart_library_keeps_its_licence(run: Path) -> None:
-    assert "Copyright (c) 2013 Gion Kunz" in page(run)
-    assert "Permission is hereby granted" in page(run)
+    assert "Copyright (c) 2013 Gion Kunz" in page_once(run)
+    assert "Permission is hereby granted" in page_once(run)
 
 
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
@@ -102,27 +106,27 @@ def test_the_scores_are_those_of_the_record_and_its_solutions(run: Path) -> None
         )
         for i, s in read.stories.items()
     )
-    text = told(page(run))
+    text = told(page_once(run))
     assert f"Tasks solved {solved} of 20" in text
     assert "From the model 18 of 20 2 placeholders, 6 failures" in text
 
 
 def test_each_device_s_seconds_stand_in_a_table_of_stages(run: Path) -> None:
-    text = told(page(run))
+    text = told(page_once(run))
     for device, stages in diagnose.spent(history.load(run)).items():
         assert " ".join([device, *(f"{used:.1f} s" for used in stages.values())]) in text
 
 
 def test_every_task_is_listed_with_its_result_in_words(run: Path) -> None:
-    rows = re.findall(r'<li data-number="\d+" data-id="(\w+)" data-status="([\w ]+)"', page(run))
+    rows = re.findall(r'<li data-number="\d+" data-id="(\w+)" data-status="([\w ]+)"', page_once(run))
     assert [i for i, _ in rows] == list(tasks.load_split("dry-run").tests)
     assert {status for _, status in rows} <= {"solved", "near miss", "failed", "placeholder"}
-    assert dict(rows) == {i: t["status"] for i, t in data_of(page(run))["tasks"].items()}
+    assert dict(rows) == {i: t["status"] for i, t in data_of(page_once(run))["tasks"].items()}
 
 
 def test_a_task_s_page_has_all_there_is_to_see(run: Path) -> None:
     read = history.load(run)
-    for task_id, task in data_of(page(run))["tasks"].items():
+    for task_id, task in data_of(page_once(run))["tasks"].items():
         story = read.stories[task_id]
         assert story.task is not None
         assert len(task["pairs"]) == len(story.task.demonstrations)
@@ -157,14 +161,14 @@ def test_a_program_s_answer_is_shown_with_its_text_and_its_cost_and_each_attempt
 
 
 def test_the_curves_end_at_the_score_of_their_round(run: Path) -> None:
-    curves = data_of(page(run))["curves"]
+    curves = data_of(page_once(run))["curves"]
     assert [curve["stage"] for curve in curves] == list(runs.STAGES)
     assert all(a[0] <= b[0] for curve in curves for a, b in pairwise(curve["points"]))
-    assert f"Score (pass@2) {100 * curves[-1]['points'][-1][1]:.1f} %" in told(page(run))
+    assert f"Score (pass@2) {100 * curves[-1]['points'][-1][1]:.1f} %" in told(page_once(run))
 
 
 def test_every_line_of_a_chart_has_a_stroke_of_its_own(run: Path) -> None:
-    assert data_of(page(run))["strokes"] == [report_data.stroke(n) for n in range(len(runs.STAGES))]
+    assert data_of(page_once(run))["strokes"] == [report_data.stroke(n) for n in range(len(runs.STAGES))]
     assert len({report_data.stroke(n) for n in range(40)}) == 40
 
 
@@ -223,7 +227,7 @@ def test_texts_from_the_run_cannot_break_out_of_the_page(tmp_path: Path) -> None
     run = runs.write(tmp_path / "x.run", found.tasks[:2], read_solutions("dry-run"), 2, start)
     with (run / "record.jsonl").open("a") as record:
         record.write(to_line({"kind": "event", "at": 1.0, "text": evil}))
-    text = page(run)
+    text = page_once(run)
     assert evil not in text
     assert "alert(1)" in told(text)  # shown as text
 
