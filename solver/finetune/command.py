@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from solver.config import flags
 from solver.config.setting import entries
 from solver.finetune.recipe import CUT, WHOLE_SHARE, FineTuning
-from solver.hardware import devices, gpus, malloc
+from solver.hardware import devices, engine, gpus
 from solver.model import checkpoint
 from solver.runtime.prepare import usual_rate
 from solver.tokens import registry
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Fine-tune from the directory's last checkpoint, or from the weights where there is none, and export."""
     options = parser().parse_args(argv)
+    engine.prepare(len(os.sched_getaffinity(0)))  # threads that do not spin while they wait for one another
     try:
         settings = read(options)
         options.directory = options.directory or Path("runs") / f"finetune-{options.export.resolve().name}"
@@ -147,7 +148,8 @@ def tuned(options: argparse.Namespace, settings: FineTuning, known: checkpoint.C
     seconds = None if options.minutes is None else 60.0 * options.minutes
     rate = trainer.recipe.rate
     job = train.FineTuneJob(settings, spelled, longest, rate, options.directory, origin, options.every, seconds)
-    held_out = [e for e in gauge.gauge(held_pool, gauge.SEQUENCES, spelled) if e.tokens.size <= positions]
+    fitting = [e for e in gauge.gauge(held_pool, gauge.SEQUENCES, spelled) if e.tokens.size <= positions]
+    held_out = train.affordable(fitting, settings.tokens)
     run, status = train.run(trainer, job, pool, held_out)
     if status:
         return status
@@ -157,9 +159,6 @@ def tuned(options: argparse.Namespace, settings: FineTuning, known: checkpoint.C
 
 def loaded(settings: FineTuning, known: checkpoint.Checkpoint, longest: int, directory: Path) -> LoraTrainer:
     """The trainer, by Unsloth where a card and a LoRA allow it. Raises `BadInput` for weights without projections."""
-    for name, value in malloc.BY_SHAPE.items():
-        os.environ.setdefault(name, value)
-    malloc.keep()
     rate = settings.rate or usual_rate(known) * (WHOLE_SHARE if settings.whole else 1.0)
     recipe, cuda = settings.train_recipe(rate), devices.gpus() > 0
     dtype = gpus.shown()[0].card.dtype if cuda else "bfloat16"

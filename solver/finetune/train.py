@@ -34,6 +34,7 @@ from solver.types import BadInput, Example, seed_for
 
 CURVE = "curve.jsonl"
 NOT_IN_RECIPE = ("steps",)  # settings that may differ between the starts of a run
+GAUGE_STEPS, FEWEST = 8, 8
 RECENT = 20  # steps whose mean loss the live line shows
 
 
@@ -69,6 +70,13 @@ def batch(pool: Pool, job: FineTuneJob, number: int) -> list[Row]:
     rng = np.random.default_rng(seed_for(settings.seed, str(number), "fine-tuning"))
     draw = partial(sequence, pool, rng, job.longest, job.format, Augmentation(transform=settings.transform))
     return full_rows(draw, ROUND, settings.tokens, rng)
+
+
+def affordable(held_out: Sequence[Example], tokens: int) -> list[Example]:
+    """The first of the sequences to measure by, as many as have together the tokens of `GAUGE_STEPS` steps, of `tokens`
+    each, but at least `FEWEST`: a look at them then takes no longer than some three steps."""
+    sizes = np.cumsum([example.tokens.size for example in held_out])
+    return list(held_out[: max(FEWEST, int((sizes <= GAUGE_STEPS * tokens).sum()))])
 
 
 class TuningRun:

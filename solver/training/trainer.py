@@ -20,7 +20,7 @@ from solver.interfaces import Stop
 from solver.training import base_model, packed_attention
 from solver.training.adapter_kinds import adapters_of
 from solver.training.adapters import Adapters
-from solver.training.backends import UNSLOTH, Setup, setup
+from solver.training.backends import PLAIN_HEADS, UNSLOTH, Setup, setup
 from solver.training.pace import Pace, Share, batches
 from solver.types import Adapter, Example, TrainJob, TrainReport, seed_for
 
@@ -176,7 +176,7 @@ class LoraTrainer:
     def logits(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Logits of what follows these places [n] of `tokens` [1, length], with the adapter as it is; [n, ids]."""
         self.adapters.rows = {tokens.shape[1]: ((0, tokens.shape[1]),)}
-        if not self.how.pieces:
+        if self.causal.config.model_type not in PLAIN_HEADS:
             whole: Tensor = self.model(input_ids=tokens).logits
             return whole[0, places]
         head = self.causal.get_output_embeddings()

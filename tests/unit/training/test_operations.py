@@ -35,7 +35,7 @@ class Counted(TorchDispatchMode):
 
 def launched(trainer: LoraTrainer, adapters: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Operations of the second step, but for what puts the batch together, which is done on the CPU."""
-    pack, counts, step = packed_attention.pack, list[int](), trainer._step
+    pack, counts, step = packed_attention.pack, list[int](), trainer.step
 
     def on_the_cpu(groups: Any, even: bool) -> packed_attention.Packed:
         with torch.utils._python_dispatch._disable_current_modes():
@@ -49,7 +49,7 @@ def launched(trainer: LoraTrainer, adapters: int, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(packed_attention, "pack", on_the_cpu)
     monkeypatch.setattr(packed_attention, "kernel", lambda _: packed_attention.padded)
-    monkeypatch.setattr(trainer, "_step", counted)
+    monkeypatch.setattr(trainer, "step", counted)
     jobs = [TrainJob(f"{n}", leave_one_out(task, 4, n, 512), n) for n, task in enumerate((MIRROR, STACK, MIRROR))]
     trainer.train_together(jobs[:adapters], FakeStop())
     monkeypatch.undo()

@@ -1,0 +1,112 @@
+"""A language model that was really trained: fine-tuned, exported, and trained and served at test time, for real.
+
+It shows that all parts work together for such a model; twenty steps are too few to solve anything.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from solver.clock import Deadline
+from solver.config.settings import EngineSettings, TrainRecipe
+from solver.data import tasks
+from solver.model import checkpoint
+from solver.pretrain import data
+from solver.runtime import record, submission_file
+from solver.tokens import registry
+from solver.training.examples import to_example
+from solver.types import Prompt, TrainJob, View
+from tests.support import smollm2
+from tests.support.fakes import MIRROR
+from tests.support.pretraining import HELD_OUT, small_pool
+from tests.support.runs import lines_of
+
+pytestmark = [
+    pytest.mark.llm,
+    pytest.mark.engine,
+    pytest.mark.skipif(smollm2.missing(), reason=f"SmolLM2 is not installed, which is trained here: {smollm2.HOW}"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 20
+TASK = {
+    "train": [{"input": [[1, 2]], "output": [[2, 1]]}, {"input": [[3, 4]], "output": [[4, 3]]}],
+    "test": [{"input": [[5, 6]]}],
+}
+
+
+def command(*arguments: object, limit: float) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
+
+
+@pytest.fixture(scope="module")
+def finetuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run's directory and its export."""
+    home = tmp_path_factory.mktemp("smollm2")
+    data.save(small_pool(), home / "train.npz")
+    data.save(HELD_OUT, home / "held.npz")
+    flags = f"--steps {STEPS} --every 10 --tokens 256 --longest 256 --rank 8 --rate 5e-4".split()
+    flags += ["--weights", smollm2.converted(), "--export", home / "export", "--directory", home / "run"]
+    ran = command(
+        "-m", "solver", "finetune", "--pool", home / "train.npz", "--held-out", home / "held.npz", *flags, limit=280
+    )
+    assert ran.returncode == 0, ran.stderr
+    return home
+
+
+def test_twenty_steps_lower_its_losses_and_leave_weights_in_its_text_format(finetuned: Path) -> None:
+    first, last = (json.loads(line) for line in (finetuned / "run" / "curve.jsonl").read_text().splitlines())
+    assert (first["step"], last["step"]) == (10, STEPS)
+    assert last["loss"] < first["loss"]
+    assert checkpoint.check(finetuned / "export").format == "text"
+
+
+def test_two_tasks_are_answered_with_test_time_training_in_the_real_engine(finetuned: Path, tmp_path: Path) -> None:
+    challenges, output = tmp_path / "challenges.json", tmp_path / "submission.json"
+    challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(2)}))
+    flags = "--devices cpu:1 --no-report --programs 0 --steps 2 --views 2 --time-limit 4m --seed 3".split()
+    flags += ["--weights", finetuned / "export", "--challenges", challenges, "--output", output]
+    ran = command("submission.py", *flags, limit=270)
+    directory = record.directory_of(output)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    assert submission_file.validate(json.loads(output.read_text()), tasks.load_challenges(challenges).tests) == []
+    trained = [line for line in lines_of(directory) if line.get("steps")]
+    assert trained, ran.stdout + ran.stderr
+
+
+def test_an_adapter_s_log_probabilities_in_the_engine_are_those_of_its_trainer(finetuned: Path, tmp_path: Path) -> None:
+    import torch
+
+    from solver.inference.vllm_sampler import VllmSampler
+    from solver.training.trainer import LoraTrainer
+
+    weights = finetuned / "export"
+    spelled = registry.load("text", weights)
+    settings = EngineSettings(context=1024, cache_bytes=256 << 20, adapters=1, rank=8, sequences=4)
+    sampler = VllmSampler(weights, settings, spelled.end)
+    recipe = TrainRecipe(rank=8, rate=4e-4, tokens=256, steps=6)
+    trainer = LoraTrainer(weights, recipe, tmp_path, settings.context)
+    report = trainer.train(TrainJob("mirror", [to_example(MIRROR.demonstrations, spelled)], 0), Deadline.after(200))
+    shown = spelled.encode_prompt(MIRROR.demonstrations, MIRROR.tests[0])
+    prompt = Prompt(MIRROR.id, 0, View(), tuple(shown.tolist()), 40)
+    with_adapter, base = sampler.sample([(prompt, report.adapter), (prompt, None)], Deadline.after(100))
+    assert with_adapter is not None
+    assert base is not None
+
+    def gaps(reply: object) -> np.ndarray:
+        ids = torch.tensor([[*prompt.tokens, *reply.tokens]])
+        places = torch.arange(len(prompt.tokens) - 1, ids.shape[1] - 1)
+        with torch.no_grad():
+            said = trainer.logits(ids, places).float().log_softmax(-1)
+        own = said.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0].numpy()
+        return np.abs(own - reply.logprobs)
+
+    print(f"gaps {gaps(with_adapter).mean():.4f} with the adapter, {gaps(base).mean():.4f} without")
+    assert gaps(with_adapter).mean() < 0.02
+    assert gaps(base).mean() > 2 * gaps(with_adapter).mean()  # the adapter does change something
