@@ -19,7 +19,12 @@ KAGGLE = Config(
 PRESETS: Mapping[str, Config] = {
     "cpu": Config(),
     "smoke": Config(
-        time_limit=120.0, views=4, group=2, train=TrainRecipe(steps=2, tokens=1024), programs=ProgramSettings(1.0)
+        time_limit=120.0,
+        views=4,
+        group=2,
+        refinement_stages=2,
+        train=TrainRecipe(steps=2, tokens=1024),
+        programs=ProgramSettings(1.0),
     ),
     "h200": Config(
         time_limit=12 * HOUR,

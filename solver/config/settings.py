@@ -256,8 +256,9 @@ class Config(Settings):
         expected="0 (no quick answers) or more",
     )
     refinement_stages: Count = setting(
-        2,
-        "stages with other adapters and views for tasks whose vote is split, at most",
+        20,
+        "stages with other adapters and views for tasks whose vote is split, at most, while there is time; 0: none",
+        flag="--refinement-stages N",
         formerly=("further", "refinement_rounds"),
         name="refinement stages",
     )

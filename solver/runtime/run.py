@@ -14,7 +14,7 @@ from solver.data import codec
 from solver.hardware import preflight, weight_staging
 from solver.runtime import record
 from solver.runtime.answer_book import AnswerBook, Scored
-from solver.runtime.live import About, answered
+from solver.runtime.live import About, answered, count
 from solver.runtime.messages import SharedAdapter, SharedAdapterTrained, TaskAnswered, intact, report_to_json
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.prepare import RunPlan, fingerprint, program
@@ -127,6 +127,16 @@ class Run:
             pool = WorkerPool(assignment, used, self, self.log, programs.devices, plan.machines)
             pool.run(self.scheduler, self.deadline, programs.search, programs.induction)
         programs.tell_left(self.journal)
+        if sizes and self.scheduler.finished and self.deadline.remaining() > config.reserve:
+            self.journal.note(self._ended_early())
+
+    def _ended_early(self) -> str:
+        """Why a run with time left has nothing to do."""
+        known = (self.answers.ledger.standing(task.id).need for task in self.plan.task_set.tasks)
+        split = sum(need > self.plan.config.disagreement_threshold for need in known)
+        why = f"all {self.plan.config.refinement_stages} stages of refinement are done" if split else "all is agreed on"
+        left = f"{count(split, 'task')} still split" if split else "nothing is left to gain"
+        return f"ended with {self.deadline.remaining():.0f} s left: {why}, {left}"
 
     @contextlib.contextmanager
     def _weights(self) -> Iterator[Path]:

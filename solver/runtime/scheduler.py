@@ -6,7 +6,7 @@ stage, so every run ends.
 
 Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
 `refinement`, for those whose vote is split, the most split first. Stages of refinement use the time that the others
-leave; who takes part is decided when no batch is out, so that it depends on votes alone, on no device's speed. A stage
+leave; a task takes part by its own vote alone, whatever becomes of others, so that no device's speed matters. A stage
 for every task may go `by_need`: what is settled before it (a trusted program and the base model agree) is left out, and
 tasks that need it little (a trusted program answers) come after the others, which share the seconds among themselves.
 
@@ -178,7 +178,8 @@ class Scheduler:
         for stage in self._for_all:
             if not (self._queue[stage.number] or self._later[stage.number] or self._again[stage.number]):
                 continue
-            before = [out.stage for out in self._out.values() if out.stage is not stage]
+            place = self._places[stage.number]
+            before = [out.stage for out in self._out.values() if self._places[out.stage.number] < place]
             if not usable >= stage.minimum or any(other.whole or stage.by_need for other in before):
                 return None
             if stage.by_need:
@@ -195,10 +196,10 @@ class Scheduler:
                 return stage, task_ids, self._stretched(stage, task_ids, usable), True
         refinement = self._next_refinement()
         if refinement is not None:  # as many first tasks of a group as there are enough seconds for
-            groups = self._queue[refinement.number]
+            stage, groups = refinement
             for at in range(len(groups)):
-                if first := self._affordable(refinement, groups, at, usable):
-                    return refinement, first, self._stretched(refinement, first, usable), False
+                if first := self._affordable(stage, groups, at, usable):
+                    return stage, first, self._stretched(stage, first, usable), False
         return None
 
     def _from_queue(self, stage: Stage, usable: float, remaining: float) -> Choice | None:
@@ -247,19 +248,14 @@ class Scheduler:
         batches = len(groups)
         return self._affordable(stage, groups, 0 if small_end else batches - 1, usable), batches, False
 
-    def _next_refinement(self) -> Stage | None:
-        """The stage of the next batch for split votes; where it begins, its tasks are chosen, the most split first."""
+    def _next_refinement(self) -> tuple[Stage, list[tuple[str, ...]]] | None:
+        """The stage of the next batch for split votes, and the groups that are due it, the most split first."""
+        away = {i for out in self._out.values() for i in out.task_ids}.union(self.retired, *self._again.values())
+        split = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in away]
+        split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
         for stage in self._refinement:
-            if stage.number not in self._queue:
-                if self._out or any(self._again.values()):
-                    return None  # a vote may still change
-                before = self._places[stage.number] - 1
-                due = [i for i, place in self._reached.items() if place == before and i not in self.retired]
-                split = [i for i in due if self._need[i] > self._disagreement_threshold]
-                split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
-                self._queue[stage.number] = self._groups(split, smallest_first=False)
-            if self._queue[stage.number]:
-                return stage
+            if due := [i for i in split if self._reached[i] == self._places[stage.number] - 1]:
+                return stage, self._groups(due, smallest_first=False)
         return None
 
     def _to_the_end(self, seconds: float, usable: float) -> float:

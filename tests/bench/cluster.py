@@ -50,6 +50,7 @@ def measure(nodes: int, tasks: int, pause: float) -> Measured:
         folder, output = Path(name), Path(name) / "s.json"
         code = ray_cluster.code(folder, pause=pause)
         given = ["--split", "arc1-training", "--limit", str(tasks), "--programs", "0", "--time-limit", "30m"]
+        given += ["--refinement-stages", "0"]
         given += ["--weights", str(SHIPPED), "--output", str(output), "--no-report", "--cluster", cluster.address]
         driver = subprocess.Popen([sys.executable, "submission.py", *given], cwd=code, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(driver.pid, 0)  # its own seconds: those of all children have the nodes' in them

@@ -33,7 +33,17 @@ def cluster() -> Iterator[Any]:
 def begin(code: Path, output: Path, *flags: str) -> subprocess.Popen[str]:
     """A submission of 12 held-out tasks by the program in a folder."""
     command = [sys.executable, "submission.py", "--split", "held-out", "--limit", "12", "--programs", "0"]
-    given = [*command, "--weights", str(SHIPPED), "--output", str(output), "--no-report", *flags]
+    given = [
+        *command,
+        "--weights",
+        str(SHIPPED),
+        "--output",
+        str(output),
+        "--no-report",
+        "--refinement-stages",
+        "2",
+        *flags,
+    ]
     return subprocess.Popen(given, cwd=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

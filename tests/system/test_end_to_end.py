@@ -47,7 +47,8 @@ class Done:
 
 
 def flags(output: Path, chosen: list[str]) -> list[str]:
-    given = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --programs 0 --output {output}".split()
+    given = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --programs 0".split()
+    given += ["--refinement-stages", "2", "--output", str(output)]
     return [*given, "--task-ids", *chosen]
 
 

@@ -39,7 +39,7 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
     challenges = tmp_path / "challenges.json"
     challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(count)}))
     flags = ["--challenges", challenges, "--weights", weights, "--output", output, "--devices", "cpu", "--no-report"]
-    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3 --programs 0".split()
+    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3 --programs 0 --refinement-stages 0".split()
     command = [sys.executable, "submission.py", *map(str, flags)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output)
@@ -63,7 +63,14 @@ def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
         (tmp_path / name).write_text(json.dumps(content))
     flags = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
     flags += ["--output", output, *"--variants embeddings --devices cpu --no-report --steps 1 --views 1".split()]
-    command = [sys.executable, "-m", "solver", "ablate", *map(str, flags), *"--time-limit 5m --programs 0".split()]
+    command = [
+        sys.executable,
+        "-m",
+        "solver",
+        "ablate",
+        *map(str, flags),
+        *"--time-limit 5m --programs 0 --refinement-stages 0".split(),
+    ]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output.with_name("embeddings.json"))
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]

@@ -70,6 +70,7 @@ def call(tmp_path, weights, output, monkeypatch):
         own = [] if "--resume" in flags else ["--weights", str(weights), "--output", str(output)]
         one = [] if "--devices" in flags else ["--devices", "cpu"]
         none = [] if {"--programs", "--resume"} & set(flags) else ["--programs", "0"]
+        none += [] if {"--refinement-stages", "--resume"} & set(flags) else ["--refinement-stages", "2"]
         given = [*own, *one, *none, *map(str, flags)]
         try:
             return submission.main(given, Deadline.after(0))
@@ -758,14 +759,27 @@ def test_what_a_batch_that_was_cut_short_had_answered_is_in_the_file_of_a_resume
     assert answered["candidates"][0][0]["grid"] in attempts[0]
 
 
+def test_a_run_that_ends_early_says_that_all_is_agreed_on_or_that_its_stages_are_done(call, tmp_path, capsys):
+    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    ended = re.search(r"ended with (\d+) s left: (.*)", capsys.readouterr().out)
+    assert int(ended[1]) > 400
+    assert ended[2] == "all 2 stages of refinement are done, 2 tasks still split"
+    assert call("--challenges", challenges(tmp_path, FOUR)) == 0
+    assert "s left: all is agreed on, nothing is left to gain" in capsys.readouterr().out
+
+
+def test_refinement_goes_on_for_as_long_as_a_vote_is_split(call, tmp_path, output):
+    assert call("--challenges", challenges(tmp_path, MANY), "--refinement-stages", "12", votes=SPLIT) == 0
+    pairs = {(m["task_id"], m["stage"]) for m in recorded(output).of_kind("result")}
+    assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {(i, n) for i in SPLIT for n in range(4, 16)}
+
+
 def test_split_votes_get_as_many_refinement_stages_as_the_settings_say_and_settled_ones_none(
     call, tmp_path, output, monkeypatch
 ):
     """Of the two split votes one has four views of ten against it, which is less than is asked for here."""
-    monkeypatch.setitem(
-        prepare.PRESETS, "cpu", replace(prepare.PRESETS["cpu"], refinement_stages=1, disagreement_threshold=0.45)
-    )
-    assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
+    monkeypatch.setitem(prepare.PRESETS, "cpu", replace(prepare.PRESETS["cpu"], disagreement_threshold=0.45))
+    assert call("--challenges", challenges(tmp_path, MANY), "--refinement-stages", "1", votes=SPLIT) == 0
     pairs = {(m["task_id"], m["stage"]) for m in recorded(output).of_kind("result")}
     assert pairs == {(i, n) for i in MANY for n in (1, 3)} | {("task3", 4)}
 

@@ -163,10 +163,8 @@ def test_devices_of_runs_of_contest_size_stand_idle_for_under_two_percent() -> N
 
 def enough(scheduler: Scheduler, each: Stage) -> float:
     """Seconds that suffice for some batch that waits."""
-    groups = [
-        *scheduler._queue[each.number],
-        *(ids for s in scheduler._refinement for ids in scheduler._queue.get(s.number, ())),
-    ]
+    _, refinement = scheduler._next_refinement() or (None, [])
+    groups = [*scheduler._queue[each.number], *refinement]
     return max(each.minimum, each.enough * max((scheduler._costs.of_task(each, ids[0]) for ids in groups), default=0.0))
 
 
