@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from solver.model import checkpoint
 from solver.pretrain import data
 from solver.runtime import record, submission_file
 from solver.tokens import registry
+from solver.training import backends
 from solver.training.examples import to_example
 from solver.types import Prompt, TrainJob, View
 from tests.support import smollm2
@@ -70,17 +72,23 @@ def test_twenty_steps_lower_its_losses_and_leave_weights_in_its_text_format(fine
 def test_two_tasks_are_answered_with_test_time_training_in_the_real_engine(finetuned: Path, tmp_path: Path) -> None:
     challenges, output = tmp_path / "challenges.json", tmp_path / "submission.json"
     challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(2)}))
-    flags = "--devices cpu:1 --no-report --programs 0 --steps 2 --views 2 --time-limit 4m --seed 3".split()
+    flags = "--devices cpu:1 --no-report --programs 0 --steps 1 --views 2 --time-limit 4m --seed 3".split()
     flags += ["--weights", finetuned / "export", "--challenges", challenges, "--output", output]
     ran = command("submission.py", *flags, limit=270)
     directory = record.directory_of(output)
     assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
     assert submission_file.validate(json.loads(output.read_text()), tasks.load_challenges(challenges).tests) == []
-    trained = [line for line in lines_of(directory) if line.get("steps")]
-    assert trained, ran.stdout + ran.stderr
+    recorded = lines_of(directory)
+    assert recorded.of_kind("failure") == []
+    trained = [entry for entry in recorded.of_kind("result") if entry["planned"]]
+    assert {entry["task_id"] for entry in trained} == {"00000000", "00000001"}
+    for entry in trained:
+        assert (entry["steps"], entry["notes"]) == (1, [])
+        assert sum(map(len, entry["candidates"])) + entry["rejected"] == 2
 
 
 def test_an_adapter_s_log_probabilities_in_the_engine_are_those_of_its_trainer(finetuned: Path, tmp_path: Path) -> None:
+    """In float32: bfloat16 rounds this model's logits to steps of 0.06 to 0.25 nats, in engine and trainer apart."""
     import torch
 
     from solver.inference.vllm_sampler import VllmSampler
@@ -88,10 +96,11 @@ def test_an_adapter_s_log_probabilities_in_the_engine_are_those_of_its_trainer(f
 
     weights = finetuned / "export"
     spelled = registry.load("text", weights)
-    settings = EngineSettings(context=1024, cache_bytes=256 << 20, adapters=1, rank=8, sequences=4)
+    settings = EngineSettings(context=1024, cache_bytes=256 << 20, adapters=1, rank=8, sequences=4, dtype="float32")
     sampler = VllmSampler(weights, settings, spelled.end)
     recipe = TrainRecipe(rank=8, rate=4e-4, tokens=256, steps=6)
-    trainer = LoraTrainer(weights, recipe, tmp_path, settings.context)
+    how = replace(backends.setup(weights, recipe, settings.context, cuda=False), dtype="float32")
+    trainer = LoraTrainer(weights, recipe, tmp_path, settings.context, how)
     report = trainer.train(TrainJob("mirror", [to_example(MIRROR.demonstrations, spelled)], 0), Deadline.after(200))
     shown = spelled.encode_prompt(MIRROR.demonstrations, MIRROR.tests[0])
     prompt = Prompt(MIRROR.id, 0, View(), tuple(shown.tolist()), 40)
@@ -107,6 +116,6 @@ def test_an_adapter_s_log_probabilities_in_the_engine_are_those_of_its_trainer(f
         own = said.gather(-1, ids[0, len(prompt.tokens) :, None])[:, 0].numpy()
         return np.abs(own - reply.logprobs)
 
-    print(f"gaps {gaps(with_adapter).mean():.4f} with the adapter, {gaps(base).mean():.4f} without")
-    assert gaps(with_adapter).mean() < 0.02
-    assert gaps(base).mean() > 2 * gaps(with_adapter).mean()  # the adapter does change something
+    print(f"gaps {gaps(with_adapter).max():.6f} with the adapter, {gaps(base).max():.4f} without")
+    assert gaps(with_adapter).max() < 0.02
+    assert gaps(base).max() > 0.2  # the adapter does change something
