@@ -124,19 +124,26 @@ def test_every_split_and_preset_in_a_command_exists(page):
     assert set(re.findall(r"submission\.py.*?--preset ([\w-]+)", said)) <= set(PRESETS)
 
 
-def test_continuous_integration_runs_the_second_block_of_the_readme(tmp_path):
+def test_continuous_integration_runs_the_second_block_of_the_readme_and_unsloth_s_own_code(tmp_path):
     """On a copy: the real blocks are exchanged for ones that only leave a trace, and an old environment goes."""
     (_, first), (_, second) = blocks(quick_start())
-    text = README.read_text().replace(first, "touch first\n", 1).replace(second, "pwd > second\n", 1)
+    leaves_its_name = 'printf \'#!/bin/sh\\necho "$(basename "$0") $PYTHONPATH $*" >> after\\n\''
+    traces = [f"{leaves_its_name} > .venv/bin/{name}; chmod +x .venv/bin/{name}" for name in ("pip", "python")]
+    made = "\n".join(["pwd > second", "mkdir -p .venv/bin", *traces, ""])
+    text = README.read_text().replace(first, "touch first\n", 1).replace(second, made, 1)
     (tmp_path / "README.md").write_text(text)
     (tmp_path / ".ci").mkdir()
     (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "old").touch()
     script = Path(shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run"))
     assert os.access(script, os.X_OK)
     subprocess.run([script], cwd="/", check=True, timeout=30)
     assert (tmp_path / "second").read_text().strip() == str(tmp_path)
     assert not (tmp_path / "first").exists()
-    assert not (tmp_path / ".venv").exists()
+    assert not (tmp_path / ".venv" / "old").exists()
+    installed, tested = (tmp_path / "after").read_text().splitlines()
+    assert re.fullmatch(r"pip +install .*--target \.venv/unsloth -r requirements-unsloth\.txt", installed)
+    assert re.fullmatch(r"python \.venv/unsloth -m pytest .*tests/system/test_unsloth_on_cpu\.py", tested)
 
 
 @every_page
