@@ -324,6 +324,7 @@ class Session:
         worker = json.dumps(fake_worker.command(self.folder, **self.script))
         flags = ["--challenges", self.folder / "challenges.json", "--weights", make_weights(self.folder)]
         flags += ["--output", self.output, "--devices", "cpu:2", "--no-report", "--programs", "0"]
+        flags += ["--refinement-stages", "2"]
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.run = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, worker, *map(str, flags)],
