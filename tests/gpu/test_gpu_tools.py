@@ -81,6 +81,7 @@ class Slow:
         return self, self, config
 
 
+@pytest.mark.slow
 def test_a_check_keeps_within_its_seconds_whatever_trainer_and_engine_take(tmp_path, monkeypatch):
     slow = Slow()
     slow.how = SimpleNamespace(library="peft")

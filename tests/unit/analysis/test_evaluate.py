@@ -139,6 +139,7 @@ def test_what_each_mind_solves_alone_is_told_of_all_tasks() -> None:
     )
 
 
+@pytest.mark.slow
 def test_solutions_of_another_dataset_are_refused_with_both_hashes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_solutions_file_is_known_by_its_outputs_however_it_was_written(
     assert told["data"]["version"].startswith(version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=lambda v: v.name[:40])
 def test_every_known_version_has_the_outputs_of_its_data_files(version: Version) -> None:
     own = next(key for key, value in VERSIONS.items() if value is version)

@@ -106,6 +106,7 @@ def test_a_line_that_is_not_understood_is_counted_and_left_out(strange: dict[str
     assert len(run.stories["b"].results) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_record_torn_anywhere_opens_with_what_is_whole(keep: float, tmp_path: Path) -> None:
     run = runs.of_split(tmp_path / "x.run", "dry-run", 6, views=4)

@@ -74,6 +74,7 @@ def test_a_part_of_the_tasks_leaves_the_others_in_the_file(answered, tmp_path):
     assert not (tmp_path / "o.jsonl.part").exists()
 
 
+@pytest.mark.slow
 def test_a_view_turns_the_tasks_and_what_they_are_scored_by(tmp_path, capsys):
     asked, right = challenges(tmp_path)
     flags = ["--challenges", str(asked), "--solutions", str(right), "--output", str(tmp_path / "o.jsonl")]

@@ -175,6 +175,7 @@ def test_what_cannot_be_replayed_is_said_in_one_line(tmp_path, monkeypatch, caps
     assert capsys.readouterr().err.startswith(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_the_candidates_of_a_hundred_tasks_are_read_voted_on_and_written_in_under_a_second(tmp_path, rule):
     """The largest grids, 16 views, mostly agreeing: two answers in each transformation, as runs leave them."""

@@ -232,6 +232,7 @@ def test_texts_from_the_run_cannot_break_out_of_the_page(tmp_path: Path) -> None
     assert "alert(1)" in told(text)  # shown as text
 
 
+@pytest.mark.slow
 def test_solutions_of_another_dataset_are_refused_with_both_hashes(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,6 +92,7 @@ def test_without_colours_the_digits_are_printed() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_test_outputs_are_shown_where_they_are_asked_for_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert show.main(["60c09cac"]) == 0
     plain = capsys.readouterr().out
@@ -119,6 +120,7 @@ def test_a_file_of_one_s_own_is_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith("task 017c7c7b\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -335,6 +335,7 @@ def test_a_rectangle_of_colours_is_read_as_it_is(rows: list[list[int]]) -> None:
 # ---- embedded sets ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [

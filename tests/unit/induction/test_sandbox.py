@@ -122,6 +122,7 @@ def contained(sandbox: Sandbox, host: Host, name: str) -> None:
     assert sandbox.starts == 1, "it ended the runner"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_hostile_program_is_contained_and_the_next_honest_one_served(sandboxes, host, name):
     contained(sandboxes(*LAYERS), host, name)

@@ -80,6 +80,7 @@ def test_demonstrations_that_contradict_each_other_have_no_answer() -> None:
     assert search_both(Task("no", pairs, (grid,)), Deadline.after(10), 300) == ()
 
 
+@pytest.mark.slow
 def test_both_end_at_the_deadline() -> None:
     noise = np.random.default_rng(2)
     pairs = tuple(Pair(draw(noise, 20, 20), draw(noise, 20, 20)) for _ in range(3))

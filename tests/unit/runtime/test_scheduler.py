@@ -156,6 +156,7 @@ def contest(seed: int) -> tuple[float, float]:
     return idle + sum(max(0.0, end - at) for at in free.values()), end * devices
 
 
+@pytest.mark.slow
 def test_devices_of_runs_of_contest_size_stand_idle_for_under_two_percent() -> None:
     idle, seconds = map(sum, zip(*map(contest, range(60)), strict=True))
     assert idle <= IDLE * seconds

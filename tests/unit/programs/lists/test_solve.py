@@ -57,6 +57,7 @@ def test_candidates_are_distinct_and_in_order() -> None:
     assert [c.cost for c in candidates] == sorted(c.cost for c in candidates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task",
     [
