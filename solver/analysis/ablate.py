@@ -105,8 +105,7 @@ def read(plan: RunPlan, history: history.History) -> Answered:
     """What a variant's run left."""
     seconds = {task_id: math.fsum(story.seconds.values()) for task_id, story in history.stories.items()}
     steps, written = trained(history, plan.config.train.scope), json.loads(plan.output.read_text())
-    candidates = replay.with_proven(replay.candidates_of(history), plan.task_set)
-    return Answered(plan.output.stem, written, candidates, seconds, steps)
+    return Answered(plan.output.stem, written, replay.candidates_of(history), seconds, steps)
 
 
 def trained(run: record.RunRecord, scope: str) -> dict[str, int]:

@@ -13,7 +13,8 @@ from solver.data.json_files import read_json
 from solver.data.tasks import Fault, load_challenges, parse_grid
 from solver.runtime import record
 from solver.runtime.record import Failure, RunRecord, StageResult
-from solver.types import Attempts, BadInput, Candidate, Task
+from solver.runtime.submission_file import proven
+from solver.types import PROVEN, Attempts, BadInput, Candidate, Task
 from solver.voting import rules
 from solver.voting.candidates import BOTH, from_source, ordered, sources_of
 from solver.voting.rules import Ranked
@@ -32,6 +33,7 @@ class Story:
     failures: tuple[Failure, ...] = ()
     answers: tuple[Attempts | None, ...] = ()  # two attempts a test input, None where none is known
     shared: float = 0.0  # seconds, its part of training adapters that it shares with others
+    proven: tuple[tuple[Candidate, ...], ...] = ()  # placeholders that count as programs, one entry a test input
 
     @property
     def last(self) -> StageResult | None:
@@ -42,7 +44,8 @@ class Story:
         return self.answers[test] if test < len(self.answers) else None
 
     def by_stage(self, test: int) -> dict[int, tuple[Candidate, ...]]:
-        return {result.stage: result.candidates[test] for result in self.results if test < len(result.candidates)}
+        by_stage = {result.stage: result.candidates[test] for result in self.results if test < len(result.candidates)}
+        return {PROVEN: self.proven[test], **by_stage} if any(self.proven[test : test + 1]) else by_stage
 
     def candidates(self, test: int) -> list[tuple[int, Candidate]]:
         """Every candidate of a test input with the stage it came from."""
@@ -139,7 +142,8 @@ def _stories(run: History, tasks: Mapping[str, Task], written: Mapping[str, Any]
         failures = tuple(failure for failure in run.failures if task_id in failure.task_ids)
         shared = math.fsum(s.trained.seconds / len(s.task_ids) for s in run.shared if task_id in s.task_ids)
         answers = own[-1].attempts if own else tuple(_pair(written.get(task_id), n) for n in range(tests))
-        yield task_id, Story(task_id, tests, tasks.get(task_id), own, failures, answers, shared)
+        known = tasks.get(task_id)
+        yield task_id, Story(task_id, tests, known, own, failures, answers, shared, proven(known) if known else ())
 
 
 def _pair(entries: object, test: int) -> Attempts | None:

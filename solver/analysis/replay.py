@@ -14,7 +14,7 @@ from typing import TypeAlias
 from solver.analysis import history
 from solver.data import tasks
 from solver.runtime import record, submission_file
-from solver.types import BASE, PROVEN, Attempts, BadInput, key
+from solver.types import BASE, Attempts, BadInput, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
 
@@ -48,21 +48,12 @@ def revote(candidates: Candidates, task_set: tasks.TaskSet, rule: str) -> dict[s
     return attempts
 
 
-def with_proven(candidates: Candidates, task_set: tasks.TaskSet) -> Candidates:
-    """The candidates with the placeholders that count as programs, which a record does not repeat."""
-    added = {}
-    for task_id, proven in submission_file.proven_for(task_set).items():
-        tests = zip(chain(candidates.get(task_id, ()), repeat({})), proven, strict=False)
-        added[task_id] = tuple({PROVEN: of_test, **by_stage} for by_stage, of_test in tests)
-    return {**candidates, **added}
-
-
 def replay(directory: Path, rule: str, output: Path, whose: str = pooled_candidates.BOTH) -> tasks.TaskSet:
     """Write the submission that those sources' candidates make by this rule; the run's tasks. Raises `BadInput`."""
     if rule not in rules.RULES:
         raise BadInput(f"--rule is {rule!r}: expected one of {', '.join(rules.RULES)}")
     task_set = tasks.load_challenges(directory / record.CHALLENGES)
-    candidates = from_source(with_proven(candidates_of(history.load(directory)), task_set), whose)
+    candidates = from_source(candidates_of(history.load(directory)), whose)
     if rule in rules.VOTE_WORTH and unread(candidates):
         others = ", ".join(rules.PLAIN)
         raise BadInput(

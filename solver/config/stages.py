@@ -16,7 +16,7 @@ class Stage:
     train_share: float  # of a batch's seconds, 0 to 1, for training
     minimum: float  # seconds below which a batch makes no sense
     refinement: bool = False  # only for tasks that need it
-    by_need: bool = False  # not for tasks that are settled before it; those that need it little come after the others
+    by_need: bool = False  # begins when earlier batches are back; not for settled tasks, last for those in little need
     whole: bool = False  # a batch a device, each with its part of all tasks; all end before the next stage begins
     weight: float = 1.0  # of its batches where seconds are shared
     enough: float = 0.0  # of what a batch is predicted to cost: it is not begun with less

@@ -42,7 +42,7 @@ class AnswerBook:
         self.right: dict[str, bool] = {}
 
     def start(self) -> None:
-        """Write the whole file: the answers that were added before, placeholders for the others."""
+        """Write the whole file: the answers of earlier stages and proven placeholders, other placeholders elsewhere."""
         answered = (t.id for t in self.plan.task_set.tasks if t.id in self.proven or self.ledger.stages(t.id))
         self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in answered})
 

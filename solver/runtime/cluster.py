@@ -101,8 +101,9 @@ class Cluster:
 
     def search_devices(self, workers: int) -> tuple[Device, ...]:
         """A place for each core that GPU workers leave, as far as memory goes."""
-        free = self._places(SEARCH) - workers
-        return tuple(Device(f"cluster programs {n}", ONE_CORE) for n in range(max(0, free)))
+        cores = int(sum(node["Resources"].get("CPU", 0) for node in self.nodes))
+        places = min(cores - workers, self._places(SEARCH))
+        return tuple(Device(f"cluster programs {n}", ONE_CORE) for n in range(max(0, places)))
 
     def _places(self, memory: int) -> int:
         """How many workers of one core and so many bytes there is room for."""

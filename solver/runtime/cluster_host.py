@@ -158,16 +158,14 @@ def call(function: Callable[..., Any], folders: Mapping[str, Folder], fetch: Cal
 
 
 def describe() -> dict[str, str]:
-    """What a node has: Python, packages' versions ('none': missing), and bytes for folders, free or in use."""
+    """What a node has: Python, packages' versions ('none': missing), and bytes free for folders."""
     known = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             known[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             known[name] = "none"
-    copies = Path(tempfile.gettempdir()).glob(f"{SCRATCH}{os.getuid()}-*/**/*")  # of earlier runs, which stay
-    room = shutil.disk_usage(tempfile.gettempdir()).free + sum(path.stat().st_size for path in copies if path.is_file())
-    return known | {"room": str(room)}
+    return known | {"room": str(shutil.disk_usage(tempfile.gettempdir()).free)}
 
 
 def require_same_versions(name: str, known: Mapping[str, str], here: Mapping[str, str]) -> None:
@@ -185,5 +183,6 @@ def require_room(name: str, known: Mapping[str, str], needed: int) -> None:
     if int(known["room"]) < needed:
         raise BadInput(
             f"node {name} of the cluster has {int(known['room']) / 2**30:.1f} GiB for temporary files, the weights "
-            f"take {needed / 2**30:.1f}: expected room for them; free some, or take the node out"
+            f"take {needed / 2**30:.1f}: expected room for them; delete copies of earlier runs ({SCRATCH}* there), or "
+            "take the node out"
         )

@@ -118,7 +118,11 @@ def trained(task: Task, wanted: AdapterRecipe, weights: Path) -> tuple[str, dict
         shutil.rmtree(report.adapter.path)
         return outcome, files
     except Exception as error:  # one task's failure is its own
-        return f"has no adapter: {type(error).__name__}: {error}", {}
+        return _without_adapter(error)
+
+
+def _without_adapter(error: BaseException) -> tuple[str, dict[str, bytes]]:
+    return f"has no adapter: {type(error).__name__}: {error}", {}
 
 
 def _all(
@@ -132,8 +136,7 @@ def _all(
         asked = {pool.submit(trained, task, wanted, wanted.weights): task.id for task in tasks_}
         for future in as_completed(asked):
             error = future.exception()
-            said = f"has no adapter: {type(error).__name__}: {error}"
-            yield asked[future], *((said, {}) if error else future.result())
+            yield asked[future], *(_without_adapter(error) if error else future.result())
 
 
 def collect(options: argparse.Namespace, chosen: tasks.TaskSet) -> None:

@@ -128,9 +128,10 @@ class Live:
         for number in (*numbers, *(begun[-1:] or refinement[:1])):
             done = {task_id for task_id, of in self._done if of == number}
             due = done | {i for i in self._split if (i, number - 1) in self._done}
-            if number <= ADAPTER or due:
-                all_due = self.total - (len(settled) if number == ADAPTER else 0)
-                rows.append((stage_name(number), len(done), all_due if number <= ADAPTER else len(due)))
+            if number <= ADAPTER:
+                rows.append((stage_name(number), len(done), self.total - len(settled) * (number == ADAPTER)))
+            elif due:
+                rows.append((stage_name(number), len(done), len(due)))
         return rows
 
 

@@ -128,15 +128,21 @@ class Run:
             pool.run(self.scheduler, self.deadline, programs.search, programs.induction)
         programs.tell_left(self.journal)
         if sizes and self.scheduler.finished and self.deadline.remaining() > config.reserve:
-            self.journal.note(self._ended_early())
+            self.journal.note(f"ended with {self.deadline.remaining():.0f} s left: {self._why_finished()}")
 
-    def _ended_early(self) -> str:
-        """Why a run with time left has nothing to do."""
-        known = (self.answers.ledger.standing(task.id).need for task in self.plan.task_set.tasks)
-        split = sum(need > self.plan.config.disagreement_threshold for need in known)
-        why = f"all {self.plan.config.refinement_stages} stages of refinement are done" if split else "all is agreed on"
-        left = f"{count(split, 'task')} still split" if split else "nothing is left to gain"
-        return f"ended with {self.deadline.remaining():.0f} s left: {why}, {left}"
+    def _why_finished(self) -> str:
+        """Why nothing is left to do."""
+        config, failed = self.plan.config, self.scheduler.retired if self.scheduler else ()
+        tried = (self.answers.ledger.standing(t.id) for t in self.plan.task_set.tasks if t.id not in failed)
+        split = sum(standing.need > config.disagreement_threshold for standing in tried)
+        reasons = []
+        if split:
+            reasons.append(
+                f"{config.refinement_stages} stages of refinement are done, {count(split, 'task')} still split"
+            )
+        if failed:
+            reasons.append(f"{count(len(failed), 'task')} failed twice")
+        return ", ".join(reasons) or "all is agreed on, nothing is left to gain"
 
     @contextlib.contextmanager
     def _weights(self) -> Iterator[Path]:

@@ -4,11 +4,12 @@ The seconds left are passed in, the seconds used come back. Laws: no grant goes 
 every task that is due a stage is offered it before any is offered the next one; a task gets at most two batches in a
 stage, so every run ends.
 
-Stages. A `Stage` is either for every task (the base model's quick answers, then an adapter a task) or, with
+Stages. A `Stage` is either for every task (the base model's quick answers, then adapters) or, with
 `refinement`, for those whose vote is split, the most split first. Stages of refinement use the time that the others
 leave; a task takes part by its own vote alone, whatever becomes of others, so that no device's speed matters. A stage
-for every task may go `by_need`: what is settled before it (a trusted program and the base model agree) is left out, and
-tasks that need it little (a trusted program answers) come after the others, which share the seconds among themselves.
+for every task may go `by_need`: it begins when all earlier batches are back; what is settled then (a trusted program
+and the base model agree) is left out for as long as it is, and tasks that need it little (a trusted program answers)
+come after the others, which share the seconds among themselves.
 
 Shares. A batch gets the part of the usable device seconds that its predicted cost, times its stage's weight, is of all
 pending ones. Shares are worked out anew at each batch, so what cheap tasks leave over flows to the later ones. No batch
@@ -34,13 +35,13 @@ from typing import TypeAlias
 
 from solver.config.stages import Stage
 from solver.runtime.time_slices import Costs, TaskSize, TimeSlice, check, check_measured
+from solver.voting.ensemble import TRUSTED
 
 Choice: TypeAlias = tuple[Stage, tuple[str, ...], float, bool]
 """A batch's stage, tasks and seconds, and whether it is a retry."""
 
 STRETCH = 1.5  # a batch of refinement may take so many times what is predicted for it
 SCARCE = 1.5  # times what is predicted for it: a batch with less is in a hurry
-LITTLE = 0.5  # need up to which a task comes after the others: a trusted program leaves no more
 
 
 class Scheduler:
@@ -72,11 +73,11 @@ class Scheduler:
         parts = [part for at in range(devices) if (part := tuple(tasks[at::devices]))]  # alike in size and in number
         self._queue = {stage.number: list(parts if stage.whole else groups) for stage in self._for_all}
         self._later: dict[int, list[str]] = {stage.number: [] for stage in self._for_all}  # those that need it little
+        self._set_aside: dict[int, list[str]] = {stage.number: [] for stage in self._for_all}  # till their need rises
         self._again: dict[int, list[str]] = {stage.number: [] for stage in stages}
         self._reached = dict.fromkeys(self._tokens, -1)  # task → index of the last stage it was offered
         self._need = dict.fromkeys(self._tokens, 1.0)
         self.retired: tuple[str, ...] = ()  # tasks that failed twice in one stage
-        self.left_out: set[str] = set()  # tasks that were left out of a stage that goes by need
         self._costs = Costs(self._tokens, stages)
         self._out: dict[str, TimeSlice] = {}
         self._retrying: set[str] = set()  # devices whose running batch is a retry
@@ -111,7 +112,7 @@ class Scheduler:
 
     def expected(self, remaining: float) -> float:
         """Seconds from now to the expected end of the run: refinement included, never past the limit."""
-        needy = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in self.retired]
+        needy = [i for i in self._tokens if self._split(i) and i not in self.retired]
         due = [(stage, i) for stage in self._refinement for i in needy if self._reached[i] < self._places[stage.number]]
         work = self.predicted() + math.fsum(self._costs.of_task(stage, task_id) for stage, task_id in due)
         return max(0.0, min(remaining - self._reserve, (work + self._running(remaining)) / max(1, self.devices)))
@@ -176,20 +177,19 @@ class Scheduler:
     def _choose(self, usable: float, remaining: float) -> Choice | None:
         """The next batch, if there is one; its tasks are no longer pending then."""
         for stage in self._for_all:
-            if not (self._queue[stage.number] or self._later[stage.number] or self._again[stage.number]):
+            if stage.by_need:
+                self._sort_by_need(stage)
+            if not (self._queue[stage.number] or self._again[stage.number]):
                 continue
             place = self._places[stage.number]
             before = [out.stage for out in self._out.values() if self._places[out.stage.number] < place]
             if not usable >= stage.minimum or any(other.whole or stage.by_need for other in before):
                 return None
-            if stage.by_need:
-                self._sort_by_need(stage)
-            if self._queue[stage.number] or self._again[stage.number]:
+            chosen = self._from_queue(stage, usable, remaining)
+            if chosen is None and (later := self._later[stage.number]):  # too little for those before them
+                self._queue[stage.number][:0], self._later[stage.number] = self._groups(later, True), []
                 chosen = self._from_queue(stage, usable, remaining)
-                if chosen is None and (later := self._later[stage.number]):  # too little for those before them
-                    self._queue[stage.number][:0], self._later[stage.number] = self._groups(later, True), []
-                    chosen = self._from_queue(stage, usable, remaining)
-                return chosen
+            return chosen
         for stage in self._refinement:
             if self._again[stage.number] and usable >= stage.minimum:
                 task_ids = (self._again[stage.number].pop(0),)
@@ -232,7 +232,14 @@ class Scheduler:
     def _waiting(self) -> list[tuple[Stage, str]]:
         """The tasks of all pending batches that every task gets, with their stages."""
         waiting = [
-            (s, i) for s in self._for_all for ids in (*self._queue[s.number], self._later[s.number]) for i in ids
+            (stage, i)
+            for stage in self._for_all
+            for ids in (
+                *self._queue[stage.number],
+                self._later[stage.number],
+                filter(self._split, self._set_aside[stage.number]),
+            )
+            for i in ids
         ]
         return waiting + [(s, i) for s in (*self._for_all, *self._refinement) for i in self._again[s.number]]
 
@@ -251,7 +258,7 @@ class Scheduler:
     def _next_refinement(self) -> tuple[Stage, list[tuple[str, ...]]] | None:
         """The stage of the next batch for split votes, and the groups that are due it, the most split first."""
         away = {i for out in self._out.values() for i in out.task_ids}.union(self.retired, *self._again.values())
-        split = [i for i in self._tokens if self._need[i] > self._disagreement_threshold and i not in away]
+        split = [i for i in self._tokens if self._split(i) and i not in away]
         split.sort(key=lambda i: (-self._need[i], self._tokens[i], i))
         for stage in self._refinement:
             if due := [i for i in split if self._reached[i] == self._places[stage.number] - 1]:
@@ -277,20 +284,25 @@ class Scheduler:
         for number, groups in self._queue.items():
             left = [tuple(i for i in ids if (i, number) not in pairs) for ids in groups]
             self._queue[number] = [ids for ids in left if ids]
-        for number, task_ids in self._later.items():
-            self._later[number] = [i for i in task_ids if (i, number) not in pairs]
+        for number, task_ids in (*self._later.items(), *self._set_aside.items()):
+            task_ids[:] = [i for i in task_ids if (i, number) not in pairs]
 
     def _sort_by_need(self, stage: Stage) -> None:
-        """Leave out of a stage what is settled, and put off what needs it little for as long as anything else waits."""
-        queued = [i for ids in self._queue[stage.number] for i in ids]
-        waiting = (*queued, *self._later[stage.number])
-        due = [i for i in waiting if self._need[i] > self._disagreement_threshold]
-        self.left_out.update(set(waiting).difference(due))
-        little = [i for i in due if self._need[i] <= LITTLE]
-        self._later[stage.number] = self._by_size(little) if len(little) < len(due) else []
-        due = [i for i in due if i not in self._later[stage.number]]
+        """Set aside what is settled, for as long as it is; put off what needs it little while anything else waits."""
+        number = stage.number
+        queued = [i for ids in self._queue[number] for i in ids]
+        waiting = (*queued, *self._later[number], *self._set_aside[number])
+        self._set_aside[number] = [i for i in waiting if not self._split(i)]
+        due = list(filter(self._split, waiting))
+        little = [i for i in due if self._need[i] <= TRUSTED]
+        self._later[number] = self._by_size(little) if len(little) < len(due) else []
+        due = [i for i in due if i not in self._later[number]]
         if set(due) != set(queued):
-            self._queue[stage.number] = self._groups(self._by_size(due), smallest_first=True)
+            self._queue[number] = self._groups(self._by_size(due), smallest_first=True)
+
+    def _split(self, task_id: str) -> bool:
+        """Whether the task needs more work."""
+        return self._need[task_id] > self._disagreement_threshold
 
     def _by_size(self, task_ids: Iterable[str]) -> list[str]:
         return sorted(task_ids, key=lambda task_id: (self._tokens[task_id], task_id))

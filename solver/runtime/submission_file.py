@@ -36,6 +36,7 @@ from solver.types import (
 )
 
 ATTEMPT_NAMES = tuple(f"attempt_{i + 1}" for i in range(ATTEMPTS))
+PLACEHOLDER_COST = 1.0  # steps: of a placeholder that counts as a program
 UNREADABLE_SIDE = 3  # cells: the side of the placeholder for a test input nobody can read; the commonest output side
 
 
@@ -69,25 +70,30 @@ def proven(task: Task) -> tuple[tuple[Candidate, ...], ...]:
 
     Simple programs, that is. What reproduces only what it was told is none: any single cell can be recoloured.
     """
-    by_way: list[dict[str, Grid]] = [dict(_guessed(grid, task.demonstrations)) for grid in task.tests]
-    answers: list[list[Candidate]] = [[] for _ in task.tests]
-    for way in dict.fromkeys(name for guesses in by_way for name in guesses):
-        if not all(_right(way, pair, task.demonstrations) for pair in task.demonstrations):
-            continue
-        others = [[p for p in task.demonstrations if p is not pair] for pair in task.demonstrations]
-        told = sum(_right(way, pair, rest) for pair, rest in zip(task.demonstrations, others, strict=True) if rest)
-        if not told:
-            continue
-        program = Program(f"placeholder: {way}", 1.0, told / len(task.demonstrations))
-        for guesses, of_test in zip(by_way, answers, strict=True):
-            if way in guesses:
-                of_test.append(Candidate(guesses[way], View(), 0.0, program=program))
-    return tuple(map(tuple, answers))
+    shown = task.demonstrations
+    ways = set.intersection(*(_right_ways(pair, shown) for pair in shown)) if shown else set()
+    if not ways:
+        return tuple(() for _ in task.tests)
+    untold = [_right_ways(pair, [other for other in shown if other is not pair]) for pair in shown]
+    generalises = {way: sum(way in right for right in untold) / len(shown) for way in ways}
+    programs = {
+        way: Program(f"placeholder: {way}", PLACEHOLDER_COST, share) for way, share in generalises.items() if share
+    }
+    return tuple(
+        tuple(
+            Candidate(guess, View(), 0.0, program=programs[way])
+            for way, guess in _guessed(grid, shown)
+            if way in programs
+        )
+        for grid in task.tests
+    )
 
 
-def _right(way: str, pair: Pair, demonstrations: Sequence[Pair]) -> bool:
-    guess = dict(_guessed(pair.input, demonstrations)).get(way)
-    return guess is not None and same(guess, pair.output)
+def _right_ways(pair: Pair, demonstrations: Sequence[Pair]) -> set[str]:
+    """The ways to guess by these demonstrations that give the pair's output; none where there are none of them."""
+    if not demonstrations:
+        return set()
+    return {way for way, guess in _guessed(pair.input, demonstrations) if same(guess, pair.output)}
 
 
 def _guesses(grid: Grid, demonstrations: Sequence[Pair]) -> Iterator[Grid]:

@@ -117,11 +117,15 @@ class Ledger:
         given, votes, sources, needs = [], [], [], []
         for test, fallback in enumerate(self._fallbacks[task_id]):
             by_stage = {number: of_tests[test] for number, of_tests in self._by_stage[task_id].items()}
-            two, voted = attempts(by_stage, self._rule, fallback), ranked(by_stage, self._rule)
+            two, voted, voters = (
+                attempts(by_stage, self._rule, fallback),
+                ranked(by_stage, self._rule),
+                _voters(by_stage),
+            )
             given.append(two)
-            votes.append(rules.agreement(voted, _voters(by_stage)))
+            votes.append(rules.agreement(voted, voters))
             sources.append(sources_of(two, by_stage, self._rule))
-            programs, adapted = ensemble.ranked(_computed(by_stage)), any(n > BASE and by_stage[n] for n in by_stage)
+            programs, adapted = ensemble.ranked(_computed(by_stage)), any(number > BASE for number, _ in voters)
             needs.append(ensemble.need(programs, [answer.grid for answer in voted], _share(*votes[-1]), adapted))
         return Standing(
             attempts=tuple(given),

@@ -57,7 +57,8 @@ def order(
 def need(programs: Sequence[Candidate], voted: Sequence[Grid], agreement: float, adapted: bool) -> float:
     """How much a test input needs more work: 0 where programs and vote agree, 1 where nothing is known.
 
-    `programs`, `voted`, `agreement`: as in `order`. `adapted`: whether adapters were heard, not the base model alone.
+    `programs`, `voted`, `agreement`: as in `order`. `adapted`: whether a stage of adapters answered, not the base
+    model's quick views alone.
     """
     split = 1.0 - agreement * (1.0 if adapted else QUICK)
     if not programs or not trusted(programs[0].program):

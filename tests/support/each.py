@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
+import pytest
+
 
 def each(names: str, cases: Iterable[Any], name_of: Callable[[Any], str] = repr) -> Callable[[Callable], Callable]:
-    """Like `pytest.mark.parametrize`, in a single test: all cases are tried, and each that fails is named and shown.
+    """Like `pytest.mark.parametrize`, as subtests of a single test.
 
     `names`: of the arguments a case gives, with commas between; a case of several is a sequence. `name_of`: how a case
     is called. The fixtures of the test are set up once for all cases, so they must be such as no case changes.
@@ -17,23 +19,18 @@ def each(names: str, cases: Iterable[Any], name_of: Callable[[Any], str] = repr)
     given, all_cases = [name.strip() for name in names.split(",")], list(cases)
 
     def decorate(law: Callable) -> Callable:
-        @wraps(law)
-        def test(**fixtures: Any) -> None:
+        @wraps(law, updated=())  # not what Hypothesis says of a law of its own: it is the cases that are its tests
+        def test(subtests: pytest.Subtests, **fixtures: Any) -> None:
             assert all_cases, "no case to test"
-            failures: dict[str, Exception] = {}
             for case in all_cases:
                 values = (case,) if len(given) == 1 else case
-                try:
+                with subtests.test(name_of(case)):
                     law(**fixtures, **dict(zip(given, values, strict=True)))
-                except Exception as failure:
-                    failure.add_note(f"case: {name_of(case)}")
-                    failures[name_of(case)] = failure
-            if failures:
-                told = f"{len(failures)} of {len(all_cases)} cases fail: {', '.join(failures)}"
-                raise ExceptionGroup(told, list(failures.values()))
 
+        own, *_ = inspect.signature(test, follow_wrapped=False).parameters.values()
         wanted = [p for p in inspect.signature(law).parameters.values() if p.name not in given]
-        test.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
+        test.pytestmark = getattr(law, "pytestmark", [])  # type: ignore[attr-defined]
+        test.__signature__ = inspect.Signature([own, *wanted])  # type: ignore[attr-defined]
         return test
 
     return decorate

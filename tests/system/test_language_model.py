@@ -27,14 +27,13 @@ from solver.types import Prompt, TrainJob, View
 from tests.support import smollm2
 from tests.support.fakes import MIRROR
 from tests.support.pretraining import HELD_OUT, small_pool
-from tests.support.runs import lines_of
+from tests.support.runs import ROOT, lines_of
 
 pytestmark = [
     pytest.mark.llm,
     pytest.mark.engine,
     pytest.mark.skipif(smollm2.missing(), reason=f"SmolLM2 is not installed, which is trained here: {smollm2.HOW}"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 20
 TASK = {
     "train": [{"input": [[1, 2]], "output": [[2, 1]]}, {"input": [[3, 4]], "output": [[4, 3]]}],

@@ -763,9 +763,14 @@ def test_a_run_that_ends_early_says_that_all_is_agreed_on_or_that_its_stages_are
     assert call("--challenges", challenges(tmp_path, MANY), votes=SPLIT) == 0
     ended = re.search(r"ended with (\d+) s left: (.*)", capsys.readouterr().out)
     assert int(ended[1]) > 400
-    assert ended[2] == "all 2 stages of refinement are done, 2 tasks still split"
+    assert ended[2] == "2 stages of refinement are done, 2 tasks still split"
     assert call("--challenges", challenges(tmp_path, FOUR)) == 0
     assert "s left: all is agreed on, nothing is left to gain" in capsys.readouterr().out
+
+
+def test_a_run_that_ends_early_says_how_many_tasks_failed(call, tmp_path, capsys):
+    assert call("--challenges", challenges(tmp_path, FOUR), batches={"task0": ["fail"] * 4}) == 0
+    assert "s left: 1 task failed twice" in capsys.readouterr().out
 
 
 def test_refinement_goes_on_for_as_long_as_a_vote_is_split(call, tmp_path, output):

@@ -186,7 +186,9 @@ def check(
         everyone = {job.task_id for job in world.jobs} - set(scheduler.retired)
         assert all(world.batches[1, i] for i in everyone), "an adapter before everybody's quick answer"
     if number > each.number:
-        assert all(world.batches[3, i] for i in everyone - scheduler.left_out), "refinement before everybody's adapter"
+        assert all(world.batches[3, i] for i in everyone - {*scheduler._set_aside[3]}), (
+            "refinement before everybody's adapter"
+        )
 
 
 def test_laws_hold_in_every_simulated_run() -> None:
@@ -336,8 +338,13 @@ def test_adapters_go_by_need_none_to_what_is_settled_and_last_to_those_a_trusted
     assert served[6:] == [(3, i) for i in ("task4", "task1", "task3", "task0")] + [
         (4, i) for i in ("task4", "task1", "task3", "task0")
     ]
-    assert scheduler.left_out == {"task2", "task5"}
     assert scheduler.finished
+    scheduler.needs({"task2": 0.9})  # what programs say later may contradict
+    assert scheduler.pending == ("task2",)
+    assert not scheduler.finished
+    late = scheduler.next("cpu", 10_000.0)
+    assert late is not None
+    assert (late.stage.number, late.task_ids) == (3, ("task2",))
 
 
 def test_those_that_need_little_take_no_seconds_from_the_others() -> None:

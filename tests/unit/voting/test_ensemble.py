@@ -106,6 +106,11 @@ def test_a_trusted_program_leaves_half_of_the_need_and_nothing_where_the_vote_sa
     assert ensemble.need([], [], 0.0, False) == 1.0
 
 
+def test_of_what_the_base_model_alone_says_more_need_is_left_than_beside_a_trusted_program():
+    """The schedule puts off what needs no more than `TRUSTED`."""
+    assert 1 - ensemble.QUICK > ensemble.TRUSTED > Config().disagreement_threshold
+
+
 def test_what_the_base_model_alone_says_settles_nothing_unless_a_trusted_program_says_it_too():
     assert ensemble.need([], [ONE], 1.0, False) == 0.6
     assert ensemble.need([found(TWO)], [ONE], 1.0, False) == 0.3 > Config().disagreement_threshold
