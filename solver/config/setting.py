@@ -34,6 +34,7 @@ class Range:
 Count: TypeAlias = Annotated[int, Range("0 or more", lambda number: number >= 0)]
 Positive: TypeAlias = Annotated[int, Range("at least 1", lambda number: number >= 1)]
 Share: TypeAlias = Annotated[float, Range("a share above 0 and at most 1", lambda share: 0 < share <= 1)]
+Fraction: TypeAlias = Annotated[float, Range("a share from 0 to 1", lambda share: 0 <= share <= 1)]
 Part: TypeAlias = Annotated[float, Range("a share between 0 and 1", lambda share: 0 < share < 1)]
 
 

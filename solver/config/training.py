@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
 from solver.config.flags import absolute
-from solver.config.setting import Count, Positive, Range, Settings, Share, require, setting
+from solver.config.setting import Count, Fraction, Positive, Range, Settings, Share, require, setting
 from solver.config.sources import COMMON, LORA, MEASURED, NEAREST, NVARC, OURS, PAPER, PRODUCT, TRAINING
 from solver.data.transforms import VARIANTS
 
@@ -160,10 +160,9 @@ class TrainRecipe(Settings):
     embedding_rate: Share = setting(
         0.1, "share of the learning rate for the embedding's LoRA", name="share of the learning rate"
     )
-    warmup: float = setting(
+    warmup: Fraction = setting(
         0.1,
         "share of the steps the rate warms up over",
-        fits=lambda share: 0 <= share <= 1,
         expected="a share of the steps from 0 to 1",
     )
     tokens: Positive = setting(

@@ -10,22 +10,23 @@ import argparse
 import os
 import sys
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solver.config import flags
 from solver.config.setting import entries
-from solver.finetune.recipe import CUT, WHOLE_SHARE, FineTuning
-from solver.hardware import devices, engine, gpus
-from solver.model import checkpoint
+from solver.finetune.recipe import CUT, FULL_SHARE, FineTuning
+from solver.hardware import devices, engine
+from solver.model.checkpoint import Checkpoint, check
 from solver.runtime.prepare import usual_rate
 from solver.tokens import registry
 from solver.training import backends
 from solver.types import BadInput
 
 if TYPE_CHECKING:
-    from solver.finetune.train import TuningRun
     from solver.pretrain.data import Pool
+    from solver.tokens.grid import Format
     from solver.training.trainer import LoraTrainer
 
 PAIRS = 200  # RE-ARC pairs drawn from each generator
@@ -61,14 +62,15 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Fine-tune from the directory's last checkpoint, or from the weights where there is none, and export."""
     options = parser().parse_args(argv)
-    engine.prepare(len(os.sched_getaffinity(0)))  # threads that do not spin while they wait for one another
+    engine.prepare(devices.cores_here())  # threads that do not spin while they wait for one another
     try:
         settings = read(options)
         options.directory = options.directory or Path("runs") / f"finetune-{options.export.resolve().name}"
-        known, settings = prepared(options, settings)
+        source, cuts = checked(options, settings)
+        settings = replace(settings, format=CUT if cuts else source.format)
         if settings.steps == 0:
-            return exported(options, settings, known, {})
-        return tuned(options, settings, known)
+            return untrained(options, settings, source, cuts)
+        return tuned(options, settings, source, cuts)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -88,118 +90,152 @@ def read(options: argparse.Namespace) -> FineTuning:
     return FineTuning(**{entry.path: getattr(options, entry.path) for entry in entries(FineTuning)})
 
 
-def prepared(options: argparse.Namespace, settings: FineTuning) -> tuple[checkpoint.Checkpoint, FineTuning]:
-    """The weights to start from, checked, their vocabulary cut where that is asked for, and the settings with theirs.
+def checked(options: argparse.Namespace, settings: FineTuning) -> tuple[Checkpoint, bool]:
+    """The weights to start from, and whether their vocabulary is to be cut.
 
     Raises `BadInput` for weights that cannot be trained, and for a folder that is not to be written to.
     """
     from solver.finetune import vocabulary, weight_files
 
-    weight_files.refuse_other_content(options.export)
-    if options.export.resolve() == options.weights.resolve():
-        raise BadInput(f"--export {options.export} is the folder of --weights: expected another; give one")
-    cuts = settings.format == CUT and options.weights.is_dir() and (options.weights / "config.json").is_file()
+    require_apart(options)
+    weight_files.refuse_other_content(options.export, "--export")
+    cuts = settings.format == CUT and (options.weights / "config.json").is_file()
     cuts = cuts and vocabulary.is_larger(options.weights)
-    known = checkpoint.check(options.weights, None if cuts else settings.format)
-    if registry.settings(known.path).get("quantization_config"):
+    source = check(options.weights, None if cuts else settings.format)
+    if registry.settings(source.path).get("quantization_config"):
         raise BadInput(
-            f"{known.path} is quantized, and what is trained cannot be merged into that: expected weights in 16 or 32 "
+            f"{source.path} is quantized, and what is trained cannot be merged into that: expected weights in 16 or 32 "
             "bits; take the model's original ones"
         )
+    return source, cuts
+
+
+def require_apart(options: argparse.Namespace) -> None:
+    """Raises `BadInput` where one of export, run's directory and weights is the folder of another, or lies in it."""
+    folders = {"--export": options.export, "--directory": options.directory, "--weights": options.weights}
+    for (flag, folder), (other_flag, other) in combinations(folders.items(), 2):
+        one, two = folder.resolve(), other.resolve()
+        if one == two:
+            relation = "is"
+        elif two in one.parents:
+            relation = "lies in"
+        elif one in two.parents:
+            relation = "has in it"
+        else:
+            continue
+        raise BadInput(
+            f"{flag} {folder} {relation} the folder of {other_flag}, {other}: expected each outside of the other; "
+            f"give another {flag}"
+        )
+
+
+def provenance(options: argparse.Namespace, settings: FineTuning, source: Checkpoint, **more: object) -> dict[str, Any]:
+    """What an export says of how it was made, and `more` of its training."""
+    return {"weights": str(options.weights), "sha256": source.sha256, "settings": asdict(settings), **more}
+
+
+def untrained(options: argparse.Namespace, settings: FineTuning, source: Checkpoint, cuts: bool) -> int:
+    """Export the weights as they are or, where that is asked for, cut; the exit status. Raises as `tuned`."""
+    from solver.finetune import vocabulary, weight_files
+
+    origin = provenance(options, settings, source)
     if cuts:
-        target = options.directory / CUT
-        vocabulary.cut(known.path, target, {"weights": str(options.weights), "sha256": known.sha256})
-        known = checkpoint.check(target, CUT)
-    return known, replace(settings, format=known.format)
+        vocabulary.cut(source.path, options.export, "--export", origin)
+    else:
+        weight_files.write(source.path, options.export, weight_files.unchanged, source.format, origin)
+    print(f"wrote {options.export}")
+    return 0
 
 
-def require_room(weights: Path, pool: Pool, longest: int, format: str) -> None:
+def cut_once(source: Checkpoint, directory: Path) -> Checkpoint:
+    """The weights with their vocabulary cut, in the run's directory, where an earlier start may have put them."""
+    from solver.finetune import vocabulary
+
+    target = directory / CUT
+    if not vocabulary.is_cut_of(target, source.sha256):
+        origin: dict[str, object] = {"weights": str(source.path), "sha256": source.sha256}
+        vocabulary.cut(source.path, target, "--directory", origin)
+    return check(target, CUT)
+
+
+def require_room(weights: Path, pool: Pool, longest: int, format: Format) -> None:
     """Raises `BadInput` where two of a task's pairs, one to show and one to ask for, fit the context in no task."""
-    spelled = registry.load(format, weights)
-    two = (sorted(map(spelled.longest_pair, pairs))[:2] for pairs in pool.pairs)
+    two = (sorted(map(format.longest_pair, pairs))[:2] for pairs in pool.pairs)
     shortest = min((sum(sizes) for sizes in two if len(sizes) == 2), default=None)
     if shortest is None or shortest > longest:
         came = f"{weights}: a sequence has {longest} tokens at most"
         needs = "no task of the pool has two pairs" if shortest is None else f"the shortest two pairs take {shortest}"
         raise BadInput(
-            f"{came}, and {needs} in the {format} format: expected room for a demonstration and what is asked after "
-            "it; take weights of a longer context (max_position_embeddings), a larger --tokens, or another --pool"
+            f"{came}, and {needs} in the {format.name} format: expected room for a demonstration and what is asked "
+            "after it; take weights of a longer context (max_position_embeddings), a larger --tokens, or another --pool"
         )
 
 
-def tuned(options: argparse.Namespace, settings: FineTuning, known: checkpoint.Checkpoint) -> int:
-    """Train, and export once that has come to its end; the exit status. Raises `BadInput`."""
+def tuned(options: argparse.Namespace, settings: FineTuning, source: Checkpoint, cuts: bool) -> int:
+    """Train, and export once that has come to its end; the exit status. Raises `BadInput` and `OSError`."""
+    from solver.finetune import weight_files
     from solver.pretrain import data
     from solver.pretrain.provide import HELD_OUT, TRAIN, WantedPools, provide
 
+    start = cut_once(source, options.directory) if cuts else source
+    format = registry.load(start.format, start.path)
     wanted = WantedPools(options.pool, options.held_out, options.pairs, PAIRS)
     provide(options.directory, wanted, settings.seed)
     pool, held_pool = data.load(options.directory / TRAIN), data.load(options.directory / HELD_OUT)
-    positions = registry.positions(known.path) or settings.longest
+    positions = registry.positions(start.path) or settings.longest
     longest = min(settings.longest, settings.tokens, positions)
-    require_room(known.path, pool, longest, known.format)
-    trainer = loaded(settings, known, longest, options.directory)
+    require_room(start.path, pool, longest, format)
+    trainer = loaded(settings, start, longest, options.directory)
 
     from solver.finetune import train
     from solver.pretrain import gauge
 
-    spelled = registry.load(known.format, known.path)
-    origin = {"weights": known.sha256, "pool": data.sha256_of(options.directory / TRAIN)}
+    origin = {"weights": start.sha256, "pool": data.sha256_of(options.directory / TRAIN)}
     seconds = None if options.minutes is None else 60.0 * options.minutes
-    rate = trainer.recipe.rate
-    job = train.FineTuneJob(settings, spelled, longest, rate, options.directory, origin, options.every, seconds)
-    fitting = [e for e in gauge.gauge(held_pool, gauge.SEQUENCES, spelled) if e.tokens.size <= positions]
-    held_out = train.affordable(fitting, settings.tokens)
+    job = train.FineTuneJob(settings, format, longest, options.directory, origin, options.every, seconds)
+    sequences = gauge.held_out_sequences(held_pool, gauge.SEQUENCES, format)
+    held_out = train.affordable([e for e in sequences if e.tokens.size <= positions], settings.tokens)
     run, status = train.run(trainer, job, pool, held_out)
     if status:
         return status
-    made = {"steps": run.done, "rate": rate, "tokens": run.tokens, "held_out": run.figures, "pool": origin["pool"]}
-    return exported(options, settings, known, made, run)
+    training = {"steps": run.done, "rate": trainer.recipe.rate, "tokens": run.tokens, "held_out": run.figures}
+    trained = run.trained()
+    change = weight_files.replacing(trained) if settings.full else weight_files.merging(trained, trainer.recipe)
+    made_of = provenance(options, settings, source, **training, pool=origin["pool"])
+    weight_files.write(start.path, options.export, change, start.format, made_of)
+    print(f"wrote {options.export}")
+    return 0
 
 
-def loaded(settings: FineTuning, known: checkpoint.Checkpoint, longest: int, directory: Path) -> LoraTrainer:
-    """The trainer, by Unsloth where a card and a LoRA allow it. Raises `BadInput` for weights without projections."""
-    rate = settings.rate or usual_rate(known) * (WHOLE_SHARE if settings.whole else 1.0)
-    recipe, cuda = settings.train_recipe(rate), devices.gpus() > 0
-    dtype = gpus.shown()[0].card.dtype if cuda else "bfloat16"
-    how = backends.setup(known.path, recipe, longest, cuda, dtype, checkpointing=True)
-    if settings.whole:
+def loaded(settings: FineTuning, start: Checkpoint, longest: int, directory: Path) -> LoraTrainer:
+    """The trainer, by Unsloth where a GPU and a LoRA allow it.
+
+    Raises `BadInput` for weights without projections, and for those whose files have other names than the model.
+    """
+    from solver.finetune import weight_files
+    from solver.runtime import load_models
+
+    rate = settings.rate or usual_rate(start) * (FULL_SHARE if settings.full else 1.0)
+    recipe, device = settings.train_recipe(rate), devices.here("auto", start.bytes)[0]
+    if device.gpu:
+        os.environ.update(device.environment)  # the first of the visible GPUs alone, as a run's worker has it
+    cuda = load_models.on_gpu(devices.cores_here())
+    how = backends.setup(start.path, recipe, longest, cuda, checkpointing=True)
+    if settings.full:
         how = replace(how, library=backends.PEFT, why="all weights are trained, no LoRA")
     elif how.library == backends.UNSLOTH:
         backends.import_unsloth(directory)
+    if cuda:
+        how = replace(how, dtype=load_models.this_card().dtype)
     from transformers.utils import logging
 
     from solver.finetune.all_weights import AllWeightsTrainer
     from solver.training.trainer import LoraTrainer
 
     logging.disable_progress_bar()
-    kind = AllWeightsTrainer if settings.whole else LoraTrainer
-    trainer = kind(known.path, recipe, directory, longest, how)
-    library = "transformers" if settings.whole else how.library
-    print(f"{library} ({how.why}), {known.format} format, learning rate {rate:g}", file=sys.stderr, flush=True)
+    kind = AllWeightsTrainer if settings.full else LoraTrainer
+    trainer = kind(start.path, recipe, directory, longest, how)
+    weight_files.require_names(start.path, weight_files.changed_names(trainer.adapters.parameters, settings.full))
+    library = "transformers" if settings.full else how.library
+    print(f"{library} ({how.why}), {start.format} format, learning rate {rate:g}", file=sys.stderr, flush=True)
     return trainer
-
-
-def exported(
-    options: argparse.Namespace,
-    settings: FineTuning,
-    known: checkpoint.Checkpoint,
-    made: dict[str, Any],
-    run: TuningRun | None = None,
-) -> int:
-    """Write the weights, with what was trained in them, where they are wanted. Raises `BadInput` and `OSError`."""
-    from solver.finetune import weight_files
-
-    change: weight_files.Change = weight_files.unchanged
-    if run is not None:
-        trained = run.trained()
-        if settings.whole:
-            change = weight_files.replacing(trained)
-        else:
-            trained = weight_files.merged_lora(trained, run.trainer.recipe)
-            change = weight_files.adding(trained)
-        weight_files.require_names(known.path, set(trained))
-    origin = {"weights": str(options.weights), "sha256": known.sha256, "settings": asdict(settings), **made}
-    weight_files.write(known.path, options.export, change, known.format, origin)
-    print(f"wrote {options.export}")
-    return 0

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from solver.config.setting import Count, Positive, Settings, setting
+from solver.config.setting import Count, Fraction, Positive, Settings, setting
 from solver.config.settings import LARGEST_SEED, TrainRecipe
 from solver.tokens.registry import Name
 
-WHOLE_SHARE = 0.1  # of a LoRA's learning rate, for all weights; not tuned
+FULL_SHARE = 0.1  # of a LoRA's learning rate, for all weights; not tuned
 CUT: Name = "nvarc-16"  # the format that a larger vocabulary is cut to
 
 
@@ -27,31 +27,23 @@ class FineTuning(Settings):
     )
     tokens: Positive = setting(2048, "tokens a step, of sequences that lie end to end", flag="--tokens N")
     longest: Positive = setting(
-        2048, "tokens of the longest sequence, where the model's context has as many", flag="--longest N"
+        2048, "tokens of the longest sequence, where a step and the model's context have as many", flag="--longest N"
     )
     rate: float | None = setting(
         None,
         "peak learning rate of AdamW, which warms up and falls as a cosine; default: that of the model's family and "
-        f"size (solver/config/settings.md), and {WHOLE_SHARE:g} of it with --whole",
+        f"size (solver/config/settings.md), and {FULL_SHARE:g} of it with --full",
         flag="--rate R",
         fits=lambda rate: 0 < rate < 1,
         expected="a number between 0 and 1",
     )
-    warmup: float = setting(
-        0.05,
-        "share of the steps in which the rate rises",
-        flag="--warmup SHARE",
-        fits=lambda share: 0 <= share <= 1,
-        expected="a share of the steps from 0 to 1",
-    )
+    warmup: Fraction = setting(0.05, "share of the steps in which the rate rises", flag="--warmup SHARE")
     rank: int = setting(32, "LoRA rank", flag="--rank N")
-    whole: bool = setting(False, "train all weights, embedding and norms too, instead of a LoRA", flag="--whole")
-    transform: float = setting(
+    full: bool = setting(False, "train all weights, embedding and norms too, instead of a LoRA", flag="--full")
+    transform: Fraction = setting(
         0.25,
         "share of the sequences whose grids are shifted, mirrored, scaled or repeated, on one side or both",
         flag="--transform SHARE",
-        fits=lambda share: 0 <= share <= 1,
-        expected="a share of the sequences from 0 to 1",
     )
     seed: int = setting(
         0,

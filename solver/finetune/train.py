@@ -7,10 +7,8 @@ replaced atomically, and goes on with its own settings, weights and pool alone.
 
 import json
 import math
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from solver.pretrain import checkpoint_file, gauge
 from solver.pretrain.batches import ROUND, Augmentation, full_rows, sequence
 from solver.pretrain.data import Pool
 from solver.pretrain.rows import Row, places
+from solver.pretrain.stop_signals import told_to_stop
 from solver.tokens.grid import Format
 from solver.training.pace import Pace
 from solver.training.trainer import LoraTrainer
@@ -50,18 +49,10 @@ class FineTuneJob:
     settings: FineTuning
     format: Format
     longest: int
-    rate: float
     directory: Path
     origin: Mapping[str, str]
     every: int = 100
     seconds: float | None = None
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """What must be the same for a checkpoint to be gone on from: settings as canonical JSON, and the origin."""
-        chosen = {name: value for name, value in differences(self.settings).items() if name not in NOT_IN_RECIPE}
-        settings = {**chosen, "rate": self.rate, "longest": self.longest, "format": self.format.name}
-        return {"recipe": json.dumps(settings, sort_keys=True), **self.origin}
 
 
 def batch(pool: Pool, job: FineTuneJob, number: int) -> list[Row]:
@@ -88,12 +79,25 @@ class TuningRun:
         trainer.begin()
         trainer.adapters.draw(0, seed_for(job.settings.seed, "fine-tuning", "adapter"))
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be the same for a checkpoint to be gone on from: settings as canonical JSON, and the origin."""
+        job, rate = self.job, self.trainer.recipe.rate
+        chosen = {name: value for name, value in differences(job.settings).items() if name not in NOT_IN_RECIPE}
+        settings = {**chosen, "rate": rate, "longest": job.longest, "format": job.format.name}
+        return {"recipe": json.dumps(settings, sort_keys=True), **job.origin}
+
     def step(self, row: Row, rate: float) -> float:
-        """One optimizer step; the loss in nats a token. FloatingPointError: it is not finite, and moved nothing."""
+        """One optimizer step; the loss in nats a token.
+
+        FloatingPointError: it is not finite. Of what is trained nothing is to be kept then: the momentum of earlier
+        steps has moved it.
+        """
         [loss] = self.trainer.step([row], rate)
         if not math.isfinite(loss):
+            peak = self.trainer.recipe.rate
             raise FloatingPointError(
-                f"the loss of step {self.done + 1} is not finite: expected a learning rate below {self.job.rate:g}; "
+                f"the loss of step {self.done + 1} is not finite: expected a learning rate below {peak:g}; "
                 "lower --rate, and begin anew with another --directory"
             )
         self.done += 1
@@ -105,12 +109,13 @@ class TuningRun:
         adapters = self.trainer.adapters
         [state] = adapters.optimizer.state_dict()["state"].values() or [{}]
         tensors = {"masters": adapters.masters} | {f"adam.{k}": torch.as_tensor(v) for k, v in state.items()}
-        counters = {"done": self.done, "tokens": self.tokens, "scale": self.trainer.scaler.get_scale()}
-        checkpoint_file.write(self.job.directory, tensors, {**counters, **self.job.identity})
+        scaler = json.dumps(self.trainer.scaler.state_dict())
+        counters = {"done": self.done, "tokens": self.tokens, "scaler": scaler}
+        checkpoint_file.write(self.job.directory, tensors, {**counters, **self.identity})
 
     def load(self) -> None:
         """Go on from the directory's checkpoint. Raises `BadInput` as `check` does."""
-        counters, adapters = check(self.job), self.trainer.adapters
+        counters, adapters = check(self.job.directory, self.identity), self.trainer.adapters
         tensors = load_file(self.job.directory / checkpoint_file.NAME)
         with torch.no_grad():
             adapters.masters.copy_(tensors.pop("masters"))
@@ -118,8 +123,8 @@ class TuningRun:
         groups = adapters.optimizer.state_dict()["param_groups"]
         state = {name.removeprefix("adam."): tensor for name, tensor in tensors.items()}
         adapters.optimizer.load_state_dict({"state": {0: state} if state else {}, "param_groups": groups})
-        if self.trainer.scaler.is_enabled():
-            self.trainer.scaler.update(float(counters["scale"]))
+        if scaler := json.loads(counters.get("scaler", "{}")):
+            self.trainer.scaler.load_state_dict(scaler)
         self.done, self.tokens = int(counters["done"]), int(counters["tokens"])
 
     def held_out(self, examples: Sequence[Example]) -> dict[str, float]:
@@ -132,13 +137,13 @@ class TuningRun:
         return dict(masters)
 
 
-def check(job: FineTuneJob) -> dict[str, str]:
-    """What the directory's checkpoint says of itself. Raises `BadInput`: it is none, or of another run than this."""
-    counters = checkpoint_file.counters(job.directory)
-    for name, own in job.identity.items():
+def check(directory: Path, identity: Mapping[str, str]) -> dict[str, str]:
+    """What the directory's checkpoint says of itself. Raises `BadInput`: it is none, or of another run's identity."""
+    counters = checkpoint_file.counters(directory)
+    for name, own in identity.items():
         if counters.get(name) != own:
             raise BadInput(
-                f"the checkpoint in {job.directory} was made with {name} {counters.get(name)}, this run has {own}: "
+                f"the checkpoint in {directory} was made with {name} {counters.get(name)}, this run has {own}: "
                 "resume with the same, or use another --directory"
             )
     return counters
@@ -169,19 +174,6 @@ class SpeedMeter:
         return Figures(done, pace.planned, sum(losses) / max(len(losses), 1), speed, left, held_out)
 
 
-@contextmanager
-def told_to_stop() -> Iterator[list[int]]:
-    """A list that the numbers of signals are put into which ask the process to end."""
-    told = list[int]()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in numbers}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run(trainer: LoraTrainer, job: FineTuneJob, pool: Pool, held_out: Sequence[Example]) -> tuple[TuningRun, int]:
     """Train to the last step that fits, from the directory's checkpoint where there is one; (the run, exit status).
 
@@ -191,10 +183,9 @@ def run(trainer: LoraTrainer, job: FineTuneJob, pool: Pool, held_out: Sequence[E
     if (job.directory / checkpoint_file.NAME).exists():
         current.load()
     stop = Deadline.after(math.inf if job.seconds is None else job.seconds)
-    recipe = job.settings.train_recipe(job.rate)
-    pace, meter = Pace(recipe, stop, current.done), SpeedMeter(current)
+    pace, meter = Pace(trainer.recipe, stop, current.done), SpeedMeter(current)
     rows: list[Row] = []
-    with LiveLine(sys.stderr) as line, told_to_stop() as told:
+    with LiveLine(sys.stderr) as line, told_to_stop() as signals:
 
         def report() -> None:
             current.save()
@@ -204,16 +195,18 @@ def run(trainer: LoraTrainer, job: FineTuneJob, pool: Pool, held_out: Sequence[E
             current.figures = dict(now_at.held_out)
             meter.reset()
 
-        while not told and (share := pace.next_share()) is not None:
+        while not signals and (share := pace.next_share()) is not None:
             place = current.done % ROUND
             rows = rows if rows and place else batch(pool, job, current.done // ROUND)
-            meter.losses.append(current.step(rows[place], job.rate * share))
+            meter.losses.append(current.step(rows[place], trainer.recipe.rate * share))
             line.update(meter.figures(pace, RECENT, stop.remaining(), current.figures))
             if current.done % job.every == 0:
                 report()
         if meter.losses:
             report()
-    return current, 128 + told[0] if told else 0
+        elif not current.figures and not signals:  # an earlier start did all the steps
+            current.figures = current.held_out(held_out)
+    return current, 128 + signals[0] if signals else 0
 
 
 def _add_to_curve(directory: Path, current: TuningRun, figures: Figures) -> None:

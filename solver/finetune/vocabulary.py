@@ -4,10 +4,10 @@ Law: among the tokens that remain, the cut model's probabilities are the whole m
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+from solver.data.json_files import read_json
 from solver.finetune import weight_files
 from solver.tokens import huggingface, registry
 from solver.tokens.rows import NVARC
@@ -26,8 +26,8 @@ SPLIT = r"user|assistant|\n|[0-9]"
 
 def is_larger(weights: Path) -> bool:
     """Whether the model has more tokens than the format."""
-    known = registry.settings(weights).get("vocab_size")
-    return isinstance(known, int) and known > len(TOKENS)
+    size = registry.settings(weights).get("vocab_size")
+    return isinstance(size, int) and size > len(TOKENS)
 
 
 def kept_ids(weights: Path) -> list[int]:
@@ -35,20 +35,30 @@ def kept_ids(weights: Path) -> list[int]:
     words = huggingface.read(weights)
     ids = [words.one(digit) for digit in huggingface.DIGITS] + [words.one("newline")]
     for token in TOKENS[len(ids) :]:
-        known = words.first_id(token)
-        if known is None:
+        own_id = words.first_id(token)
+        if own_id is None:
             raise BadInput(
                 f"{weights / huggingface.FILE}: no single token for {token!r}, which the nvarc-16 format has: expected "
                 "the tokenizer of a Qwen or another ChatML model; give another --format"
             )
-        ids.append(known)
+        ids.append(own_id)
     return ids
 
 
-def cut(weights: Path, target: Path, origin: dict[str, object]) -> None:
+def is_cut_of(directory: Path, sha256: str) -> bool:
+    """Whether `cut` wrote the directory, from the weights of this hash."""
+    try:
+        origin: Any = read_json(directory / weight_files.ORIGIN)
+        return bool(origin["sha256"] == sha256)
+    except (BadInput, TypeError, KeyError):
+        return False
+
+
+def cut(weights: Path, target: Path, flag: str, origin: dict[str, object]) -> None:
     """Write the model of these weights, cut, into the directory `target`, which `submission.py --weights` takes.
 
-    Raises `BadInput` for a token that the tokenizer lacks, and for weights without plain rows a token.
+    Raises `BadInput` for a token that the tokenizer lacks, and for weights without plain rows a token; and, as
+    `weight_files.written_whole` does, that and `OSError` for a `target`, which `flag` says, that cannot be written.
     """
     ids = kept_ids(weights)
     config = json.loads((weights / "config.json").read_text())
@@ -57,13 +67,13 @@ def cut(weights: Path, target: Path, origin: dict[str, object]) -> None:
             f"{weights / 'config.json'}: quantized, or of more than a language model: expected a plain one in 16 "
             "or 32 bits, whose embedding can be cut; take such weights"
         )
-    partial = target.with_name(f".{target.name}.cut")
-    shutil.rmtree(partial, ignore_errors=True)
-    weight_files.copy_tensors(weights, partial, lambda name, tensor: tensor[ids] if name.endswith(ROWS) else tensor)
-    write_config(partial, config)
-    write_tokenizer(partial)
-    weight_files.finish(partial, NVARC.name, origin)
-    weight_files.put(partial, target)
+    with weight_files.written_whole(target, flag) as directory:
+        weight_files.copy_tensors(
+            weights, directory, lambda name, tensor: tensor[ids] if name.endswith(ROWS) else tensor
+        )
+        write_config(directory, config)
+        write_tokenizer(directory)
+        weight_files.finish(directory, NVARC.name, origin)
 
 
 def write_config(directory: Path, config: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ Laws: a tensor keeps its name, its file and its type; the directory appears whol
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -35,27 +36,33 @@ def unchanged(_name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def merged_lora(masters: Mapping[str, Tensor], recipe: TrainRecipe) -> dict[str, Tensor]:
-    """What a LoRA adds to each weight, by the weight's name; `masters`: its matrices under peft's names, float32.
+def weight_of(matrix: str) -> str:
+    """The name of the weight that a LoRA's matrix A, under peft's name, is on."""
+    return matrix.removeprefix("base_model.model.").partition(".lora_A.")[0] + ".weight"
+
+
+def changed_names(trained: Iterable[str], full: bool) -> set[str]:
+    """The names of the weights that training changes; `trained`: those of what is trained, `full`: no LoRA."""
+    return set(trained) if full else {weight_of(name) for name in trained if ".lora_A." in name}
+
+
+def merging(lora: Mapping[str, Tensor], recipe: TrainRecipe) -> Change:
+    """A change that adds a LoRA to the weights it is on; `lora`: its matrices under peft's names, float32.
 
     The sum is scaled by alpha / √rank, or alpha / rank without rsLoRA (arXiv 2106.09685, 2312.03732).
     """
     scale = recipe.alpha / (math.sqrt(recipe.rank) if recipe.rslora else recipe.rank)
-    added = {}
-    for name, a in masters.items():
-        if ".lora_A." in name:
-            b = masters[name.replace(".lora_A.", ".lora_B.")]
-            weight = name.removeprefix("base_model.model.").partition(".lora_A.")[0] + ".weight"
-            added[weight] = scale * (b.float() @ a.float())
-    return added
-
-
-def adding(added: Mapping[str, Tensor]) -> Change:
-    """A change that adds to the weights of these names; a `Change` of others leaves them as they are."""
+    halves = {
+        weight_of(name): (a, lora[name.replace(".lora_A.", ".lora_B.")])
+        for name, a in lora.items()
+        if ".lora_A." in name
+    }
 
     def change(name: str, tensor: Tensor) -> Tensor:
-        delta = added.get(name)
-        return tensor if delta is None else (tensor.float() + delta).to(tensor.dtype)
+        if name not in halves:
+            return tensor
+        a, b = halves[name]
+        return (tensor.float() + scale * (b.float() @ a.float())).to(tensor.dtype)
 
     return change
 
@@ -64,8 +71,8 @@ def replacing(trained: Mapping[str, Tensor]) -> Change:
     """A change that puts all trained weights in place; a head that is not among them is the embedding."""
 
     def change(name: str, tensor: Tensor) -> Tensor:
-        known = trained.get(EMBEDDING if name == HEAD and name not in trained else name)
-        return tensor if known is None else known.to(tensor.dtype)
+        value = trained.get(EMBEDDING if name == HEAD and name not in trained else name)
+        return tensor if value is None else value.to(tensor.dtype)
 
     return change
 
@@ -80,36 +87,60 @@ def names(source: Path) -> set[str]:
 
 
 def require_names(source: Path, wanted: set[str]) -> None:
-    """Raises `BadInput` where weights that were trained are not in a directory's files under the model's names."""
+    """Raises `BadInput` where weights that are to be trained are not in a directory's files under the model's names."""
     if missing := sorted(wanted - names(source)):
         raise BadInput(
-            f"{source} holds no tensor {missing[0]!r}, which was trained: expected transformers' own names; save the "
-            "weights again with its save_pretrained"
+            f"{source} holds no tensor {missing[0]!r}, which is to be trained: expected transformers' own names; save "
+            "the weights again with its save_pretrained"
         )
 
 
 def write(source: Path, target: Path, change: Change, format: str, origin: Mapping[str, object]) -> None:
-    """Write the directory `target`: the tensors of `source` changed, its other files, a manifest, and its origin.
+    """Write the export `target`: the tensors of `source` changed, those of `BESIDE` that it has, manifest and origin.
 
-    `format`: the token format's name. What an earlier export left at `target` is replaced. Raises `OSError`.
+    `format`: the token format's name. Raises `BadInput` and `OSError` as `written_whole` does.
     """
-    partial = target.with_name(f".{target.name}.partial")
+    with written_whole(target, "--export") as directory:
+        copy_tensors(source, directory, change)
+        for name in BESIDE:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, directory / name)
+        finish(directory, format, origin)
+
+
+@contextmanager
+def written_whole(target: Path, flag: str) -> Iterator[Path]:
+    """A new directory to write into, which then takes the place of an earlier export at `target`, or is removed.
+
+    `flag`: what says where `target` is. Raises `BadInput` as `refuse_other_content` does, and `OSError` in one line
+    where it cannot be written.
+    """
+    refuse_other_content(target, flag)
+    whole = target.resolve()
+    partial = whole.with_name(f".{whole.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    copy_tensors(source, partial, change)
-    for name in BESIDE:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, partial / name)
-    finish(partial, format, origin)
-    put(partial, target)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if whole.exists():
+            shutil.rmtree(whole)
+        partial.rename(whole)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"{target} could not be written ({reason}); expected room there for all weights; make some, or give "
+            f"another {flag}"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def copy_tensors(source: Path, target: Path, change: Change) -> None:
-    """Write the tensors of `source`, changed, into files of the same names in the new directory `target`."""
-    target.mkdir(parents=True)
+    """Write the tensors of `source`, changed, into files of the same names in the directory `target`."""
     for path in sorted(source.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors = {name: change(name, tensor).contiguous() for name, tensor in stored.items()}
+            names = file.keys()
+            tensors = {name: change(name, file.get_tensor(name)).contiguous() for name in names}
         save_file(tensors, target / path.name, {"format": "pt"})
     if (source / INDEX).is_file():
         shutil.copyfile(source / INDEX, target / INDEX)
@@ -118,26 +149,19 @@ def copy_tensors(source: Path, target: Path, change: Change) -> None:
 def finish(directory: Path, format: str, origin: Mapping[str, object]) -> None:
     """Add how it was made, and the manifest, which says the token format."""
     (directory / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n")
+    for path in directory.glob("*.safetensors"):
+        shutil.copymode(directory / ORIGIN, path)  # save_file's are for their owner alone
     write_manifest(directory, format)
 
 
-def put(partial: Path, target: Path) -> None:
-    """Have the whole directory stand at `target`, in the place of an earlier export."""
-    refuse_other_content(target)
-    if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(target)
-
-
-def refuse_other_content(target: Path) -> None:
+def refuse_other_content(target: Path, flag: str) -> None:
     """Raises `BadInput` where something else than an earlier export, or an empty folder, lies at `target`."""
     if target.exists() and not target.is_dir():
-        raise BadInput(f"--export {target} is a file: expected a folder; give another")
+        raise BadInput(f"{target} is a file: expected a folder; give another {flag}")
     if not target.exists() or (target / ORIGIN).is_file():
         return
     if other := sorted(path.name for path in target.iterdir() if path.name != MANIFEST):
         raise BadInput(
-            f"--export {target} holds {other[0]}, which no fine-tuning wrote: expected an empty folder, one that is "
-            "not there yet, or an earlier export; give another"
+            f"{target} holds {other[0]}, which no fine-tuning wrote: expected an empty folder, one that is not there "
+            f"yet, or an earlier export; give another {flag}"
         )

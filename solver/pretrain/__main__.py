@@ -127,14 +127,14 @@ def main(argv: list[str]) -> int:
             advice = "take fewer --workers, or --device cpu"
             sys.exit(f"--device cuda with {here} workers here wants as many GPUs, {cards} found: {advice}")
         if place:
-            init_distributed(options.device == "cuda")
+            waiting = init_distributed(options.device == "cuda")
         if options.start_from:
             train.check_start(options.start_from, recipe)
         if not place or place[0] == 0:
             usual = PAIRS_A_TASK[options.preset]
             provide(options.directory, WantedPools(options.pool, options.held_out, options.pairs, usual), recipe.seed)
         if place:
-            torch.distributed.barrier()  # the first one's files are there
+            torch.distributed.barrier(waiting)  # the first one's files are there
         if (options.directory / train.CHECKPOINT).exists():
             train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))
     except BadInput as error:

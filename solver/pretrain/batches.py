@@ -20,7 +20,7 @@ from solver.tokens.grid import GRID, Format
 from solver.training.examples import to_example
 from solver.types import MAX_SIDE, BadInput, Example, Pair, View, seed_for
 
-LENGTHS = ((512, 0.45), (1024, 0.45), (2048, 0.1))  # tokens a sequence may have: share of sequences
+LENGTHS = ((512, 0.45), (1024, 0.45), (2048, 0.1))  # tokens a sequence may have: share of sequences; the last: or more
 PAIRS = (3, 7)  # pairs a sequence has at least (where they fit) and at most
 ORIGINAL_SHARE = 0.12  # of the sequences are ARC's own pairs rather than generated ones
 KEEP_BLACK = 0.7  # of the colour permutations leave colour 0 as it is
@@ -60,16 +60,21 @@ def sequence(
 ) -> Example:
     """One task's pairs under random augmentation, at most `most` tokens, the loss on every output after the first.
 
+    A sequence of the longest of `LENGTHS` may take all of `most`, and so may one of a shorter that nothing fits.
     Raises `BadInput` where hardly any task of the pool has two pairs short enough.
     """
-    cap = min(most, int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS])))
-    for _ in range(TRIES):
-        task = draw_task(pool, rng)
-        drawn = Draw(cap, format, _change(augmentation, rng))
-        chosen = drawn.pairs(pool, task, rng)
-        if len(chosen) >= 2:
-            return to_example(_augment(chosen, rng), format)
-    raise BadInput(f"no two pairs of one task with together {cap} tokens came in {TRIES} draws; expected shorter grids")
+    length = int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS]))
+    caps = (most,) if length >= min(most, LENGTHS[-1][0]) else (length, most)
+    for cap in caps:
+        for _ in range(TRIES):
+            task = draw_task(pool, rng)
+            drawn = Draw(cap, format, _change(augmentation, rng))
+            chosen = drawn.pairs(pool, task, rng)
+            if len(chosen) >= 2:
+                return to_example(_augment(chosen, rng), format)
+    raise BadInput(
+        f"no two pairs of one task with together {most} tokens came in {TRIES} draws; expected shorter grids"
+    )
 
 
 def draw_task(pool: Pool, rng: np.random.Generator) -> int:

@@ -14,12 +14,12 @@ LINES = (("loss", "training"), ("held_out_loss", "held-out tasks, last output"))
 
 def rows(directories: Sequence[Path]) -> list[dict[str, Any]]:
     """The lines of all stretches, `tokens` counted from the first one's start."""
-    found, before = list[dict[str, Any]](), 0
+    together, before = list[dict[str, Any]](), 0
     for directory in directories:
         lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
-        found += [{**line, "tokens": before + line["tokens"]} for line in lines]
-        before = found[-1]["tokens"]
-    return found
+        together += [{**line, "tokens": before + line["tokens"]} for line in lines]
+        before = together[-1]["tokens"]
+    return together
 
 
 def main(argv: list[str]) -> int:
@@ -33,10 +33,11 @@ def main(argv: list[str]) -> int:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    found = rows(given.directories)
+    together = rows(given.directories)
     figure, axes = pyplot.subplots(figsize=(6, 3.5))
     for field, label in LINES:
-        axes.plot([r["tokens"] / 1e6 for r in found], [r[field] for r in found], marker=".", label=label)
+        own = [row for row in together if field in row]  # a run may have had nothing to measure by
+        axes.plot([row["tokens"] / 1e6 for row in own], [row[field] for row in own], marker=".", label=label)
     axes.set(xlabel="million tokens", ylabel="nats a token", xscale="log", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()

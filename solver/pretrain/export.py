@@ -1,10 +1,9 @@
 """Trained masters to a directory that transformers, peft and vLLM load: safetensors, configuration, manifest."""
 
-import hashlib
 import json
 from pathlib import Path
 
-from solver.model.checkpoint import MANIFEST
+from solver.model.checkpoint import MANIFEST, sha256
 from solver.pretrain.recipe import Recipe
 from solver.pretrain.train import Training
 from solver.tokens.grid import GRID
@@ -26,5 +25,5 @@ def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
 def write_manifest(directory: Path, format: str) -> None:
     """List every file of a weights directory with its sha256 in its manifest; `format`: its token format's name."""
     files = sorted(p for p in directory.iterdir() if p.is_file() and p.name != MANIFEST)
-    hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    hashes = {p.name: sha256(p) for p in files}
     (directory / MANIFEST).write_text(json.dumps({"format": format, "sha256": hashes}, indent=2) + "\n")

@@ -19,7 +19,7 @@ Logits: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(ids int64 [1, length], places int64 [n]) → logits of what follows these places, [n, vocabulary]."""
 
 
-def gauge(pool: Pool, count: int, format: Format) -> list[Example]:
+def held_out_sequences(pool: Pool, count: int, format: Format) -> list[Example]:
     """At most `count` fixed sequences of the pool (held-out tasks), the loss on the last output alone."""
     drawn = []
     for index in range(count):

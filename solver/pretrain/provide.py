@@ -32,10 +32,10 @@ def provide(directory: Path, wanted: WantedPools, seed: int) -> None:
     """
     if wanted.pool and wanted.pairs:
         raise BadInput("--pairs came with --pool, whose pairs are drawn already; expected one of them; leave one out")
-    trained, gauge = directory / TRAIN, directory / HELD_OUT
+    trained, held_out = directory / TRAIN, directory / HELD_OUT
     if wanted.pool and (wanted.pool.is_dir() or wanted.pool.suffix == ".json"):
         pool = sources.user_pool(wanted.pool)
-        sources.refuse_held_out(pool, str(wanted.pool))
+        sources.refuse_held_out(pool, str(wanted.pool), ids_alone=True)  # pairs of theirs were left out
         data.put(pool, trained, str(wanted.pool))
     elif wanted.pool:
         pool = data.load(wanted.pool)
@@ -46,9 +46,9 @@ def provide(directory: Path, wanted: WantedPools, seed: int) -> None:
         data.check(data.load(trained), str(trained))
     if wanted.held_out:
         data.load(wanted.held_out)
-        data.copy(wanted.held_out, gauge)
-    if not gauge.exists():
-        data.save(sources.collect(split.arc1_split().held_out, max(wanted.usual // 10, 4), GAUGE_SEED), gauge)
+        data.copy(wanted.held_out, held_out)
+    if not held_out.exists():
+        data.save(sources.collect(split.arc1_split().held_out, max(wanted.usual // 10, 4), GAUGE_SEED), held_out)
     if not trained.exists():
         request = sources.Request(wanted.pairs or wanted.usual, seed)
         pool, _ = sources.training_pool(request, lambda text: print(text, file=sys.stderr, flush=True))

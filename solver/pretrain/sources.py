@@ -142,9 +142,13 @@ def training_pool(
 
 def training_index() -> Index:
     """What no pair to train on may hold: content of evaluation tasks, and whole pairs of held-out ones."""
-    own = split.raw(split.ARC1)["train"]
-    held_out = [pair for i in split.arc1_split().held_out for pair in split.own_pairs(own[i])]
-    return Index.of(split.evaluation_pairs(), whole_only=held_out)
+    return Index.of(split.evaluation_pairs(), whole_only=chain.from_iterable(held_out_pairs().values()))
+
+
+def held_out_pairs() -> dict[str, list[Pair]]:
+    """ARC's own pairs of each held-out task, by its id."""
+    training = split.raw(split.ARC1)["train"]
+    return {task_id: split.own_pairs(training[task_id]) for task_id in split.arc1_split().held_out}
 
 
 def user_pool(path: Path) -> Pool:
@@ -158,10 +162,13 @@ def user_pool(path: Path) -> Pool:
     return pool
 
 
-def refuse_held_out(pool: Pool, name: str) -> None:
-    """Raises `BadInput` where a held-out task, or a whole pair of one, is in a pool to train on. `name`: its file's."""
-    own, held_out = split.raw(split.ARC1)["train"], split.arc1_split().held_out
-    index = Index.of([], whole_only=[pair for i in held_out for pair in split.own_pairs(own[i])])
+def refuse_held_out(pool: Pool, name: str, ids_alone: bool = False) -> None:
+    """Raises `BadInput` where a held-out task or, unless `ids_alone`, a whole pair of one is in a pool to train on.
+
+    `name`: of the pool's file.
+    """
+    held_out = held_out_pairs()
+    index = Index.of([], whole_only=() if ids_alone else chain.from_iterable(held_out.values()))
     for task_id, pairs in zip(pool.ids, pool.pairs, strict=True):
         if task_id in held_out or index.holds(pairs).any():
             raise BadInput(

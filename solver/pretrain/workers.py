@@ -1,8 +1,8 @@
 """One worker process of a pretraining run. Knows nothing of the command line."""
 
 import os
-import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,11 @@ from solver.hardware import gpus, malloc
 from solver.pretrain import ahead, data, gauge, train
 from solver.pretrain.batches import ROUND
 from solver.pretrain.recipe import Recipe
+from solver.pretrain.stop_signals import told_to_stop
 from solver.runtime.worker import die_with
 from solver.tokens.grid import GRID
 
+DRAWING = timedelta(hours=6)  # that the first worker may take to draw the pool
 DRAWERS = 4  # processes that draw all batches for each GPU; one draws some 2.5 million tokens a second
 
 
@@ -46,12 +48,16 @@ def torchrun_rank() -> tuple[int, int] | None:
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
-def init_distributed(on_gpu: bool) -> None:
-    """Join the other workers that torchrun started, on this machine and others."""
+def init_distributed(on_gpu: bool) -> distributed.ProcessGroup:
+    """Join the other workers that torchrun started, on this machine and others.
+
+    Returns them as a group for one barrier, at which the others wait while the first draws the pool.
+    """
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # the first one draws the pool while the others wait
-    distributed.init_process_group("nccl" if on_gpu else "gloo", "env://", timeout=timedelta(hours=6))
+    distributed.init_process_group("nccl" if on_gpu else "gloo", "env://")
+    waiting: distributed.ProcessGroup = distributed.new_group(timeout=DRAWING, backend="gloo")
+    return waiting
 
 
 def apart(rank: int, job: Job, parent: int) -> None:
@@ -66,9 +72,14 @@ def work(rank: int, job: Job) -> int:
     SIGTERM and SIGINT stop all workers after the step they are at, with a checkpoint. A checkpoint that cannot be
     written ends the process with status 1 and one line; the one before stays.
     """
-    told, began = list[int](), now()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: told.append(number))
+    with told_to_stop() as signals:
+        _work(rank, job, signals)
+        return 128 + signals[0] if signals else 0
+
+
+def _work(rank: int, job: Job, signals: Sequence[int]) -> None:
+    """`work`, which stops once there are `signals`."""
+    began = now()
     malloc.keep()
     recipe, device = job.recipe, job.device
     on_gpu = device == "cuda"
@@ -89,7 +100,7 @@ def work(rank: int, job: Job) -> int:
         training.start_from(job.start_from)
     peak = recipe.workers * sum(card.card.flops for card in gpus.shown()[:1]) if on_gpu else 0.0
     drawn = ahead.rounds(source, recipe, training.done // ROUND, DRAWERS if on_gpu else 0)
-    held_out = gauge.gauge(data.load(job.directory / "held.npz"), gauge.SEQUENCES, GRID)
+    held_out = gauge.held_out_sequences(data.load(job.directory / "held.npz"), gauge.SEQUENCES, GRID)
 
     def report(loss: float, speeds: dict[str, float]) -> None:
         try:
@@ -101,7 +112,7 @@ def work(rank: int, job: Job) -> int:
             )
 
     def stop() -> bool:
-        return bool(told) or (job.seconds is not None and now() - began >= job.seconds)
+        return bool(signals) or (job.seconds is not None and now() - began >= job.seconds)
 
     def silent(_loss: float, _speeds: dict[str, float]) -> None:
         training.save(job.directory)  # this worker's part of it
@@ -110,4 +121,3 @@ def work(rank: int, job: Job) -> int:
     drawn.close()
     if recipe.workers > 1:
         distributed.destroy_process_group()
-    return 128 + told[0] if told else 0

@@ -100,7 +100,7 @@ def setup(
 
 
 def _windowed(config: Mapping[str, Any]) -> bool:
-    """Whether tokens attend to those near them alone, with transformers' defaults where the configuration says nothing:
+    """Whether tokens attend to those near them alone, by transformers' defaults where the configuration says nothing.
 
     Mistral has a window of 4,096 tokens; Qwen's configurations name one that isn't used unless they say so.
     """

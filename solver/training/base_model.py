@@ -19,8 +19,7 @@ def with_peft(weights: Path, recipe: TrainRecipe, how: Setup) -> Any:
     import peft
 
     lora = peft.LoraConfig(task_type="CAUSAL_LM", **lora_settings(recipe))
-    model = peft.get_peft_model(alone(weights, how), lora, autocast_adapter_dtype=False)
-    return model.train() if how.checkpointing else model
+    return peft.get_peft_model(alone(weights, how), lora, autocast_adapter_dtype=False)
 
 
 def alone(weights: Path, how: Setup) -> Any:

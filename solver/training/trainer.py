@@ -129,7 +129,8 @@ class LoraTrainer:
     def step(self, groups: Sequence[Sequence[Example]], rate: float) -> list[float]:
         """One step of each adapter on its own group of examples; their losses.
 
-        What is not finite moves nothing, nor does an adapter without examples: it may be one that is not finite.
+        What is not finite has no gradient, nor has an adapter without examples: it may be one that is not finite.
+        AdamW's momentum moves them all the same.
         """
         self.adapters.grads.zero_()
         losses = self.losses(groups)

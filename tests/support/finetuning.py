@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from solver.finetune import train
 from solver.finetune.all_weights import AllWeightsTrainer
 from solver.finetune.recipe import FineTuning
-from solver.pretrain.gauge import gauge
+from solver.pretrain.gauge import held_out_sequences
 from solver.tokens import registry
 from solver.tokens.grid import GRID, Format
 from solver.training import backends
@@ -28,11 +29,11 @@ def grid_weights(directory: Path) -> Path:
     return directory
 
 
-def trainer(weights: Path, settings: FineTuning, directory: Path) -> LoraTrainer:
-    """What trains these weights on a CPU."""
+def trainer(weights: Path, settings: FineTuning, directory: Path, **how_else: Any) -> LoraTrainer:
+    """What trains these weights on a CPU; `how_else`: fields of its `Setup` that are others there."""
     recipe = settings.train_recipe(settings.rate or 1e-3)
-    how = backends.setup(weights, recipe, LONGEST, cuda=False)
-    kind = AllWeightsTrainer if settings.whole else LoraTrainer
+    how = replace(backends.setup(weights, recipe, LONGEST, cuda=False), **how_else)
+    kind = AllWeightsTrainer if settings.full else LoraTrainer
     return kind(weights, recipe, directory, LONGEST, how)
 
 
@@ -44,12 +45,11 @@ def format_of(weights: Path) -> Format:
 def job(weights: Path, settings: FineTuning, directory: Path, every: int = 2) -> train.FineTuneJob:
     """A run in this directory."""
     origin = {"weights": "of these weights", "pool": "of this pool"}
-    rate = settings.rate or 1e-3
-    return train.FineTuneJob(settings, format_of(weights), LONGEST, rate, directory, origin, every)
+    return train.FineTuneJob(settings, format_of(weights), LONGEST, directory, origin, every)
 
 
 def run(weights: Path, settings: FineTuning, directory: Path, **changes: object) -> tuple[train.TuningRun, int]:
     """Train to the end; `changes` of the job."""
     given = replace(job(weights, settings, directory), **changes)  # type: ignore[arg-type]
-    held_out = gauge(HELD_OUT, 2, given.format)
+    held_out = held_out_sequences(HELD_OUT, 2, given.format)
     return train.run(trainer(weights, settings, directory), given, small_pool(), held_out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,13 +66,8 @@ def put_pools(directory: Path) -> Path:
 
 
 def work(job: workers.Job) -> None:
-    """The only worker's work in this process, whose signal handlers and threads stay as they were."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        workers.work(0, job)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    """The only worker's work in this process."""
+    workers.work(0, job)
 
 
 def alone() -> dict[str, str]:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from solver.finetune import command, weight_files
 from solver.model import checkpoint
@@ -66,15 +67,29 @@ def test_a_language_model_is_trained_exported_with_its_origin_and_the_same_comma
     assert (origin["steps"], origin["settings"]["rank"], origin["rate"]) == (2, 8, 2e-3)
     assert finetune(weights_of["text"], *flags)[0] == 0
     assert checkpoint.check(tmp_path / "export").sha256 == known.sha256
+    assert json.loads((tmp_path / "export" / weight_files.ORIGIN).read_text()) == origin
 
 
 def test_no_steps_cut_a_vocabulary_alone_and_a_cut_model_is_trained_like_any(finetune, tmp_path):
     weights = checkpoints.chatml_qwen(tmp_path / "whole")
+    export, cut = tmp_path / "export", tmp_path / "run" / "nvarc-16"
     assert finetune(weights, "--steps", 0, "--format", "nvarc-16")[0] == 0
-    assert checkpoint.check(tmp_path / "export").format == "nvarc-16"
-    assert json.loads((tmp_path / "export" / "config.json").read_text())["vocab_size"] == 16
-    assert finetune(weights, "--format", "nvarc-16", "--steps", 1, "--tokens", 256, "--whole")[0] == 0
-    assert json.loads((tmp_path / "export" / "config.json").read_text())["vocab_size"] == 16
+    assert checkpoint.check(export).format == "nvarc-16"
+    assert not (tmp_path / "run").exists()
+    times = []
+    for steps in (0, 1, 2):
+        assert finetune(weights, "--format", "nvarc-16", "--steps", steps, "--tokens", 256, "--full")[0] == 0
+        assert json.loads((export / "config.json").read_text())["vocab_size"] == 16
+        origin = json.loads((export / weight_files.ORIGIN).read_text())
+        assert (origin["weights"], origin["sha256"]) == (str(weights), checkpoint.check(weights).sha256)
+        times += [(cut / "model.safetensors").stat().st_mtime_ns] if steps else []
+    assert times[0] == times[1]  # cut once
+    (cut / weight_files.ORIGIN).unlink()
+    refused(
+        finetune(weights, "--format", "nvarc-16", "--steps", 3, "--tokens", 256),
+        f"{cut} holds config.json, which no fine-tuning wrote: expected an empty folder, one that is not there yet, or "
+        "an earlier export; give another --directory",
+    )
 
 
 def test_tasks_in_json_are_a_pool_and_a_ragged_grid_among_them_is_named(finetune, weights_of, tmp_path):
@@ -168,9 +183,39 @@ def test_a_folder_with_other_content_is_left_as_it_is(finetune, weights_of, tmp_
 
 def test_weights_are_not_exported_into_their_own_folder(finetune, weights_of, tmp_path):
     own = shutil.copytree(weights_of["architects"], tmp_path / "export")
-    refused(finetune(own), "which no fine-tuning wrote")
+    refused(
+        finetune(own), f"--export {own} is the folder of --weights, {own}: expected each outside of the other; give"
+    )
     (own / weight_files.ORIGIN).write_text("{}")
-    refused(finetune(own), "is the folder of --weights: expected another; give one")
+    refused(finetune(own), "is the folder of --weights")
+
+
+@pytest.mark.parametrize(
+    ("export", "directory", "said"),
+    [
+        ("run", "run", "--export run is the folder of --directory, run: expected each outside of the other; give"),
+        (".", "run", "--export . has in it the folder of --directory, run"),
+        ("run/../run/export", "run", "--export run/../run/export lies in the folder of --directory, run"),
+        ("base/tuned", "run", "--export base/tuned lies in the folder of --weights, base"),
+        ("export", "base", "--directory base is the folder of --weights, base"),
+    ],
+)
+def test_export_run_and_weights_lie_in_folders_apart(
+    finetune, weights_of, tmp_path, monkeypatch, export, directory, said
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(weights_of["nvarc-16"], "base")
+    refused(finetune(Path("base"), "--export", export, "--directory", directory), said)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_weights_under_other_names_than_their_model_s_are_refused_before_training(finetune, weights_of, tmp_path):
+    other = shutil.copytree(weights_of["nvarc-16"], tmp_path / "other")
+    tensors = load_file(other / "model.safetensors")
+    save_file({n.removeprefix("model."): t for n, t in tensors.items()}, other / "model.safetensors", {"format": "pt"})
+    for more in ([], ["--full"]):
+        refused(finetune(other, "--steps", 1, "--tokens", 256, *more), "holds no tensor 'model.")
+    assert not (tmp_path / "run" / "curve.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +228,7 @@ def test_weights_are_not_exported_into_their_own_folder(finetune, weights_of, tm
         ("--minutes 0", "--minutes is 0: expected more than 0"),
         ("--every 0", "--every is 0: expected at least 1"),
         ("--seed -1", "--seed is -1: expected 0 to"),
-        ("--transform 2", "--transform is 2.0: expected a share of the sequences from 0 to 1"),
+        ("--transform 2", "--transform is 2.0: expected a share from 0 to 1"),
         ("--format words", "--format is 'words': expected one of grid, nvarc-16, architects, text"),
         ("--pairs 3", "--pairs came with --pool"),
     ],

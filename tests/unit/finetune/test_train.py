@@ -25,7 +25,7 @@ from tests.support.pretraining import small_pool, unequal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FORMATS = ["text", "nvarc-16", "architects", "grid"]
-WHOLE = replace(SETTINGS, whole=True, rate=1e-3)
+FULL = replace(SETTINGS, full=True, rate=1e-3)
 
 
 def stored(directory: Path) -> dict[str, torch.Tensor]:
@@ -36,16 +36,16 @@ def stored(directory: Path) -> dict[str, torch.Tensor]:
 def undisturbed(weights_of: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """The directories of two runs of four steps that nothing disturbed, by whether all weights were trained."""
     kept = {}
-    for settings in (SETTINGS, WHOLE):
-        kept[settings.whole] = tmp_path_factory.mktemp("undisturbed")
-        finetuning.run(weights_of["text"], settings, kept[settings.whole])
+    for settings in (SETTINGS, FULL):
+        kept[settings.full] = tmp_path_factory.mktemp("undisturbed")
+        finetuning.run(weights_of["text"], settings, kept[settings.full])
     return kept
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_model_of_each_format_learns_the_pool_by_a_lora_or_by_all_its_weights(weights_of, tmp_path, format, whole):
-    settings = replace(SETTINGS, steps=12, whole=whole, rate=1e-2 if whole else 2e-2)
+@pytest.mark.parametrize("full", [False, True])
+def test_a_model_of_each_format_learns_the_pool_by_a_lora_or_by_all_its_weights(weights_of, tmp_path, format, full):
+    settings = replace(SETTINGS, steps=12, full=full, rate=1e-2 if full else 2e-2)
     run, status = finetuning.run(weights_of[format], settings, tmp_path, every=4)
     assert (run.done, status) == (12, 0)
     lines = [json.loads(line) for line in (tmp_path / train.CURVE).read_text().splitlines()]
@@ -55,16 +55,16 @@ def test_a_model_of_each_format_learns_the_pool_by_a_lora_or_by_all_its_weights(
 
 
 def test_the_first_weights_are_those_on_disk_and_all_of_them_are_trained(weights_of, tmp_path):
-    trainer = finetuning.trainer(weights_of["nvarc-16"], WHOLE, tmp_path)
+    trainer = finetuning.trainer(weights_of["nvarc-16"], FULL, tmp_path)
     disk = load_file(weights_of["nvarc-16"] / "model.safetensors")
-    current = train.TuningRun(trainer, finetuning.job(weights_of["nvarc-16"], WHOLE, tmp_path))
+    current = train.TuningRun(trainer, finetuning.job(weights_of["nvarc-16"], FULL, tmp_path))
     assert unequal({n: t.bfloat16() for n, t in current.trained().items()}, disk) == []
     current.step(train.batch(small_pool(), current.job, 0)[0], 1e-2)
     moved = unequal({n: t.bfloat16() for n, t in current.trained().items()}, disk)
     assert {"model.embed_tokens.weight", "model.norm.weight"} <= set(moved)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, WHOLE], ids=["lora", "whole"])
+@pytest.mark.parametrize("settings", [SETTINGS, FULL], ids=["lora", "full"])
 @pytest.mark.parametrize("after", [1, 3])
 def test_told_to_stop_a_run_leaves_a_checkpoint_and_resumed_ends_with_the_same_weights(
     weights_of, undisturbed, tmp_path, monkeypatch, settings, after
@@ -81,8 +81,36 @@ def test_told_to_stop_a_run_leaves_a_checkpoint_and_resumed_ends_with_the_same_w
         run, status = finetuning.run(weights_of["text"], settings, tmp_path)
     assert (run.done, status) == (after, 128 + signal.SIGTERM)
     finetuning.run(weights_of["text"], settings, tmp_path)
-    assert unequal(stored(tmp_path), stored(undisturbed[settings.whole])) == []
-    assert checkpoint_file.counters(tmp_path) == checkpoint_file.counters(undisturbed[settings.whole])
+    assert unequal(stored(tmp_path), stored(undisturbed[settings.full])) == []
+    assert checkpoint_file.counters(tmp_path) == checkpoint_file.counters(undisturbed[settings.full])
+
+
+def test_in_float16_a_resumed_run_goes_on_with_the_loss_scale_as_it_was_and_ends_with_the_same_weights(
+    weights_of, tmp_path
+):
+    def begun() -> train.TuningRun:
+        trainer = finetuning.trainer(weights_of["text"], SETTINGS, tmp_path, dtype="float16")
+        return train.TuningRun(trainer, finetuning.job(weights_of["text"], SETTINGS, tmp_path))
+
+    current, resumed = begun(), begun()
+    rows = train.batch(small_pool(), current.job, 0)
+    for row in rows[:2]:
+        current.step(row, SETTINGS.rate)
+    current.save()
+    resumed.load()
+    scaled = current.trainer.scaler.state_dict()
+    assert scaled["_growth_tracker"] == 2
+    assert resumed.trainer.scaler.state_dict() == scaled
+    for run in (current, resumed):
+        run.step(rows[2], SETTINGS.rate)
+    assert unequal(resumed.trained(), current.trained()) == []
+
+
+def test_a_run_that_is_finished_measures_again_when_it_is_repeated(weights_of, tmp_path):
+    first, _ = finetuning.run(weights_of["text"], SETTINGS, tmp_path)
+    again, _ = finetuning.run(weights_of["text"], SETTINGS, tmp_path)
+    assert again.figures == first.figures
+    assert again.figures["held_out_loss"] > 0
 
 
 def test_signals_are_handled_as_before_once_a_run_is_over(weights_of, tmp_path):
@@ -131,7 +159,7 @@ def test_rounds_are_a_function_of_seed_and_number_and_rows_are_packed_in_the_tok
     assert np.mean(filled) > 0.7 * SETTINGS.tokens  # of sequences that long, few fill a row
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_moves_nothing(weights_of, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_and_as_the_first_moves_nothing(weights_of, tmp_path):
     current = train.TuningRun(
         finetuning.trainer(weights_of["text"], SETTINGS, tmp_path),
         finetuning.job(weights_of["text"], SETTINGS, tmp_path),

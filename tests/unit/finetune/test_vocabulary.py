@@ -25,7 +25,7 @@ def loaded(directory: Path):
 def test_log_probabilities_over_the_kept_tokens_are_the_whole_model_s_renormalised(tmp_path, tied):
     weights, cut = checkpoints.chatml_qwen(tmp_path / "whole", tied), tmp_path / "cut"
     ids = torch.tensor(vocabulary.kept_ids(weights))
-    vocabulary.cut(weights, cut, {})
+    vocabulary.cut(weights, cut, "--export", {})
     assert AutoModelForCausalLM.from_pretrained(cut).config.vocab_size == 16
     spoken = torch.randint(0, 16, (2, 60), generator=torch.Generator().manual_seed(0))
     before = loaded(weights)(ids[spoken]).logits[..., ids].log_softmax(-1)
@@ -36,7 +36,7 @@ def test_log_probabilities_over_the_kept_tokens_are_the_whole_model_s_renormalis
 
 def test_what_is_cut_is_recognised_and_its_tokenizer_writes_the_format(tmp_path):
     cut = tmp_path / "cut"
-    vocabulary.cut(checkpoints.chatml_qwen(tmp_path / "whole"), cut, {})
+    vocabulary.cut(checkpoints.chatml_qwen(tmp_path / "whole"), cut, "--export", {})
     assert checkpoint.check(cut).format == "nvarc-16"
     (cut / checkpoint.MANIFEST).unlink()
     assert checkpoint.check(cut).format == "nvarc-16"
@@ -52,7 +52,7 @@ def test_what_is_cut_is_recognised_and_its_tokenizer_writes_the_format(tmp_path)
 def test_a_tokenizer_without_one_of_the_sixteen_tokens_is_refused_by_name(tmp_path):
     weights = checkpoints.text(tmp_path / "weights")  # joins nothing, so it has no token for a role
     with pytest.raises(BadInput, match=r"no single token for 'user', which the nvarc-16 format has: .* --format"):
-        vocabulary.cut(weights, tmp_path / "cut", {})
+        vocabulary.cut(weights, tmp_path / "cut", "--export", {})
     assert not (tmp_path / "cut").exists()
 
 
@@ -61,4 +61,4 @@ def test_quantized_weights_are_not_cut(tmp_path):
     config = json.loads((weights / "config.json").read_text())
     (weights / "config.json").write_text(json.dumps({**config, "quantization_config": {"load_in_4bit": True}}))
     with pytest.raises(BadInput, match=r"config\.json: quantized, .*: expected a plain one in 16 or 32 bits"):
-        vocabulary.cut(weights, tmp_path / "cut", {})
+        vocabulary.cut(weights, tmp_path / "cut", "--export", {})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,10 +41,12 @@ def tensors(directory: Path) -> dict[str, torch.Tensor]:
 def test_merged_weights_say_what_the_trainer_says_with_its_adapter(weights_of, tmp_path, name):
     settings = replace(SETTINGS, rate=3e-2)
     current = trained(weights_of[name], settings, tmp_path / "run")
-    added = weight_files.merged_lora(current.trained(), current.trainer.recipe)
-    weight_files.require_names(weights_of[name], set(added))
+    changed = weight_files.changed_names(current.trainer.adapters.parameters, full=False)
+    weight_files.require_names(weights_of[name], changed)
+    merged = weight_files.merging(current.trained(), current.trainer.recipe)
     export = tmp_path / "export"
-    weight_files.write(weights_of[name], export, weight_files.adding(added), name, {})
+    weight_files.write(weights_of[name], export, merged, name, {})
+    assert set(unequal(tensors(export), tensors(weights_of[name]))) == changed
     assert checkpoint.check(export).format == name
     row = train.batch(small_pool(), current.job, 1)[0]
     ids = torch.from_numpy(row[0].tokens).long()[None]
@@ -55,7 +60,7 @@ def test_merged_weights_say_what_the_trainer_says_with_its_adapter(weights_of, t
 
 
 def test_all_trained_weights_stand_in_the_place_of_the_old_ones_and_shards_stay(weights_of, tmp_path):
-    settings = replace(SETTINGS, whole=True)
+    settings = replace(SETTINGS, full=True)
     current = trained(weights_of["text"], settings, tmp_path / "run")
     masters = current.trained()
     export = tmp_path / "export"
@@ -87,10 +92,42 @@ def test_an_earlier_export_is_replaced_whole_and_anything_else_is_refused(weight
     with pytest.raises(BadInput, match=r"holds thesis.txt, which no fine-tuning wrote: expected an empty folder"):
         weight_files.write(weights_of["text"], tmp_path / "other", weight_files.unchanged, "text", {})
     with pytest.raises(BadInput, match="is a file: expected a folder"):
-        weight_files.refuse_other_content(tmp_path / "other" / "thesis.txt")
+        weight_files.refuse_other_content(tmp_path / "other" / "thesis.txt", "--export")
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("room", [4000, 20_000])  # bytes a file may have: less than the configuration, than a shard
+def test_without_room_it_ends_in_one_line_and_leaves_an_earlier_export_and_nothing_else(weights_of, tmp_path, room):
+    export = tmp_path / "export"
+    weight_files.write(weights_of["nvarc-16"], export, weight_files.unchanged, "nvarc-16", {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        with pytest.raises(OSError, match=r"could not be written \(.*[Tt]oo large.*\); expected room") as ended:
+            weight_files.write(weights_of["text"], export, weight_files.unchanged, "text", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(ended.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    assert checkpoint.check(export).format == "nvarc-16"
+
+
+def test_all_files_may_be_read_by_whom_the_umask_lets(weights_of, tmp_path):
+    before = os.umask(0o027)
+    try:
+        weight_files.write(weights_of["text"], tmp_path / "export", weight_files.unchanged, "text", {})
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "export").iterdir()} == {0o640}
+
+
+def test_a_relative_path_to_the_folder_at_hand_is_written_to(weights_of, tmp_path, monkeypatch):
+    (tmp_path / "export").mkdir()
+    monkeypatch.chdir(tmp_path / "export")
+    weight_files.write(weights_of["nvarc-16"], Path(), weight_files.unchanged, "nvarc-16", {})
+    assert checkpoint.check(tmp_path / "export").format == "nvarc-16"
+
+
 def test_weights_whose_tensors_have_other_names_than_the_model_s_are_refused(weights_of):
-    with pytest.raises(BadInput, match=r"holds no tensor 'model.x.weight', which was trained: .* save_pretrained"):
+    with pytest.raises(BadInput, match=r"holds no tensor 'model.x.weight', which is to be trained: .* save_pretrained"):
         weight_files.require_names(weights_of["text"], {"model.x.weight"})

@@ -26,7 +26,7 @@ from solver.pretrain.__main__ import PRESETS, parse, recipe_of
 from solver.pretrain.batches import ROUND, one_round
 from solver.pretrain.data import Pool
 from solver.pretrain.export import export
-from solver.pretrain.gauge import gauge
+from solver.pretrain.gauge import held_out_sequences
 from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.pretrain.train import Training
@@ -158,7 +158,7 @@ def drawn(pool: Pool) -> Iterator[ahead.Round]:
 
 def run(training: Training, pool: Pool, directory: Path) -> None:
     """Train to the end, with a checkpoint and a line of figures every other step."""
-    held_out = gauge(HELD_OUT, 3, GRID)
+    held_out = held_out_sequences(HELD_OUT, 3, GRID)
     train.run(training, drawn(pool), partial(train.tell, training, directory, held_out), every=2)
 
 
@@ -222,6 +222,13 @@ def test_the_tokens_of_stretches_add_up_in_the_curve(tmp_path: Path) -> None:
         lines = "".join(json.dumps({"tokens": t, "loss": 0.5}) + "\n" for t in tokens)
         (tmp_path / name / "curve.jsonl").write_text(lines)
     assert [row["tokens"] for row in curve.rows([tmp_path / "a", tmp_path / "b"])] == [10, 20, 25, 35]
+
+
+def test_a_curve_without_held_out_losses_in_some_lines_is_drawn(tmp_path: Path) -> None:
+    lines = [{"tokens": 10, "loss": 2.0}, {"tokens": 20, "loss": 1.0, "held_out_loss": 1.5}]
+    (tmp_path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert curve.main([str(tmp_path), str(tmp_path / "curve.svg")]) == 0
+    assert (tmp_path / "curve.svg").read_text().count("<svg") == 1
 
 
 def test_training_lowers_the_loss_on_a_batch_seen_again(pool: Pool) -> None:

@@ -681,6 +681,19 @@ def test_a_pool_without_two_pairs_that_fit_is_refused_and_not_drawn_from_for_eve
             batches.sequence(Pool(("a",), (pairs,), (0,)), np.random.default_rng(1), 2048, GRID)
 
 
+def test_the_longest_sequences_take_all_the_room_there_is() -> None:
+    pool, rng = Pool(("a",), (squares(15, 20),), (0,)), np.random.default_rng(0)
+    sizes = [batches.sequence(pool, rng, 4096, GRID).tokens.size for _ in range(60)]
+    assert max(n for n, _ in batches.LENGTHS) < max(sizes) <= 4096
+
+
+def test_pairs_too_long_for_the_shorter_sequences_come_in_longer_ones() -> None:
+    pool, rng = Pool(("a",), (squares(18, 4),), (0,)), np.random.default_rng(0)
+    assert GRID.longest_pair(pool.pairs[0][0]) == 687
+    for _ in range(8):
+        assert len(pairs_of(batches.sequence(pool, rng, 2048, GRID).tokens.tolist())) == 2
+
+
 @pytest.fixture(scope="module")
 def mixed_pool() -> Pool:
     """Pairs of all sizes, of one shape a pair."""
