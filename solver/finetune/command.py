@@ -190,19 +190,19 @@ def tuned(options: argparse.Namespace, settings: FineTuning, source: Checkpoint,
     from solver.finetune import train
     from solver.pretrain import gauge
 
-    origin = {"weights": start.sha256, "pool": data.sha256_of(options.directory / TRAIN)}
+    made_of = {"weights": start.sha256, "pool": data.sha256_of(options.directory / TRAIN)}
     seconds = None if options.minutes is None else 60.0 * options.minutes
-    job = train.FineTuneJob(settings, format, longest, options.directory, origin, options.every, seconds)
+    job = train.FineTuneJob(settings, format, longest, options.directory, made_of, options.every, seconds)
     sequences = gauge.held_out_sequences(held_pool, gauge.SEQUENCES, format)
     held_out = train.affordable([e for e in sequences if e.tokens.size <= positions], settings.tokens)
     run, status = train.run(trainer, job, pool, held_out)
     if status:
         return status
-    training = {"steps": run.done, "rate": trainer.recipe.rate, "tokens": run.tokens, "held_out": run.figures}
     trained = run.trained()
     change = weight_files.replacing(trained) if settings.full else weight_files.merging(trained, trainer.recipe)
-    made_of = provenance(options, settings, source, **training, pool=origin["pool"])
-    weight_files.write(start.path, options.export, change, start.format, made_of)
+    training = {"steps": run.done, "rate": trainer.recipe.rate, "tokens": run.tokens, "held_out": run.figures}
+    origin = provenance(options, settings, source, **training, pool=made_of["pool"])
+    weight_files.write(start.path, options.export, change, start.format, origin)
     print(f"wrote {options.export}")
     return 0
 

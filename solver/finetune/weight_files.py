@@ -122,14 +122,15 @@ def written_whole(target: Path, flag: str) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
+        refuse_other_content(target, flag)  # it took its time
         if whole.exists():
             shutil.rmtree(whole)
         partial.rename(whole)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OSError(
-            f"{target} could not be written ({reason}); expected room there for all weights; make some, or give "
-            f"another {flag}"
+            f"{target} could not be written ({reason}): expected a folder to write to, with room for all weights; make "
+            f"some, or give another {flag}"
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

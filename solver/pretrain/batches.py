@@ -60,7 +60,7 @@ def sequence(
 ) -> Example:
     """One task's pairs under random augmentation, at most `most` tokens, the loss on every output after the first.
 
-    A sequence of the longest of `LENGTHS` may take all of `most`, and so may one of a shorter that nothing fits.
+    The longest of `LENGTHS` stands for all of `most`; so does a shorter one that no two pairs fit into.
     Raises `BadInput` where hardly any task of the pool has two pairs short enough.
     """
     length = int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS]))

@@ -103,7 +103,9 @@ def test_without_room_it_ends_in_one_line_and_leaves_an_earlier_export_and_nothi
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-        with pytest.raises(OSError, match=r"could not be written \(.*[Tt]oo large.*\); expected room") as ended:
+        with pytest.raises(
+            OSError, match=r"could not be written \(.*[Tt]oo large.*\): expected a folder to write to, with room"
+        ) as ended:
             weight_files.write(weights_of["text"], export, weight_files.unchanged, "text", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
