@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `
     "evaluate": ("solver.analysis.evaluate", "score a submission or a run, or compare two submissions"),
     "report": ("solver.analysis.report", "write a run's report, one HTML file"),
     "replay": ("solver.analysis.replay", "vote again on what a run recorded"),
+    "judge": ("solver.analysis.judge_fit", "fit the probabilities that answers are right to recorded runs"),
     "show": ("solver.analysis.show", "draw tasks in the terminal or as a picture"),
     "ablate": ("solver.analysis.ablate", "run variants of the method over the same tasks, and compare them"),
     "compare": ("solver.analysis.evaluate:main_of_compare", "two submissions, paired"),

@@ -17,6 +17,7 @@ from solver.runtime.submission_file import proven
 from solver.types import PROVEN, Attempts, BadInput, Candidate, Task
 from solver.voting import rules
 from solver.voting.candidates import BOTH, from_source, ordered, sources_of
+from solver.voting.limits import UNLIMITED, OutputLimits, limits
 from solver.voting.rules import Ranked
 
 SHARED = "shared"  # what the seconds of an adapter that tasks share go for
@@ -54,7 +55,11 @@ class Story:
     def ranked(self, test: int, rule: str, whose: str = BOTH, last: float = math.inf) -> list[Ranked]:
         """A test input's distinct answers, best first, of these `candidates.SOURCES` and of stages up to `last`."""
         stages = {number: them for number, them in self.by_stage(test).items() if number <= last}
-        return ordered(from_source(stages, whose), rule)
+        return ordered(from_source(stages, whose), rule, self.limits(test))
+
+    def limits(self, test: int) -> OutputLimits:
+        """What the demonstrations prove of a test input's output."""
+        return limits(self.task.demonstrations, self.task.tests[test]) if self.task else UNLIMITED
 
     def sources(self, test: int, rule: str) -> tuple[str, ...]:
         """Which source gave each attempt that stands (`candidates.sources_of`); () where no attempts are known."""

@@ -17,6 +17,7 @@ from solver.runtime import record, submission_file
 from solver.types import BASE, Attempts, BadInput, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
+from solver.voting.limits import UNLIMITED, limits
 
 Candidates: TypeAlias = Mapping[str, tuple[pooled_candidates.ByStage, ...]]
 """Task id → one entry a test input → that test's candidates by stage, in the task's own frame."""
@@ -42,9 +43,12 @@ def unread(candidates: Candidates) -> bool:
 def revote(candidates: Candidates, task_set: tasks.TaskSet, rule: str) -> dict[str, tuple[Attempts, ...]]:
     """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
     attempts = {}
+    tasks_by_id = {task.id: task for task in task_set.tasks}
     for task_id, fallbacks in submission_file.placeholders_for(task_set).items():
-        tests = zip(chain(candidates.get(task_id, ()), repeat({})), fallbacks, strict=False)
-        attempts[task_id] = tuple(pooled_candidates.attempts(by_stage, rule, two) for by_stage, two in tests)
+        task = tasks_by_id.get(task_id)
+        proven = [limits(task.demonstrations, test) for test in task.tests] if task else [UNLIMITED] * len(fallbacks)
+        tests = zip(chain(candidates.get(task_id, ()), repeat({})), fallbacks, proven, strict=False)
+        attempts[task_id] = tuple(pooled_candidates.attempts(found, rule, two, held) for found, two, held in tests)
     return attempts
 
 

@@ -276,6 +276,7 @@ class Config(Settings):
         flag="--rule NAME",
         name="voting rule",
         choices={
+            "judge": "the most probably right by a calibrated probability for programs and model alike",
             "none": "the identity view's answer, then the likeliest",
             "flat": "the most views win",
             "hierarchical": "three answers of each transformation, then two of those",
@@ -310,6 +311,7 @@ class Config(Settings):
         "refinement_stages": (OURS, _REFINEMENT),
         "disagreement_threshold": (OURS, _REFINEMENT),
         **{f"rule={name}": (SAMPLING, _GOLDEN) for name in ("none", "flat", "hierarchical")},
+        "rule=judge": (OURS, "the_judge_attempts_the_two_likeliest"),
         "rule=logprob": (OURS, _GOLDEN),
         "rule=product_of_experts": (PRODUCT, _REREAD),
         "rule=count_minus_nll": (NVARC, _REREAD),

@@ -27,6 +27,7 @@ from solver.runtime.worker_slot import WorkerSlot
 from solver.tokens import registry
 from solver.tokens.grid import Format, encoded_length
 from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing, Task, stage_name
+from solver.voting import judge, rules
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
@@ -263,6 +264,8 @@ def introduce(plan: RunPlan, done: int, journal: Journal) -> None:
     )
     for problem in plan.task_set.problems:
         journal.warn(f"warning: {problem}")
+    if plan.config.rule == rules.JUDGE and (why := judge.shipped()[1]):
+        journal.warn(f"warning: no judge, votes are counted by the rule {rules.PAPERS}: {why}")
     if plan.resumed is not None:
         begun = plan.resumed.headers[0].get("code", "unknown")
         if begun != program():

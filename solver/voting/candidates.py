@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from solver.types import BASE, PROVEN, Attempts, Candidate, Standing, Task, by_programs, key
-from solver.voting import ensemble, rules
+from solver.voting import ensemble, judge, rules
+from solver.voting.limits import UNLIMITED, OutputLimits, limits
 from solver.voting.rules import Ranked
 
 ByStage: TypeAlias = Mapping[int, Sequence[Candidate]]
@@ -29,6 +30,8 @@ def from_source(by_stage: ByStage, whose: str) -> ByStage:
 
 def ranked(by_stage: ByStage, rule: str) -> list[Ranked]:
     """The vote's distinct answers, best first: the adapters' or, where they gave none, the base model's."""
+    if rule == rules.JUDGE and judge.shipped()[0] is None:
+        rule = rules.PAPERS
     return rules.rank([candidate for _, candidate in _voters(by_stage)], rule)
 
 
@@ -43,14 +46,19 @@ def _computed(by_stage: ByStage) -> list[Candidate]:
     return [candidate for number in sorted(by_stage) if by_programs(number) for candidate in by_stage[number]]
 
 
-def ordered(by_stage: ByStage, rule: str) -> list[Ranked]:
-    """Every distinct answer, those that are attempted first: of programs, of the vote, of the base model alone.
+def ordered(by_stage: ByStage, rule: str, proven: OutputLimits = UNLIMITED) -> list[Ranked]:
+    """Every distinct answer, those that are attempted first: by the judge, or by who comes first (`ensemble.order`).
 
-    Votes: candidates of all the model's stages that gave the answer. Score: the vote's; 0 for what it does not rank.
+    `proven`: what the demonstrations prove of the output; the judge alone looks at it. Votes: candidates of all the
+    model's stages that gave the answer. Score: the judge's probability; or the vote's, 0 for what it does not rank.
     """
     voted, quick = ranked(by_stage, rule), rules.rank(by_stage.get(BASE, ()), rule)
     model = from_source(by_stage, MODEL_ALONE)
     votes = Counter(key(candidate.grid) for candidates in model.values() for candidate in candidates)
+    table, _ = judge.shipped()
+    if rule == rules.JUDGE and table is not None:
+        answers = judge.judged(by_stage, proven, table)
+        return [Ranked(answer.grid, votes[key(answer.grid)], answer.probability) for answer in answers]
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
     every = ensemble.order(
         ensemble.ranked(_computed(by_stage)),
@@ -65,9 +73,9 @@ def _share(first: int, views: int) -> float:
     return first / views if views else 0.0
 
 
-def attempts(by_stage: ByStage, rule: str, placeholders: Attempts) -> Attempts:
+def attempts(by_stage: ByStage, rule: str, placeholders: Attempts, proven: OutputLimits = UNLIMITED) -> Attempts:
     """The two best answers, placeholders where there are fewer."""
-    return rules.two_attempts(ordered(by_stage, rule), placeholders)
+    return rules.two_attempts(ordered(by_stage, rule, proven), placeholders)
 
 
 def sources_of(two: Attempts, by_stage: ByStage, rule: str) -> tuple[str, str]:
@@ -100,6 +108,7 @@ class Ledger:
     ):
         self._tests = {task.id: len(task.tests) for task in tasks}
         self._fallbacks, self._rule = fallbacks, rule
+        self._limits = {task.id: [limits(task.demonstrations, test) for test in task.tests] for task in tasks}
         self._by_stage: dict[str, dict[int, Sequence[Sequence[Candidate]]]] = {i: {} for i in self._tests}
         for task_id, candidates in proven.items():
             self._by_stage[task_id][PROVEN] = candidates
@@ -117,11 +126,8 @@ class Ledger:
         given, votes, sources, needs = [], [], [], []
         for test, fallback in enumerate(self._fallbacks[task_id]):
             by_stage = {number: of_tests[test] for number, of_tests in self._by_stage[task_id].items()}
-            two, voted, voters = (
-                attempts(by_stage, self._rule, fallback),
-                ranked(by_stage, self._rule),
-                _voters(by_stage),
-            )
+            two = attempts(by_stage, self._rule, fallback, self._limits[task_id][test])
+            voted, voters = ranked(by_stage, self._rule), _voters(by_stage)
             given.append(two)
             votes.append(rules.agreement(voted, voters))
             sources.append(sources_of(two, by_stage, self._rule))

@@ -28,7 +28,9 @@ class Ranked:
     score: float  # the rule's own measure
 
 
-RuleName: TypeAlias = Literal["none", "flat", "hierarchical", "logprob", "product_of_experts", "count_minus_nll"]
+RuleName: TypeAlias = Literal[
+    "judge", "none", "flat", "hierarchical", "logprob", "product_of_experts", "count_minus_nll"
+]
 
 Rule: TypeAlias = Callable[[Sequence[Candidate]], list[Ranked]]
 """Candidates of one test input → distinct answers, best first."""
@@ -130,14 +132,16 @@ VOTE_WORTH: Mapping[str, float] = {
 }
 """The rules that want candidates re-read (`score`), and the nats a vote is worth to them."""
 
-PLAIN = ("none", "flat", "hierarchical", "logprob")  # rules that want nothing re-read
+JUDGE = "judge"  # orders the answers of all sources at once (`judge.py`); among the model's own it goes by `logprob`
+PLAIN = (JUDGE, "none", "flat", "hierarchical", "logprob")  # rules that want nothing re-read
 RULES: Mapping[str, Rule] = {
-    **dict(zip(PLAIN, (none, flat, hierarchical, logprob), strict=True)),
+    **dict(zip(PLAIN, (logprob, none, flat, hierarchical, logprob), strict=True)),
     **{name: partial(_by_rereading, worth=worth) for name, worth in VOTE_WORTH.items()},
 }
 """Every voting rule by the name it has in a config."""
 
-DEFAULT = "hierarchical"  # the rule of a run that names none: the paper's
+DEFAULT = JUDGE  # the rule of a run that names none
+PAPERS = "hierarchical"  # the paper's, and what counts where the judge's table can't be read
 
 
 def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:

@@ -150,12 +150,13 @@ BAD_FLAGS = {
     "negative steps": (["--steps", "-1"], "training steps is -1: expected 0 (no test-time training) or more"),
     "an unknown rule": (
         ["--rule", "best"],
-        "voting rule is 'best': expected one of none, flat, hierarchical, logprob, product_of_experts, count_minus_nll",
+        "voting rule is 'best': expected one of judge, none, flat, hierarchical, logprob, product_of_experts, "
+        "count_minus_nll",
     ),
     "a rule that wants candidates re-read, and none are": (
         ["--rule", "product_of_experts"],
         "voting rule is 'product_of_experts': expected candidates re-read for it (search.views, --reread), or one of "
-        "none, flat, hierarchical, logprob",
+        "judge, none, flat, hierarchical, logprob",
     ),
     "a p_min too small": (["--p-min", "0.001"], "p_min is 0.001: expected 0 (greedy), or 0.01 to 1"),
     "nearest tasks of nowhere": (["--nearest", "4"], "library is '': expected a folder that python -m solver collect"),

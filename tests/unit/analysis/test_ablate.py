@@ -270,7 +270,7 @@ def test_a_mind_s_part_is_voted_on_by_the_rule_of_full_whichever_variant_comes_f
     revote = ablate.replay.revote
     monkeypatch.setattr(ablate.replay, "revote", lambda *given: rules.append(given[2]) or revote(*given))
     assert ablate.main([*files, "--variants", "greedy-flat", "full", "no-programs"]) == 0
-    assert rules == ["hierarchical"]
+    assert rules == ["judge"]
 
 
 def test_a_variant_that_has_finished_is_not_run_again_and_one_that_was_interrupted_is_gone_on_with(

@@ -58,9 +58,17 @@ def test_each_rule_gives_its_own_answers_to_the_same_candidates(tmp_path, capsys
     them = [candidate(one, 0, -3, (-1,)), candidate(two, 1, -2, (-1.5,)), candidate(two, 1, -2.5, (-1.5,))]
     directory = run_directory(tmp_path / "run", [MIRROR], [("mirror", 3, [them])])
     first = {rule: voted(directory, rule, tmp_path / f"{rule}.json")["mirror"][0]["attempt_1"] for rule in RULES}
-    expected = {"none": 1, "flat": 2, "hierarchical": 1, "logprob": 2, "product_of_experts": 1, "count_minus_nll": 2}
+    expected = {
+        "judge": 2,
+        "none": 1,
+        "flat": 2,
+        "hierarchical": 1,
+        "logprob": 2,
+        "product_of_experts": 1,
+        "count_minus_nll": 2,
+    }
     assert first == {rule: [[cell]] for rule, cell in expected.items()}
-    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'none.json'}: 1 tasks, voted on by none"
+    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'judge.json'}: 1 tasks, voted on by judge"
 
 
 def test_a_repeated_stage_counts_once_and_the_base_model_fills_what_the_adapters_leave(tmp_path):
@@ -112,7 +120,7 @@ def test_a_rule_that_goes_by_re_reading_is_refused_where_nothing_was_re_read(tmp
     refused = (
         f"error: --rule is {rule!r}: {divided} has no candidates that were re-read: expected the directory of a run "
     )
-    refused += "with --reread, or one of none, flat, hierarchical, logprob\n"
+    refused += "with --reread, or one of judge, none, flat, hierarchical, logprob\n"
     assert capsys.readouterr().err == ("" if plain else refused)
     assert (divided / f"{rule}.json").exists() == plain
 
@@ -155,7 +163,7 @@ def test_a_torn_line_costs_its_own_task_alone(tmp_path):
 def test_without_an_output_the_file_lies_in_the_directory_under_the_name_of_the_rule(tmp_path):
     directory = run_directory(tmp_path / "run", [MIRROR], [])
     assert replay.main([str(directory)]) == 0
-    assert (directory / "hierarchical.json").is_file()
+    assert (directory / "judge.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (lambda: Config(views=0), "views is 0: expected at least 1"),
         (
             lambda: Config(rule="best"),
-            "voting rule is 'best': expected one of none, flat, hierarchical, logprob, product_of_experts, "
+            "voting rule is 'best': expected one of judge, none, flat, hierarchical, logprob, product_of_experts, "
             "count_minus_nll",
         ),
         (lambda: Config(group=5), "group is 5: expected 1 to the engine's adapters in a batch"),
@@ -175,8 +175,8 @@ def test_a_time_that_is_none_is_refused_with_what_came_and_what_was_expected(tex
         (
             lambda: Config(train=TrainRecipe(targets=("q_proj", "lm_head")), search=SearchSettings(views=4)),
             "LoRA targets is ('q_proj', 'lm_head'): expected no lm_head where candidates are re-read, as the engine "
-            "leaves its LoRA out of a prompt's log-probabilities; or search.views 0 (no --reread) with a rule of none, "
-            "flat, hierarchical, logprob",
+            "leaves its LoRA out of a prompt's log-probabilities; or search.views 0 (no --reread) with a rule of "
+            "judge, none, flat, hierarchical, logprob",
         ),
         (lambda: TrainRecipe(scope="some"), "adapter scope is 'some': expected one of task, shared, shared-then-task"),
         (
@@ -304,7 +304,9 @@ def test_an_unknown_name_among_the_settings_is_an_error_that_names_it(part):
 
 
 def test_settings_that_an_older_version_recorded_are_read_with_the_names_they_have_now():
-    assert unpack(Config, json.loads(RECORDED.read_text())) == Config(refinement_stages=2)  # the default then
+    assert unpack(Config, json.loads(RECORDED.read_text())) == Config(
+        refinement_stages=2, rule="hierarchical"
+    )  # the defaults then
 
 
 @dataclasses.dataclass(frozen=True)

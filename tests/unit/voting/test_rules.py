@@ -104,6 +104,8 @@ def test_a_view_that_gives_several_answers_agrees_or_not_but_once_in_a_stage() -
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Candidate]]:
     case = json.loads(path.read_text())
+    if "logprob" in case["expected"]:
+        case["expected"]["judge"] = case["expected"]["logprob"]  # among the model's own answers they are the same
     candidates = []
     for c in case["candidates"]:
         view = View(c.get("dihedral", 0), order=tuple(c.get("order", ())))
@@ -156,7 +158,7 @@ def test_identity_view_is_neither_turned_nor_recoloured_nor_reordered() -> None:
 
 def test_unknown_rule_names_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="unknown voting rule 'best': expected one of none, flat, hierarchical, logprob"
+        ValueError, match="unknown voting rule 'best': expected one of judge, none, flat, hierarchical, logprob"
     ):
         rank([], "best")
 
