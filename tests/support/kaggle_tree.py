@@ -145,6 +145,16 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
     return tree
 
 
+def lend_compiled(tree: Tree) -> None:
+    """What this program compiles for the search, ready in the user's cache of that machine."""
+    from solver.programs.lists import compiled, solve  # noqa: F401 (its functions are what is compiled)
+
+    compiled.ready()
+    kept = compiled.cache_folder()
+    if kept is not None:
+        shutil.copytree(kept, tree.scratch / "xdg_cache_home" / "arc-ttt" / kept.name)
+
+
 def from_kit(folder: Path, kit: Path, competition: str) -> Tree:
     """A tree with a kit's data sets attached, each as Kaggle unpacks it; its driver is one of CUDA 12."""
     tree = Tree(folder / "kaggle", folder / "tmp", folder / "kaggle" / "input" / competition)

@@ -77,6 +77,7 @@ BARE = f"{LIGHT} --programs 0"
 @pytest.mark.engine
 def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(tmp_path):
     tree = interactive(kaggle_tree.make(tmp_path, *PREFIXES["plain"]))
+    kaggle_tree.lend_compiled(tree)
     ran = kaggle_tree.execute(tree, LIGHT)
     assert ran.status == 0, ran.text + ran.complaint
     assert "rehearsal: arc-agi_test_challenges.json holds training tasks alone" in ran.text

@@ -1,8 +1,9 @@
 """How functions are compiled: by numba, kept on disk by the content of this package's files that are compiled.
 
-Numba's own cache looks at the age of the file of the function that is called, not of those that it calls; so the
-folder is named by the content of all of them. It lies beside them, or where that is read-only in the user's cache;
-where neither can be written, every process compiles anew. Source: numba.readthedocs.io, "Caching compiled functions".
+Numba's own cache looks at place and age of the file of the function that is called, not of those that it calls; so it
+is told to look at the content of all of them, and what one copy of the program compiled another one reads. The folder
+lies beside them, or where that is read-only in the user's cache, or where NUMBA_CACHE_DIR says; where none can be
+written, every process compiles anew. Source: numba.readthedocs.io, "Caching compiled functions".
 """
 
 import fcntl
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
+from numba.core import caching
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -45,6 +47,35 @@ def cache_folder() -> Path | None:
     return None
 
 
+class _ByContent(caching._CacheLocator):  # type: ignore[misc]
+    """Where numba keeps a function, and the stamp that says whether that is of today's code."""
+
+    def __init__(self, folder: Path, line: int):
+        self._folder, self._line = folder, line
+
+    @classmethod
+    def from_function(cls, function: Callable[..., object], _file: str) -> Any:
+        folder = cache_folder()
+        return cls(folder, function.__code__.co_firstlineno) if folder else None
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return version()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _Content(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_ByContent,)
+
+
+class _Cache(caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _Content
+
+
 def inner(function: F) -> F:
     """Compile with whoever calls it."""
     compiled: F = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
@@ -64,13 +95,9 @@ def entry(signature: object, optimise: int = 2) -> Callable[[F], F]:
     def compiled(function: F) -> F:
         if numba.config.DISABLE_JIT:
             return function
-        folder = cache_folder()
-        known = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder or "")
-        try:
-            dispatcher = numba.njit(error_model="numpy", cache=folder is not None)(function)
-        finally:
-            numba.config.CACHE_DIR = known
+        dispatcher = numba.njit(error_model="numpy")(function)
+        if cache_folder() is not None:
+            dispatcher._cache = _Cache(function)
         _waiting.append((dispatcher, signature, optimise))
         result: F = dispatcher
         return result

@@ -126,3 +126,9 @@ def test_processes_that_begin_together_share_what_is_to_be_compiled(tmp_path: Pa
     stored = [p.name for p in folder.rglob("*.nbc")]
     assert locks == {f"toy_{n}" for n in range(8)}
     assert all(sum(name in file for file in stored) == 1 for name in locks)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "toys.py").rename(tmp_path / "elsewhere" / "toys.py")
+    code += "; print(sum(sum(toys.__dict__[f'toy_{n}'].stats.cache_hits.values()) for n in range(8)))"
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path / "elsewhere"), str(ROOT)])
+    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    assert again.stdout == "7\n8\n", again.stderr  # another copy of the code compiles nothing
