@@ -42,7 +42,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="pool to measure by, instead of drawing it")
     parser.add_argument("--matrix-rate", type=float, help="peak learning rate of the layers' matrices (Muon)")
     parser.add_argument("--other-rate", type=float, help="peak learning rate of everything else (AdamW)")
-    parser.add_argument("--decay", type=float, help="share of the steps, the last ones, in which the rates fall to 0")
+    decay = "share of the steps, the last ones, in which the rates fall to 0; may change on resuming"
+    parser.add_argument("--decay", type=float, help=decay)
     parser.add_argument("--every", type=int, help="steps between checkpoints; default 100, gpu 500")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda with --preset gpu, cpu otherwise")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported weights to start from, not at random")

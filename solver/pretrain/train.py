@@ -29,6 +29,7 @@ from solver.tokens import grid
 from solver.types import BadInput, Example
 
 CHECKPOINT = checkpoint_file.NAME
+MAY_CHANGE = ("steps", "decay", "workers")  # of a recipe: a run goes on, or its rates fall from any checkpoint of it
 
 
 def build(recipe: Recipe) -> GridQwen3ForCausalLM:
@@ -68,7 +69,7 @@ def check(directory: Path, recipe: Recipe, pool: str = "") -> dict[str, str]:
     """What the directory's checkpoint says of itself, once it can be gone on from.
 
     `pool`: sha256 of the pool's file, "": not known. Raises `BadInput` where the checkpoint is none, its recipe is
-    another (number of steps and workers aside), or its pool is.
+    another (number of steps, their decay and workers aside), or its pool is.
     """
     counters = checkpoint_file.counters(directory)
     try:
@@ -78,7 +79,7 @@ def check(directory: Path, recipe: Recipe, pool: str = "") -> dict[str, str]:
             f"{directory / CHECKPOINT} is no checkpoint ({error}); delete it to begin anew, or use another --directory"
         ) from None
     own = asdict(recipe)
-    differing = [n for n in own if n not in ("steps", "workers") and stored.get(n) != own[n]]
+    differing = [n for n in own if n not in MAY_CHANGE and stored.get(n) != own[n]]
     if differing:
         name = differing[0]
         raise BadInput(

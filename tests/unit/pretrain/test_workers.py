@@ -147,9 +147,11 @@ def test_where_a_checkpoint_finds_no_room_the_last_one_stays_and_is_gone_on_from
 # ---- checkpoints that cannot be gone on from -------------------------------------------------------------------------
 
 
-def test_a_checkpoint_goes_on_with_more_steps_or_other_workers_and_nothing_else(undisturbed: Path) -> None:
-    train.check(undisturbed, replace(TINY, steps=9, tokens=256))
-    assert Training(replace(TINY, steps=9)).load(undisturbed) is None
+def test_a_checkpoint_goes_on_with_more_steps_another_decay_or_other_workers_and_nothing_else(
+    undisturbed: Path,
+) -> None:
+    train.check(undisturbed, replace(TINY, steps=9, decay=0.9, tokens=256))
+    assert Training(replace(TINY, steps=9, decay=0.9)).load(undisturbed) is None
     for changed, message in (
         ({"seed": 3}, "the checkpoint was made with seed 0, this run has 3: resume with the same recipe"),
         ({"average": 0.5}, "the checkpoint was made with average 0.999, this run has 0.5"),
