@@ -30,7 +30,7 @@ from solver.runtime.prepare import RunPlan, fingerprint, prepare, program, recor
 from solver.runtime.run import Run
 from solver.types import ADAPTER, BadInput, Outputs
 from solver.voting import candidates
-from solver.voting.rules import VOTE_WORTH
+from solver.voting.rules import PAPERS, VOTE_WORTH
 
 UNHURRIED = 12 * 3600.0  # seconds a variant may take where no --time-limit says otherwise: none is cut short
 LEAST = 1.0  # seconds a variant gets to write what it has, where it was interrupted with none left
@@ -154,6 +154,8 @@ def _planned(options: argparse.Namespace) -> tuple[list[str], dict[str, RunPlan]
     for name in names:
         refuse_unknown(name)
     shared, sources = gather(options)
+    if not options.variants and options.rule is None:  # the paper's variants are compared as the paper votes
+        shared = replace(shared, config=replace(shared.config, rule=PAPERS))
     plans = {}
     for name in filter(VARIANTS.__contains__, names):
         config = variant(name, shared.config)

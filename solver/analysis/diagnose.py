@@ -14,7 +14,7 @@ from solver.analysis.history import SHARED, History, Story
 from solver.analysis.scoring import mean_share, tally
 from solver.types import ATTEMPTS, Attempts, Grid, Outputs, by_programs, same, solves, stage_name
 from solver.voting.candidates import MODEL_ALONE, PROGRAMS_ALONE
-from solver.voting.rules import Ranked
+from solver.voting.rules import JUDGE, Ranked, vote_of
 
 NEAR = 0.9  # share of right cells from which an unsolved task is a near miss
 BINS = 5  # of the reliability table, each a fifth of the votes wide
@@ -37,6 +37,7 @@ class Output:
     shape_found: bool  # whether one, or a program, found the right shape
     vote: float  # the share of the views behind the vote's first answer
     voted: bool  # whether that is right
+    chance: float | None  # that an attempt is right, by the judge; None where another rule is asked, or nobody answered
     from_model: int  # attempts the model gave, 0 to 2
     from_programs: int  # attempts that programs alone gave
 
@@ -48,7 +49,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Bin:
-    """First answers with a share of the votes above `low` and up to `high`; its mean, and how often they were right."""
+    """Outputs whose share of the votes, or chance, is above `low` and up to `high`; its mean, and how often it held."""
 
     low: float
     high: float
@@ -102,6 +103,7 @@ class Measures:
     ranks: Mapping[str, int]  # of the right answer → outputs
     reliability: tuple[Bin, ...]
     calibration_error: float  # mean distance of vote and truth
+    judged: tuple[Bin, ...]  # of the judge's two attempts, where it is the rule
     stages: tuple[StageScore, ...]
     reached: Mapping[str, int]  # outputs that got so far on their way
     spent: Mapping[str, Mapping[str, float]]  # as `spent` gives it
@@ -121,7 +123,7 @@ def outputs(history: History, solutions: Outputs, rule: str | None = None) -> li
 
 def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
     attempts, ranked = story.attempts(test), story.ranked(test, rule)
-    voted, (from_model, from_programs) = story.ranked(test, rule, MODEL_ALONE), story.given(test)
+    voted, (from_model, from_programs) = story.ranked(test, vote_of(rule), MODEL_ALONE), story.given(test)
     total = sum(answer.votes for answer in voted)
     return Output(
         task_id=story.id,
@@ -135,6 +137,7 @@ def _output(story: Story, test: int, right: Grid, rule: str) -> Output:
         shape_found=any(answer.grid.shape == right.shape for answer in ranked),
         vote=voted[0].votes / total if total else 0.0,
         voted=bool(voted) and same(voted[0].grid, right),
+        chance=min(1.0, math.fsum(answer.score for answer in ranked[:ATTEMPTS])) if rule == JUDGE and ranked else None,
         from_model=from_model,
         from_programs=from_programs,
     )
@@ -156,12 +159,21 @@ def status(outputs: Sequence[Output]) -> str:
 
 def reliability(outputs: Sequence[Output]) -> tuple[Bin, ...]:
     """The first answers of the model's vote, by their share of it; bins that are empty are left out."""
-    bins: defaultdict[int, list[Output]] = defaultdict(list)
-    for output in outputs:
-        if output.candidates:
-            bins[max(0, math.ceil(output.vote * BINS) - 1)].append(output)
+    return _bins([(output.vote, output.voted) for output in outputs if output.candidates])
+
+
+def judged(outputs: Sequence[Output]) -> tuple[Bin, ...]:
+    """The judge's two attempts, by the chance it gives them; bins that are empty are left out."""
+    known = [output for output in outputs if output.chance is not None]
+    return _bins([(output.chance or 0.0, output.rank is not None and output.rank <= ATTEMPTS) for output in known])
+
+
+def _bins(said: Sequence[tuple[float, bool]]) -> tuple[Bin, ...]:
+    bins: defaultdict[int, list[tuple[float, bool]]] = defaultdict(list)
+    for share, right in said:
+        bins[max(0, math.ceil(share * BINS) - 1)].append((share, right))
     return tuple(
-        Bin(n / BINS, (n + 1) / BINS, len(them), fmean(o.vote for o in them), fmean(o.voted for o in them))
+        Bin(n / BINS, (n + 1) / BINS, len(them), fmean(s for s, _ in them), fmean(right for _, right in them))
         for n, them in sorted(bins.items())
     )
 
@@ -232,6 +244,7 @@ def measure(history: History, solutions: Outputs, every: Sequence[Output] | None
         ranks=ranks,
         reliability=bins,
         calibration_error=sum(b.outputs * abs(b.vote - b.right) for b in bins) / voted if voted else 0.0,
+        judged=judged(every),
         stages=by_stage(history, solutions),
         reached={
             "outputs asked for": len(every),

@@ -158,7 +158,10 @@ def sections(m: Measures) -> list[Section]:
         counts = (str(r.tasks), f"{r.score:.2%}", str(r.outputs_solved), f"+{r.gained}", f"-{r.lost}")
         stages.append((r.name, *counts, f"{r.seconds:.1f} s"))
     ranks = tuple((rank, str(n)) for rank, n in m.ranks.items())
-    bins = [(f"{b.low:.0%} to {b.high:.0%}", str(b.outputs), f"{b.vote:.1%}", f"{b.right:.1%}") for b in m.reliability]
+    bins, judged = (
+        [(f"{b.low:.0%} to {b.high:.0%}", str(b.outputs), f"{b.vote:.1%}", f"{b.right:.1%}") for b in kind]
+        for kind in (m.reliability, m.judged)
+    )
     vote = f"Reliability of the vote (calibration error {m.calibration_error:.3f})"
     tables = [
         Section("The run", ("measure", "value"), tuple((name, f"{share:.2%}") for name, share in shares.items())),
@@ -167,6 +170,7 @@ def sections(m: Measures) -> list[Section]:
         Section("How far outputs came", ("so far", "outputs", "share"), _counts(m.reached, m.outputs)),
         Section("Rank of the right answer in the vote", ("rank", "outputs"), ranks),
         Section(vote, ("first answer's votes", "outputs", "mean vote", "right"), tuple(bins)),
+        Section("Reliability of the judge", ("chance of an attempt", "outputs", "mean", "right"), tuple(judged)),
         spent_section(m),
         engine_section(m.engines),
     ]

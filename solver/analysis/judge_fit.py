@@ -3,7 +3,7 @@
 A conditional logit by Newton's method with a ridge, every output of a task weighing the same in all. What is shown is
 cross-validated by task: no task is judged by coefficients that were fitted to it.
 
-Law: runs over evaluation tasks are refused, as nothing is chosen on a set that is reported.
+Law: runs over evaluation tasks are refused, by their ids, as nothing is chosen on a set that is reported.
 """
 
 import argparse
@@ -22,17 +22,18 @@ from numpy.typing import NDArray
 
 from solver.analysis import history, scoring
 from solver.analysis import solutions as right_answers
+from solver.runtime import record
 from solver.runtime.tables import Section, print_sections
 from solver.types import ATTEMPTS, BadInput, Grid, same
 from solver.voting import judge
 from solver.voting.candidates import ordered
 from solver.voting.rules import PLAIN
 
+EVALUATION = ("arc1-evaluation", "arc2-evaluation")  # what is reported
 FOLDS = 10  # of the cross-validation
 RIDGE = 1.0  # strength, in features of unit deviation; of 0.25 to 10 the one of the least cross-validated loss
 STEPS = 50  # of Newton's method at most
 BINS = 5  # of the reliability table
-NEVER_RAISES = "breaks"  # a limit that is broken lowers an answer or does nothing
 
 Array = NDArray[np.float64]
 
@@ -62,17 +63,20 @@ def read_cases(directories: Sequence[Path], split: str | None = None) -> list[Ca
     """The cases of these runs, held against the solutions that their records or `split` name. Raises `BadInput`."""
     raw: list[tuple[str, Array, int | None, dict[str, bool]]] = []
     runs: Counter[str] = Counter()
+    reported = {i for name in EVALUATION for i in right_answers.read_solutions(name)}
     for directory in directories:
         run = history.load(directory)
-        solutions = right_answers.chosen(split, None, run)
-        if not solutions.parts or any(part.part != "train" for part in solutions.parts):
+        if forbidden := sorted(run.stories.keys() & reported):
             raise BadInput(
-                f"{directory} is over {solutions}: expected training tasks, as what is reported on evaluation tasks "
-                "must not be chosen by them"
+                f"{directory} has evaluation task {forbidden[0]}: expected training tasks alone, as what is reported "
+                "on evaluation tasks must not be chosen by them"
             )
-        told = {i: grids for i, grids in solutions.grids.items() if i in run.stories}
-        runs.update(told.keys())
-        raw += [case for task_id, grids in told.items() for case in _of_story(run.stories[task_id], grids)]
+        grids = right_answers.chosen(split, None, run).grids
+        told = [story for story in run.stories.values() if story.id in grids]
+        if bare := [story.id for story in told if story.task is None]:
+            raise BadInput(f"{directory / record.CHALLENGES} lacks {bare[0]}: expected the tasks of its run")
+        runs.update(story.id for story in told)
+        raw += [case for story in told for case in _of_story(story, grids[story.id])]
     return [Case(i, 1.0 / runs[i], worths, right, solved) for i, worths, right, solved in raw]
 
 
@@ -89,16 +93,16 @@ def _of_story(story: history.Story, right: Sequence[Grid]) -> Iterator[tuple[str
 
 
 def fit(cases: Sequence[Case]) -> judge.Coefficients:
-    """The coefficients of the least ridge loss. Raises `BadInput` where there are no cases."""
+    """The coefficients of the least ridge loss, of which none has the wrong sign. `BadInput`: there are no cases."""
     if not cases:
         raise BadInput("no test input of these runs has an answer: expected runs that answered something")
     scale = np.concatenate([case.worths for case in cases]).std(axis=0)
     scale[scale == 0.0] = 1.0
     free = np.ones(len(judge.FEATURES) + 1, dtype=bool)
+    signs = np.array([-1.0 if name == judge.AGAINST else 1.0 for name in judge.FEATURES] + [0.0])
     nats = _newton(cases, scale, free)
-    never = list(judge.FEATURES).index(NEVER_RAISES)
-    if nats[never] > 0.0:
-        free[never] = False
+    while (signs * nats < 0.0).any():
+        free[np.argmin(signs * nats)] = False  # of those that have the wrong sign the one that has it most
         nats = _newton(cases, scale, free)
     return judge.Coefficients(tuple(map(float, nats[:-1] / scale)), float(nats[-1]))
 
@@ -122,12 +126,14 @@ def _newton(cases: Sequence[Case], scale: Array, free: NDArray[np.bool_]) -> Arr
         step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
         nats -= step / max(1.0, float(np.abs(step).max()))  # at most a nat at once
         if np.abs(step).max() < 1e-9:
-            break
-    return nats
+            return nats
+    raise BadInput(f"no coefficients after {STEPS} steps of Newton's method: expected runs with more answers")
 
 
 def cross_validated(cases: Sequence[Case]) -> list[tuple[bool, float]]:
     """For each case what `Case.solved_by` says with the coefficients that the other folds' tasks give."""
+    if len({case.fold for case in cases}) == 1:
+        raise BadInput(f"{len({case.task_id for case in cases})} tasks came: expected more to cross-validate over them")
     tables = {fold: fit([case for case in cases if case.fold != fold]) for fold in {case.fold for case in cases}}
     return [case.solved_by(tables[case.fold]) for case in cases]
 
@@ -191,10 +197,17 @@ def _reliability(weights: Sequence[float], judged: Sequence[tuple[bool, float]])
     return Section(title, ("probability of a right attempt", "cases", "mean", "right"), tuple(rows))
 
 
-def content(cases: Sequence[Case], table: judge.Coefficients, runs: Sequence[Path]) -> str:
-    """The JSON that `judge.read_table` reads."""
+def content(cases: Sequence[Case], table: judge.Coefficients, directories: Sequence[Path]) -> str:
+    """The JSON that `judge.read_table` reads, with what it was fitted to."""
     worths = zip((*judge.FEATURES, "none"), (*table.coefficients, table.none), strict=True)
-    fitted = {"cases": len(cases), "tasks": len({case.task_id for case in cases}), "runs": len(runs), "ridge": RIDGE}
+    runs = [history.load(directory, results=False).start for directory in directories]
+    fitted = {
+        "tasks": len({case.task_id for case in cases}),
+        "cases": len(cases),
+        "runs": [{name: run.get(name) for name in ("fingerprint", "code", "name")} for run in runs],
+        "weights": sorted({str(run.get("weights", {}).get("sha256"))[:12] for run in runs}),
+        "ridge": RIDGE,
+    }
     coefficients = {name: round(worth, 3) for name, worth in worths}
     return json.dumps({"coefficients": coefficients, "fitted to": fitted}, indent=2) + "\n"
 
@@ -211,12 +224,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = fit(cases)
         print_sections(sections(cases, table), sys.stdout)
         if given.write:
-            judge.TABLE.write_text(content(cases, table, given.runs))
+            _replace(judge.TABLE, content(cases, table, given.runs))
             print(f"{judge.TABLE}: written")
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"{judge.TABLE} could not be written: {error.strerror}", file=sys.stderr)
-        return 2
     return 0
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file anew, whole or not at all. Raises `BadInput`."""
+    beside = path.with_suffix(".new")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} could not be written: {error.strerror}; expected a folder with room") from None

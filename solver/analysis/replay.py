@@ -1,7 +1,7 @@
 """A run's saved candidates voted on once more, by any rule, without a model: `python -m solver replay RUN_DIR`.
 
-Law: what it writes depends on the directory and the rule alone, and is a complete, valid submission whatever the record
-lacks.
+Law: what it writes depends on the directory and the rule alone (the judge's coefficients are part of the rule), and is
+a complete, valid submission whatever the record lacks.
 """
 
 import argparse

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -137,7 +138,11 @@ def main(argv: list[str]) -> int:
         if place:
             torch.distributed.barrier(waiting)  # the first one's files are there
         if (options.directory / train.CHECKPOINT).exists():
-            train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))
+            known = train.check(options.directory, recipe, data.sha256_of(options.directory / "train.npz"))
+            for name in train.MAY_CHANGE if not place else ():
+                before, now = json.loads(known["recipe"])[name], getattr(recipe, name)
+                if before != now:
+                    print(f"goes on with {name} {now}, not {before}", file=sys.stderr)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -240,7 +240,7 @@ class Training:
         checkpoint_file.write(directory, state, {**counters, "pool": self.pool})
 
     def load(self, directory: Path) -> None:
-        """Continue from a checkpoint; the recipe's steps may differ (the decay moves with them).
+        """Continue from a checkpoint; what `MAY_CHANGE` names of the recipe may differ.
 
         Raises `BadInput` as `check` does.
         """

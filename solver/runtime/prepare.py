@@ -60,9 +60,9 @@ class RunPlan:
 
 @cache
 def program(folder: Path = HERE) -> str:
-    """A short hash of the solver's own code, which a fingerprint says nothing of."""
+    """A short hash of the solver's own code and the judge's table, which a fingerprint says nothing of."""
     whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted([*folder.rglob("*.py"), *folder.glob("voting/*.json")]):
         whole.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return whole.hexdigest()[:12]
 

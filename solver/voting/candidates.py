@@ -1,9 +1,9 @@
 """What is known of every task over all stages: its candidates, and the best answers they make.
 
-Laws: the vote is over the pooled candidates of all stages in which adapters are trained (also those that the base model
+Laws: a vote is over the pooled candidates of all stages in which adapters are trained (also those that the base model
 gave there because an adapter failed), so a later one replaces an answer only on better evidence; what the base model
-said in its own stage counts only where these said nothing (the paper votes over trained models' answers alone), and
-fills an attempt that is left.
+said in its own stage votes only where these said nothing (the paper votes over trained models' answers alone), and
+fills an attempt that is left. The judge, where it is the rule, weighs all of it at once.
 """
 
 from collections import Counter
@@ -30,8 +30,6 @@ def from_source(by_stage: ByStage, whose: str) -> ByStage:
 
 def ranked(by_stage: ByStage, rule: str) -> list[Ranked]:
     """The vote's distinct answers, best first: the adapters' or, where they gave none, the base model's."""
-    if rule == rules.JUDGE and judge.shipped()[0] is None:
-        rule = rules.PAPERS
     return rules.rank([candidate for _, candidate in _voters(by_stage)], rule)
 
 

@@ -1,5 +1,6 @@
 """Programs that reproduce every demonstration beside the model's vote, over one test input: who gives what.
 
+By every rule but the judge's, that is; which programs are trusted, and how much a task needs more work, are as by all.
 The two solve different tasks (arXiv 2411.07279 has their union as its best figure), so where they disagree the best of
 each gets an attempt; README.md has the order. Law: programs are ranked among programs alone, and add no vote to what
 the model said.

@@ -3,6 +3,10 @@
 A conditional logit (McFadden 1974): of a test input's distinct answers one is right, or none is; the odds are
 exp(coefficients · features). Its coefficients, `judge.json`, were fitted by `python -m solver judge` on runs over
 held-out training tasks. As only one answer can be right, the two likeliest are the pair that is right most often.
+
+Law: what speaks for an answer is a feature of at least 0 with a coefficient of at least 0, and an answer that a source
+does not give has 0 there; so no evidence for an answer lowers it. As in a vote, what the base model says counts only
+where no adapter answered.
 """
 
 import json
@@ -15,25 +19,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.types import BASE, PROVEN, BadInput, Candidate, Grid, Program, by_programs, key
+from solver.types import BASE, PROVEN, BadInput, Candidate, Grid, Program, View, by_programs, key
 from solver.voting import ensemble
 from solver.voting.limits import OutputLimits
 
+AGAINST = "breaks"  # the one feature that speaks against an answer
 FEATURES: Mapping[str, str] = {  # each with its meaning; 0 where a source did not give the answer
-    "program": "1 if a program computes it",
-    "best_program": "1 if the best of the programs does",
+    "best_program": "1 if the best of the programs computes it",
     "generalises": "share of demonstrations that its program finds where they are left out of the search",
-    "shortness": "minus a tenth of its program's cost, in steps",
+    "shortness": "by how many tens of steps its program costs less than 16",
     "support": "logarithm of the number of programs that compute it",
     "proven": "1 if it is a placeholder that reproduces the demonstrations",
-    "adapters": "1 if the model says it with an adapter",
-    "adapters_nats": "logarithm of its mean probability over the views that were asked then",
-    "base": "1 if the base model says it",
-    "base_nats": "the same over the base model's views",
-    "both": "1 if a program computes it and the model says it",
-    "breaks": "1 if it breaks a limit that all demonstrations obey (`limits.py`)",
+    "adapters": "logarithm of its mean probability over the adapters' views that answered, in nats above -12",
+    "base": "the same over the base model's views, where no adapter answered",
+    AGAINST: "1 if it breaks a limit that all demonstrations obey (`limits.py`)",
 }
 FLOOR = -12.0  # nats: what is less probable than this counts as this probable
+DEAREST = 16.0  # steps: what costs more counts as this
 TABLE = Path(__file__).with_name("judge.json")
 
 
@@ -87,22 +89,18 @@ def features(
     programs = ensemble.ranked(c for stage, them in by_stage.items() if by_programs(stage) for c in them)
     computed = {key(candidate.grid): (at, candidate) for at, candidate in enumerate(programs)}
     proven = {key(candidate.grid) for candidate in by_stage.get(PROVEN, ())}
-    adapters = _nats([(stage, c) for stage, them in by_stage.items() if stage > BASE for c in them])
-    base = _nats([(BASE, c) for c in by_stage.get(BASE, ())])
+    adapters = _nats_above([(stage, c) for stage, them in by_stage.items() if stage > BASE for c in them])
+    base = {} if adapters else _nats_above([(BASE, c) for c in by_stage.get(BASE, ())])
     grids = {key(c.grid): c.grid for them in by_stage.values() for c in them}
     rows = []
     for answer in sorted(grids):
         at, candidate = computed.get(answer, (-1, None))
-        model = answer in adapters or answer in base
         rows.append(
             [
                 *_of_program(candidate.program if candidate else None, at == 0),
                 float(answer in proven),
-                float(answer in adapters),
                 adapters.get(answer, 0.0),
-                float(answer in base),
                 base.get(answer, 0.0),
-                float(candidate is not None and model),
                 float(limits.broken_by(grids[answer])),
             ]
         )
@@ -110,19 +108,27 @@ def features(
     return [grids[answer] for answer in sorted(grids)], np.array(rows, dtype=np.float64).reshape(shape)
 
 
-def _of_program(program: Program | None, best: bool) -> tuple[float, float, float, float, float]:
+def _of_program(program: Program | None, best: bool) -> tuple[float, float, float, float]:
     if program is None:
-        return 0.0, 0.0, 0.0, 0.0, 0.0
-    return 1.0, float(best), program.generalises, -program.cost / 10.0, math.log(max(program.support, 1))
+        return 0.0, 0.0, 0.0, 0.0
+    shortness = max(0.0, DEAREST - program.cost) / 10.0
+    return float(best), program.generalises, shortness, math.log(max(program.support, 1))
 
 
-def _nats(said: Sequence[tuple[int, Candidate]]) -> dict[tuple[int, int, bytes], float]:
-    """By answer the logarithm of its mean probability over all views, at least `FLOOR`. `said`: with their stages."""
-    views = len({(stage, candidate.view) for stage, candidate in said})
+def _nats_above(said: Sequence[tuple[int, Candidate]]) -> dict[tuple[int, int, bytes], float]:
+    """By answer the logarithm of its mean probability over the views that answered, above `FLOOR`, at least 0.
+
+    `said`: candidates with their stages. What a view says twice counts once.
+    """
+    best: dict[tuple[int, View, tuple[int, int, bytes]], float] = {}
+    for stage, candidate in said:
+        place = stage, candidate.view, key(candidate.grid)
+        best[place] = max(best.get(place, -math.inf), min(candidate.logprob, 0.0))
+    views = len({(stage, view) for stage, view, _ in best})
     chances: dict[tuple[int, int, bytes], list[float]] = {}
-    for _, candidate in said:
-        chances.setdefault(key(candidate.grid), []).append(math.exp(min(candidate.logprob, 0.0)))
-    return {answer: math.log(max(math.fsum(them) / views, math.exp(FLOOR))) for answer, them in chances.items()}
+    for (*_, answer), nats in best.items():
+        chances.setdefault(answer, []).append(math.exp(nats))
+    return {a: max(0.0, math.log(max(math.fsum(them) / views, 1e-300)) - FLOOR) for a, them in chances.items()}
 
 
 def probabilities(worths: NDArray[np.float64], table: Coefficients) -> NDArray[np.float64]:

@@ -132,16 +132,21 @@ VOTE_WORTH: Mapping[str, float] = {
 }
 """The rules that want candidates re-read (`score`), and the nats a vote is worth to them."""
 
-JUDGE = "judge"  # orders the answers of all sources at once (`judge.py`); among the model's own it goes by `logprob`
+JUDGE = "judge"  # orders the answers of all sources at once (`judge.py`); how split the model is, the paper's rule says
 PLAIN = (JUDGE, "none", "flat", "hierarchical", "logprob")  # rules that want nothing re-read
 RULES: Mapping[str, Rule] = {
-    **dict(zip(PLAIN, (logprob, none, flat, hierarchical, logprob), strict=True)),
+    **dict(zip(PLAIN, (hierarchical, none, flat, hierarchical, logprob), strict=True)),
     **{name: partial(_by_rereading, worth=worth) for name, worth in VOTE_WORTH.items()},
 }
 """Every voting rule by the name it has in a config."""
 
 DEFAULT = JUDGE  # the rule of a run that names none
-PAPERS = "hierarchical"  # the paper's, and what counts where the judge's table can't be read
+PAPERS: RuleName = "hierarchical"  # the paper's
+
+
+def vote_of(rule: str) -> str:
+    """The rule that the model's own answers are counted by: the paper's where the judge orders those of all sources."""
+    return PAPERS if rule == JUDGE else rule
 
 
 def rank(candidates: Sequence[Candidate], rule: str) -> list[Ranked]:

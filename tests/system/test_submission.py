@@ -814,6 +814,19 @@ def test_a_run_whose_weights_were_changed_is_not_resumed(call, tmp_path, weights
     assert output.read_bytes() == before
 
 
+def test_a_run_without_a_judge_says_so_and_counts_votes_by_the_paper_s_rule(
+    call, tmp_path, output, capsys, monkeypatch
+):
+    monkeypatch.setattr("solver.voting.judge.shipped", lambda: (None, "judge.json: No such file or directory"))
+    assert call("--challenges", challenges(tmp_path, MANY)) == 0
+    said = "warning: no judge, votes are counted by the rule hierarchical: judge.json: No such file or directory"
+    assert said in capsys.readouterr().out
+    without = output.read_bytes()
+    assert call("--challenges", challenges(tmp_path, MANY), "--rule", "hierarchical") == 0
+    assert "no judge" not in capsys.readouterr().out
+    assert output.read_bytes() == without
+
+
 def test_a_run_that_another_program_began_is_gone_on_with_and_says_so(call, tmp_path, output, capsys, monkeypatch):
     assert call("--challenges", challenges(tmp_path, MANY)) == 0
     before, begun = output.read_bytes(), program()

@@ -146,6 +146,18 @@ def test_the_reliability_table_counts_every_answer_once_and_in_its_bin(run: hist
     assert told == pytest.approx((2 * (0.5 - (0.4 + 2 / 6) / 2) + 0.5 + 0.25) / 4)
 
 
+def test_the_judge_s_attempts_are_counted_by_the_chance_it_gives_them(run: history.History) -> None:
+    assert diagnose.measure(run, SOLUTIONS).judged == ()  # the run's rule is another
+    found = diagnose.outputs(run, SOLUTIONS, "judge")
+    answered = [output for output in found if output.candidates]
+    assert all(0.0 < output.chance <= 1.0 for output in answered)  # type: ignore[operator]
+    assert [output.chance for output in found if not output.candidates] == [None] * (len(found) - len(answered))
+    bins = diagnose.judged(found)
+    assert sum(b.outputs for b in bins) == len(answered)
+    hits = [output.rank is not None and output.rank <= 2 for output in answered]
+    assert sum(b.right * b.outputs for b in bins) == pytest.approx(sum(hits))
+
+
 def test_without_solutions_there_is_nothing_to_measure(run: history.History) -> None:
     with pytest.raises(ValueError, match="no solutions came"):
         diagnose.measure(run, {})

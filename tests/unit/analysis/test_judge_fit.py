@@ -1,6 +1,7 @@
 """The judge's coefficients, fitted to runs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -27,17 +28,17 @@ def drawn(table: judge.Coefficients, number: int, seed: int = 0) -> list[judge_f
 
 
 def test_coefficients_that_answers_were_drawn_by_are_found_again():
-    truth = judge.Coefficients(tuple(np.linspace(0.5, -1.5, len(NAMES))), 0.7)
+    truth = judge.Coefficients((*np.linspace(0.2, 1.5, len(NAMES) - 1), -0.8), 0.7)
     table = judge_fit.fit(drawn(truth, 6000))
     assert table.coefficients == pytest.approx(truth.coefficients, abs=0.15)
     assert table.none == pytest.approx(truth.none, abs=0.15)
 
 
-def test_a_broken_limit_never_raises_an_answer():
-    truth = judge.Coefficients(tuple(1.0 if name == "breaks" else 0.3 for name in NAMES), 0.0)
+def test_a_broken_limit_never_raises_an_answer_and_evidence_never_lowers_one():
+    truth = judge.Coefficients(tuple({"breaks": 1.0, "support": -1.0}.get(name, 0.3) for name in NAMES), 0.0)
     table = dict(zip(NAMES, judge_fit.fit(drawn(truth, 500)).coefficients, strict=True))
-    assert table["breaks"] == 0.0
-    assert table["program"] > 0.1
+    assert (table["breaks"], table["support"]) == (0.0, 0.0)
+    assert table["generalises"] > 0.1
 
 
 def test_a_task_is_judged_by_coefficients_that_were_not_fitted_to_it(monkeypatch):
@@ -76,8 +77,10 @@ def test_the_command_shows_coefficients_gains_and_reliability_and_writes_what_ru
     solved = {rule: float(lines[rule][1]) for rule in ("judge", "flat", "oracle")}
     assert 0 < solved["judge"] <= solved["oracle"]
     table = judge.read_table(judge.TABLE)
-    assert dict(zip(NAMES, table.coefficients, strict=True))["adapters_nats"] > 0
-    assert json.loads(judge.TABLE.read_text())["fitted to"]["runs"] == 2
+    assert dict(zip(NAMES, table.coefficients, strict=True))["adapters"] > 0
+    fitted = json.loads(judge.TABLE.read_text())["fitted to"]
+    assert [one["fingerprint"] for one in fitted["runs"]] == ["0123456789ab"] * 2
+    assert fitted["weights"] == ["0"]
 
 
 def test_the_same_run_twice_weighs_as_much_as_once(run):
@@ -95,8 +98,25 @@ def test_evaluation_tasks_and_runs_without_answers_are_refused_in_one_line(tmp_p
     evaluated = runs.write(tmp_path / "e.run", task_set.tasks[:3], right, start=start)
     assert judge_fit.main([str(evaluated)]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "expected training tasks" in line
+    assert "expected training tasks alone" in line
+    assert judge_fit.main([str(evaluated), "--split", "arc2-training"]) == 2  # most of them are there, too
+    assert "expected training tasks alone" in capsys.readouterr().err
     assert judge_fit.main([str(tmp_path / "nowhere.run")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     with pytest.raises(BadInput, match="expected runs that answered something"):
         judge_fit.fit([])
+    with pytest.raises(BadInput, match="1 tasks came: expected more to cross-validate"):
+        judge_fit.cross_validated(drawn(judge.Coefficients((0.0,) * len(NAMES), 0.0), 1))
+
+
+def test_a_run_without_its_tasks_and_a_table_without_room_are_refused(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(judge, "TABLE", tmp_path / "nowhere" / "judge.json")
+    assert judge_fit.main([str(run), "--write"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "could not be written: No such file or directory; expected a folder with room\n"
+    )
+    bare = tmp_path / "bare.run"
+    shutil.copytree(run, bare)
+    (bare / "challenges.json").unlink()
+    assert judge_fit.main([str(bare)]) == 2
+    assert "challenges.json lacks" in capsys.readouterr().err

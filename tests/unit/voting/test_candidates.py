@@ -100,6 +100,17 @@ def test_need_is_that_of_the_worst_test_input():
     assert Standing((), (), ()).need == 1.0
 
 
+def test_the_judge_lowers_what_breaks_a_limit_of_its_own_task():
+    """In `stack` an output is twice as high as its input, in every demonstration."""
+    [[right, *_]] = [[fakes.RULES["stack"](test) for test in STACK.tests]]
+    small = right[: len(right) // 2]
+    kept = Ledger(TASKS, FALLBACKS, "judge")
+    said = [Candidate(small, views.View(0), -1.0), Candidate(right, views.View(1), -1.0)]
+    standing = kept.add("stack", 3, [said for _ in STACK.tests])
+    assert same(standing.attempts[0][0], right)
+    assert same(standing.attempts[0][1], small)
+
+
 def test_candidates_for_another_number_of_test_inputs_are_refused():
     with pytest.raises(ValueError, match="stack: candidates for 1 test inputs came, 2 were expected"):
         ledger().add("stack", 3, [votes(GOOD)])
