@@ -14,7 +14,7 @@ Values: TypeAlias = Mapping[str, Any]
 """The path of a setting in `Config` → its value."""
 
 LIKELY = 0.09  # probability from which on an answer is searched for (arXiv 2505.07859)
-WHOLE = 256  # a rank from 128 on, at which an adapter of the shipped weights can be any change of a matrix
+WHOLE = 256  # a rank from 192 on, at which an adapter of the shipped weights can be any change of a matrix
 WHOLE_RATE = 0.1  # of an adapter's learning rate: a whole matrix moves by the rate itself, not by a product
 HEAD_RATE = 1e-2  # of a head alone, which begins from a random one; not tuned
 NEAREST = 4  # tasks of the library that are learnt from, too

@@ -21,7 +21,8 @@ class LearningRate:
 
 
 RATES = (  # the first row that fits a model is its own
-    LearningRate(ANY, 1e8, 2e-3, f"{MEASURED}, at 1.3 million"),
+    LearningRate(ANY, 2e6, 2e-3, f"{MEASURED}, at 1.3 million"),
+    LearningRate(ANY, 1e8, 1e-3, f"{MEASURED}, at 2.7 million"),
     LearningRate(ANY, 1e9, 2e-4, f"{OURS}, between the two sizes; not tuned"),
     LearningRate("llama", math.inf, 5e-5, f"{TRAINING}: Llama 3 of 1, 3 and 8 billion"),
     LearningRate("mistral", math.inf, 1e-4, f"{PRODUCT}: Mistral NeMo of 8 billion"),

@@ -17,7 +17,7 @@ from solver.types import BadInput
 MANIFEST = "manifest.json"
 ADAPTER_FILE, ADAPTER_SETTINGS = "adapter_model.safetensors", "adapter_config.json"  # what peft calls an adapter's
 HOME = Path(__file__).resolve().parents[2] / "weights"
-SHIPPED = HOME / "grid-1m"
+SHIPPED = HOME / "grid-3m"
 INDEX = "model.safetensors.index.json"  # says which shard holds what
 DECIDING = ("config.json", INDEX, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # beside tensors
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

@@ -55,6 +55,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint to go on from")
     parser.add_argument("--no-compile", action="store_true", help="on a CPU: fuse no operations")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the weights here when training ends")
+    parser.add_argument("--last", action="store_true", help="export the last weights, not their running average")
     return parser.parse_args(argv)
 
 
@@ -155,5 +156,5 @@ def main(argv: list[str]) -> int:
     if status == 0 and options.export and (place is None or place[0] == 0):
         from solver.pretrain.export import export
 
-        print(f"wrote {export(options.directory, options.export, recipe)}")
+        print(f"wrote {export(options.directory, options.export, recipe, options.last)}")
     return status

@@ -1,5 +1,6 @@
 """Trained masters to a directory that transformers, peft and vLLM load: safetensors, configuration, manifest."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,14 +10,15 @@ from solver.pretrain.train import Training
 from solver.tokens.grid import GRID
 
 
-def export(checkpoint: Path, directory: Path, recipe: Recipe) -> Path:
+def export(checkpoint: Path, directory: Path, recipe: Recipe, last: bool = False) -> Path:
     """Write the last checkpoint's weights as bfloat16 into `directory`, with the sha256 of each file; returns it.
 
-    Where the recipe keeps running averages these are what is written.
+    Where the recipe keeps running averages these are what is written, but for `last`: where the rates have fallen to
+    zero in fewer steps than an average goes back over, the last weights are the better ones.
     """
     training = Training(recipe)
     training.load(checkpoint)
-    with training.averaged() as model:
+    with contextlib.nullcontext(training.model) if last else training.averaged() as model:
         model.save_pretrained(directory, safe_serialization=True)
     write_manifest(directory, GRID.name)
     return directory

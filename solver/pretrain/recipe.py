@@ -21,11 +21,11 @@ class Recipe:
     Raises `BadInput` where numbers are out of range or do not go together.
     """
 
-    width: int = 128
+    width: int = 192
     layers: int = 6
-    heads: int = 2
+    heads: int = 3
     head_size: int = 64
-    inner: int = 384
+    inner: int = 512
     steps: int = 1400
     tokens: int = 8192
     row: int = 2048

@@ -127,7 +127,7 @@ def make_split(training: Mapping[str, RawTask], evaluation: Iterable[RawTask], i
 
 
 def arc1_split() -> Split:
-    """The split of ARC-AGI-1 training. The shipped weights `grid-1m` were trained on `train` and `refused`."""
+    """The split of ARC-AGI-1 training. The shipped weights were trained on `train` alone."""
     return make_split(raw(ARC1)["train"], evaluation_tasks(), evaluation_index())
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.bench.scaling POINT...`: accuracy against parameters × tokens, and what one hour of a GPU promises.
 
     python -m tests.bench.recipes --weights DIR --limit 60 --seconds 1000 --output runs/a.jsonl
-    python -m tests.bench.scaling weights/grid-1m:48.8e6:runs/a.jsonl DIR:TOKENS:FILE DIR:TOKENS:FILE
+    python -m tests.bench.scaling weights/grid-3m:48.8e6:runs/a.jsonl DIR:TOKENS:FILE DIR:TOKENS:FILE
 
 A point is a model's directory, the tokens it was trained on, and what `tests.bench.recipes` read with it after a fixed
 test-time training, over the same tasks for all points. Operations are 6 × parameters × tokens. A power law of nats a
@@ -59,7 +59,7 @@ def point(text: str, recipe: int) -> Point:
         folder, tokens, file = pieces[0], float(pieces[1]), pieces[2]
         lines = [json.loads(line) for line in Path(file).read_text().splitlines()]
     except (IndexError, ValueError, OSError) as error:
-        expected = "expected DIR:TOKENS:FILE, such as weights/grid-1m:48.8e6:runs/a.jsonl"
+        expected = "expected DIR:TOKENS:FILE, such as weights/grid-3m:48.8e6:runs/a.jsonl"
         raise BadInput(f"point {text!r}: {expected} ({error})") from None
     known = checkpoint.check(Path(folder), "grid")
     with safe_open(known.path / "model.safetensors", "np") as stored:

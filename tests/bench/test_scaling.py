@@ -75,7 +75,7 @@ def test_a_point_reads_one_recipe_of_a_file(tmp_path):
     assert found.sha == checkpoint.check(checkpoint.SHIPPED).sha256[:12]
 
 
-@pytest.mark.parametrize("text", ["weights/grid-1m", "weights/grid-1m:many:a", "weights/grid-1m:1e6:missing.jsonl"])
+@pytest.mark.parametrize("text", ["weights/grid-3m", "weights/grid-3m:many:a", "weights/grid-3m:1e6:missing.jsonl"])
 def test_what_is_no_point_is_refused(text, capsys):
     with pytest.raises(BadInput, match="expected DIR:TOKENS:FILE"):
         scaling.point(text, 0)

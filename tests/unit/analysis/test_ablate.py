@@ -105,7 +105,7 @@ def test_embeddings_are_trained_beside_the_projections_and_nothing_else_changes(
 
 def test_embeddings_are_refused_for_the_shipped_weights_and_where_candidates_are_re_read(files, capsys):
     assert ablate.main([*files, "--variants", "full", "embeddings"]) == 2
-    assert "as embedding and head of grid-1m are put together from parts" in capsys.readouterr().err
+    assert "as embedding and head of grid-3m are put together from parts" in capsys.readouterr().err
     assert ablate.main([*files, "--variants", "embeddings", "--reread", "4"]) == 2
     assert "expected no lm_head where candidates are re-read" in capsys.readouterr().err
     assert ran == []

@@ -287,7 +287,7 @@ def said(*argv: str) -> str:
 
 def test_a_plan_is_printed_for_a_card_that_is_not_there_with_the_preset_meant_for_it():
     assert said("L4", "--plan-model", "qwen3-4b").startswith("qwen3-4b on l4: rounds")
-    assert said("t4").startswith("grid-1m on t4: resident")
+    assert said("t4").startswith("grid-3m on t4: resident")
     assert "256 sequences" in said("l4", "--views", "4")
     assert "128 sequences" in said("l4", "--preset", "kaggle-t4x2")
 

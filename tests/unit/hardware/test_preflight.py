@@ -204,6 +204,6 @@ def test_the_command_prints_a_line_a_finding_and_fails_where_the_run_could_not_b
     assert preflight.main([]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("ok: GPU 0: NVIDIA L4")
-    assert "ok: weights grid-1m: " in printed
+    assert "ok: weights grid-3m: " in printed
     assert preflight.main(["--weights", str(tmp_path)]) == 1
     assert "fault: no weights in" in capsys.readouterr().out

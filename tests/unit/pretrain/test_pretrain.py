@@ -324,6 +324,14 @@ def test_exported_weights_pass_their_own_check_and_are_the_averages(
     assert any(not torch.equal(averages[name], master) for name, master in undisturbed[0].masters.items())
 
 
+def test_the_last_weights_are_exported_where_they_are_asked_for(
+    undisturbed: tuple[Training, Path], tmp_path: Path
+) -> None:
+    stored = load_file(export(undisturbed[1], tmp_path / "last", TINY, last=True) / "model.safetensors")
+    masters = undisturbed[0].masters
+    assert all(torch.equal(stored[name], master.to(torch.bfloat16)) for name, master in masters.items())
+
+
 def test_where_no_averages_are_kept_the_weights_themselves_are_exported(pool: Pool, tmp_path: Path) -> None:
     recipe = replace(TINY, average=0.0)
     training = Training(recipe)

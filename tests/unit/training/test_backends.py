@@ -140,7 +140,7 @@ def test_loras_on_embedding_or_head_of_the_shipped_weights_are_refused_with_what
             setup(SHIPPED, replace(RECIPE, targets=("q_proj", target)), 4096, False)
         assert str(caught.value) == (
             f"LoRA targets is ('q_proj', '{target}'): expected the seven projections alone, as embedding and head of "
-            "grid-1m are put together from parts, on which there is no LoRA; or train.head (the variant head of "
+            "grid-3m are put together from parts, on which there is no LoRA; or train.head (the variant head of "
             "ablate) for a head of each task's own"
         )
 

@@ -175,7 +175,7 @@ def test_a_run_with_a_library_that_is_none_or_another_s_is_refused_before_it_beg
     neighbours.save(tmp_path, task_set([A]), {"states": VECTORS[:1]}, weights.sha256, RECIPE)
     config = prepare.suited(replace(CONFIG, near=NearSettings(str(tmp_path), count=1)), weights)
     assert config.near.content == neighbours.digest(tmp_path)
-    with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 128, the width of grid-1m"):
+    with pytest.raises(BadInput, match="LoRA rank is 32: expected at least 192, the width of grid-3m"):
         prepare.suited(replace(CONFIG, train=TrainRecipe(whole=True)), weights)
 
 
@@ -246,7 +246,7 @@ def test_adapters_on_what_the_engine_does_not_put_them_on_are_not_used_as_they_a
 
 def test_a_lora_on_the_embedding_of_the_shipped_weights_is_refused_and_of_others_is_not(tmp_path):
     config = replace(CONFIG, train=replace(RECIPE, targets=(*TARGETS, *EMBEDDINGS)))
-    with pytest.raises(BadInput, match="expected the seven projections alone, as embedding and head of grid-1m"):
+    with pytest.raises(BadInput, match="expected the seven projections alone, as embedding and head of grid-3m"):
         prepare.suited(config, checkpoint.check(checkpoint.SHIPPED))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 40}))
     other = checkpoint.Checkpoint(tmp_path, "architects", "hash", 1)
