@@ -6,6 +6,7 @@ Invariant: whatever is wrong with the input is said in one line, before an outpu
 import argparse
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -15,7 +16,8 @@ from typing import Any, TypeAlias
 from solver.config.learning_rates import learning_rate
 from solver.config.presets import PRESETS
 from solver.config.setting import canonical, changed, entries, require, unpack
-from solver.config.settings import Config
+from solver.config.settings import Config, ProgramSettings
+from solver.config.stages import PROGRAMS_SHARE
 from solver.data import tasks
 from solver.hardware.devices import Device
 from solver.induction.induce import check_model, sandbox_of
@@ -32,6 +34,7 @@ from solver.types import BadInput, Outputs
 ReadSolutions: TypeAlias = Callable[[str | Path], Outputs]  # of an embedded set, by its name, or of a file
 
 HERE = Path(__file__).resolve().parents[1]
+LONGEST_SEARCH = 60.0  # seconds of one core for programs that a task has by itself: more solve hardly any more
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,22 @@ def prepare(options: argparse.Namespace, read_solutions: ReadSolutions) -> RunPl
     config = configure(options)
     if getattr(options, "train.rate") is None:
         config = replace(config, train=replace(config.train, rate=usual_rate(weights)))
-    return _on(options, RunPlan(task_set, weights, config, options.output, solutions, (), scored_by))
+    plan = _on(options, RunPlan(task_set, weights, config, options.output, solutions, (), scored_by))
+    unasked = getattr(options, "programs.seconds") is None and config.programs == ProgramSettings()
+    return with_longer_searches(plan) if unasked else plan
+
+
+def with_longer_searches(plan: RunPlan) -> RunPlan:
+    """The plan with as many seconds for each search for programs as its share of the time has, where that is more.
+
+    On a CPU, where programs and model take turns; at most `LONGEST_SEARCH`.
+    """
+    if not plan.devices or any(device.gpu for device in plan.devices):
+        return plan
+    programs, usable = plan.config.programs, max(0.0, plan.config.time_limit - plan.config.reserve)
+    each = PROGRAMS_SHARE * usable * len(plan.devices) / max(1, len(plan.task_set.tasks))
+    seconds = float(min(LONGEST_SEARCH, max(programs.seconds, math.floor(each))))
+    return replace(plan, config=replace(plan.config, programs=replace(programs, seconds=seconds)))
 
 
 def _on(options: argparse.Namespace, plan: RunPlan) -> RunPlan:

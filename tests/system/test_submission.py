@@ -584,7 +584,8 @@ FOUND = {"task0": {"cost": 3, "cell": 7}, "task1": {"cost": 3}, "task2": {"cost"
 def test_a_trusted_program_has_the_first_attempt_and_the_vote_the_second(call, tmp_path, output, capsys):
     votes = dict.fromkeys(("task0", "task1", "task2"), 0.6)
     given = challenges(tmp_path, FOUR)
-    assert call("--challenges", given, "--programs", "2s", programs=FOUND, votes=votes) == 0
+    asked = ("--challenges", given, "--programs", "2s", "--rule", "hierarchical")
+    assert call(*asked, programs=FOUND, votes=votes) == 0
     written = {i: list(entry[0].values()) for i, entry in json.loads(output.read_text()).items()}
     other = {at: [[at + 1, 1]] for at in range(4)}  # what the fake model's other views say
     assert written["task0"] == [[[7, 7]], [[0, 1]]]
