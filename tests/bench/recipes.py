@@ -29,6 +29,7 @@ from solver.config.settings import Config, TrainRecipe
 from solver.data import tasks
 from solver.data import views as task_views
 from solver.model import checkpoint
+from solver.runtime.prepare import usual_rate
 from solver.tokens.grid import GRID
 from solver.training.examples import build, to_example
 from solver.types import BadInput, Example, Grid, Pair, Task, TrainJob
@@ -166,9 +167,10 @@ def main(argv: Sequence[str]) -> int:
     options = parse(argv)
     try:
         names = ["", *options.tried]
-        recipes = [recipe_of(name, TrainRecipe()) for name in names]
+        checked = checkpoint.check(options.weights, "grid")
+        weights, usual = checked.path, replace(TrainRecipe(), rate=usual_rate(checked))
+        recipes = [recipe_of(name, usual) for name in names]
         everyone, right = tasks.load_split(options.split).tasks, read_solutions(options.split)
-        weights = checkpoint.check(options.weights, "grid").path
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

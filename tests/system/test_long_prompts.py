@@ -51,7 +51,7 @@ def read(dtype: str, folder: Path) -> list[tuple[float, float]]:
     return known
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("bfloat16", 0.002), ("float32", 1e-5)])
+@pytest.mark.parametrize(("dtype", "most"), [("bfloat16", 0.003), ("float32", 1e-5)])
 def test_a_prompt_of_6000_tokens_is_read_with_an_adapter_as_transformers_and_peft_read_it(tmp_path, dtype, most):
     """With frequencies in bfloat16 the mean was off by 0.005 and 0.003 without an adapter."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:

@@ -134,7 +134,7 @@ def test_a_code_model_that_is_none_is_refused(change, message, call, capsys, ear
 
 
 def test_a_right_program_of_the_code_model_has_the_first_attempt(saying, asked, output, capsys, tmp_path):
-    assert saying([RIGHT, WRONG, GONE], *asked, votes=dict.fromkeys(FOUR, 0.6)) == 0
+    assert saying([RIGHT, WRONG, GONE], *asked, "--rule", "hierarchical", votes=dict.fromkeys(FOUR, 0.6)) == 0
     written = json.loads(output.read_text())
     assert submission_file.validate(written, tasks.load_challenges(asked[1]).tests) == []
     for at in (0, 2, 3):  # the vote's answer is the test input itself, which in task1 is the right one
@@ -154,7 +154,7 @@ def test_among_its_answers_that_of_the_most_programs_is_attempted_first(saying, 
 
 
 def test_the_record_and_the_report_tell_of_it(saying, asked, output, capsys):
-    assert saying([RIGHT, WRONG, GONE], *asked, "--programs", "2") == 0
+    assert saying([RIGHT, WRONG, GONE], *asked, "--programs", "2", "--rule", "hierarchical") == 0
     lines = results(output)
     assert {i for i, number in lines if number == -1} == {i for i, number in lines if number == 0} == set(FOUR)
     first = lines["task0", -1]
