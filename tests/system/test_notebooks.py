@@ -50,6 +50,7 @@ def test_the_run_among_the_tests_data_is_the_made_up_one(tmp_path: Path) -> None
     assert sum(file.stat().st_size for file in SMALL.iterdir()) < 300_000
 
 
+@pytest.mark.slow
 def test_explore_opens_a_run_plots_it_shows_a_task_and_votes_again(explored: Any) -> None:
     shown = outputs(explored)
     assert shown["text"].startswith("9 tasks, stages (1, 3, 4), ")

@@ -101,6 +101,7 @@ def test_every_flag_is_on_the_page_of_settings(flag):
     assert flag in flags_in(SETTINGS.read_text())
 
 
+@pytest.mark.slow
 def test_every_command_on_a_page_is_known_and_so_are_its_flags():
     said = [(page, line) for page in PAGES for line in commands(page)]
     assert len(said) >= 20

@@ -92,6 +92,7 @@ def test_no_steps_cut_a_vocabulary_alone_and_a_cut_model_is_trained_like_any(fin
     )
 
 
+@pytest.mark.slow
 def test_tasks_in_json_are_a_pool_and_a_ragged_grid_among_them_is_named(finetune, weights_of, tmp_path):
     task = random_task([(2, 3), (3, 3), (4, 2), (3, 5)], 7)
     pairs = [{"input": p.input.tolist(), "output": p.output.tolist()} for p in task.demonstrations]

@@ -507,6 +507,7 @@ def test_pairs_of_evaluation_and_held_out_tasks_are_left_out_of_every_source(tmp
     assert report.rows["tasks of mine.json"] == sources.Row(tasks=1, pairs=3, left_out=copied + 4 + 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("tasks", "message"),
@@ -754,6 +755,7 @@ def test_padding_puts_both_grids_at_one_place_of_a_larger_canvas() -> None:
 # ---- the command line ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_the_pool_command_writes_a_pool_and_says_what_is_in_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -768,6 +770,7 @@ def test_the_pool_command_writes_a_pool_and_says_what_is_in_it(
     assert len(data.load(path).ids) == 2 + 3 + 1 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_the_pool_command_tells_what_is_wrong_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = ["--output", str(tmp_path / "pool.npz")]

@@ -26,6 +26,7 @@ JSON = st.recursive(
 MESSAGES = st.dictionaries(st.text().filter(lambda name: name != "crc"), JSON, min_size=1)
 
 
+@pytest.mark.slow
 @given(message=MESSAGES)
 def test_a_message_comes_back_from_its_line_as_it_was(message):
     line = to_line(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from solver.programs.lists.functions import GENERAL, RECOLOURED, Function, functions
 from solver.programs.lists.layout import JOINS, LABELS, PARTS, SPLITS
@@ -31,6 +32,7 @@ def given(function: Function, rng: np.random.Generator) -> list[tuple[np.ndarray
     return [(g, (int(rng.integers(-2, 20)), int(rng.integers(-2, 20)))) for g in grids]
 
 
+@pytest.mark.slow
 @each("function", functions(range(1, 10), range(1, 10)), lambda f: f.name)
 def test_what_a_function_gives_is_a_grid_and_the_same_each_time(function: Function) -> None:
     rng = np.random.default_rng(1)
