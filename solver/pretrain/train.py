@@ -29,7 +29,7 @@ from solver.tokens import grid
 from solver.types import BadInput, Example
 
 CHECKPOINT = checkpoint_file.NAME
-MAY_CHANGE = ("steps", "decay", "workers")  # of a recipe: a run goes on, or its rates fall from any checkpoint of it
+MAY_CHANGE = ("steps", "decay", "workers")  # of a recipe: a run goes on, or is annealed from any checkpoint of it
 
 
 def build(recipe: Recipe) -> GridQwen3ForCausalLM:

@@ -34,7 +34,7 @@ from solver.types import BadInput, Outputs
 ReadSolutions: TypeAlias = Callable[[str | Path], Outputs]  # of an embedded set, by its name, or of a file
 
 HERE = Path(__file__).resolve().parents[1]
-LONGEST_SEARCH = 60.0  # seconds of one core for programs that a task has by itself: more solve hardly any more
+LONGEST_SEARCH = 60.0  # seconds of one core for programs that a task has without being given more; not tuned
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,13 @@ def ordered(by_stage: ByStage, rule: str, proven: OutputLimits = UNLIMITED) -> l
     `proven`: what the demonstrations prove of the output; the judge alone looks at it. Votes: candidates of all the
     model's stages that gave the answer. Score: the judge's probability; or the vote's, 0 for what it does not rank.
     """
-    voted, quick = ranked(by_stage, rule), rules.rank(by_stage.get(BASE, ()), rule)
     model = from_source(by_stage, MODEL_ALONE)
     votes = Counter(key(candidate.grid) for candidates in model.values() for candidate in candidates)
     table, _ = judge.shipped()
     if rule == rules.JUDGE and table is not None:
         answers = judge.judged(by_stage, proven, table)
         return [Ranked(answer.grid, votes[key(answer.grid)], answer.probability) for answer in answers]
+    voted, quick = ranked(by_stage, rule), rules.rank(by_stage.get(BASE, ()), rule)
     scores = {key(answer.grid): answer.score for answer in (*quick, *voted)}
     every = ensemble.order(
         ensemble.ranked(_computed(by_stage)),

@@ -1,6 +1,6 @@
 """What an output obeys if it obeys what every demonstration does: its sides and its colours. It only lowers answers.
 
-Where a demonstration of a training task is held against the others, 1 in 100 breaks them (`test_limits.py`).
+Of the 1,302 demonstrations of ARC-AGI-1 training 42 break what the others of their task prove (`test_limits.py`).
 """
 
 from collections.abc import Sequence

@@ -46,7 +46,7 @@ def test_without_demonstrations_nothing_is_proven():
     assert not UNLIMITED.broken_by(sized(30, 30))
 
 
-def test_hardly_a_right_answer_of_a_training_task_breaks_a_limit():
+def test_few_demonstrations_break_what_the_others_of_their_task_prove():
     """Each demonstration is held against the limits that the others prove."""
     broken = total = 0
     for task in load_split("arc1-training").tasks:
@@ -54,5 +54,4 @@ def test_hardly_a_right_answer_of_a_training_task_breaks_a_limit():
             others = [other for other in task.demonstrations if other is not pair]
             total += 1
             broken += limits(others, pair.input).broken_by(pair.output)
-    assert total > 1000
-    assert broken < 0.05 * total
+    assert (broken, total) == (42, 1302)
