@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -13,6 +14,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes: engines of se
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+gc.disable()  # while tests are imported
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is not looked through for garbage any more."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

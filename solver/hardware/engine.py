@@ -1,5 +1,6 @@
 """What vLLM's engine is told, for whatever model it serves, on a CPU as on a GPU: its environment and its arguments."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +36,14 @@ def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
 
 
 @contextmanager
-def llvmlite_aside() -> Iterator[None]:
-    """Build an engine within this, where numba may have been loaded.
+def building() -> Iterator[None]:
+    """Build an engine within this.
 
-    On a CPU vLLM (0.32) looks through what every loaded module holds, and fails on llvmlite's `lib` (0.47), which
-    claims to have any attribute.
+    vLLM collects garbage again and again, of which nothing that was imported is a part. On a CPU it (0.32) looks
+    through what every loaded module holds, and fails on llvmlite's `lib` (0.47), which numba loads and which claims to
+    have any attribute.
     """
+    gc.freeze()
     ffi = sys.modules.get("llvmlite.binding.ffi")
     lib = vars(ffi).pop("lib", None) if ffi else None
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from solver.config.settings import WriterSettings
-from solver.hardware.engine import engine_arguments, llvmlite_aside, prepare
+from solver.hardware.engine import building, engine_arguments, prepare
+from solver.hardware.garbage import uncollected
 from solver.induction.induce import SYSTEM, check_model
 from solver.interfaces import Stop
 
@@ -18,6 +19,7 @@ from solver.interfaces import Stop
 class VllmWriter:
     """The engine with its tokenizer. Building it loads the weights."""
 
+    @uncollected()
     def __init__(self, model: Path, settings: WriterSettings, seed: int = 0):
         check_model(model)
         prepare(settings.threads)
@@ -29,7 +31,7 @@ class VllmWriter:
         arguments = engine_arguments(model, settings, seed, on_gpu)
         if on_gpu:
             arguments["kv_cache_memory_bytes"] = None  # what is free
-        with llvmlite_aside():
+        with building():
             self.llm: Any = LLM(**arguments, load_format="safetensors", trust_remote_code=False)
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.asked = 0

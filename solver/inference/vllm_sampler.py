@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from solver.clock import now
 from solver.config.settings import EngineSettings
-from solver.hardware.engine import engine_arguments, gpu_arguments, llvmlite_aside, lora_arguments, prepare
+from solver.hardware.engine import building, engine_arguments, gpu_arguments, lora_arguments, prepare
+from solver.hardware.garbage import uncollected
 from solver.inference.engine_outputs import Counters, PartialCompletion, hide_tail, scored_nats
 from solver.interfaces import OnTokens, ScoringRequest, Stop
 from solver.types import Adapter, Prompt, Reply
@@ -32,6 +33,7 @@ class VllmSampler:
 
     swaps_heads = False  # see `head_sampler`
 
+    @uncollected()
     def __init__(
         self, weights: Path, settings: EngineSettings, end: int, seed: int = 0, embedding_targets: Sequence[str] = ()
     ):
@@ -59,7 +61,7 @@ class VllmSampler:
         else:
             self.notes = (cpu_operators.install_lora(vllm.__version__),)
             priorities = cpu_operators.install_norms(vllm.__version__)
-        with llvmlite_aside():
+        with building():
             self.llm: Any = LLM(**arguments, ir_op_priority=priorities)
         self.offloaded = False
         self.before_reload: Callable[[], None] = lambda: None  # what must happen to make room

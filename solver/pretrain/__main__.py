@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solver.hardware import malloc
+from solver.hardware.garbage import uncollected
 from solver.pretrain.recipe import PRESETS, Recipe
 from solver.types import BadInput
 
@@ -79,7 +80,8 @@ def together(job: Job) -> int:
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # ends the others without a word
     told: list[int] = []
-    started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method="spawn", join=False)
+    method = "spawn" if job.device == "cuda" else "fork"  # a fork has torch imported, which is most of a start
+    started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method=method, join=False)
 
     def pass_on(number: int, _frame: Any) -> None:
         told.append(number)
@@ -114,12 +116,13 @@ def main(argv: list[str]) -> int:
     )
     for name, value in malloc.BY_SHAPE.items():
         os.environ.setdefault(name, value)  # the workers', too
-    import torch
+    with uncollected():
+        import torch
 
-    from solver.pretrain import data, train
-    from solver.pretrain.provide import WantedPools, provide
-    from solver.pretrain.row_model import can_compile
-    from solver.pretrain.workers import Job, init_distributed, torchrun_rank, work
+        from solver.pretrain import data, train
+        from solver.pretrain.provide import WantedPools, provide
+        from solver.pretrain.row_model import can_compile
+        from solver.pretrain.workers import Job, init_distributed, torchrun_rank, work
 
     try:
         recipe, place = recipe_of(options), torchrun_rank()

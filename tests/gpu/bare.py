@@ -32,7 +32,7 @@ BATCHES = 8  # of pretraining that are timed, after two that are not
 
 
 def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
-    """The shipped weights' trainer: one adapter and many at once, in 16 bits of both kinds, packed and padded."""
+    """The shipped weights' trainer: one adapter and many at once, in both formats of 16 bits, packed and padded."""
     import torch
 
     from solver.training.trainer import LoraTrainer
@@ -42,7 +42,8 @@ def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
     planned = memory_plan.plan(read(weights), card, scale.config)
     made = checks.examples(scale.median, GRID)
     firsts = {}  # of losses, by dtype
-    for dtype, at_once in (("bfloat16", 1), ("bfloat16", recipe.adapters_per_batch), ("float16", 1)):
+    usual, other = scale.formats
+    for dtype, at_once in ((usual, 1), (usual, recipe.adapters_per_batch), (other, 1)):
         how = backends.setup(weights, recipe, scale.context, True, dtype)
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -65,8 +66,8 @@ def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
             trainer.offload()
             stays = (torch.cuda.memory_allocated() - before) / GIB
             yield Row(f"{what}: memory after offloading", "", f"{stays:.2f} GiB")
-    apart = abs(firsts["float16"] - firsts["bfloat16"])
-    yield Row("both 16-bit formats", f"{checks.CLOSE} nats a token apart", f"{apart:.4f}", apart <= checks.CLOSE)
+    apart = abs(firsts[other] - firsts[usual])
+    yield Row(f"{usual} and {other}", f"{checks.CLOSE} nats a token apart", f"{apart:.4f}", apart <= checks.CLOSE)
 
 
 def packed_and_padded(trainer: LoraTrainer, made: list[Example], card: Card) -> Iterator[Row]:

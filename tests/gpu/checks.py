@@ -56,7 +56,8 @@ class Scale:
     """How large the checks are.
 
     `model`: of random weights. `median`, `longest`: tokens of an ARC prompt with its reply. `reply`: tokens asked for
-    at most. `run`: flags of submission.py; `answering`: seconds its workers have, its preset's reserve comes on top;
+    at most. `formats`: of numbers, the second compared with the first. `run`: flags of submission.py; `answering`:
+    seconds its workers have, its preset's reserve comes on top;
     `over`: seconds after which the whole run must have ended. `pretraining`: a recipe's numbers.
     """
 
@@ -65,6 +66,7 @@ class Scale:
     median: int
     longest: int
     reply: int
+    formats: tuple[str, str]
     run: tuple[str, ...]
     answering: float
     over: float
@@ -81,6 +83,7 @@ scale = Scale(
     median=2600,
     longest=CARD.engine.context - 512,
     reply=256,
+    formats=("bfloat16", "float16"),
     run=("--split", "arc1-evaluation", "--limit", "40", "--preset", "h200", "--devices", "0"),
     answering=240.0,
     over=300.0,

@@ -32,6 +32,7 @@ SMALL = checks.Scale(
     median=400,
     longest=700,
     reply=24,
+    formats=("bfloat16", "float32"),  # a CPU takes ten times as long in float16
     run=("--split", "dry-run", "--limit", "1", "--preset", "smoke", "--devices", "cpu", "--programs", "0"),
     answering=100.0,
     over=160.0,

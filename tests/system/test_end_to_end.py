@@ -1,6 +1,7 @@
 """The whole program with the real weights, trainer and engine: the same seed gives the same file, byte for byte.
 
-One of the two runs compared has no network: it is in a namespace of its own that has nothing but loopback.
+One of the two runs compared is killed on its way and goes on without a network: in a namespace of its own that has
+nothing but loopback.
 """
 
 from __future__ import annotations
@@ -64,11 +65,13 @@ def without_network() -> list[str]:
     return start if tried.stdout.split() == ["lo"] else []
 
 
-def solve(
-    folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",), start: Sequence[str] = ()
-) -> Done:
+def solve(folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",)) -> Done:
     output = folder / "submission.json"
-    given = [*start, sys.executable, *command, *flags(output, chosen)]
+    return finished(output, [sys.executable, *command, *flags(output, chosen)])
+
+
+def finished(output: Path, given: Sequence[str]) -> Done:
+    """What the command leaves, which must end well."""
     ran = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     log = record.directory_of(output) / record.WORKER_LOG
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-2000:]
@@ -83,10 +86,33 @@ def chosen() -> list[str]:
 
 @pytest.fixture(scope="module")
 def runs(chosen, tmp_path_factory) -> list[Done]:
-    return [solve(tmp_path_factory.mktemp("run"), chosen, start=start) for start in ((), without_network())]
+    """One that nothing disturbs, and one that is killed after its first adapter and resumed without a network."""
+    undisturbed, killed = (tmp_path_factory.mktemp(name) for name in ("undisturbed", "killed"))
+    return [solve(undisturbed, chosen), killed_and_resumed(killed / "submission.json", chosen)]
 
 
-def test_two_runs_with_the_same_seed_write_the_same_file(runs):
+def killed_and_resumed(output: Path, chosen: list[str]) -> Done:
+    directory = record.directory_of(output)
+    with subprocess.Popen([sys.executable, "submission.py", *flags(output, chosen)], cwd=ROOT) as run:
+        try:
+            until = time.monotonic() + LIMIT
+            while not (directory / record.RECORD).exists() or not adapted(directory):
+                assert run.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        finally:
+            run.kill()
+    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
+    assert submission_file.validate(json.loads(output.read_text()), task_set.tests) == []
+    return finished(output, [*without_network(), sys.executable, "submission.py", "--resume", str(directory)])
+
+
+def adapted(directory: Path) -> bool:
+    """Whether a task's adapter has answered."""
+    return any(entry["stage"] == ADAPTER for entry in lines_of(directory).of_kind("result"))
+
+
+def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed_file(runs):
     assert runs[0].answers == runs[1].answers
 
 
@@ -98,7 +124,7 @@ def test_every_task_is_answered_by_the_model_without_a_network(runs):
 
 
 def test_two_runs_with_the_same_seed_find_the_same_candidates(runs):
-    """Whichever of the two workers is faster."""
+    """Whichever of the two workers is faster, and whoever is killed."""
     first, second = ({(e["task_id"], e["stage"]): e["candidates"] for e in run.record} for run in runs)
     assert first == second
 
@@ -123,30 +149,6 @@ def test_one_engine_a_device_serves_the_whole_run(runs):
         started = re.findall(r"engine and trainer ready on (cpu( \d+)?) in ", run.printed)
         assert started
         assert len(started) == len(set(started))
-
-
-def test_a_run_killed_after_its_first_adapter_and_resumed_writes_the_undisturbed_file(runs, chosen, tmp_path):
-    output = tmp_path / "submission.json"
-    directory = record.directory_of(output)
-    with subprocess.Popen([sys.executable, "submission.py", *flags(output, chosen)], cwd=ROOT) as run:
-        try:
-            until = time.monotonic() + LIMIT
-            while not (directory / record.RECORD).exists() or not adapted(directory):
-                assert run.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.05)
-        finally:
-            run.kill()
-    task_set = tasks.select(tasks.load_split(SPLIT), chosen, None)
-    assert submission_file.validate(json.loads(output.read_text()), task_set.tests) == []
-    resumed = [sys.executable, "submission.py", "--resume", str(directory)]
-    assert subprocess.run(resumed, cwd=ROOT, timeout=LIMIT, check=False).returncode == 0
-    assert output.read_bytes() == runs[0].answers
-
-
-def adapted(directory: Path) -> bool:
-    """Whether a task's adapter has answered."""
-    return any(entry["stage"] == ADAPTER for entry in lines_of(directory).of_kind("result"))
 
 
 CUTTING = """

@@ -2,7 +2,7 @@
 
 import sys
 
-from solver.hardware.engine import llvmlite_aside
+from solver.hardware.engine import building
 
 
 def claiming() -> set[str]:
@@ -23,6 +23,6 @@ def test_an_engine_is_built_out_of_sight_of_what_its_scan_of_modules_fails_on() 
 
     lib = ffi.lib
     assert claiming() == {"llvmlite.binding.ffi"}
-    with llvmlite_aside():
+    with building():
         assert claiming() == set()
     assert ffi.lib is lib

@@ -1,0 +1,33 @@
+"""What is done without the garbage collector is kept from it, and it is on again where it was on."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from solver.hardware.garbage import uncollected
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+def test_nothing_is_collected_within_and_what_it_leaves_is_not_looked_through():
+    frozen = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+        left = [[] for _ in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(left)
+
+
+def test_one_within_another_and_an_error_leave_the_collector_as_it_was():
+    with uncollected():
+        with pytest.raises(ZeroDivisionError), uncollected():
+            raise ZeroDivisionError
+        assert not gc.isenabled()
+    assert gc.isenabled()
