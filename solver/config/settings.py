@@ -6,7 +6,7 @@ this package.
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from solver.config.flags import HOUR, absolute, seconds, seconds_or_none
 from solver.config.setting import Count, Part, Positive, Settings, Share, require, setting
@@ -158,6 +158,9 @@ class WriterSettings(Settings):
             raise BadInput(f"{came}; expected fewer than the context's and at least 1; change one of them")
 
 
+AskedAs: TypeAlias = Literal["auto", "barc", "plain"]
+
+
 @dataclass(frozen=True)
 class InductionSettings(Settings):
     """Whether and how programs are asked for."""
@@ -179,6 +182,26 @@ class InductionSettings(Settings):
         name="programs of the code model for a task",
         expected="at least 1; raise it, or give no code model",
     )
+    form: AskedAs = setting(
+        "auto",
+        "how the code model is asked",
+        flag="--code-form NAME",
+        needs="--code-model",
+        name="form of the code model's questions",
+        choices={
+            "auto": "barc where the model's folder, repository or `_name_or_path` is called so, else plain",
+            "barc": "as BARC's models were trained: grids as colour words",
+            "plain": "for any other model: arrays, the helpers there are, one solved puzzle",
+        },
+    )
+    repairs: Count = setting(
+        8,
+        "programs, where none fits a task, that the code model is asked once to correct; 0, and in BARC's form: none",
+        flag="--code-repairs N",
+        needs="--code-model",
+        name="programs to correct",
+        expected="0 (none) or more",
+    )
     share: Part = setting(
         0.25,
         "share of the run's seconds for the code model at most, its start included",
@@ -196,6 +219,9 @@ class InductionSettings(Settings):
 
     BASIS: ClassVar = {
         "samples": ("arXiv 2411.02272 (BARC)", "a_right_program_of_the_code_model_has_the_first_attempt"),
+        "form": (OURS, "a_model_is_asked_in_barc_s_form_if_its_names_say_barc_and_plainly_otherwise"),
+        "form=barc": ("arXiv 2411.02272 (BARC)", ""),
+        "repairs": (OURS, "programs_that_fail_are_offered_for_one_repair_the_nearest_first"),
         "share": (OURS, "it_never_has_more_than_its_share_of_the_time"),
     }
 

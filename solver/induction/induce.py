@@ -4,61 +4,31 @@ Laws: an answer comes only from a program whose outputs equal every demonstratio
 in the program's process; with the same replies, and time to run the programs in them, the candidates are the same.
 Programs never see an output of any kind.
 
-The question is the one BARC's induction models were trained on (arXiv 2411.02272, and the models' published cards), to
-the word: grids as rows of colour words, a line asking for a function `transform`, one test input shown. Other models
-understand it too. Replies are searched, never parsed or evaluated here.
+Where no program fits, the nearest misses are asked for once more (`repair`), as far as the settings and the time allow.
 
 What a candidate is worth was reasoned, not measured: each costs as much as the dearest searched program that is trusted
 without generalising, so that it is trusted, and stands behind searched programs that are surer and before the others.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Protocol
 
 from solver.clock import Deadline, now
 from solver.config.settings import InductionSettings
-from solver.data.json_files import read_json
-from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
+from solver.induction.forms import Question, form_of, questions
+from solver.induction.repair import repair_question
+from solver.induction.replies import Completion
+from solver.induction.sandbox.sandbox import Limits, Sandbox
+from solver.induction.trials import ProgramTrials
 from solver.interfaces import Stop
-from solver.types import INDUCTION, BadInput, Candidate, Grid, Program, Task, TaskResult, View, key, same, seed_for
-from solver.voting.ensemble import ANSWERS_KEPT, TRUSTED_COST
+from solver.types import INDUCTION, Task, TaskResult, seed_for
 
-NEEDED = "expected a directory with config.json, tokenizer files and *.safetensors"
-PURPOSE = "induction"
+PURPOSE, REPAIR = "induction", "repair"  # of samples
 WRITING = 0.75  # of a task's seconds may go by while replies are written: the programs in them are yet to be run
-COST = TRUSTED_COST  # steps
-GENERALISES = 0.0  # nothing is known of it: the model saw every demonstration
-LONGEST_TEXT = 4000  # characters of a program in the record
+BEFORE_REPAIRS = 0.5  # the same where programs may be repaired afterwards
+REPAIRING = 0.7  # the same of what is left then, for repairs to be written
 REASONS = 3  # why programs did not fit: so many are told, the commonest
-WORDS = ("Black", "Blue", "Red", "Green", "Yellow", "Gray", "Pink", "Orange", "Purple", "Brown")  # the colours 0 to 9
-SYSTEM = (
-    "You are a world-class puzzle solver with exceptional pattern recognition skills and expertise in Python "
-    "programming. Your task is to analyze puzzles and provide Python solutions."
-)
-OPENING = (
-    "Given input-output grid pairs as reference examples, carefully observe the patterns to predict the output grid "
-    "for new test input. Each pair follows the same transformation rule. Grids are 2D arrays represented as strings, "
-    "with cells (colors) separated by spaces and rows by newlines.\n"
-    "Here are the input and output grids for the reference examples:\n"
-)
-CLOSING = (
-    "Write a Python function `transform` that can convert any given input grid to its corresponding output grid based "
-    "on the pattern observed in the reference examples."
-)
-FENCED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
-DEFINES = re.compile(r"^def (?:transform|main)\(", re.MULTILINE)
-
-
-def check_model(model: Path) -> None:
-    """Raise `BadInput` where a directory cannot be a model whose files are data alone: nothing of it is executed."""
-    config = read_json(model / "config.json")
-    if not list(model.glob("*.safetensors")) or not list(model.glob("tokenizer*")):
-        raise BadInput(f"{model} holds no safetensors or no tokenizer; {NEEDED}; fetch the missing files")
-    if not isinstance(config, dict) or "auto_map" in config:
-        raise BadInput(f"{model} brings code of its own (auto_map in config.json); {NEEDED}; choose another model")
 
 
 def sandbox_of(settings: InductionSettings) -> Sandbox:
@@ -66,37 +36,15 @@ def sandbox_of(settings: InductionSettings) -> Sandbox:
     return Sandbox(Limits(wall=settings.seconds, memory=settings.memory), unsafe=settings.unsafe)
 
 
-def words(grid: Grid) -> str:
-    """A grid as lines of colour words, each line ended."""
-    return "".join(" ".join(WORDS[int(cell)] for cell in row) + "\n" for row in grid)
-
-
-def question(task: Task, test: int) -> str:
-    """What a model is asked, after `SYSTEM`: a program that solves the task, shown test input number `test`."""
-    shown = [
-        f"Example {number}\nInput:\n{words(pair.input)}\nOutput:\n{words(pair.output)}\n\n"
-        for number, pair in enumerate(task.demonstrations, 1)
-    ]
-    ending = f"Here is the input grid for the test example:\nInput:\n{words(task.tests[test])}\n{CLOSING}"
-    return OPENING + "".join(shown) + ending
-
-
-def program_in(text: str) -> str | None:
-    """The program in a reply: the last fenced block that defines `transform` or `main`, None where there is none.
-
-    A block whose end was cut off counts too; a reply that is nothing but a program needs no fence.
-    """
-    blocks = [block for block in FENCED.findall(text) if DEFINES.search(block)]
-    if blocks:
-        return str(blocks[-1])
-    return text if DEFINES.search(text) and "```" not in text else None
-
-
 class Writer(Protocol):
     """Answers questions with text; a `writer.VllmWriter` is one."""
 
-    def write(self, questions: Sequence[str], seed: int, stop: Stop) -> list[str | None]:
-        """One sampled reply a question, in order, also to equal questions; None where `stop` came first."""
+    def room(self, question: Question) -> int:
+        """Tokens of the context that a question leaves for a reply, 0 or less where it fills it."""
+        ...
+
+    def write(self, questions: Sequence[Question], seed: int, stop: Stop) -> list[Completion | None]:
+        """One sampled completion a question, in order, also to equal questions; None where there is no time for it."""
         ...
 
 
@@ -105,62 +53,54 @@ def induce(
 ) -> TaskResult:
     """Ask for programs, in turn for each test input; run them before `stop`; keep what the fitting ones answer.
 
-    The notes say of how many replies a program was run and fitted, and why the others did not, the commonest reasons.
+    The notes say of how many replies a program was run and fitted, why the others did not, the commonest reasons, and
+    what was left out: replies that would not have ended in time, demonstrations that the context has no room for.
     """
-    started = now()
-    questions = [question(task, i % len(task.tests)) for i in range(settings.samples)]
-    texts = writer.write(questions, seed_for(seed, task.id, PURPOSE), stop.within(WRITING * stop.remaining()))
-    written = [text for text in texts if text is not None]
-    programs = Counter(program for text in written if (program := program_in(text)) is not None)
-    fitting, failures = dict[str, tuple[Outcome, ...]](), Counter[str]()
-    for source, replies in programs.items():
-        if stop.remaining() <= 0:
-            break
-        outcomes = sandbox.run(source, [*(pair.input for pair in task.demonstrations), *task.tests], stop)
-        if reason := misfit(task, outcomes):
-            failures[reason] += replies
-        else:
-            fitting[source] = outcomes[len(task.demonstrations) :]
-    right = sum(programs[source] for source in fitting)
-    counts = (
-        f"programs: {settings.samples} asked for, {len(written)} written, {programs.total()} with a program, "
-        f"{right + failures.total()} run, {right} reproduce every demonstration"
+    started, form = now(), form_of(settings)
+    asked, without = questions(task, form, writer)
+    if not asked:
+        room = "programs: none asked for, as the model's context has no room for one demonstration and a reply"
+        return TaskResult(task.id, INDUCTION, ((),) * len(task.tests), notes=(room,))
+    repairs = settings.repairs if form.repairs else 0
+    trials = ProgramTrials(task, sandbox)
+    until = stop.within((BEFORE_REPAIRS if repairs else WRITING) * stop.remaining())
+    wanted = [asked[i % len(asked)] for i in range(settings.samples)]
+    replies = writer.write(wanted, seed_for(seed, task.id, PURPOSE), until)
+    of_replies = _told_of_replies(replies, now() - started, without)
+    held = trials.run([reply for reply in replies if reply is not None], stop)
+    notes = [_counts("programs", replies, held, trials), *of_replies]
+    notes += [f"{count} x {reason}" for reason, count in trials.reasons().most_common(REASONS)]
+    if repairs and trials.misses and not trials.fitting:
+        nearest = sorted(trials.misses.values(), key=lambda miss: miss.rank)[:repairs]
+        again = [repair_question(asked[0], miss, len(task.demonstrations) - without) for miss in nearest]
+        until = stop.within(REPAIRING * stop.remaining())
+        replies = writer.write(again, seed_for(seed, task.id, REPAIR), until)
+        held = trials.run([reply for reply in replies if reply is not None], stop)
+        notes.append(_counts("repairs", replies, held, trials))
+    seconds = {"induction": now() - started}
+    return TaskResult(task.id, INDUCTION, trials.candidates(), seconds=seconds, notes=tuple(notes))
+
+
+def _counts(name: str, replies: Sequence[Completion | None], held: Counter[str], trials: ProgramTrials) -> str:
+    """What came of replies that hold these programs, in words."""
+    right = sum(count for source, count in held.items() if source in trials.fitting)
+    run = right + sum(count for source, count in held.items() if source in trials.misses)
+    written = sum(reply is not None for reply in replies)
+    return (
+        f"{name}: {len(replies)} asked for, {written} written, {held.total()} with a program, {run} run, "
+        f"{right} reproduce every demonstration"
     )
-    return TaskResult(
-        task_id=task.id,
-        stage=INDUCTION,
-        candidates=tuple(
-            _candidates((source, programs[source], outcomes[test]) for source, outcomes in fitting.items())
-            for test in range(len(task.tests))
-        ),
-        seconds={"induction": now() - started},
-        notes=(counts, *(f"{replies} x {reason}" for reason, replies in failures.most_common(REASONS))),
-    )
 
 
-def misfit(task: Task, outcomes: Sequence[Outcome]) -> str:
-    """Why a program's outcomes do not reproduce the demonstrations, empty where they do."""
-    for pair, outcome in zip(task.demonstrations, outcomes, strict=False):
-        if outcome.grid is None:
-            return outcome.reason
-        if not same(outcome.grid, pair.output):
-            return "another output than a demonstration's"
-    return ""
-
-
-def _candidates(outcomes: Iterable[tuple[str, int, Outcome]]) -> tuple[Candidate, ...]:
-    """The distinct grids of (program, replies that held it, its outcome on one test input).
-
-    Those of the most replies are first, then those of the shortest program, which stands for all that gave the grid.
-    """
-    grids, shortest = dict[tuple[int, int, bytes], Grid](), dict[tuple[int, int, bytes], str]()
-    support = Counter[tuple[int, int, bytes]]()
-    for source, replies, outcome in outcomes:
-        if outcome.grid is not None:
-            answer = key(outcome.grid)
-            grids[answer] = outcome.grid
-            support[answer] += replies
-            shortest[answer] = min(shortest.get(answer, source), source, key=lambda text: (len(text), text))
-    best = sorted(grids, key=lambda answer: (-support[answer], len(shortest[answer]), answer))[:ANSWERS_KEPT]
-    programs = (Program(shortest[a].strip()[:LONGEST_TEXT], COST, GENERALISES, support[a]) for a in best)
-    return tuple(Candidate(grids[a], View(), 0.0, program=program) for a, program in zip(best, programs, strict=True))
+def _told_of_replies(replies: Sequence[Completion | None], seconds: float, without: int) -> list[str]:
+    """What is missing of the replies and their questions, and how fast they were written, in words; often nothing."""
+    written = [reply for reply in replies if reply is not None]
+    cut, tokens = sum(not reply.ended for reply in written), sum(reply.tokens for reply in written)
+    parts = {
+        f"{len(replies) - len(written)} not begun, as they would not have ended in time": len(replies) > len(written),
+        f"{cut} cut off": cut,
+        f"{tokens} tokens in {seconds:.1f} s": tokens,
+        f"{without} demonstrations left out of the question, as they do not fit the context": without,
+    }
+    told = [part for part, say in parts.items() if say]
+    return [f"replies: {', '.join(told)}"] if told else []

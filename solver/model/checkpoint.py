@@ -40,13 +40,7 @@ def check(directory: Path, format: registry.Name | None = None) -> Checkpoint:
     the directory or its configuration is missing, the weights are pickled or incomplete, a file's hash differs, the
     manifest is missing in a directory of the grid format, or the format does not fit the checkpoint.
     """
-    gguf = [directory] if directory.suffix == ".gguf" else [*directory.glob("*.gguf")]
-    if gguf and not any(directory.glob("*.safetensors")):
-        raise BadInput(
-            f"{gguf[0]} is a GGUF file, which neither trainer nor engine here reads: expected a directory of "
-            "safetensors; take the model's original weights, or save what transformers reads from it "
-            "(from_pretrained with gguf_file) as safetensors"
-        )
+    refuse_gguf(directory)
     if not (directory / "config.json").is_file():
         raise BadInput(f"no weights in {directory}: expected a directory with config.json and model.safetensors")
     if (directory / MANIFEST).exists() or format == "grid" or registry.is_own(directory):
@@ -58,6 +52,27 @@ def check(directory: Path, format: registry.Name | None = None) -> Checkpoint:
         raise BadInput(f"--format is {format!r}: {directory / MANIFEST} says {checkpoint.format!r}; leave the flag out")
     registry.load(checkpoint.format, directory)
     return checkpoint
+
+
+def refuse_gguf(directory: Path) -> None:
+    """Raise `BadInput` where the path is a GGUF file, or a directory that holds weights in no other format."""
+    gguf = [directory] if directory.suffix == ".gguf" else [*directory.glob("*.gguf")]
+    if gguf and not any(directory.glob("*.safetensors")):
+        raise BadInput(
+            f"{gguf[0]} is a GGUF file, which neither trainer nor engine here reads: expected a directory of "
+            "safetensors; take the model's original weights, or save what transformers reads from it "
+            "(from_pretrained with gguf_file) as safetensors"
+        )
+
+
+def refuse_pickles(directory: Path) -> None:
+    """Raise `BadInput`, naming the first, where a directory holds pickled weights."""
+    pickled = sorted(path.name for kind in PICKLES for path in directory.glob(kind))
+    if pickled:
+        raise BadInput(
+            f"{directory / pickled[0]} is pickled, and reading it can run any program: expected safetensors; save the "
+            "weights again with transformers' save_pretrained"
+        )
 
 
 def digest(directory: Path) -> str:
@@ -73,13 +88,8 @@ def digest(directory: Path) -> str:
 def _tensors(directory: Path) -> list[Path]:
     """The safetensors files, in order. Raises `BadInput` where there are none, or a shard is missing."""
     tensors = sorted(directory.glob("*.safetensors"))
-    pickled = sorted(path.name for kind in PICKLES for path in directory.glob(kind))
-    if not tensors and pickled:
-        raise BadInput(
-            f"{directory / pickled[0]} is pickled, and reading it can run any program: expected safetensors; save the "
-            "weights again with transformers' save_pretrained"
-        )
     if not tensors:
+        refuse_pickles(directory)
         raise BadInput(f"no weights in {directory}: expected config.json and model.safetensors, or its shards")
     if missing := sorted(_shards(directory / INDEX) - {path.name for path in tensors}):
         raise BadInput(f"{directory / missing[0]} is missing, but {INDEX} names it: copy the weights again")

@@ -20,7 +20,8 @@ from solver.config.settings import Config, ProgramSettings
 from solver.config.stages import PROGRAMS_SHARE
 from solver.data import tasks
 from solver.hardware.devices import Device
-from solver.induction.induce import check_model, sandbox_of
+from solver.induction.induce import sandbox_of
+from solver.induction.model_files import check_model
 from solver.induction.sandbox.sandbox import readable
 from solver.model import checkpoint
 from solver.model.architecture import read

@@ -110,13 +110,15 @@ def give_way() -> None:
 @contextlib.contextmanager
 def induction(config: settings.Config, _: messages.Send) -> Iterator[messages.Loaded]:
     """Answers by programs that a code model writes, which are run in a sandbox."""
+    from solver.induction.forms import form_of
     from solver.induction.induce import induce, sandbox_of
     from solver.runtime.load_models import load_writer
 
     asked = config.induction
     writer = load_writer(config)
     with sandbox_of(asked) as sandbox:
-        yield one_by_one(lambda task, stop: induce(task, writer, sandbox, asked, config.seed, stop)), [sandbox.line()]
+        notes = [sandbox.line(), f"the model is asked in the {form_of(asked).name} form (--code-form)"]
+        yield one_by_one(lambda task, stop: induce(task, writer, sandbox, asked, config.seed, stop)), notes
 
 
 def die_with(parent: int) -> None:

@@ -23,6 +23,7 @@ def command(folder: Path, **script: Any) -> tuple[str, ...]:
 def write(script: Path, argv: list[str]) -> int:
     """The real worker, its engine replaced."""
     from solver.induction import writer
+    from solver.induction.replies import Completion
     from solver.runtime import worker
 
     texts = json.loads(script.read_text())["texts"]
@@ -31,8 +32,11 @@ def write(script: Path, argv: list[str]) -> int:
         def __init__(self, model: Path, settings: object, seed: int) -> None:
             assert (model / "config.json").exists()
 
-        def write(self, questions: Any, seed: int, stop: Any) -> list[str | None]:
-            return [texts[at % len(texts)] for at in range(len(questions))]
+        def room(self, question: Any) -> int:
+            return 1 << 12
+
+        def write(self, questions: Any, seed: int, stop: Any) -> list[Completion | None]:
+            return [Completion(texts[at % len(texts)]) for at in range(len(questions))]
 
     writer.VllmWriter = Writer  # type: ignore[assignment, misc]
     return worker.main(argv)

@@ -35,7 +35,7 @@ def make(folder: Path) -> Path:
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=32,
-        max_position_embeddings=4096,
+        max_position_embeddings=8192,
         eos_token_id=0,
         bos_token_id=None,
     )
@@ -47,7 +47,8 @@ def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.config.settings import InductionSettings, WriterSettings
     from solver.hardware.engine import prepare
-    from solver.induction.induce import induce, question
+    from solver.induction.forms import FORMS
+    from solver.induction.induce import induce
     from solver.induction.sandbox.sandbox import Sandbox
     from solver.induction.writer import VllmWriter
     from solver.types import Pair, Task
@@ -57,17 +58,25 @@ def main(folder: Path) -> None:
     writer = VllmWriter(make(folder), settings)
     small = np.array([[1, 2]], dtype=np.uint8)
     task = Task("tiny", (Pair(small, small[:, ::-1].copy()),), (small,))
-    asked = [question(task, 0)] * 3
-    first, again = (writer.write(asked, 5, Deadline.after(120)) for _ in range(2))
-    long = question(Task("long", (Pair(np.zeros((30, 30), dtype=np.uint8), small),) * 3, (small,)), 0)
+    ask = FORMS["barc"].question
+    asked = [ask(task, 0)] * 3
+
+    def written(*questions, seconds=120):
+        return [reply and reply.text for reply in writer.write(questions, 5, Deadline.after(seconds))]
+
+    first, again = written(*asked), written(*asked)
+    long = ask(Task("long", (Pair(np.zeros((30, 30), dtype=np.uint8), small),) * 3, (small,)), 0)
+    settled = InductionSettings(samples=4, form="barc")
     with Sandbox(unsafe=True) as sandbox:
-        result = induce(task, writer, sandbox, InductionSettings(samples=4), 0, Deadline.after(120))
+        result = induce(task, writer, sandbox, settled, 0, Deadline.after(120))
     told = {
         "first": first,
         "again": again,
-        "late": writer.write(asked, 5, Deadline.after(0)),
-        "long": writer.write([long, asked[0]], 5, Deadline.after(120)),
-        "too_long": writer.too_long,
+        "cached": writer.engine.cached / writer.engine.read,
+        "late": written(*asked, seconds=0),
+        "long": written(long, asked[0]),
+        "room": writer.room(long),
+        "pace": writer.pace.step_seconds(1),
         "line": result.notes[0],
         "read": writer.tokenizer.decode(writer.tokens(asked[0])),
     }

@@ -13,7 +13,7 @@ import pytest
 
 from solver.analysis import switches
 from solver.cli import FLAGS
-from solver.config import flags, training
+from solver.config import flags, settings, training
 from solver.config.setting import Settings, entries, setting
 from solver.config.settings import Config
 from solver.voting.rules import RULES
@@ -29,6 +29,7 @@ ALLOWED = {  # what each choice of several values may be
     "train.targets": (*training.TARGETS, *training.EMBEDDINGS),
     "train.bits": (16, 4),
     "near.by": ("states", "gradients"),
+    "induction.form": get_args(settings.AskedAs),
     "rule": tuple(RULES),
 }
 MACHINERY = {  # settings of the clock, the engine and the run, which are no choices of the method

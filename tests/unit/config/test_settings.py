@@ -287,7 +287,7 @@ def test_settings_that_differ_from_every_preset_come_back_from_json_as_they_were
         search=SearchSettings(temperature=0.7, samples=3),
         orders=2,
         induction=InductionSettings(
-            "/a/model", "hash", 3, 0.5, 1.0, 1 << 20, True, WriterSettings(context=4096, reply=9)
+            "/a/model", "hash", 3, "plain", 2, 0.5, 1.0, 1 << 20, True, WriterSettings(context=4096, reply=9)
         ),
     )
     assert unpack(Config, json.loads(json.dumps(dataclasses.asdict(config)))) == config

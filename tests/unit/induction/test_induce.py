@@ -1,4 +1,4 @@
-"""Programs from a writer: asked for in BARC's form, found in replies, run, and kept where they fit everything.
+"""Programs from a writer: asked for, run, kept where they fit everything, and offered for a repair where none does.
 
 And what their answers are worth in the run, and what is told of the others.
 """
@@ -14,8 +14,12 @@ import pytest
 from solver.clock import Deadline
 from solver.config.settings import InductionSettings
 from solver.induction import induce as induction
-from solver.induction.induce import COST, LONGEST_TEXT, sandbox_of
+from solver.induction import plain_form
+from solver.induction.forms import FORMS, Question
+from solver.induction.induce import sandbox_of
+from solver.induction.replies import Completion, program_in
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
+from solver.induction.trials import COST, LONGEST_PROGRAM
 from solver.types import INDUCTION, BadInput, Pair, Task, worth
 from solver.voting import ensemble
 from solver.voting.ensemble import ANSWERS_KEPT
@@ -57,16 +61,25 @@ def transform(grid):
 
 @dataclass
 class FakeWriter:
-    """Says what it was given, over and over."""
+    """Says what it was given, over and over; to a question that goes on from a program, its `repairs`."""
 
-    texts: Sequence[str | None]
-    heard: list[str] = field(default_factory=list)
+    texts: Sequence[str | Completion | None]
+    repairs: Sequence[str | Completion | None] = (None,)
+    context: int = 100_000  # characters
+    heard: list[Question] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
+    given: list[float] = field(default_factory=list)  # seconds
+
+    def room(self, question):
+        return self.context - len(question.turns[0])
 
     def write(self, questions, seed, stop):
         self.heard += questions
         self.seeds.append(seed)
-        return [self.texts[i % len(self.texts)] for i in range(len(questions))]
+        self.given.append(stop.remaining())
+        texts = self.texts if len(questions[0].turns) == 1 else self.repairs
+        said = [texts[i % len(texts)] for i in range(len(questions))]
+        return [Completion(text) if isinstance(text, str) else text for text in said]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +92,8 @@ def soon() -> Deadline:
     return Deadline.after(60)
 
 
-def asking(writer, sandbox, samples, task=TURN, seed=0, stop=None):
-    settings = InductionSettings(model="/models/mine", samples=samples)
+def asking(writer, sandbox, samples, task=TURN, seed=0, stop=None, **more):
+    settings = InductionSettings(model="/models/mine", samples=samples, **more)
     return induction.induce(task, writer, sandbox, settings, seed, stop or soon())
 
 
@@ -93,47 +106,6 @@ def told(result):
     return [[(c.grid.tolist(), c.program.support) for c in test] for test in result.candidates]
 
 
-# ---- the question and the reply
-
-
-def test_a_question_shows_every_demonstration_and_one_test_input_in_colour_words():
-    asked = induction.question(TWO, 1)
-    assert "Example 1\nInput:\nBlue Red\nGreen Yellow\n\nOutput:\nRed Yellow\nBlue Green\n\n\nExample 2\n" in asked
-    assert "Here is the input grid for the test example:\nInput:\nBlack Blue\nRed Green\n\nWrite a Python" in asked
-    assert "Purple Brown" not in asked
-    assert "Python" in induction.SYSTEM
-
-
-def test_a_question_never_shows_more_than_the_task_holds():
-    """Every colour word of the question is one of the task's cells."""
-    cells = sum(g.size for p in TURN.demonstrations for g in (p.input, p.output)) + TURN.tests[0].size
-    words = induction.question(TURN, 0).replace("\n", " ").split(" ")
-    assert sum(word in induction.WORDS for word in words) == cells
-
-
-FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "program"),
-    [
-        (f"so:\n```python\n{BETTER}```\nDone.", BETTER),
-        ("```\ndef main(g):\n    return g\n```", "def main(g):\n    return g\n"),
-        (f"```python\n{FIRST}```\nBetter:\n```python\n{BETTER}```", BETTER),
-        (f"```python\n{BETTER}```\nRun it:\n```\npython x.py\n```", BETTER),
-        ("```python\ndef transform(g):\n    return g", "def transform(g):\n    return g"),
-        (BETTER, BETTER),
-        ("```python\nprint(1)\n```", None),
-        ("The function\n def transform( is hard.", None),
-        ("", None),
-        ("```" * 100_000, None),
-        ("```\n" * 100_000, None),
-    ],
-)
-def test_the_program_is_the_last_block_that_defines_the_function(text, program):
-    assert induction.program_in(text) == program
-
-
 # ---- candidates
 
 
@@ -141,7 +113,7 @@ def test_right_programs_give_candidates_ranked_by_how_many_agree_then_by_the_sho
     result = induce(sandbox, RIGHT, RIGHT, REMEMBERS, OTHER)
     assert (result.task_id, result.stage, result.rejected, result.steps) == ("turn", INDUCTION, 0, 0)
     assert told(result) == [[([[9], [8]], 3), ([[0]], 1)]]
-    assert result.candidates[0][0].program.text == induction.program_in(RIGHT).strip()
+    assert result.candidates[0][0].program.text == program_in(RIGHT).strip()
     assert result.notes == (
         "programs: 4 asked for, 4 written, 4 with a program, 4 run, 4 reproduce every demonstration",
     )
@@ -151,7 +123,9 @@ def test_right_programs_give_candidates_ranked_by_how_many_agree_then_by_the_sho
 def test_a_program_that_misses_one_demonstration_gives_nothing_and_why_is_told(sandbox):
     result = induce(sandbox, WRONG, ELSEWHERE, FAILING, TALK, None)
     assert result.candidates == ((),)
-    counts, first, second = result.notes
+    counts, missing, first, second, repairs = result.notes
+    assert repairs.startswith("repairs: 3 asked for, 0 written, 0 with a program")
+    assert missing == "replies: 1 not begun, as they would not have ended in time"
     assert counts == "programs: 5 asked for, 4 written, 3 with a program, 3 run, 0 reproduce every demonstration"
     assert first == "2 x another output than a demonstration's"
     assert second.startswith("1 x IndexError: ")
@@ -169,10 +143,10 @@ def test_a_surer_searched_program_stands_before_them_and_a_costlier_one_behind()
 
 
 def test_a_few_answers_are_kept_and_no_more_of_a_program_than_anybody_reads(sandbox):
-    texts = [f"{ANY.format(n)}# {'x' * 2 * LONGEST_TEXT}" for n in range(10)]
+    texts = [f"{ANY.format(n)}# {'x' * 2 * LONGEST_PROGRAM}" for n in range(10)]
     [candidates] = induce(sandbox, *texts).candidates
     assert len(candidates) == ANSWERS_KEPT
-    assert {len(c.program.text) for c in candidates} == {LONGEST_TEXT}
+    assert {len(c.program.text) for c in candidates} == {LONGEST_PROGRAM}
 
 
 def test_hostile_and_endless_programs_among_right_ones_cost_themselves_alone():
@@ -194,7 +168,7 @@ def test_hostile_and_endless_programs_among_right_ones_cost_themselves_alone():
 def test_every_test_input_is_shown_in_turn_and_answered_on_its_own(sandbox):
     writer = FakeWriter([RIGHT])
     result = asking(writer, sandbox, 4, TWO)
-    assert writer.heard == [induction.question(TWO, i % 2) for i in range(4)]
+    assert writer.heard == [FORMS["plain"].question(TWO, i % 2) for i in range(4)]
     assert told(result) == [[([[9], [8]], 4)], [([[1, 3], [0, 2]], 4)]]
     assert induce(sandbox, TALK, task=TWO).candidates == ((), ())
 
@@ -288,18 +262,87 @@ def test_a_share_that_is_none_or_all_of_the_time_is_refused(share):
         InductionSettings(share=share)
 
 
-@dataclass
-class Slow(FakeWriter):
-    """Notes how long it may take."""
-
-    given: list[float] = field(default_factory=list)
-
-    def write(self, questions, seed, stop):
-        self.given.append(stop.remaining())
-        return super().write(questions, seed, stop)
+# ---- seconds, and what there was no time or room for
 
 
-def test_a_part_of_the_seconds_is_left_for_running_what_was_written(sandbox):
-    writer = Slow([RIGHT])
-    asking(writer, sandbox, 1, stop=Deadline.after(40))
-    assert writer.given == [pytest.approx(40 * induction.WRITING, abs=1)]
+def test_a_part_of_the_seconds_is_left_for_running_what_was_written_and_for_repairs(sandbox):
+    for form, share in (("barc", induction.WRITING), ("plain", induction.BEFORE_REPAIRS)):
+        writer = FakeWriter([RIGHT])
+        asking(writer, sandbox, 1, stop=Deadline.after(40), form=form)
+        assert writer.given == [pytest.approx(40 * share, abs=1)]
+
+
+def test_what_was_cut_off_but_compiles_is_run_and_the_notes_tell_what_is_missing(sandbox):
+    cut = Completion(f"{RIGHT[: RIGHT.index('```', 20)]}x = [1,\n     2", ended=False, tokens=30)
+    result = asking(FakeWriter([cut, Completion(WRONG, tokens=10), None]), sandbox, 3)
+    assert told(result) == [[([[9], [8]], 1)]]
+    assert result.notes[0].startswith("programs: 3 asked for, 2 written, 2 with a program, 2 run, 1 reproduce")
+    assert result.notes[1].startswith(
+        "replies: 1 not begun, as they would not have ended in time, 1 cut off, 40 tokens"
+    )
+
+
+def test_demonstrations_the_context_has_no_room_for_are_left_out_the_largest_first(sandbox):
+    long = Task("long", (*TURN.demonstrations, Pair(np.zeros((30, 30), np.uint8), grid("1"))), TURN.tests)
+    whole = len(plain_form.text(TURN, 0))
+    writer = FakeWriter([RIGHT], context=whole + 300)
+    result = asking(writer, sandbox, 1, long)
+    assert writer.heard[0] == FORMS["plain"].question(TURN, 0)
+    assert "0 reproduce" in result.notes[0]  # it is run on all of them
+    assert "replies: 1 demonstrations left out of the question, as they do not fit the context" in result.notes
+    nothing = asking(FakeWriter([RIGHT], context=100), sandbox, 1, TWO)
+    assert nothing.candidates == ((), ())
+    assert nothing.notes == (
+        "programs: none asked for, as the model's context has no room for one demonstration and a reply",
+    )
+
+
+# ---- repairs
+
+NEAR = """```python
+def transform(grid):
+    return np.rot90(grid) if grid.size == 4 else grid
+```""".replace("def", "import numpy as np\ndef", 1)
+
+
+def test_programs_that_fail_are_offered_for_one_repair_the_nearest_first(sandbox):
+    writer = FakeWriter([WRONG, NEAR, FAILING], repairs=[WRONG, RIGHT])
+    result = asking(writer, sandbox, 3, repairs=2)
+    assert told(result) == [[([[9], [8]], 1)]]
+    assert result.notes[-1] == (
+        "repairs: 2 asked for, 2 written, 2 with a program, 2 run, 1 reproduce every demonstration"
+    )
+    first, second = writer.heard[3:]
+    assert first.turns[0] == second.turns[0] == writer.heard[0].turns[0]  # so that it is read once
+    assert first.turns[1] == NEAR
+    assert first.turns[2].startswith(
+        "It is right for 1 of 2 examples. For the input of example 2, it returns an array of shape (1, 3)"
+    )
+    assert second.turns[1] == WRONG
+    assert "4 of 4 cells are wrong: [0, 0] is 1, not 2; [0, 1] is 2, not 4;" in second.turns[2]
+    assert writer.seeds[0] != writer.seeds[1]
+
+
+def test_a_program_is_repaired_once_and_none_where_one_fits_or_no_repair_is_wanted(sandbox):
+    writer = FakeWriter([WRONG], repairs=[FAILING])
+    assert "IndexError" not in " ".join(asking(writer, sandbox, 1).notes)
+    assert len(writer.heard) == 2
+    for texts, more in (([WRONG, RIGHT], {}), ([WRONG], {"repairs": 0}), ([WRONG], {"form": "barc"}), ([TALK], {})):
+        writer = FakeWriter(texts, repairs=[RIGHT])
+        asking(writer, sandbox, len(texts), **more)
+        assert len(writer.heard) == len(texts)
+
+
+def test_an_error_is_shown_to_who_is_to_repair_it(sandbox):
+    writer = FakeWriter([FAILING], repairs=[RIGHT])
+    assert told(asking(writer, sandbox, 1)) == [[([[9], [8]], 1)]]
+    complaint = writer.heard[1].turns[2]
+    assert complaint.startswith("It is right for 0 of 2 examples. For the input of example 1, it fails: IndexError: ")
+    assert "[[8" not in complaint
+
+
+def test_settings_that_ask_for_fewer_than_no_repairs_or_an_unknown_form_are_refused():
+    with pytest.raises(BadInput, match=r"programs to correct is -1: expected 0 \(none\) or more"):
+        InductionSettings(repairs=-1)
+    with pytest.raises(BadInput, match="form of the code model's questions is 'fine': expected one of auto, barc, pla"):
+        InductionSettings(form="fine")

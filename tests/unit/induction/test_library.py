@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from solver.induction import library, symmetries
-from solver.induction.induce import WORDS
+from solver.induction.barc_form import WORDS
 from solver.induction.library import Color
 
 grids = arrays.arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 3))

@@ -1,4 +1,4 @@
-"""The writer around vLLM: what it refuses, and one run of the whole path with a model that knows nothing."""
+"""The writer around vLLM: one run of the whole path with a model that knows nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solver.config.settings import WriterSettings
-from solver.induction.induce import CLOSING, SYSTEM, check_model
+from solver.induction.barc_form import CLOSING, SYSTEM
 from solver.types import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,27 +29,12 @@ def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_forma
     assert told["late"] == [None] * 3
     assert told["long"][0] is None
     assert isinstance(told["long"][1], str)
-    assert told["too_long"] == 1
+    assert told["room"] < 0
+    assert told["cached"] > 0.5  # of the prompts' tokens: five in six questions were read before
+    assert told["pace"] > 0
     assert told["line"] == "programs: 4 asked for, 4 written, 0 with a program, 0 run, 0 reproduce every demonstration"
     assert told["read"].startswith(f"<system>{SYSTEM}<user>Given")
     assert told["read"].endswith(f"{CLOSING}<assistant>")
-
-
-def test_a_directory_without_weights_or_tokenizer_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"config\.json cannot be read"):
-        check_model(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(BadInput, match="no safetensors or no tokenizer"):
-        check_model(tmp_path)
-
-
-def test_a_model_with_code_of_its_own_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
-    for name in ("model.safetensors", "tokenizer.json"):
-        (tmp_path / name).touch()
-    with pytest.raises(BadInput, match="brings code of its own"):
-        check_model(tmp_path)
 
 
 def test_replies_longer_than_the_context_are_refused():

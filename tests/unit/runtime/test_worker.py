@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from solver.config.settings import Config, EngineSettings, InductionSettings, TrainRecipe
+from solver.induction.replies import Completion
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import load_models, worker
@@ -223,7 +224,7 @@ FLIP = "def transform(grid):\n    return grid[:, ::-1]\n"
 def test_the_code_model_s_programs_are_run_and_their_answers_reported(induce):
     said = induce([FLIP], MIRROR, STACK)
     assert kinds(said) == ["ready", "result", "done", "result", "done"]
-    assert len(said[0]["notes"]) == 1
+    assert said[0]["notes"][1:] == ["the model is asked in the plain form (--code-form)"]
     [found] = said[1]["candidates"][0]
     assert found["grid"] == fakes.mirror(MIRROR.tests[0]).tolist()
     assert (found["program"]["text"], found["program"]["support"]) == (FLIP.strip(), 2)
@@ -232,9 +233,9 @@ def test_the_code_model_s_programs_are_run_and_their_answers_reported(induce):
 
 def test_a_task_the_code_model_fails_on_is_reported_and_the_next_one_is_served(induce, monkeypatch):
     def write(self, questions, seed, stop):
-        if "Pink" in questions[0]:  # one of the first task's colours
+        if "[5,0,0]" in questions[0].turns[0]:  # a row of the first task
             raise RuntimeError("no more")
-        return [FLIP] * len(questions)
+        return [Completion(FLIP)] * len(questions)
 
     monkeypatch.setattr(FakeWriter, "write", write)
     said = induce([], MIRROR, STACK)
