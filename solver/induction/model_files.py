@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from solver.data.json_files import read_json
+from solver.data.json_files import parse_json, read_bytes, read_json
 from solver.model import checkpoint
 from solver.types import BadInput
 
@@ -29,7 +29,7 @@ def check_model(model: Path) -> None:
 
 def unspelt(tokenizer: Path) -> str:
     """The characters of `SPELT` that stand in no token of the vocabulary; none where the file does not tell."""
-    content = read_json(tokenizer) if tokenizer.is_file() else {}
+    content = parse_json(read_bytes(tokenizer, largest=None), str(tokenizer)) if tokenizer.is_file() else {}
     kind = content.get("model") if isinstance(content, dict) else None
     vocabulary = kind.get("vocab") if isinstance(kind, dict) else None
     if isinstance(vocabulary, list):  # of pairs of a token and its score

@@ -10,7 +10,9 @@ import numpy as np
 from solver.types import Grid, Pair, Task
 
 SYSTEM = "You find the rule behind pairs of grids and write it as a Python function. You reply with code alone."
-OPENING = "```python\nfrom common import *\n\n"  # of a reply
+SIGNATURE = "def transform(grid: np.ndarray) -> np.ndarray"
+HEAD = f"from common import *\n\n{SIGNATURE}:\n    # Rule:"  # every program begins so
+OPENING = f"```python\n{HEAD}"  # of a reply; it ends as a token does, with what no tokenizer joins to the next word
 HELPERS = """\
 find_connected_components(grid, background=0, connectivity=4, monochromatic=True): list of objects
 crop(grid, background=0): the part of an object's array that holds it
@@ -27,7 +29,7 @@ scale_sprite(sprite, factor): each cell as a square of factor x factor cells
 START = f"""\
 A puzzle shows pairs of an input grid and an output grid. One rule makes every output from its input. Write the rule as
 
-def transform(grid: np.ndarray) -> np.ndarray
+{SIGNATURE}
 
 `grid` is a 2D NumPy array of integers 0 to 9, not text: grid.shape is (rows, columns), grid[row, column] is a colour, \
 0 is mostly the background. Return a new 2D array of integers. The rule must also hold for the test input, whose \
@@ -53,11 +55,8 @@ SOLVED = Task(
     ),
     (np.array([[4, 0, 0, 0], [0, 0, 6, 6], [0, 0, 6, 6]], dtype=np.uint8),),
 )
-PROGRAM = """\
-from common import *
-
-def transform(grid: np.ndarray) -> np.ndarray:
-    # Rule: the largest object is cut out.
+PROGRAM = f"""\
+{HEAD} the largest object is cut out.
     objects = find_connected_components(grid, background=0, connectivity=8)
     largest = max(objects, key=np.count_nonzero)
     return crop(largest, background=0)

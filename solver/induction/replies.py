@@ -1,6 +1,7 @@
 """The program in a model's reply: where it ends, and what can be made of one that was cut off.
 
-A program is whole where the fenced block that defines `transform` or `main` is closed; what comes after is not read.
+A program is whole where the fenced block is closed that defines `transform` or `main` and returns something; what comes
+after it is not read.
 Replies are parsed (`ast.parse`) but never evaluated here. Law: a whole program comes back to the character; of one
 that was cut off, nothing but lines at its end is missing.
 """
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 FENCE = "```"
 FUNCTIONS = ("transform", "main")  # the one a program must define: either
 DEFINES = re.compile(r"^def (?:transform|main)\(", re.MULTILINE)
+ANSWERS = re.compile(r"\breturn\b")
 OPENING = re.compile(r"^[ \t]*```[^`\n]*\n", re.MULTILINE)
-REOPENING = re.compile(r"[ \t]*```[ \t]*\w[^`\n]*\n")  # names a language, so that it is no end
+REOPENING = re.compile(r"[ \t]*```[ \t]*(?:python|py)\d*[ \t]*\n", re.IGNORECASE)  # names a language: no end
 FIRST_LINE = re.compile(r"^(?:from|import|def) ", re.MULTILINE)  # of a program that stands in no fence
 LONGEST_TEXT = 100_000  # characters of a reply that are looked at
 
@@ -44,7 +46,7 @@ def blocks(text: str) -> Iterator[tuple[str, bool]]:
                 return
             line = text.rfind("\n", at - 1, fence) + 1
             again = REOPENING.match(text, line) if line else None
-            if again is None or DEFINES.search(text, begin, fence):
+            if again is None:
                 break
             begin = at = again.end()
         yield text[begin:fence], True
@@ -53,7 +55,7 @@ def blocks(text: str) -> Iterator[tuple[str, bool]]:
 
 def is_whole(text: str) -> bool:
     """Whether a text holds a whole program: the rule by which a model is stopped."""
-    return any(closed and DEFINES.search(block) for block, closed in blocks(text))
+    return any(closed and _is_program(block) for block, closed in blocks(text))
 
 
 def program_in(text: str) -> str | None:
@@ -63,12 +65,17 @@ def program_in(text: str) -> str | None:
     """
     text = text[:LONGEST_TEXT]
     for block, closed in blocks(text):
-        if DEFINES.search(block):
+        if _is_program(block):
             return block if closed else trimmed(block)
-    if FENCE in text or not DEFINES.search(text):
+    if FENCE in text or not _is_program(text):
         return None
     first = FIRST_LINE.search(text)
     return trimmed(text[first.start() :]) if first else None
+
+
+def _is_program(block: str) -> bool:
+    """Whether it defines one of the functions, with an answer, as far as can be seen without parsing it."""
+    return bool(DEFINES.search(block) and ANSWERS.search(block))
 
 
 def trimmed(source: str) -> str | None:

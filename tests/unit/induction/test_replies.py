@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from solver.induction.replies import is_whole, program_in, trimmed
 
-FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
+FIRST, BETTER = "def transform(g): return 1\n", "def transform(g): return g\n"
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,13 @@ FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
         (f"```python\n{FIRST}```\nBetter:\n```python\n{BETTER}```", FIRST),
         (f"```python\nx = 1\n```\nNow:\n```python\n{BETTER}```", BETTER),
         (f"```python\n{BETTER}```\nRun it:\n```\npython x.py\n```", BETTER),
-        (f"```python\nfrom common import *\n\n```python\n{BETTER}```", BETTER),  # the fence it was given, said again
+        (f"```python\ndef transform(g):\n    # Rule:\n```python\n{BETTER}```", BETTER),  # the fence it was given, again
+        (f"```python\n{BETTER}```This is\nall. ```", BETTER),
         ("```python\ndef transform(g): return (\n```", "def transform(g): return (\n"),  # whole, if wrong
         ("```python\ndef transform(g):\n    return g", "def transform(g):\n    return g"),
         (BETTER, BETTER),
         (f"Sure!\n\nimport re\n{BETTER}\nThis returns g.", f"import re\n{BETTER}\n"),
+        (f"```python\ndef transform(g): pass\n```\n```python\n{BETTER}```", BETTER),
         ("```python\nprint(1)\n```", None),
         ("The function\n def transform( is hard.", None),
         ("", None),
@@ -42,7 +44,8 @@ def test_the_program_is_the_first_block_that_defines_the_function(text, program)
         (f"```python\n{BETTER}```\nIn words:", True),
         (f"```python\n{BETTER}``", False),
         ("```python\nimport numpy as np\n```\n", False),
-        (f"```python\nfrom common import *\n```python\n{BETTER}", False),
+        (f"```python\ndef transform(g):\n    # Rule:\n```python\n{BETTER}", False),
+        ("```python\ndef transform(g):\n    # Rule:\n```", False),  # it may begin anew
         (BETTER, False),
     ],
 )
