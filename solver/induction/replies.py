@@ -1,7 +1,6 @@
 """The program in a model's reply: where it ends, and what can be made of one that was cut off.
 
-A program is whole where the fenced block is closed that defines `transform` or `main` and returns something; what comes
-after it is not read.
+A program is whole where the fenced block that defines `transform` or `main` is closed; what comes after is not read.
 Replies are parsed (`ast.parse`) but never evaluated here. Law: a whole program comes back to the character; of one
 that was cut off, nothing but lines at its end is missing.
 """
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 
 FENCE = "```"
 FUNCTIONS = ("transform", "main")  # the one a program must define: either
-DEFINES = re.compile(r"^def (?:transform|main)\(", re.MULTILINE)
-ANSWERS = re.compile(r"\breturn\b")
+DEFINES = re.compile(  # with a body: a statement in the same line, or after comments in one that is indented
+    r"^def (?:transform|main)\([^\n]*(?:\)[^\n]*:[ \t]*[^\s#]|(?:\n[ \t]*(?:#[^\n]*)?)*\n[ \t]+[^\s#])", re.MULTILINE
+)
 OPENING = re.compile(r"^[ \t]*```[^`\n]*\n", re.MULTILINE)
 REOPENING = re.compile(r"[ \t]*```[ \t]*(?:python|py)\d*[ \t]*\n", re.IGNORECASE)  # names a language: no end
 FIRST_LINE = re.compile(r"^(?:from|import|def) ", re.MULTILINE)  # of a program that stands in no fence
@@ -55,7 +55,7 @@ def blocks(text: str) -> Iterator[tuple[str, bool]]:
 
 def is_whole(text: str) -> bool:
     """Whether a text holds a whole program: the rule by which a model is stopped."""
-    return any(closed and _is_program(block) for block, closed in blocks(text))
+    return any(closed and DEFINES.search(block) for block, closed in blocks(text))
 
 
 def program_in(text: str) -> str | None:
@@ -65,17 +65,12 @@ def program_in(text: str) -> str | None:
     """
     text = text[:LONGEST_TEXT]
     for block, closed in blocks(text):
-        if _is_program(block):
+        if DEFINES.search(block):
             return block if closed else trimmed(block)
-    if FENCE in text or not _is_program(text):
+    if FENCE in text or not DEFINES.search(text):
         return None
     first = FIRST_LINE.search(text)
     return trimmed(text[first.start() :]) if first else None
-
-
-def _is_program(block: str) -> bool:
-    """Whether it defines one of the functions, with an answer, as far as can be seen without parsing it."""
-    return bool(DEFINES.search(block) and ANSWERS.search(block))
 
 
 def trimmed(source: str) -> str | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from solver.induction.replies import is_whole, program_in, trimmed
 
-FIRST, BETTER = "def transform(g): return 1\n", "def transform(g): return g\n"
+FIRST, BETTER = "def transform(g): pass\n", "def transform(g): return g\n"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,12 @@ FIRST, BETTER = "def transform(g): return 1\n", "def transform(g): return g\n"
         ("```python\ndef transform(g):\n    return g", "def transform(g):\n    return g"),
         (BETTER, BETTER),
         (f"Sure!\n\nimport re\n{BETTER}\nThis returns g.", f"import re\n{BETTER}\n"),
-        (f"```python\ndef transform(g): pass\n```\n```python\n{BETTER}```", BETTER),
+        (
+            f"```python\ndef transform(\n    g,\n):\n    # no\n\n    return g\n```\n```python\n{BETTER}```",
+            "def transform(\n    g,\n):\n    # no\n\n    return g\n",
+        ),
+        ("```python\ndef transform(g):\n\n    # no\n    # body\n```", None),
+        ("```python\ndef transform(g):\n" + "    # no\n" * 10_000 + "```", None),
         ("```python\nprint(1)\n```", None),
         ("The function\n def transform( is hard.", None),
         ("", None),

@@ -1,16 +1,20 @@
-"""The writer around vLLM: one run of the whole path with a model that knows nothing."""
+"""The writer around vLLM: one run of the whole path with a model that knows nothing, and what it makes of vLLM's outputs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from solver.config.settings import WriterSettings
 from solver.induction.barc_form import CLOSING, SYSTEM
+from solver.induction.writer import VllmTexts
+from solver.induction.writing import Piece
 from solver.types import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,6 +39,44 @@ def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_forma
     assert told["line"] == "programs: 4 asked for, 4 written, 0 with a program, 0 run, 0 reproduce every demonstration"
     assert told["read"].startswith(f"<system>{SYSTEM}<user>Given")
     assert told["read"].endswith(f"{CLOSING}<assistant>")
+
+
+@dataclass
+class Engine:
+    """In vLLM's place: steps that were written down."""
+
+    steps: list[list[SimpleNamespace]]
+    aborted: list[str] = field(default_factory=list)
+
+    def step(self):
+        return self.steps.pop(0)
+
+    def abort_request(self, names):
+        self.aborted += names
+
+
+def said(name, text, reason=None, cached=None):
+    piece = SimpleNamespace(text=text, token_ids=[7] * len(text), finish_reason=reason)
+    return SimpleNamespace(
+        request_id=name,
+        outputs=[piece],
+        finished=reason is not None,
+        prompt_token_ids=[1] * 40,
+        num_cached_tokens=cached,
+    )
+
+
+def test_the_engine_s_outputs_become_pieces_and_the_prompts_it_knew_are_counted():
+    engine = Engine(
+        [[said("a", "x = ", cached=32), said("b", "y")], [said("a", "1", "length", 32), said("b", "", "stop")]]
+    )
+    texts = VllmTexts(engine, 1.0)
+    assert texts.step() == [Piece("a", "x = ", 4), Piece("b", "y", 1)]
+    assert (texts.read, texts.cached) == (0, 0)
+    assert texts.step() == [Piece("a", "1", 1, ended=True, cut=True), Piece("b", "", 0, ended=True)]
+    assert (texts.read, texts.cached) == (80, 32)
+    texts.withdraw(("a", "b"))
+    assert engine.aborted == ["a", "b"]
 
 
 def test_replies_longer_than_the_context_are_refused():
