@@ -80,7 +80,7 @@ class VllmWriter:
             self.llm: Any = LLM(**arguments, load_format="safetensors", trust_remote_code=False)
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.engine = VllmTexts(self.llm.llm_engine, settings.temperature)
-        self.pace = WritingPace(settings.sequences, settings.reply)
+        self.replies = ReplyWriter(self.engine, WritingPace(settings.sequences, settings.reply))
 
     def room(self, question: Question) -> int:
         """Tokens of the context that a question leaves for a reply, 0 or less where it fills it."""
@@ -103,4 +103,4 @@ class VllmWriter:
             most = min(self.settings.reply, self.settings.context - len(prompts[question]))
             request = WritingRequest(prompts[question], seed + place, most, question.opening)
             requests.append(request if most > 0 else None)
-        return ReplyWriter(self.engine, self.pace, whole).write(requests, stop)
+        return self.replies.write(requests, stop, whole)

@@ -73,21 +73,22 @@ class PartialText:
 
 
 class ReplyWriter:
-    """Writes replies with an engine; `whole` says of a text that it holds all that is wanted."""
+    """Writes replies with an engine, at a `pace` that is measured by the clock `read`."""
 
-    def __init__(
-        self,
-        engine: TextEngine,
-        pace: WritingPace,
-        whole: Callable[[str], bool] = is_whole,
-        read: Callable[[], float] = now,
-    ):
-        self.engine, self.pace, self.whole, self.read = engine, pace, whole, read
+    def __init__(self, engine: TextEngine, pace: WritingPace, read: Callable[[], float] = now):
+        self.engine, self.pace, self.read = engine, pace, read
+        self.whole: Callable[[str], bool] = is_whole
         self.running: dict[str, PartialText] = {}
         self.last_prompt: tuple[int, ...] = ()  # that was read: what others begin with as well is in the cache
 
-    def write(self, requests: Sequence[WritingRequest | None], stop: Stop) -> list[Completion | None]:
-        """A completion for each request, in order; None where there was no request or no time to begin it."""
+    def write(
+        self, requests: Sequence[WritingRequest | None], stop: Stop, whole: Callable[[str], bool] = is_whole
+    ) -> list[Completion | None]:
+        """A completion for each request, in order; None where there was no request or no time to begin it.
+
+        `whole`: says of a text, each time a fence comes, that it holds all that is wanted.
+        """
+        self.whole = whole
         waiting = deque((place, request) for place, request in enumerate(requests) if request is not None)
         completions: list[Completion | None] = [None] * len(requests)
         self.running = {}

@@ -13,8 +13,7 @@ FIRST = 4  # replies begun before anything is measured
 MEASURED = 3  # steps before what they take is believed
 RECENT = 16  # steps of each number of replies that are remembered, as a machine has other work at times
 REMEMBERED = 64  # replies whose lengths are
-LENGTH = 400  # tokens of a reply, expected before any has ended; what coders were seen to need for a puzzle
-PRIOR = 4  # replies of that length are believed in beside those that were measured
+LENGTH = 300  # tokens of a reply, expected before any has ended, and counted as one that did; a guess
 LEAST_READ = 200  # tokens of a question: of fewer a step's fixed part would be taken for theirs
 QUANTILE = 0.75  # of the lengths: three in four replies are no longer
 MARGIN = 0.9  # of the seconds are planned with
@@ -25,8 +24,7 @@ class WritingPace:
 
     def __init__(self, most: int, longest: int):
         self.most = most
-        prior = min(LENGTH, longest)
-        self._prior = [prior] * PRIOR
+        self._prior = min(LENGTH, longest)
         self._lengths = deque[int](maxlen=REMEMBERED)
         self._steps: defaultdict[int, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._reading = 0.0  # seconds for a token of a question, once that is known
@@ -47,7 +45,7 @@ class WritingPace:
 
     def length(self) -> int:
         """Tokens within which a reply is expected to end."""
-        lengths = sorted([*self._prior, *self._lengths])
+        lengths = sorted([self._prior, *self._lengths])
         return lengths[min(len(lengths) - 1, int(QUANTILE * len(lengths)))]
 
     def step_seconds(self, running: int) -> float | None:

@@ -76,7 +76,7 @@ def main(folder: Path) -> None:
         "late": written(*asked, seconds=0),
         "long": written(long, asked[0]),
         "room": writer.room(long),
-        "pace": writer.pace.step_seconds(1),
+        "pace": writer.replies.pace.step_seconds(1),
         "line": result.notes[0],
         "read": writer.tokenizer.decode(writer.tokens(asked[0])),
     }

@@ -1,4 +1,4 @@
-"""The writer around vLLM: one run of the whole path with a model that knows nothing, and what it makes of vLLM's outputs."""
+"""The writer around vLLM: a run with a model that knows nothing, and what becomes of vLLM's outputs."""
 
 from __future__ import annotations
 

@@ -70,9 +70,9 @@ class Engine:
 def writing(engine, requests, seconds=1e6, pace=None, whole=is_whole):
     """What is written in so many seconds of the engine's clock; the pace, measured."""
     pace = pace or WritingPace(64, 2048)
-    writer = ReplyWriter(engine, pace, whole, lambda: engine.time)
+    writer = ReplyWriter(engine, pace, lambda: engine.time)
     stop = Deadline(engine.time + seconds, lambda: engine.time)
-    return writer.write(requests, stop), pace
+    return writer.write(requests, stop, whole), pace
 
 
 def wanted(number, most=1000, opening="", prompt=(1, 2, 3)):
@@ -152,16 +152,16 @@ def test_the_seconds_a_question_takes_to_read_are_measured_once_and_planned_with
     pace = WritingPace(64, 2048)
     engine = Engine(["x" * 100], fixed=0.1, reading=0.01)
     prompt = tuple(range(1000))
-    writing(engine, wanted(8, prompt=prompt), pace=pace)
+    writer = ReplyWriter(engine, pace, lambda: engine.time)
+    writer.write(wanted(8, prompt=prompt), Deadline.after(1e6, lambda: engine.time))
     assert pace.reading_seconds(1000) == pytest.approx(10.1)
     assert pace.step_seconds(4) == pytest.approx(0.1)  # without the reading
     for _ in range(40):
         pace.add_reply(100)
     other = (*range(500), *range(5000, 5500))
     for seconds, at_once in ((4.9 + 10 / MARGIN, 1), (5.3 + 10 / MARGIN, 4)):  # five to read, ten to write
-        writer = ReplyWriter(engine, pace, is_whole, lambda: engine.time)
-        writer.last_prompt = prompt
         engine.most_at_once = 0
+        writer.last_prompt = prompt
         writer.write(wanted(4, prompt=other), Deadline(engine.time + seconds, lambda: engine.time))
         assert engine.most_at_once == at_once
 

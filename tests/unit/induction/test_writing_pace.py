@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.induction.writing_pace import FIRST, LEAST_READ, LENGTH, MARGIN, MEASURED, PRIOR, WritingPace
+from solver.induction.writing_pace import FIRST, LEAST_READ, LENGTH, MARGIN, MEASURED, WritingPace
 
-MANY = 10 * PRIOR  # replies, beside which those believed in before count little
+MANY = 10  # replies, beside which the one expected before counts little
 
 
 def measured(steps: dict[int, float], length: int = 100, most: int = 64) -> WritingPace:
