@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name → where its function is, `
     "collect": ("solver.runtime.collect", "make a library of tasks and adapters to start from"),
     "pretrain": ("solver.pretrain.__main__", "make weights from nothing"),
     "finetune": ("solver.finetune.command", "train a language model further before test time"),
+    "generators": ("solver.generators.command", "tasks to train on, by generators that a language model writes"),
     "samples": ("solver.pretrain.samples", "write made tasks in Kaggle's format"),
     "curve": ("solver.pretrain.curve", "draw the losses of pretraining"),
     "switches": ("solver.analysis.switches", "every setting and flag, as a Markdown page"),

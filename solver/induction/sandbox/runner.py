@@ -1,8 +1,8 @@
 """The process in which model-written programs run: started by `sandbox`, encloses itself, forks once a program.
 
 Everything a program may import is loaded before the doors close, so that it needs no file at all. A forked child gets
-the text and the input grids, never an output; what it says goes to the parent as it is, unread here. Each child has
-memory of its own: what it does to numpy, json or the builtins ends with it.
+the text and the input grids, never an output, or seeds to draw pairs with; what it says goes to the parent as it is,
+unread here. Each child has memory of its own: what it does to numpy, json or the builtins ends with it.
 
 Law: when a program's time is over, every process it started is dead before the next one begins.
 """
@@ -30,6 +30,9 @@ from solver.induction.sandbox import jail
 from solver.types import COLOURS, MAX_SIDE
 
 ENTRIES = ("transform", "main")  # the function a program must define: the first of these that is there
+GENERATORS = ("generate",)  # and one that draws pairs
+EASIEST, HARDEST = 0.02, 1.0  # what a generator is told of how large and full its grids may be: RE-ARC's range
+LOADING, CALLING, READING = "loading", "calling", "reading"  # where a generator failed; the last: what it returned
 RESULT = 3  # the only file descriptor a program can write to
 BROKEN = 70  # exit status where a program broke what would have told its outcome
 RECURSION = 5000  # frames: a recursive flood fill of the largest grid needs 900
@@ -64,14 +67,20 @@ def plain(value: Any) -> list[list[int]]:
     return rows
 
 
-def _entry(source: str) -> Callable[[Any], Any]:
+def plain_pair(value: Any) -> list[list[list[int]]]:
+    """What a generator returned as an input and an output grid: from {"input", "output"} or a sequence of the two."""
+    shown, answer = (value["input"], value["output"]) if isinstance(value, dict) else value
+    return [plain(shown), plain(answer)]
+
+
+def _entry(source: str, entries: Sequence[str] = ENTRIES) -> Callable[..., Any]:
     module = types.ModuleType("program")
     sys.modules["program"] = module
     exec(compile(source, "program", "exec"), module.__dict__)
-    for name in ENTRIES:
+    for name in entries:
         if callable(function := module.__dict__.get(name)):
             return function  # type: ignore[no-any-return]
-    raise NameError(f"the program defines no function {' or '.join(ENTRIES)}")
+    raise NameError(f"the program defines no function {' or '.join(entries)}")
 
 
 def _lines(source: str, grids: Sequence[list[list[int]]]) -> Iterator[dict[str, Any]]:
@@ -88,6 +97,54 @@ def _lines(source: str, grids: Sequence[list[list[int]]]) -> Iterator[dict[str, 
             yield {"reason": _said(error)}
 
 
+class CountedRandom(random.Random):
+    """Python's random numbers, counted in `drawn`; that at `place`, from 0 on, is another than the seed's."""
+
+    place, drawn = -1, 0
+
+    def random(self) -> float:
+        number = super().random()
+        return (number + 0.5) % 1.0 if self._at_place() else number
+
+    def getrandbits(self, k: int, /) -> int:
+        number = super().getrandbits(k)
+        return random.Random(number).getrandbits(k) if self._at_place() else number
+
+    def _at_place(self) -> bool:
+        self.drawn += 1
+        return self.drawn == self.place + 1
+
+
+def _pair_lines(source: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Two answers a seed: the pair a generator draws with it, and its twin, or where it failed and why.
+
+    The twin is drawn with the same random numbers but for one, the nth or the nth last: where that leaves the input as
+    it is and changes the output, the output depends on more than the input.
+    """
+    try:
+        generate = _entry(source, GENERATORS)
+    except BaseException as error:
+        yield from ({"failed": LOADING, "reason": _said(error)} for _ in (*seeds, *seeds))
+        return
+    for number, seed in enumerate(seeds):
+        line, drawn = _pair_line(generate, seed, -1)
+        yield line
+        yield _pair_line(generate, seed, number // 2 if number % 2 else drawn - 1 - number // 2)[0]
+
+
+def _pair_line(generate: Callable[..., Any], seed: int, place: int) -> tuple[dict[str, Any], int]:
+    """What a generator draws, called as RE-ARC's are, with another number at `place`; how many it drew."""
+    rng, failed = CountedRandom(seed), CALLING
+    try:
+        hardest = rng.uniform(EASIEST, HARDEST)
+        rng.place, rng.drawn = place, 0
+        value = generate(rng, 0.0, hardest)
+        failed = READING
+        return {"pair": plain_pair(value)}, int(rng.drawn)
+    except BaseException as error:
+        return {"failed": failed, "reason": _said(error)}, 0
+
+
 def _said(error: BaseException) -> str:
     try:
         text = str(error)
@@ -97,7 +154,7 @@ def _said(error: BaseException) -> str:
 
 
 def _run_program(result: int, request: dict[str, Any], settings: dict[str, Any]) -> NoReturn:
-    """Give up what the runner has, then run the program; what it makes of each grid is a line of JSON to `result`."""
+    """Give up what the runner has, then run the program; what it makes of each grid or seed is a line to `result`."""
     leave, write, dumps = os._exit, os.write, json.dumps  # the modules are the program's then, to do with as it likes
     try:
         for stream in (0, 1, 2):
@@ -111,7 +168,8 @@ def _run_program(result: int, request: dict[str, Any], settings: dict[str, Any])
         random.seed(0)  # which every fork seeds anew
         if settings["filtered"]:
             jail.install_filter(RESULT)
-        for line in _lines(request["source"], request["grids"]):
+        lines = _pair_lines if "seeds" in request else _lines
+        for line in lines(request["source"], request.get("seeds") or request["grids"]):
             write(RESULT, dumps(line).encode() + b"\n")
         leave(0)
     finally:
@@ -175,8 +233,9 @@ def run(request: dict[str, Any], settings: dict[str, Any]) -> tuple[str, bytes]:
     return cut or describe(code), said
 
 
-def _load(modules: Sequence[str]) -> None:
-    """Import what programs may import, and what they call `common`."""
+def _load(modules: Sequence[str], folders: Sequence[str]) -> None:
+    """Import what programs may import, also from `folders`, and what they call `common`."""
+    sys.path.extend(folders)
     for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -198,7 +257,7 @@ def main() -> None:
     """
     requests, answers = sys.stdin, sys.stdout
     settings = json.loads(requests.readline())
-    _load((*MODULES, *settings["modules"]))
+    _load((*MODULES, *settings["modules"]), settings["folders"])
     settings["nowhere"] = os.open(os.devnull, os.O_RDWR)
     with open("/proc/self/statm") as file:
         settings["address_space"] = int(file.read().split()[0]) * resource.getpagesize() + settings["memory"]

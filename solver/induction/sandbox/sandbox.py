@@ -1,4 +1,6 @@
-"""Runs model-written programs on grids where they can do no harm: a process of their own, enclosed in layers.
+"""Runs model-written programs where they can do no harm: a process of their own, enclosed in layers.
+
+A program turns grids into grids (`run`) or, as a generator, draws pairs of an input and an output grid (`draw`).
 
 A small runner is started once; it forks for every program, which costs about 6 ms of processor time (measured on a busy
 2-core machine: 120 small programs a second). What comes back is of limited length, read here as JSON and checked cell
@@ -12,7 +14,7 @@ caller says `unsafe`: they may then do what the user may, and outlive their time
 What it does not protect against: faults of the kernel, of which namespaces without the filter leave far more in reach;
 what can be learnt from timing; programs that lie about their outputs, which are compared with the demonstrations.
 
-Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid.
+Law: whatever a program does, the next one meets the same world, and the caller gets one outcome a grid or a seed.
 """
 
 import contextlib
@@ -30,9 +32,9 @@ from typing import Any
 from solver.data.json_files import describe, parse_json
 from solver.data.tasks import Fault, parse_grid
 from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
-from solver.induction.sandbox.runner import LONGEST_REASON
+from solver.induction.sandbox.runner import CALLING, LOADING, LONGEST_REASON, READING
 from solver.interfaces import Stop
-from solver.types import BadInput, Grid
+from solver.types import BadInput, Grid, Pair
 
 ROOT = Path(__file__).resolve().parents[3]
 START = "import sys; sys.path.insert(0, sys.argv[1]); from solver.induction.sandbox.runner import main; main()"
@@ -73,12 +75,25 @@ class Outcome:
     reason: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnPair:
+    """What a generator drew with one seed: a pair, or None, where it failed and the reason, a line of printable text.
+
+    `failed`: `runner.LOADING`, `CALLING` or `READING`, what it returned; "" with a pair.
+    """
+
+    pair: Pair | None
+    failed: str = ""
+    reason: str = ""
+
+
 class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
     """One runner, for one core and one thread at a time; a context manager.
 
     `layers`: layer → why it does not hold, empty: it does. `starts`: how often a runner was started.
-    `wanted`: layers to enter where possible. `modules`: what programs may import beside `runner.MODULES`. Raises
-    `BadInput` where neither namespaces nor a system-call filter can be had and `unsafe` was not said.
+    `wanted`: layers to enter where possible. `modules`: what programs may import beside `runner.MODULES`; `folders`:
+    where these lie, if not where Python looks. Raises `BadInput` where neither namespaces nor a system-call filter can
+    be had and `unsafe` was not said.
     """
 
     def __init__(
@@ -87,9 +102,10 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
         unsafe: bool = False,
         wanted: Sequence[str] = LAYERS,
         modules: Sequence[str] = (),
+        folders: Sequence[str] = (),
     ) -> None:
         self.limits, self.unsafe, self.starts = limits, unsafe, 0
-        self._settings = asdict(limits) | {"layers": list(wanted), "modules": list(modules)}
+        self._settings = asdict(limits) | {"layers": list(wanted), "modules": list(modules), "folders": list(folders)}
         self._start()
 
     def __exit__(self, *_: object) -> None:
@@ -110,21 +126,38 @@ class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
 
         It has `limits.wall` seconds, or what is left before `stop`.
         """
-        if len(source) > LONGEST_SOURCE:
-            reason = f"the program has {len(source)} characters, at most {LONGEST_SOURCE} are run"
-            return tuple(Outcome(None, reason) for _ in grids)
+        lines, reason = self._lines({"source": source, "grids": [grid.tolist() for grid in grids]}, stop)
+        return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
+
+    def draw(
+        self, source: str, seeds: Sequence[int], stop: Stop | None = None
+    ) -> tuple[tuple[DrawnPair, ...], tuple[DrawnPair, ...]]:
+        """What the generator `source` draws with each seed, in order, and the twin of each.
+
+        A twin is drawn with the same random numbers but for one, so that inputs come twice. The program defines
+        `generate(rng, easiest, hardest)`, as RE-ARC's generators are called (arXiv 2404.07353): `rng` is a
+        `random.Random`, and its grids are as large and full as a number between the other two says. All calls together
+        have as many seconds as a program of `run`.
+        """
+        lines, reason = self._lines({"source": source, "seeds": list(seeds)}, stop)
+        missing = DrawnPair(None, CALLING, reason)
+        draws = tuple(_drawn_pair(lines[i]) if i < len(lines) else missing for i in range(2 * len(seeds)))
+        return draws[::2], draws[1::2]
+
+    def _lines(self, request: dict[str, Any], stop: Stop | None) -> tuple[list[bytes], str]:
+        """The lines that the program of a request says, whole ones alone, and why it says no more."""
+        if (length := len(request["source"])) > LONGEST_SOURCE:
+            return [], f"the program has {length} characters, at most {LONGEST_SOURCE} are run"
         if self._runner.poll() is not None:
             self.close()
             self._start()
         wall = min(self.limits.wall, stop.remaining() if stop else math.inf)
-        request = {"source": source, "grids": [grid.tolist() for grid in grids], "wall": wall}
         try:
-            reason, said = self._exchange(request, self.limits.wall + GRACE)
+            reason, said = self._exchange(request | {"wall": wall}, self.limits.wall + GRACE)
         except ConnectionError as error:
             self.close()
             reason, said = str(error), ""
-        lines = said.encode("latin-1").split(b"\n")[:-1]  # what was cut off in mid-line is no line
-        return tuple(_outcome(lines[i]) if i < len(lines) else Outcome(None, reason) for i in range(len(grids)))
+        return said.encode("latin-1").split(b"\n")[:-1], reason  # what was cut off in mid-line is no line
 
     def _start(self) -> None:
         self._runner = subprocess.Popen(
@@ -185,6 +218,22 @@ def _outcome(line: bytes) -> Outcome:
         return Outcome(parse_grid(said["grid"], "output"))
     except (BadInput, Fault) as error:
         return Outcome(None, readable(str(error)))
+
+
+def _drawn_pair(line: bytes) -> DrawnPair:
+    """A line of JSON from a generator's process, checked: it may hold anything."""
+    try:
+        said = parse_json(line, "the generator's answer")
+        if isinstance(said, dict) and isinstance(said.get("reason"), str):
+            failed = said.get("failed")
+            where = failed if failed in (LOADING, CALLING) else READING
+            return DrawnPair(None, str(where), readable(said["reason"]) or "no reason given")
+        grids = said.get("pair") if isinstance(said, dict) else None
+        if not isinstance(grids, list) or len(grids) != 2:
+            raise Fault("", f"{describe(said)} came, a pair of grids was expected")
+        return DrawnPair(Pair(parse_grid(grids[0], "input"), parse_grid(grids[1], "output")))
+    except (BadInput, Fault) as error:
+        return DrawnPair(None, READING, readable(str(error)))
 
 
 def readable(text: str) -> str:
