@@ -91,9 +91,9 @@ def written(options: argparse.Namespace, stop: Deadline) -> int:
 
     limits = replace(LIMITS, output=PAIR_BYTES * options.pairs)
     pool = PoolFile(options.output, options.seed)
+    pool.open()
     with Sandbox(limits, options.unsafe_programs, modules=examples.LIBRARY, folders=[str(package)]) as sandbox:
         tell(sandbox.line())
-        pool.open()
         plan = plan_of(options, config.engine.threads)
         filters = Filters(training_index(), LEAST)
         search = GeneratorSearch(plan, shown, load_writer(config), sandbox, filters)

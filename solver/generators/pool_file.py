@@ -49,11 +49,11 @@ class PoolFile:
         return self.path.with_suffix(".jsonl")
 
     def open(self) -> None:
-        """Begin the files. Raises `BadInput` where either is there or cannot be written."""
+        """Begin the files. Raises `BadInput` where either is there, unless empty, or cannot be written."""
         if self.path.suffix != ".json":
             raise BadInput(f"{self.path} does not end in .json; expected so, as that is how a file of tasks is told")
         for path in (self.path, self.record):
-            if path.exists():
+            if path.exists() and path.stat().st_size:
                 raise BadInput(f"{path} exists; expected a new file, as generators are slow to get; name another")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

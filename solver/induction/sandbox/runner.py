@@ -32,6 +32,7 @@ from solver.types import COLOURS, MAX_SIDE
 ENTRIES = ("transform", "main")  # the function a program must define: the first of these that is there
 GENERATORS = ("generate",)  # and one that draws pairs
 EASIEST, HARDEST = 0.02, 1.0  # what a generator is told of how large and full its grids may be: RE-ARC's range
+CHANGED = 10  # places from the start, and from the end, at which a random number is exchanged, in turn
 LOADING, CALLING, READING = "loading", "calling", "reading"  # where a generator failed; the last: what it returned
 RESULT = 3  # the only file descriptor a program can write to
 BROKEN = 70  # exit status where a program broke what would have told its outcome
@@ -98,7 +99,10 @@ def _lines(source: str, grids: Sequence[list[list[int]]]) -> Iterator[dict[str, 
 
 
 class CountedRandom(random.Random):
-    """Python's random numbers, counted in `drawn`; that at `place`, from 0 on, is another than the seed's."""
+    """Python's random numbers, counted in `drawn`; that at `place`, from 0 on, is another than the seed's.
+
+    Counted are fractions and whole numbers below others, by which Python chooses, samples and shuffles, too.
+    """
 
     place, drawn = -1, 0
 
@@ -106,9 +110,9 @@ class CountedRandom(random.Random):
         number = super().random()
         return (number + 0.5) % 1.0 if self._at_place() else number
 
-    def getrandbits(self, k: int, /) -> int:
-        number = super().getrandbits(k)
-        return random.Random(number).getrandbits(k) if self._at_place() else number
+    def _randbelow(self, n: int) -> int:
+        number: int = super()._randbelow(n)  # type: ignore[misc]  # Python's own, made for being replaced
+        return (number + 1) % n if self._at_place() else number
 
     def _at_place(self) -> bool:
         self.drawn += 1
@@ -118,7 +122,7 @@ class CountedRandom(random.Random):
 def _pair_lines(source: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Two answers a seed: the pair a generator draws with it, and its twin, or where it failed and why.
 
-    The twin is drawn with the same random numbers but for one, the nth or the nth last: where that leaves the input as
+    The twin is drawn with the same random numbers but for one of the first or the last: where that leaves the input as
     it is and changes the output, the output depends on more than the input.
     """
     try:
@@ -129,13 +133,15 @@ def _pair_lines(source: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     for number, seed in enumerate(seeds):
         line, drawn = _pair_line(generate, seed, -1)
         yield line
-        yield _pair_line(generate, seed, number // 2 if number % 2 else drawn - 1 - number // 2)[0]
+        place = number // 2 % CHANGED
+        yield _pair_line(generate, seed, drawn - 1 - place if number % 2 else place)[0]
 
 
 def _pair_line(generate: Callable[..., Any], seed: int, place: int) -> tuple[dict[str, Any], int]:
     """What a generator draws, called as RE-ARC's are, with another number at `place`; how many it drew."""
-    rng, failed = CountedRandom(seed), CALLING
+    failed = CALLING
     try:
+        rng = CountedRandom(seed)
         hardest = rng.uniform(EASIEST, HARDEST)
         rng.place, rng.drawn = place, 0
         value = generate(rng, 0.0, hardest)
