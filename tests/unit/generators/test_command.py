@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from solver.generators import command, filters
@@ -13,7 +14,7 @@ from solver.generators.write import WrittenGenerator
 from solver.pretrain import sources
 from solver.pretrain.content import Index
 from solver.types import Pair
-from tests.support.made_tasks import small_grids
+from tests.support.made_tasks import draw
 from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeWriter, reply
 
 TEXTS = (*REPLIES.values(), reply(RECOLOURED))
@@ -118,7 +119,6 @@ def test_a_model_that_the_engine_refuses_is_named_in_a_line(model, writers, tmp_
     monkeypatch.setattr("solver.induction.writer.VllmWriter", refuse)
     assert run(model, tmp_path / "a.json") == 2
     assert "cannot be served (ValueError: no such architecture); expected" in capsys.readouterr().err.splitlines()[-1]
-    monkeypatch.undo()
 
 
 def test_what_was_written_before_is_never_replaced(model, writers, tmp_path, capsys):
@@ -134,7 +134,8 @@ def test_what_was_written_before_is_never_replaced(model, writers, tmp_path, cap
 
 
 def kept(number):
-    pairs = tuple(Pair(grid, grid[::-1]) for grid in small_grids(number))
+    rng = np.random.default_rng(number)
+    pairs = tuple(Pair(grid, grid[::-1]) for grid in (draw(rng), draw(rng)))
     return WrittenGenerator("A turns.", f"def generate({number})", filters.Verdict(pairs=pairs))
 
 

@@ -130,6 +130,7 @@ def test_there_are_at_least_fifteen_hostile_generators():
     assert len(GENERATORS) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_hostile_generator_is_contained_and_the_next_honest_one_served(contained, tmp_path, name):
     secret = tmp_path / "solutions.json"
