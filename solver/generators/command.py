@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,13 @@ from solver.types import BadInput
 if TYPE_CHECKING:
     from solver.generators.counts import FilterCounts
     from solver.generators.pool_file import PoolFile
-    from solver.generators.write import GeneratorPlan, GeneratorSearch
+    from solver.generators.write import GeneratorPlan, GeneratorSearch, WrittenGenerator
 
 BATCH = {True: 128, False: 16}  # asked for at once on a GPU, and on a CPU
 LEAST = 10  # distinct pairs of a generator that is kept: a training sequence takes up to 7 of a task
 PAIR_BYTES = 2 * 6000  # of a pair of the largest grids and its twin, as a generator's process says them
 CACHE = 2 << 30  # bytes of the key-value cache on a CPU
+INTERRUPTED = 130  # exit status
 LIMITS = Limits(wall=10.0, seconds=8)  # of a generator, for all its calls
 
 
@@ -95,15 +97,19 @@ def written(options: argparse.Namespace, stop: Deadline) -> int:
     with Sandbox(limits, options.unsafe_programs, modules=examples.LIBRARY, folders=[str(package)]) as sandbox:
         tell(sandbox.line())
         plan = plan_of(options, config.engine.threads)
-        filters = Filters(training_index(), LEAST)
-        search = GeneratorSearch(plan, shown, load_writer(config), sandbox, filters)
-        check_room(search, config.induction.writer)
+        search = GeneratorSearch(plan, shown, sandbox, Filters(training_index(), LEAST))
         search.prepare()
-        counts = FilterCounts(options.way)
-        collect(search, counts, pool, stop)
+        writer = load_writer(config)
+        check_room(search, writer, config.induction.writer)
+        counts, status = FilterCounts(options.way), 0
+        try:
+            collect(search.batches(writer, stop), counts, pool, stop)
+        except KeyboardInterrupt:
+            tell("interrupted: what was kept stays")
+            status = INTERRUPTED
     pool.close({"model": str(options.code_model), **vars(plan), "counts": counts.passed(), "pairs": counts.pairs})
     show(counts, pool)
-    return 0
+    return status
 
 
 def check_numbers(options: argparse.Namespace) -> None:
@@ -158,23 +164,23 @@ def load_writer(config: Config) -> Any:
         raise BadInput(f"{came}; expected a causal language model that vLLM knows; choose another") from error
 
 
-def check_room(search: GeneratorSearch, settings: WriterSettings) -> None:
+def check_room(search: GeneratorSearch, writer: Any, settings: WriterSettings) -> None:
     """Raises `BadInput` where no question with a whole reply fits the model's context."""
     longest = sorted(search.examples, key=lambda example: -len(example.source))[: search.plan.shots]
-    tokens = len(search.writer.tokens(prompts.joint_question(longest)))  # type: ignore[attr-defined]
+    tokens = len(writer.tokens(prompts.joint_question(longest)))
     if tokens + settings.reply > settings.context:
         came = f"a question has up to {tokens} tokens and a reply {settings.reply}, the model reads {settings.context}"
         raise BadInput(f"{came}; expected both to fit; lower --shots or --reply, or choose another model")
 
 
-def collect(search: GeneratorSearch, counts: FilterCounts, pool: PoolFile, stop: Deadline) -> None:
+def collect(batches: Iterable[list[WrittenGenerator]], counts: FilterCounts, pool: PoolFile, stop: Deadline) -> None:
     """Take batches until all is asked for, time has ended, or the file is full; a line about each."""
-    for batch in search.batches(stop):
+    for batch in batches:
         for generator in batch:
             counts.add(generator)
         pool.add(batch)
         kept = counts.passed()["kept"]
-        tell(f"{counts.asked} of {search.plan.samples} asked for, {kept} kept, {stop.remaining():.0f} s left")
+        tell(f"{counts.asked} asked for, {kept} kept, {stop.remaining():.0f} s left")
         if pool.full:
             tell(f"{pool.path} can hold no more; ask for others with another --output and --seed")
             return

@@ -78,6 +78,11 @@ def description_in(reply: str) -> str:
     return readable(described[1]) if described else ""
 
 
+def description_alone(reply: str) -> str:
+    """The description in a reply that was to be nothing else: one line may lack its beginning."""
+    return description_in(reply) or ("" if "\n" in reply.strip() else readable(reply.strip()))
+
+
 def generator_in(reply: str) -> str:
     """The generator in a reply: the last fenced block that defines `generate`, empty where there is none.
 

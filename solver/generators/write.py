@@ -52,7 +52,6 @@ class GeneratorSearch:
 
     plan: GeneratorPlan
     examples: Sequence[ShownGenerator]
-    writer: Writer
     sandbox: Sandbox
     filters: Filters
 
@@ -66,16 +65,16 @@ class GeneratorSearch:
                 raise BadInput(f"{came}; expected it to; check that reasoning-gym is 0.1.25, and the machine's memory")
             self.filters.add(pairs)
 
-    def batches(self, stop: Deadline) -> Iterator[list[WrittenGenerator]]:
+    def batches(self, writer: Writer, stop: Deadline) -> Iterator[list[WrittenGenerator]]:
         """Batches of generators until so many as planned were asked for, or `stop` came."""
         writing = stop.within(WRITING * stop.remaining())
         for start in range(0, self.plan.samples, self.plan.batch):
             if writing.remaining() <= 0:
                 return
             count = min(self.plan.batch, self.plan.samples - start)
-            yield [self._examine(d, reply, stop) for d, reply in self._write(start, count, writing)]
+            yield [self._examine(d, reply, stop) for d, reply in self._write(writer, start, count, writing)]
 
-    def _write(self, start: int, count: int, stop: Stop) -> list[tuple[str, str | None]]:
+    def _write(self, writer: Writer, start: int, count: int, stop: Stop) -> list[tuple[str, str | None]]:
         """(description, reply) of each generator from number `start` on; no reply where time ended or none was asked.
 
         The examples are the batch's own, in an order of its own.
@@ -85,13 +84,13 @@ class GeneratorSearch:
         shown = order[: self.plan.shots]
         seed = seed_for(self.plan.seed, str(start), PURPOSE)
         if self.plan.way == prompts.JOINT:
-            replies = self.writer.write([prompts.joint_question(shown)] * count, seed, stop)
+            replies = writer.write([prompts.joint_question(shown)] * count, seed, stop)
             return [(prompts.description_in(reply or ""), reply) for reply in replies]
-        described = self.writer.write([prompts.description_question(order)] * count, seed, stop)
-        descriptions = [prompts.description_in(text or "") for text in described]
+        described = writer.write([prompts.description_question(order)] * count, seed, stop)
+        descriptions = [prompts.description_alone(text or "") for text in described]
         questions = [prompts.generator_question(shown, description) for description in descriptions if description]
         second = seed_for(self.plan.seed, str(start), f"{PURPOSE}: second step")
-        replies_in_order = iter(self.writer.write(questions, second, stop))
+        replies_in_order = iter(writer.write(questions, second, stop))
         return [(description, next(replies_in_order) if description else None) for description in descriptions]
 
     def _examine(self, description: str, reply: str | None, stop: Stop) -> WrittenGenerator:

@@ -10,10 +10,10 @@ import pytest
 
 from solver.generators import command, filters
 from solver.generators.pool_file import PoolFile, task_id
-from solver.generators.write import WrittenGenerator
+from solver.generators.write import PURPOSE, WrittenGenerator
 from solver.pretrain import sources
 from solver.pretrain.content import Index
-from solver.types import Pair
+from solver.types import Pair, seed_for
 from tests.support.made_tasks import draw
 from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeWriter, reply
 
@@ -64,7 +64,7 @@ def test_what_is_kept_is_a_file_of_tasks_that_pretraining_reads_whole(model, wri
     told = capsys.readouterr()
     assert "kept, with 24 pairs" in told.out
     assert f"wrote {output} (" in told.out
-    assert "12 of 12 asked for, 2 kept" in told.err
+    assert "12 asked for, 2 kept" in told.err
 
 
 def test_the_same_replies_and_seed_give_the_same_files(model, writers, tmp_path):
@@ -119,6 +119,20 @@ def test_a_model_that_the_engine_refuses_is_named_in_a_line(model, writers, tmp_
     monkeypatch.setattr("solver.induction.writer.VllmWriter", refuse)
     assert run(model, tmp_path / "a.json") == 2
     assert "cannot be served (ValueError: no such architecture); expected" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_interruption_leaves_what_was_kept_and_shows_the_counts(model, writers, tmp_path, capsys, monkeypatch):
+    def interrupt(questions, seed, stop):
+        if seed != first:
+            raise KeyboardInterrupt
+        return TEXTS[:4]
+
+    first = seed_for(0, "0", PURPOSE)
+    monkeypatch.setattr(FakeWriter, "write", staticmethod(interrupt))
+    assert run(model, tmp_path / "a.json", "--batch", 4) == 130
+    assert len(sources.user_pool(tmp_path / "a.json").ids) == 1
+    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])["counts"]["asked"] == 4
+    assert "kept, with 12 pairs" in capsys.readouterr().out
 
 
 def test_what_was_written_before_is_never_replaced(model, writers, tmp_path, capsys):

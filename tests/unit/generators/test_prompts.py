@@ -53,6 +53,19 @@ def test_the_description_is_the_first_line_that_says_so(text, description):
     assert prompts.description_in(text) == description
 
 
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        (" Lines fall.\n", "Lines fall."),
+        ("Sure:\nDescription: Lines fall.", "Lines fall."),
+        ("Sure:\nLines fall.", ""),
+        ("\n", ""),
+    ],
+)
+def test_a_reply_that_is_a_description_alone_may_lack_its_beginning(text, description):
+    assert prompts.description_alone(text) == description
+
+
 def test_a_long_description_is_cut():
     assert len(prompts.description_in("Description: " + "x" * 5000)) == 300
 

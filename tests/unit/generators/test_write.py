@@ -19,20 +19,19 @@ INDEX = Index.of([Pair(EVALUATED, EVALUATED)])
 CALLS = 12
 
 
-def search_of(writer, sandbox, package, samples, way=prompts.JOINT, batch=4, seed=0):
+def search_of(sandbox, package, samples, way=prompts.JOINT, batch=4, seed=0):
     plan = GeneratorPlan(samples, way, seed, batch, shots=2, calls=CALLS)
-    return GeneratorSearch(plan, read_examples(package), writer, sandbox, Filters(INDEX, least=8))
+    return GeneratorSearch(plan, read_examples(package), sandbox, Filters(INDEX, least=8))
 
 
-def written(search, seconds=300.0):
-    return [generator for batch in search.batches(Deadline.after(seconds)) for generator in batch]
+def written(search, writer):
+    return [generator for batch in search.batches(writer, Deadline.after(300)) for generator in batch]
 
 
 def test_a_reply_for_each_filter_ends_there_and_the_rest_is_kept(sandbox, package):
-    writer = FakeWriter(list(REPLIES.values()))
-    search = search_of(writer, sandbox, package, len(REPLIES))
+    search = search_of(sandbox, package, len(REPLIES))
     search.prepare()
-    generators = written(search)
+    generators = written(search, FakeWriter(list(REPLIES.values())))
     assert [generator.verdict.failed for generator in generators] == list(REPLIES)
     kept = generators[0]
     assert (kept.description, kept.source) == ("The grid is mirrored at its main diagonal.", TRANSPOSED)
@@ -46,7 +45,7 @@ def test_hostile_generators_are_contained_and_counted_and_the_run_goes_on(contai
     secret.write_text("[[7]]")
     sources = [text.format(secret=str(secret)) for text, _ in GENERATORS.values()]
     texts = [*(reply(source) for source in sources), reply(TRANSPOSED)]
-    generators = written(search_of(FakeWriter(texts), containing_sandbox, package, len(texts)))
+    generators = written(search_of(containing_sandbox, package, len(texts)), FakeWriter(texts))
     failed = [generator.verdict.failed for generator in generators]
     expected = {name: stopped for name, (_, stopped) in GENERATORS.items()}
     assert dict(zip(GENERATORS, failed, strict=False)) == expected
@@ -57,7 +56,7 @@ def test_hostile_generators_are_contained_and_counted_and_the_run_goes_on(contai
 
 def test_a_batch_shares_one_question_of_examples_of_its_own(sandbox, package):
     writer = FakeWriter([None])
-    written(search_of(writer, sandbox, package, 10))
+    written(search_of(sandbox, package, 10), writer)
     assert [len(asked) for asked in writer.questions] == [4, 4, 2]
     assert [len(set(asked)) for asked in writer.questions] == [1, 1, 1]
     assert len({asked[0] for asked in writer.questions}) == len(set(writer.seeds)) == 3
@@ -66,8 +65,8 @@ def test_a_batch_shares_one_question_of_examples_of_its_own(sandbox, package):
 def test_the_questions_and_what_is_kept_depend_on_the_seed_and_the_replies_alone(sandbox, package):
     def run(seed):
         writer = FakeWriter([reply(TRANSPOSED), reply(RECOLOURED)])
-        search = search_of(writer, sandbox, package, 2, seed=seed)
-        pairs = [str((pair.input, pair.output)) for g in written(search) for pair in g.verdict.pairs]
+        generators = written(search_of(sandbox, package, 2, seed=seed), writer)
+        pairs = [str((pair.input, pair.output)) for g in generators for pair in g.verdict.pairs]
         return writer.questions, writer.seeds, pairs
 
     assert run(0) == run(0)
@@ -75,10 +74,9 @@ def test_the_questions_and_what_is_kept_depend_on_the_seed_and_the_replies_alone
 
 
 def test_in_two_steps_a_generator_is_asked_for_each_description_that_came(sandbox, package):
-    replies = ["Description: It is mirrored.", "I do not know.", "Description: It is dyed.", None]
+    replies = ["Description: It is mirrored.", "I do not know.\nReally.", "It is dyed.", None]
     writer = FakeWriter([*replies, f"```python\n{TRANSPOSED}```", None])
-    search = search_of(writer, sandbox, package, 4, prompts.TWO_STEP)
-    generators = written(search)
+    generators = written(search_of(sandbox, package, 4, prompts.TWO_STEP), writer)
     first, second = writer.questions
     assert len(set(first)) == 1
     assert [question.rpartition("Description: ")[2] for question in second] == ["It is mirrored.", "It is dyed."]
@@ -89,13 +87,14 @@ def test_in_two_steps_a_generator_is_asked_for_each_description_that_came(sandbo
 
 def test_a_copy_of_an_example_is_no_new_generator(sandbox, package):
     example = read_examples(package)[0]
-    search = search_of(FakeWriter([reply(example.source)]), sandbox, package, 1)
+    search = search_of(sandbox, package, 1)
     search.prepare()
-    assert [generator.verdict.failed for generator in written(search)] == [filters.NEW]
+    [generator] = written(search, FakeWriter([reply(example.source)]))
+    assert generator.verdict.failed == filters.NEW
 
 
 def test_examples_that_do_not_run_here_end_the_run_in_a_line(sandbox, package):
-    search = search_of(FakeWriter([None]), sandbox, package, 1)
+    search = search_of(sandbox, package, 1)
     search.examples = [ShownGenerator("d037b0a7", "A falls.", "def generate(rng):\n    pass\n")]
     with pytest.raises(BadInput, match=r"generator of d037b0a7 does not run in the sandbox \(TypeError: .*expected"):
         search.prepare()
@@ -108,15 +107,15 @@ def test_when_most_of_the_seconds_are_over_no_further_batch_is_asked_for(sandbox
         now[0] += 40.0
 
     writer = FakeWriter([None], spend=spend)
-    search = search_of(writer, sandbox, package, 100)
-    assert len(list(search.batches(Deadline.after(100.0, lambda: now[0])))) == 3  # begun at 0, 40 and 80 s
+    search = search_of(sandbox, package, 100)
+    assert len(list(search.batches(writer, Deadline.after(100.0, lambda: now[0])))) == 3  # begun at 0, 40 and 80 s
     assert WRITING == 0.9
 
 
 def test_the_counts_are_shown_with_the_commonest_reason_of_each_filter(sandbox, package):
-    search = search_of(FakeWriter(list(REPLIES.values())), sandbox, package, 2 * len(REPLIES))
+    search, writer = search_of(sandbox, package, 2 * len(REPLIES)), FakeWriter(list(REPLIES.values()))
     counts = FilterCounts(prompts.JOINT)
-    for generator in written(search):
+    for generator in written(search, writer):
         counts.add(generator)
     passed = counts.passed()
     assert passed["asked"] == 2 * len(REPLIES)
