@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from solver.types import Pair, seed_for
 from tests.support.made_tasks import draw
 from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeWriter, reply
 
+ROOT = Path(__file__).resolve().parents[3]
 TEXTS = (*REPLIES.values(), reply(RECOLOURED))
 
 
@@ -142,6 +147,24 @@ def test_what_was_written_before_is_never_replaced(model, writers, tmp_path, cap
     (tmp_path / "b.jsonl").write_text("{}\n")
     assert run(model, tmp_path / "b.json") == 2
     assert (tmp_path / "a.json").read_text() == "{}"
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("way", ["joint", "two-step"])
+def test_a_model_is_asked_in_the_real_engine_and_every_reply_counted(tmp_path, way):
+    """The model is random, so that it says no generator: what holds is that it was asked, heard and counted."""
+    make = "import sys; from pathlib import Path; from tests.support import tiny_writer as t; t.make(Path(sys.argv[1]))"
+    flags = f"--code-model m --output a.json --samples 3 --shots 1 --reply 48 --seconds 200 --way {way}".split()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command_line in (["-c", make, "m"], ["-m", "solver", "generators", "--unsafe-programs", *flags]):
+        words = [sys.executable, *command_line]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert "3 asked for, 0 kept" in done.stderr
+    *lines, summary = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
+    assert {line["failed"] for line in lines} <= {filters.DESCRIBED, filters.HOLDING}
+    assert (len(lines), summary["counts"]["asked"], summary["counts"]["kept"]) == (3, 3, 0)
 
 
 # ---- the file of tasks
