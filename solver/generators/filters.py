@@ -11,8 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from solver.induction.sandbox.runner import CALLING, LOADING
-from solver.induction.sandbox.sandbox import DrawnPair
+from solver.induction.sandbox.sandbox import CALLING, LOADING, DrawnPair
 from solver.pretrain.content import Index
 from solver.types import Pair, key, same
 

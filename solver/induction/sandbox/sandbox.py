@@ -31,8 +31,9 @@ from typing import Any
 
 from solver.data.json_files import describe, parse_json
 from solver.data.tasks import Fault, parse_grid
+from solver.induction.sandbox import runner
 from solver.induction.sandbox.jail import LAYERS, NAMESPACES, SECCOMP
-from solver.induction.sandbox.runner import CALLING, LOADING, LONGEST_REASON, READING
+from solver.induction.sandbox.runner import LONGEST_REASON
 from solver.interfaces import Stop
 from solver.types import BadInput, Grid, Pair
 
@@ -44,6 +45,7 @@ ENVIRONMENT = {  # all a runner sees of the environment; programs see nothing
     "LC_ALL": "C.UTF-8",
 }
 NEEDED = ("LD_LIBRARY_PATH",)  # without it some interpreters do not start
+LOADING, CALLING, READING = runner.LOADING, runner.CALLING, runner.READING  # where a generator failed
 START_SECONDS = 60.0  # for imports on a busy machine
 GRACE = 5.0  # seconds beyond a program's own after which its runner counts as hung
 LONGEST_SOURCE = 100_000  # characters
@@ -79,7 +81,7 @@ class Outcome:
 class DrawnPair:
     """What a generator drew with one seed: a pair, or None, where it failed and the reason, a line of printable text.
 
-    `failed`: `runner.LOADING`, `CALLING` or `READING`, what it returned; "" with a pair.
+    `failed`: `LOADING`, `CALLING` or `READING`, what it returned; "" with a pair.
     """
 
     pair: Pair | None

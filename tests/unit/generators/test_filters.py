@@ -18,8 +18,7 @@ from solver.generators.filters import (
     RAN,
     Filters,
 )
-from solver.induction.sandbox.runner import CALLING, LOADING, READING
-from solver.induction.sandbox.sandbox import DrawnPair
+from solver.induction.sandbox.sandbox import CALLING, LOADING, READING, DrawnPair
 from solver.pretrain.content import Index
 from solver.types import Pair
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from solver import clock
-from solver.induction.sandbox.runner import CALLING, LOADING, READING
-from solver.induction.sandbox.sandbox import LAYERS, DrawnPair, Limits, Sandbox
+from solver.induction.sandbox.sandbox import CALLING, LAYERS, LOADING, READING, DrawnPair, Limits, Sandbox
 from solver.types import BadInput
 from tests.support.hostile_generators import GENERATORS
 
