@@ -68,10 +68,9 @@ def generate(rng, lower, upper):
     "has random numbers that never end": (
         """
 import random
-random.Random.__init__ = random.Random.uniform = lambda *a: next(iter(int, 1))
+random.Random.uniform = lambda *a: sum(iter(int, 1))
 def generate(rng, lower, upper):
-    while rng.random() < 2:
-        pass
+    return [[7]], [[7]]
 """,
         RAN,
     ),
