@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from solver.clock import Deadline
 from solver.config.settings import Config, InductionSettings, WriterSettings
@@ -26,7 +26,7 @@ from solver.types import BadInput
 if TYPE_CHECKING:
     from solver.generators.counts import FilterCounts
     from solver.generators.pool_file import PoolFile
-    from solver.generators.write import GeneratorPlan, GeneratorSearch, WrittenGenerator
+    from solver.generators.write import GeneratorPlan, GeneratorSearch, GeneratorWriter, WrittenGenerator
 
 BATCH = {True: 128, False: 16}  # asked for at once on a GPU, and on a CPU
 LEAST = 10  # distinct pairs of a generator that is kept: a training sequence takes up to 7 of a task
@@ -150,12 +150,13 @@ def plan_of(options: argparse.Namespace, threads: int) -> GeneratorPlan:
     return GeneratorPlan(options.samples, options.way, options.seed, batch, options.shots, options.pairs)
 
 
-def load_writer(config: Config) -> Any:
+def load_writer(config: Config) -> GeneratorWriter:
     """The model in its engine. Raises `BadInput` where the engine refuses it."""
     from solver.runtime import load_models
 
     try:
-        return load_models.load_writer(config)
+        writer: GeneratorWriter = load_models.load_writer(config)
+        return writer
     except BadInput:
         raise
     except Exception as error:  # vLLM and transformers have no common one
@@ -164,7 +165,7 @@ def load_writer(config: Config) -> Any:
         raise BadInput(f"{came}; expected a causal language model that vLLM knows; choose another") from error
 
 
-def check_room(search: GeneratorSearch, writer: Any, settings: WriterSettings) -> None:
+def check_room(search: GeneratorSearch, writer: GeneratorWriter, settings: WriterSettings) -> None:
     """Raises `BadInput` where no question with a whole reply fits the model's context."""
     longest = sorted(search.examples, key=lambda example: -len(example.source))[: search.plan.shots]
     tokens = len(writer.tokens(prompts.joint_question(longest)))

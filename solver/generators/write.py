@@ -7,18 +7,30 @@ concerns that program alone. Source: arXiv 2411.07279, section 5.2.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from solver.clock import Deadline
 from solver.generators import prompts
 from solver.generators.examples import HEADER, ShownGenerator
 from solver.generators.filters import DESCRIBED, HOLDING, REPLIED, Filters, Verdict
-from solver.induction.induce import Writer
 from solver.induction.sandbox.sandbox import DrawnPair, Sandbox
 from solver.interfaces import Stop
 from solver.types import BadInput, seed_for
 
 PURPOSE = "generators"
 WRITING = 0.9  # of the seconds may go by while replies are written: what is in the last ones is yet to be run
+
+
+class GeneratorWriter(Protocol):
+    """A language model in its engine; an `induction.writer.VllmWriter` is one."""
+
+    def write(self, questions: Sequence[str], seed: int, stop: Stop) -> list[str | None]:
+        """One sampled reply a question, in order, also to equal questions; None where `stop` came first."""
+        ...
+
+    def tokens(self, question: str) -> Sequence[int]:
+        """The question as the model reads it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class GeneratorSearch:
                 raise BadInput(f"{came}; expected it to; check that reasoning-gym is 0.1.25, and the machine's memory")
             self.filters.add(pairs)
 
-    def batches(self, writer: Writer, stop: Deadline) -> Iterator[list[WrittenGenerator]]:
+    def batches(self, writer: GeneratorWriter, stop: Deadline) -> Iterator[list[WrittenGenerator]]:
         """Batches of generators until so many as planned were asked for, or `stop` came."""
         writing = stop.within(WRITING * stop.remaining())
         for start in range(0, self.plan.samples, self.plan.batch):
@@ -74,7 +86,7 @@ class GeneratorSearch:
             count = min(self.plan.batch, self.plan.samples - start)
             yield [self._examine(d, reply, stop) for d, reply in self._write(writer, start, count, writing)]
 
-    def _write(self, writer: Writer, start: int, count: int, stop: Stop) -> list[tuple[str, str | None]]:
+    def _write(self, writer: GeneratorWriter, start: int, count: int, stop: Stop) -> list[tuple[str, str | None]]:
         """(description, reply) of each generator from number `start` on; no reply where time ended or none was asked.
 
         The examples are the batch's own, in an order of its own.
