@@ -19,7 +19,7 @@ from solver.config.settings import Config, InductionSettings, WriterSettings
 from solver.data.json_files import read_json
 from solver.generators import examples, prompts
 from solver.hardware import devices
-from solver.induction.induce import check_model
+from solver.induction.model_files import check_model
 from solver.induction.sandbox.sandbox import Limits, Sandbox
 from solver.types import BadInput
 
@@ -152,11 +152,11 @@ def plan_of(options: argparse.Namespace, threads: int) -> GeneratorPlan:
 
 def load_writer(config: Config) -> GeneratorWriter:
     """The model in its engine. Raises `BadInput` where the engine refuses it."""
+    from solver.generators.texts import AskedWithTexts
     from solver.runtime import load_models
 
     try:
-        writer: GeneratorWriter = load_models.load_writer(config)
-        return writer
+        return AskedWithTexts(load_models.load_writer(config))
     except BadInput:
         raise
     except Exception as error:  # vLLM and transformers have no common one

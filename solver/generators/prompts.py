@@ -13,6 +13,7 @@ from solver.generators.examples import HEADER, ShownGenerator
 from solver.induction.sandbox.sandbox import readable
 
 JOINT, TWO_STEP = WAYS = ("joint", "two-step")
+SYSTEM = "You are an expert Python programmer, who designs puzzles that are new, clear and can be solved."
 FORM = "(rng: random.Random, diff_lb: float, diff_ub: float) -> dict"
 INTRODUCTION = (
     "Here are generators of grid puzzles. A puzzle is one rule that turns an input grid into an output grid. Grids "
@@ -41,6 +42,7 @@ GENERATOR_TASK = (
     "Puzzle {number}\nDescription: {description}"
 )
 FENCED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
+CLOSED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)```", re.DOTALL | re.MULTILINE)
 DEFINES = re.compile(r"^def generate\(", re.MULTILINE)
 DESCRIBES = re.compile(r"^[ \t*#>`]*description[ \t*`]*:[ \t*`]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -81,6 +83,11 @@ def description_in(reply: str) -> str:
 def description_alone(reply: str) -> str:
     """The description in a reply that was to be nothing else: one line may lack its beginning."""
     return description_in(reply) or ("" if "\n" in reply.strip() else readable(reply.strip()))
+
+
+def is_whole(reply: str) -> bool:
+    """Whether a reply holds a whole generator: a fenced block that defines `generate`, and its end."""
+    return any(DEFINES.search(block[1]) for block in CLOSED.finditer(reply))
 
 
 def generator_in(reply: str) -> str:

@@ -22,7 +22,7 @@ WRITING = 0.9  # of the seconds may go by while replies are written: what is in 
 
 
 class GeneratorWriter(Protocol):
-    """A language model in its engine; an `induction.writer.VllmWriter` is one."""
+    """A language model in its engine; a `texts.AskedWithTexts` is one."""
 
     def write(self, questions: Sequence[str], seed: int, stop: Stop) -> list[str | None]:
         """One sampled reply a question, in order, also to equal questions; None where `stop` came first."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solver.generators import filters
+from solver.induction.forms import Question
+from solver.induction.replies import Completion
 from solver.interfaces import Stop
 
 
@@ -65,3 +67,17 @@ class FakeWriter:
 
     def tokens(self, question: str) -> list[int]:
         return [0] * (len(question) // 3)
+
+
+@dataclass
+class FakeVllmWriter:
+    """In the place of `induction.writer.VllmWriter`: says what `texts` does."""
+
+    texts: FakeWriter
+
+    def write(self, questions: Sequence[Question], seed: int, stop: Stop, whole: object) -> list[Completion | None]:
+        replies = self.texts.write([question.turns[0] for question in questions], seed, stop)
+        return [None if reply is None else Completion(reply) for reply in replies]
+
+    def tokens(self, question: Question) -> list[int]:
+        return self.texts.tokens(question.turns[0])

@@ -19,7 +19,7 @@ from solver.pretrain import sources
 from solver.pretrain.content import Index
 from solver.types import Pair, seed_for
 from tests.support.made_tasks import draw
-from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeWriter, reply
+from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeVllmWriter, FakeWriter, reply
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = (*REPLIES.values(), reply(RECOLOURED))
@@ -30,8 +30,8 @@ def model(tmp_path, package):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"max_position_embeddings": 8192}')
-    for name in ("model.safetensors", "tokenizer.json"):
-        (folder / name).touch()
+    (folder / "model.safetensors").touch()
+    (folder / "tokenizer.json").write_text("{}")
     return folder
 
 
@@ -42,7 +42,7 @@ def writers(monkeypatch):
 
     def start(model, settings, seed):
         started.append((FakeWriter(TEXTS), settings, seed))
-        return started[-1][0]
+        return FakeVllmWriter(started[-1][0])
 
     monkeypatch.setattr("solver.induction.writer.VllmWriter", start)
     monkeypatch.setattr(sources, "training_index", lambda: Index.of([Pair(EVALUATED, EVALUATED)]))

@@ -70,6 +70,13 @@ def test_a_long_description_is_cut():
     assert len(prompts.description_in("Description: " + "x" * 5000)) == 300
 
 
+def test_a_reply_is_whole_with_the_end_of_the_first_block_that_defines_the_function():
+    whole = f"Description: so.\n```\nx\n```\n```python\n{BETTER}```"
+    assert prompts.is_whole(whole)
+    assert not any(prompts.is_whole(whole[:end]) for end in range(len(whole)))
+    assert not prompts.is_whole("```" * 10_000)
+
+
 @pytest.mark.parametrize(
     ("text", "source"),
     [
