@@ -100,7 +100,7 @@ def test_where_nothing_is_kept_there_is_the_record_alone(model, writers, tmp_pat
     [
         (["--samples", "0"], "--samples 0: expected at least 1"),
         (["--pairs", "9"], "--pairs 9: expected at least 10"),
-        (["--shots", "11"], "--shots 11: expected at most the 10 that there are"),
+        (["--shots", "11"], "--shots 11: expected at most the 10 there are; lower it"),
         (["--seconds", "0"], "--seconds 0: expected more than 0"),
         (["--seconds", "nan"], "--seconds nan: expected more than 0"),
         (["--reply", "8192"], "reads 8192 tokens, of which --reply 8192 are kept for a reply"),
