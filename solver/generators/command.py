@@ -1,6 +1,6 @@
 """`python -m solver generators`: tasks to train on, whose generators a language model of yours writes. See `--help`.
 
-The model is shown some of RE-ARC's generators with descriptions and asked for others (arXiv 2411.07279, section 5.2).
+The model is shown some of RE-ARC's generators with descriptions and asked for others (arXiv 2411.07279).
 What it writes runs in a sandbox, and the pairs of those that pass every filter are kept in a file of tasks.
 """
 
@@ -20,7 +20,7 @@ from solver.data.json_files import read_json
 from solver.generators import examples, prompts
 from solver.hardware import devices
 from solver.induction.model_files import check_model
-from solver.induction.sandbox.sandbox import Limits, Sandbox
+from solver.induction.sandbox.sandbox import Limits, Sandbox, readable
 from solver.types import BadInput
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ BATCH = {True: 128, False: 16}  # asked for at once on a GPU, and on a CPU
 LEAST = 10  # distinct pairs of a generator that is kept: a training sequence takes up to 7 of a task
 PAIR_BYTES = 2 * 6000  # of a pair of the largest grids and its twin, as a generator's process says them
 CACHE = 2 << 30  # bytes of the key-value cache on a CPU
-INTERRUPTED = 130  # exit status
+FAILED, INTERRUPTED = 1, 130  # exit status
 LIMITS = Limits(wall=10.0, seconds=8)  # of a generator, for all its calls
 
 
@@ -68,7 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Ask, run, filter, keep; print the table. Exit status 2 and one line where the input is wrong."""
+    """Ask, run, filter, keep; print the table.
+
+    Exit status 2 and one line where the input is wrong, 1 and one line where engine or sandbox break down on the way.
+    """
     options = parser().parse_args(argv)
     stop = Deadline.after(options.seconds)
     try:
@@ -94,7 +97,7 @@ def written(options: argparse.Namespace, stop: Deadline) -> int:
     limits = replace(LIMITS, output=PAIR_BYTES * options.pairs)
     pool = PoolFile(options.output, options.seed)
     pool.open()
-    with Sandbox(limits, options.unsafe_programs, modules=examples.LIBRARY, folders=[str(package)]) as sandbox:
+    with start_sandbox(limits, options.unsafe_programs, package) as sandbox:
         tell(sandbox.line())
         plan = plan_of(options, config.engine.threads)
         search = GeneratorSearch(plan, shown, sandbox, Filters(training_index(), LEAST))
@@ -107,6 +110,11 @@ def written(options: argparse.Namespace, stop: Deadline) -> int:
         except KeyboardInterrupt:
             tell("interrupted: what was kept stays")
             status = INTERRUPTED
+        except BadInput:
+            raise
+        except Exception as error:  # the engine's, which are of no common kind, and the sandbox's
+            tell(f"error: ended early, as {in_a_line(error)}; what was kept stays")
+            status = FAILED
     pool.close({"model": str(options.code_model), **vars(plan), "counts": counts.passed(), "pairs": counts.pairs})
     show(counts, pool)
     return status
@@ -150,6 +158,15 @@ def plan_of(options: argparse.Namespace, threads: int) -> GeneratorPlan:
     return GeneratorPlan(options.samples, options.way, options.seed, batch, options.shots, options.pairs)
 
 
+def start_sandbox(limits: Limits, unsafe: bool, package: Path) -> Sandbox:
+    """The place to run generators in, RE-ARC's functions at hand. Raises `BadInput` where it does not start."""
+    try:
+        return Sandbox(limits, unsafe, modules=examples.LIBRARY, folders=[str(package)])
+    except RuntimeError as error:
+        came = readable(str(error))
+        raise BadInput(f"{came}; expected it to start; check the memory left and the installation") from None
+
+
 def load_writer(config: Config) -> GeneratorWriter:
     """The model in its engine. Raises `BadInput` where the engine refuses it."""
     from solver.generators.texts import AskedWithTexts
@@ -160,8 +177,7 @@ def load_writer(config: Config) -> GeneratorWriter:
     except BadInput:
         raise
     except Exception as error:  # vLLM and transformers have no common one
-        lines = str(error).strip().splitlines() or [""]
-        came = f"{config.induction.model} cannot be served ({type(error).__name__}: {lines[0][:200]})"
+        came = f"{config.induction.model} cannot be served ({in_a_line(error)})"
         raise BadInput(f"{came}; expected a causal language model that vLLM knows; choose another") from error
 
 
@@ -198,6 +214,12 @@ def show(counts: FilterCounts, pool: PoolFile) -> None:
         print(f"wrote {pool.path} ({size:.1f} MB), for pretrain pool --tasks and finetune --pool")
     else:
         print(f"no generator was kept, so {pool.path} was not written")
+
+
+def in_a_line(error: Exception) -> str:
+    """Its kind and the first line of what it says."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
 
 
 def tell(line: str) -> None:

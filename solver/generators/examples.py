@@ -2,7 +2,7 @@
 
 The sources are read from the installed package, RE-ARC's (Hodel, arXiv 2404.07353, MIT) within reasoning-gym. All ten
 are of ARC-AGI-1 training tasks that may be trained on (`solver/pretrain/split.py`). That ten tasks are described by
-hand is from arXiv 2411.07279, section 5.2.
+hand is from arXiv 2411.07279 (version 1, section 5.1), which has descriptions of all others written from these.
 """
 
 import re

@@ -4,10 +4,11 @@
 lies beside it, with the ending `.jsonl`. Laws: the first is whole at any time, and never larger than what is read.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,27 +56,37 @@ class PoolFile:
         for path in (self.path, self.record):
             if path.exists() and path.stat().st_size:
                 raise BadInput(f"{path} exists; expected a new file, as generators are slow to get; name another")
-        try:
+        with self._writing(self.record):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.record.touch()
-        except OSError as error:
-            came = f"{self.record} cannot be written ({error.strerror or error})"
-            raise BadInput(f"{came}; expected a folder to write to; name another") from None
 
     def add(self, generators: Sequence[WrittenGenerator]) -> None:
-        """Put those that were kept among the tasks, and a line about each into the record."""
-        with self.record.open("a") as file:
-            for generator in generators:
-                print(json.dumps(self._line(generator)), file=file)
+        """Put those that were kept among the tasks, and a line about each into the record. Raises `BadInput`."""
+        self._record([self._line(generator) for generator in generators])
         if self._tasks:
             partial = self.path.with_name(f"partial-{self.path.name}")
-            partial.write_text("{\n" + ",\n".join(f'"{name}":{text}' for name, text in self._tasks.items()) + "\n}\n")
-            os.replace(partial, self.path)
+            text = "{\n" + ",\n".join(f'"{name}":{text}' for name, text in self._tasks.items()) + "\n}\n"
+            with self._writing(self.path):
+                partial.write_text(text)
+                os.replace(partial, self.path)
 
-    def close(self, summary: dict[str, object]) -> None:
-        """Write the record's last line: how the run was asked for, and its counts."""
-        with self.record.open("a") as file:
-            print(json.dumps(summary), file=file)
+    def close(self, summary: Mapping[str, object]) -> None:
+        """Write the record's last line: how the run was asked for, and its counts. Raises `BadInput`."""
+        self._record([summary])
+
+    def _record(self, lines: Sequence[Mapping[str, object]]) -> None:
+        with self._writing(self.record), self.record.open("a") as file:
+            file.writelines(f"{json.dumps(line)}\n" for line in lines)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _writing(path: Path) -> Iterator[None]:
+        """Raises `BadInput` where what is done within fails, such as on a full disk."""
+        try:
+            yield
+        except OSError as error:
+            came = f"{path} cannot be written ({error.strerror or error})"
+            raise BadInput(f"{came}; expected a folder to write to; name another, or make room") from None
 
     def _line(self, generator: WrittenGenerator) -> dict[str, str]:
         """What the record says of a generator, whose task is put among the others where it was kept and has room."""

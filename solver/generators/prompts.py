@@ -1,7 +1,8 @@
 """What a model is asked, and what is taken from its replies.
 
-The two ways of arXiv 2411.07279, section 5.2, that have descriptions: `joint`, a description and its generator in one
-reply; `two-step`, descriptions first, then a generator for each. A reply is searched, never parsed or evaluated here.
+Of the three ways of arXiv 2411.07279 (version 1, section 5.1) those that have descriptions: `joint`, a description
+and its generator in one reply; `two-step`, descriptions first, then a generator for each. The wording is this
+project's. A reply is searched, never parsed or evaluated here.
 
 Law: of the questions of one batch, all that comes before the description is the same text, which the engine reads once.
 """
@@ -10,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from solver.generators.examples import HEADER, ShownGenerator
+from solver.induction.replies import FENCE, blocks
 from solver.induction.sandbox.sandbox import readable
 
 JOINT, TWO_STEP = WAYS = ("joint", "two-step")
@@ -41,8 +43,6 @@ GENERATOR_TASK = (
     "Write the function `generate` of puzzle {number} in one ```python block, and nothing after it. " + RULES + "\n"
     "Puzzle {number}\nDescription: {description}"
 )
-FENCED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
-CLOSED = re.compile(r"^[ \t]*```[^`\n]*\n(.*?)```", re.DOTALL | re.MULTILINE)
 DEFINES = re.compile(r"^def generate\(", re.MULTILINE)
 DESCRIBES = re.compile(r"^[ \t*#>`]*description[ \t*`]*:[ \t*`]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -55,10 +55,7 @@ def joint_question(examples: Sequence[ShownGenerator]) -> str:
 def description_question(examples: Sequence[ShownGenerator]) -> str:
     """Asks for a description, shown those of the examples."""
     lines = [f"Puzzle {n}\nDescription: {example.description}\n\n" for n, example in enumerate(examples, 1)]
-    opening = (
-        "Here are grid puzzles. Each is one rule that turns an input grid of coloured cells into an output grid.\n\n"
-    )
-    return opening + "".join(lines) + DESCRIPTION_TASK.format(number=len(examples) + 1)
+    return DESCRIPTIONS_INTRODUCTION + "".join(lines) + DESCRIPTION_TASK.format(number=len(examples) + 1)
 
 
 def generator_question(examples: Sequence[ShownGenerator], description: str) -> str:
@@ -87,15 +84,14 @@ def description_alone(reply: str) -> str:
 
 def is_whole(reply: str) -> bool:
     """Whether a reply holds a whole generator: a fenced block that defines `generate`, and its end."""
-    return any(DEFINES.search(block[1]) for block in CLOSED.finditer(reply))
+    return any(closed and DEFINES.search(block) for block, closed in blocks(reply))
 
 
 def generator_in(reply: str) -> str:
-    """The generator in a reply: the last fenced block that defines `generate`, empty where there is none.
+    """The generator in a reply: the first fenced block that defines `generate`, empty where there is none.
 
     A block whose end was cut off counts too; a reply that is nothing but a program needs no fence.
     """
-    blocks = [block for block in FENCED.findall(reply) if DEFINES.search(block)]
-    if blocks:
-        return str(blocks[-1])
-    return reply if DEFINES.search(reply) and "```" not in reply else ""
+    if FENCE not in reply:
+        return reply if DEFINES.search(reply) else ""
+    return next((block for block, _ in blocks(reply) if DEFINES.search(block)), "")

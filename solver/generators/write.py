@@ -1,7 +1,7 @@
 """Generators from a language model, a batch of replies at a time: asked for, taken from the replies, run, filtered.
 
 Laws: with the same replies, and time to run what is in them, the same generators are kept; what a written program does
-concerns that program alone. Source: arXiv 2411.07279, section 5.2.
+concerns that program alone. Source: arXiv 2411.07279 (version 1, section 5.1).
 """
 
 from collections.abc import Iterator, Sequence

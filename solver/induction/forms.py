@@ -79,19 +79,19 @@ class Room(Protocol):
         """Tokens left for a reply, 0 or less where the question fills the context."""
 
 
-def questions(task: Task, form: QuestionForm, model: Room) -> tuple[list[Question], int]:
-    """A question for each test input, and how many demonstrations they leave out so that a reply has `LEAST_REPLY`.
+def questions(task: Task, form: QuestionForm, model: Room) -> tuple[list[Question], list[Pair]]:
+    """A question for each test input, and the demonstrations they leave out so that a reply has `LEAST_REPLY`.
 
     The largest are left out first. No question at all: not even one demonstration fits.
     """
-    kept = list(task.demonstrations)
+    kept, left_out = list(task.demonstrations), list[Pair]()
     while kept:
         shown = replace(task, demonstrations=tuple(kept))
         asked = [form.question(shown, test) for test in range(len(task.tests))]
         if all(model.room(question) >= LEAST_REPLY for question in asked):
-            return asked, len(task.demonstrations) - len(kept)
-        del kept[max(range(len(kept)), key=lambda place: cells(kept[place]))]
-    return [], len(task.demonstrations)
+            return asked, left_out
+        left_out.append(kept.pop(max(range(len(kept)), key=lambda place: cells(kept[place]))))
+    return [], left_out
 
 
 def cells(pair: Pair) -> int:

@@ -12,6 +12,7 @@ without generalising, so that it is trusted, and stands behind searched programs
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from solver.clock import Deadline, now
@@ -57,22 +58,23 @@ def induce(
     what was left out: replies that would not have ended in time, demonstrations that the context has no room for.
     """
     started, form = now(), form_of(settings)
-    asked, without = questions(task, form, writer)
+    asked, left_out = questions(task, form, writer)
     if not asked:
         room = "programs: none asked for, as the model's context has no room for one demonstration and a reply"
         return TaskResult(task.id, INDUCTION, ((),) * len(task.tests), notes=(room,))
     repairs = settings.repairs if form.repairs else 0
-    trials = ProgramTrials(task, sandbox)
+    shown_first = sorted(task.demonstrations, key=lambda pair: pair in left_out)  # as the question numbers them
+    trials = ProgramTrials(replace(task, demonstrations=tuple(shown_first)), sandbox)
     until = stop.within((BEFORE_REPAIRS if repairs else WRITING) * stop.remaining())
     wanted = [asked[i % len(asked)] for i in range(settings.samples)]
     replies = writer.write(wanted, seed_for(seed, task.id, PURPOSE), until)
-    of_replies = _told_of_replies(replies, now() - started, without)
+    of_replies = _told_of_replies(replies, now() - started, len(left_out))
     held = trials.run([reply for reply in replies if reply is not None], stop)
     notes = [_counts("programs", replies, held, trials), *of_replies]
     notes += [f"{count} x {reason}" for reason, count in trials.reasons().most_common(REASONS)]
     if repairs and trials.misses and not trials.fitting:
         nearest = sorted(trials.misses.values(), key=lambda miss: miss.rank)[:repairs]
-        again = [repair_question(asked[0], miss, len(task.demonstrations) - without) for miss in nearest]
+        again = [repair_question(asked[0], miss, len(task.demonstrations), len(left_out)) for miss in nearest]
         until = stop.within(REPAIRING * stop.remaining())
         replies = writer.write(again, seed_for(seed, task.id, REPAIR), until)
         held = trials.run([reply for reply in replies if reply is not None], stop)

@@ -1,7 +1,8 @@
 """One more chance for programs that fail on a demonstration: what is asked, showing the error or the wrong cells.
 
 The nearest misses come first: those right on the most demonstrations, then those with the fewest wrong cells. They are
-shown the first demonstration they fail on, which was in their question; never anything of a test output.
+shown how they fail on the first demonstration they do not reproduce, those in their question before any for which the
+context had no room; never anything of a test output.
 """
 
 from collections.abc import Sequence
@@ -23,13 +24,15 @@ class NearMiss:
     """A program that some replies held, and how it fails: it is `right` on so many demonstrations.
 
     `wrong`: the share of cells that are wrong in the first it fails on, 1 where there is no output of that shape.
-    `reason`: why, in a few words; `complaint`: the same for who is to correct it.
+    `example`: the number of that one, from 1 on. `reason`: why, in a few words; `complaint`: the same for who is to
+    correct it.
     """
 
     source: str
     replies: int
     right: int
     wrong: float
+    example: int
     reason: str
     complaint: str
 
@@ -46,13 +49,13 @@ def near_miss(task: Task, source: str, replies: int, outcomes: Sequence[Outcome]
     if not failing:
         return None
     pair, outcome = pairs[failing[0]]
-    right, where = len(pairs) - len(failing), f"For the input of example {failing[0] + 1},"
+    right, example = len(pairs) - len(failing), failing[0] + 1
     if outcome.grid is None:
-        return NearMiss(source, replies, right, 1.0, outcome.reason, f"{where} it fails: {outcome.reason}")
+        return NearMiss(source, replies, right, 1.0, example, outcome.reason, f"it fails: {outcome.reason}")
     wrong = 1.0
     if outcome.grid.shape == pair.output.shape:
         wrong = float(np.mean(outcome.grid != pair.output))
-    return NearMiss(source, replies, right, wrong, OTHER, f"{where} {difference(outcome.grid, pair.output)}")
+    return NearMiss(source, replies, right, wrong, example, OTHER, difference(outcome.grid, pair.output))
 
 
 def fits(outcome: Outcome, output: Grid) -> bool:
@@ -70,8 +73,13 @@ def difference(came: Grid, wanted: Grid) -> str:
     return f"{len(places)} of {wanted.size} cells are wrong: {'; '.join(told)}{more}."
 
 
-def repair_question(asked: Question, miss: NearMiss, demonstrations: int) -> Question:
-    """The question that goes on from `asked` with a program in reply to it, and why that is wrong."""
+def repair_question(asked: Question, miss: NearMiss, demonstrations: int, left_out: int = 0) -> Question:
+    """The question that goes on from `asked` with a program in reply to it, and why that is wrong.
+
+    `left_out`: how many of the demonstrations, the last ones, are not in the question.
+    """
     answer = f"```python\n{miss.source.strip()}\n```"
-    complaint = f"It is right for {miss.right} of {demonstrations} examples. {miss.complaint}"
+    shown = miss.example <= demonstrations - left_out
+    where = f"example {miss.example}" if shown else "an example that was not shown"
+    complaint = f"It is right for {miss.right} of {demonstrations} examples. For the input of {where}, {miss.complaint}"
     return replace(asked, turns=(*asked.turns, answer, f"{complaint}\n{REQUEST}"))

@@ -1,8 +1,8 @@
 """Replies from an engine, as many as are expected to end in time, each stopped at the end of its first whole program.
 
 Replies are begun while others run, as the measured pace allows; what is still running when the seconds are over is
-given as it is. Invariants: which replies are begun is decided by seconds alone, never by what others say; they are
-begun in order; with seconds enough all are.
+given as it is. None is begun where the question alone would take all the seconds to read. Invariants: which replies are
+begun is decided by seconds alone, never by what others say; they are begun in order; with seconds enough all are.
 """
 
 from collections import deque
@@ -93,10 +93,13 @@ class ReplyWriter:
         completions: list[Completion | None] = [None] * len(requests)
         self.running = {}
         try:
-            if waiting and stop.remaining() > 0:
+            if waiting and self._reading_seconds(waiting) < stop.remaining():
                 self._read(waiting, completions, stop)
+            else:
+                waiting.clear()
             while stop.remaining() > 0:
-                self._begin(waiting, self.pace.more(len(self.running), stop.remaining()))
+                if waiting:
+                    self._begin(waiting, self.pace.more(len(self.running), stop.remaining()))
                 if not self.running:  # nor is there time for another
                     break
                 self._step(completions)
@@ -106,17 +109,27 @@ class ReplyWriter:
             completions[partial.place] = self._left_off(partial)
         return completions
 
+    def _reading_seconds(self, waiting: Waiting) -> float:
+        """How long the first question is expected to take to read."""
+        prompt = waiting[0][1].prompt
+        return self.pace.reading_seconds(len(prompt) - common(prompt, self.last_prompt))
+
     def _read(self, waiting: Waiting, completions: list[Completion | None], stop: Stop) -> None:
         """Begin the first replies, one at least, and step until the question is read, which is timed."""
+        first = self.pace.more(0, stop.remaining() - self._reading_seconds(waiting))
         prompt = waiting[0][1].prompt
         unread = len(prompt) - common(prompt, self.last_prompt)
         self.last_prompt = prompt
-        first = self.pace.more(0, stop.remaining() - self.pace.reading_seconds(unread))
         self._begin(waiting, max(1, first))
         seconds = 0.0
-        while self.running and not any(partial.tokens for partial in self.running.values()) and stop.remaining() > 0:
+        while (unheard := self._unheard()) and stop.remaining() > 0:
             seconds += self._step(completions)
-        self.pace.add_reading(unread, seconds)
+        if not unheard:
+            self.pace.add_reading(unread, seconds)
+
+    def _unheard(self) -> bool:
+        """Whether replies are running and none has said anything."""
+        return bool(self.running) and not any(partial.tokens for partial in self.running.values())
 
     def _begin(self, waiting: Waiting, replies: int) -> None:
         for _ in range(min(replies, len(waiting))):

@@ -6,6 +6,7 @@ the numbers that were measured, a step is taken to grow with the replies, which 
 to the safe side, and is mended by what is measured then.
 """
 
+import math
 from collections import defaultdict, deque
 from statistics import median
 
@@ -27,7 +28,7 @@ class WritingPace:
         self._prior = min(LENGTH, longest)
         self._lengths = deque[int](maxlen=REMEMBERED)
         self._steps: defaultdict[int, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
-        self._reading = 0.0  # seconds for a token of a question, once that is known
+        self._reading = math.inf  # seconds for a token of a question, the fewest measured
 
     def add_step(self, running: int, tokens: int, seconds: float) -> None:
         """A step with so many replies running, none of them new, said so many tokens."""
@@ -39,9 +40,12 @@ class WritingPace:
         self._lengths.append(tokens)
 
     def add_reading(self, tokens: int, seconds: float) -> None:
-        """To read so many tokens of a question took so long."""
+        """To read so many tokens of a question took so long.
+
+        The fastest counts: were it a slow one, questions might never be begun, and so never be measured again.
+        """
         if tokens >= LEAST_READ:
-            self._reading = seconds / tokens
+            self._reading = min(self._reading, seconds / tokens)
 
     def length(self) -> int:
         """Tokens within which a reply is expected to end."""
@@ -59,7 +63,7 @@ class WritingPace:
 
     def reading_seconds(self, tokens: int) -> float:
         """Seconds to read so many tokens of a question, 0 before anything is known."""
-        return self._reading * tokens
+        return self._reading * tokens if self._reading < math.inf else 0.0
 
     def more(self, running: int, seconds: float) -> int:
         """How many replies can be begun beside those running, so that all are expected to end within the seconds."""

@@ -1,16 +1,21 @@
 """A code model of some 50,000 random numbers with a tokenizer of single bytes: shows that the path runs, no more.
 
-`python -m tests.tiny_writer DIR` makes it in a folder, asks it for programs and prints what came of them, in a process
-of its own because vLLM has one engine a process.
+`python -m tests.support.tiny_writer DIR` makes it in a folder, asks it for programs and for generators, and prints what
+came of them, in a process of its own because vLLM has one engine a process.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from solver.induction.writer import VllmWriter
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 
@@ -43,6 +48,23 @@ def make(folder: Path) -> Path:
     return folder
 
 
+def generators(folder: Path, writer: VllmWriter) -> dict[str, list[str]]:
+    """Way → at which filter each of two replies ended, `python -m solver generators` having asked this engine."""
+    from solver.generators import command, prompts
+    from solver.induction import writer as module
+
+    module.VllmWriter = lambda *_: writer  # type: ignore[assignment, misc]  # a process has one engine
+    failed = {}
+    for way in prompts.WAYS:
+        output = folder / f"{way}.json"
+        flags = f"--samples 2 --shots 1 --reply 24 --pairs 10 --seconds 120 --unsafe-programs --way {way}".split()
+        assert command.main(["--code-model", str(folder), "--output", str(output), *flags]) == 0
+        *lines, summary = map(json.loads, output.with_suffix(".jsonl").read_text().splitlines())
+        assert (summary["counts"]["asked"], summary["counts"]["kept"]) == (2, 0)
+        failed[way] = [line["failed"] for line in lines]
+    return failed
+
+
 def main(folder: Path) -> None:
     from solver.clock import Deadline
     from solver.config.settings import InductionSettings, WriterSettings
@@ -54,7 +76,7 @@ def main(folder: Path) -> None:
     from solver.types import Pair, Task
 
     prepare(2)  # before transformers is imported, which asks the network otherwise
-    settings = WriterSettings(context=2048, reply=24, cache_bytes=64 << 20, sequences=8)
+    settings = WriterSettings(context=8192, reply=24, cache_bytes=64 << 20, sequences=8)
     writer = VllmWriter(make(folder), settings)
     small = np.array([[1, 2]], dtype=np.uint8)
     task = Task("tiny", (Pair(small, small[:, ::-1].copy()),), (small,))
@@ -80,6 +102,8 @@ def main(folder: Path) -> None:
         "line": result.notes[0],
         "read": writer.tokenizer.decode(writer.tokens(asked[0])),
     }
+    if find_spec("reasoning_gym"):
+        told["generators"] = generators(folder, writer)
     print(json.dumps(told))
 
 

@@ -125,23 +125,28 @@ def _pair_lines(source: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     The twin is drawn with the same random numbers but for one of the first or the last: where that leaves the input as
     it is and changes the output, the output depends on more than the input.
     """
+    rng = CountedRandom()
+    for name in random.__all__:
+        if callable(method := getattr(rng, name, None)):
+            setattr(random, name, method)  # who draws from the module draws the same numbers
     try:
         generate = _entry(source, GENERATORS)
     except BaseException as error:
         yield from ({"failed": LOADING, "reason": _said(error)} for _ in (*seeds, *seeds))
         return
     for number, seed in enumerate(seeds):
-        line, drawn = _pair_line(generate, seed, -1)
+        line, drawn = _pair_line(generate, rng, seed, -1)
         yield line
         place = number // 2 % CHANGED
-        yield _pair_line(generate, seed, drawn - 1 - place if number % 2 else place)[0]
+        yield _pair_line(generate, rng, seed, drawn - 1 - place if number % 2 else place)[0]
 
 
-def _pair_line(generate: Callable[..., Any], seed: int, place: int) -> tuple[dict[str, Any], int]:
+def _pair_line(generate: Callable[..., Any], rng: CountedRandom, seed: int, place: int) -> tuple[dict[str, Any], int]:
     """What a generator draws, called as RE-ARC's are, with another number at `place`; how many it drew."""
     failed = CALLING
     try:
-        rng = CountedRandom(seed)
+        rng.seed(seed)
+        rng.place = -1
         hardest = rng.uniform(EASIEST, HARDEST)
         rng.place, rng.drawn = place, 0
         value = generate(rng, 0.0, hardest)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +14,10 @@ from solver.generators.pool_file import PoolFile, task_id
 from solver.generators.write import PURPOSE, WrittenGenerator
 from solver.pretrain import sources
 from solver.pretrain.content import Index
-from solver.types import Pair, seed_for
+from solver.types import BadInput, Pair, seed_for
 from tests.support.made_tasks import draw
 from tests.support.written_generators import EVALUATED, RECOLOURED, REPLIES, FakeVllmWriter, FakeWriter, reply
 
-ROOT = Path(__file__).resolve().parents[3]
 TEXTS = (*REPLIES.values(), reply(RECOLOURED))
 
 
@@ -54,10 +50,9 @@ def run(model, output, *more):
     return command.main([str(word) for word in (*flags, *more)])
 
 
-def test_what_is_kept_is_a_file_of_tasks_that_pretraining_reads_whole(model, writers, tmp_path, capsys, monkeypatch):
+def test_what_is_kept_is_a_file_of_tasks_that_pretraining_reads_whole(model, writers, tmp_path, capsys):
     output = tmp_path / "made" / "written.json"
     assert run(model, output) == 0
-    monkeypatch.undo()  # the true index of evaluation sets
     pool = sources.user_pool(output)
     assert [len(pairs) for pairs in pool.pairs] == [12, 12]
     assert all(name.startswith("written-") for name in pool.ids)
@@ -126,6 +121,33 @@ def test_a_model_that_the_engine_refuses_is_named_in_a_line(model, writers, tmp_
     assert "cannot be served (ValueError: no such architecture); expected" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_an_engine_that_fails_on_the_way_leaves_what_was_kept_and_the_counts(
+    model, writers, tmp_path, capsys, monkeypatch
+):
+    def fail(questions, seed, stop):
+        if seed != first:
+            raise RuntimeError("out of memory\nand much more")
+        return TEXTS[:4]
+
+    first = seed_for(0, "0", PURPOSE)
+    monkeypatch.setattr(FakeWriter, "write", staticmethod(fail))
+    assert run(model, tmp_path / "a.json", "--batch", 4) == 1
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == "error: ended early, as RuntimeError: out of memory; what was kept stays"
+    assert "kept, with 12 pairs" in told.out
+    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])["counts"]["asked"] == 4
+
+
+def test_a_sandbox_that_does_not_start_is_said_in_a_line(model, writers, tmp_path, capsys, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("the runner of programs did not start (it ended):\nTraceback")
+
+    monkeypatch.setattr(command, "Sandbox", broken)
+    assert run(model, tmp_path / "a.json") == 2
+    line = "error: the runner of programs did not start (it ended): Traceback; expected it to start; check the memory"
+    assert capsys.readouterr().err.startswith(line)
+
+
 def test_an_interruption_leaves_what_was_kept_and_shows_the_counts(model, writers, tmp_path, capsys, monkeypatch):
     def interrupt(questions, seed, stop):
         if seed != first:
@@ -149,24 +171,6 @@ def test_what_was_written_before_is_never_replaced(model, writers, tmp_path, cap
     assert (tmp_path / "a.json").read_text() == "{}"
 
 
-@pytest.mark.engine
-@pytest.mark.usefixtures("package")
-@pytest.mark.parametrize("way", ["joint", "two-step"])
-def test_a_model_is_asked_in_the_real_engine_and_every_reply_counted(tmp_path, way):
-    """The model is random, so that it says no generator: what holds is that it was asked, heard and counted."""
-    make = "import sys; from pathlib import Path; from tests.support import tiny_writer as t; t.make(Path(sys.argv[1]))"
-    flags = f"--code-model m --output a.json --samples 3 --shots 1 --reply 48 --seconds 200 --way {way}".split()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for command_line in (["-c", make, "m"], ["-m", "solver", "generators", "--unsafe-programs", *flags]):
-        words = [sys.executable, *command_line]
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr[-2000:]
-    assert "3 asked for, 0 kept" in done.stderr
-    *lines, summary = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
-    assert {line["failed"] for line in lines} <= {filters.DESCRIBED, filters.HOLDING}
-    assert (len(lines), summary["counts"]["asked"], summary["counts"]["kept"]) == (3, 3, 0)
-
-
 # ---- the file of tasks
 
 
@@ -186,6 +190,14 @@ def test_a_file_that_would_be_too_large_to_be_read_takes_no_more(tmp_path):
     assert list(json.loads(pool.path.read_text())) == [task_id("def generate(0)", 0)]
     lines = [json.loads(line) for line in pool.record.read_text().splitlines()]
     assert [bool(line["task"]) for line in lines] == [True, False, False]
+
+
+def test_a_file_that_can_no_longer_be_written_is_named_in_a_line(tmp_path):
+    pool = PoolFile(tmp_path / "a.json", 0)
+    pool.open()
+    pool.path.mkdir()
+    with pytest.raises(BadInput, match=r"a\.json cannot be written \(.*\); expected .*make room"):
+        pool.add([kept(0)])
 
 
 def test_a_task_s_id_depends_on_its_program_and_the_seed_of_its_pairs():

@@ -81,7 +81,8 @@ def test_a_reply_is_whole_with_the_end_of_the_first_block_that_defines_the_funct
     ("text", "source"),
     [
         (f"Description: so.\n```python\n{BETTER}```\nDone.", BETTER),
-        (f"```python\n{FIRST}```\nBetter:\n```python\n{BETTER}```", BETTER),
+        (f"```python\n{FIRST}```\nBetter:\n```python\n{BETTER}```", FIRST),
+        (f"```\nplan\n```\n```python\nimport random\n```python\n{BETTER}```", BETTER),  # begun anew
         (f"```python\n{BETTER}```\nRun it:\n```\npython x.py\n```", BETTER),
         ("```python\ndef generate(rng):\n    return 1", "def generate(rng):\n    return 1"),
         (BETTER, BETTER),
@@ -92,5 +93,5 @@ def test_a_reply_is_whole_with_the_end_of_the_first_block_that_defines_the_funct
         ("```\n" * 100_000, ""),
     ],
 )
-def test_the_generator_is_the_last_block_that_defines_the_function(text, source):
+def test_the_generator_is_the_first_block_that_defines_the_function(text, source):
     assert prompts.generator_in(text) == source

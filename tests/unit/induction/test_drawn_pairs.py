@@ -36,6 +36,9 @@ def sandbox():
         yield one
 
 
+ITS_OWN_WAY = ONE_LATE_COLOUR.replace("rng.randint", "randint").replace("\ndef", "\nfrom random import randint\ndef")
+
+
 def grids(draws: tuple[DrawnPair, ...]) -> list[tuple[object, object]]:
     return [(draw.pair.input.tolist(), draw.pair.output.tolist()) for draw in draws if draw.pair]
 
@@ -50,6 +53,11 @@ def test_a_generator_draws_a_pair_with_each_seed_and_the_same_ones_again(sandbox
     assert grids(sandbox.draw(MIRROR, [9, 2])[0])[1] == grids(draws)[2]
 
 
+def test_a_generator_that_draws_from_python_s_module_gets_the_seed_s_numbers_as_well(sandbox):
+    assert grids(sandbox.draw(ITS_OWN_WAY, SEEDS)[0]) == grids(sandbox.draw(ONE_LATE_COLOUR, SEEDS)[0])
+    assert grids(sandbox.draw(ITS_OWN_WAY, [9, 2])[0])[1] == grids(sandbox.draw(ITS_OWN_WAY, SEEDS)[0])[2]
+
+
 def test_pairs_may_come_as_tuples_lists_arrays_or_by_name(sandbox):
     by_name = "{'output': [[2]], 'input': [[1]]}"
     for value in ("([[1]], [[2]])", "[((1,),), ((2,),)]", "np.array([[[1]], [[2]]])", by_name):
@@ -57,7 +65,7 @@ def test_pairs_may_come_as_tuples_lists_arrays_or_by_name(sandbox):
         assert grids(sandbox.draw(source, [0])[0]) == [([[1]], [[2]])]
 
 
-@pytest.mark.parametrize("source", [ONE_LATE_COLOUR, ONE_EARLY_COLOUR])
+@pytest.mark.parametrize("source", [ONE_LATE_COLOUR, ONE_EARLY_COLOUR, ITS_OWN_WAY])
 def test_twins_bring_an_input_again_with_another_output_where_that_is_drawn_by_itself(sandbox, source):
     draws, twins = sandbox.draw(source, range(60))
     assert sum(a[0] == b[0] and a[1] != b[1] for a, b in zip(grids(draws), grids(twins), strict=True)) >= 2

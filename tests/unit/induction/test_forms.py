@@ -147,6 +147,10 @@ def test_the_largest_demonstrations_are_left_out_until_there_is_room_for_a_reply
     large = Pair(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8))
     task = Task("task", (TWO.demonstrations[0], large, TWO.demonstrations[1]), TWO.tests)
     whole = max(len(form.text(task, test)) for test in range(2))
-    assert questions(task, form, Context(whole + LEAST_REPLY)) == ([form.question(task, 0), form.question(task, 1)], 0)
-    assert questions(task, form, Context(whole + LEAST_REPLY - 1)) == ([form.question(TWO, n) for n in range(2)], 1)
-    assert questions(task, form, Context(LEAST_REPLY)) == ([], 3)
+    assert questions(task, form, Context(whole + LEAST_REPLY)) == ([form.question(task, 0), form.question(task, 1)], [])
+    assert questions(task, form, Context(whole + LEAST_REPLY - 1)) == (
+        [form.question(TWO, n) for n in range(2)],
+        [large],
+    )
+    asked, left_out = questions(task, form, Context(LEAST_REPLY))
+    assert (asked, len(left_out)) == ([], 3)

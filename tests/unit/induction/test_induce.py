@@ -15,7 +15,7 @@ from solver.clock import Deadline
 from solver.config.settings import InductionSettings
 from solver.induction import induce as induction
 from solver.induction import plain_form
-from solver.induction.forms import FORMS, Question
+from solver.induction.forms import FORMS, LEAST_REPLY, Question
 from solver.induction.induce import sandbox_of
 from solver.induction.replies import Completion, program_in
 from solver.induction.sandbox.sandbox import Limits, Outcome, Sandbox
@@ -339,6 +339,20 @@ def test_an_error_is_shown_to_who_is_to_repair_it(sandbox):
     complaint = writer.heard[1].turns[2]
     assert complaint.startswith("It is right for 0 of 2 examples. For the input of example 1, it fails: IndexError: ")
     assert "[[8" not in complaint
+
+
+def test_a_repair_names_demonstrations_by_the_numbers_that_the_question_has_for_them(sandbox):
+    """The large one in the middle is left out, so that the third one is the question's second."""
+    large = Pair(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8))
+    task = Task("turn", (TURN.demonstrations[0], large, TURN.demonstrations[1]), TURN.tests)
+    room = len(FORMS["plain"].question(TURN, 0).turns[0]) + LEAST_REPLY
+    first = "```python\ndef transform(grid):\n    return [[2, 4], [1, 3]] if grid.size == 4 else grid[99]\n```"
+    both = first.replace("else grid[99]", "else [[7], [6], [5]] if grid.size == 3 else grid[99]")
+    writer = FakeWriter([first, both], repairs=[TALK], context=room)
+    asking(writer, sandbox, 2, task)
+    told = [question.turns[2] for question in writer.heard[2:]]
+    assert told[0].startswith("It is right for 2 of 3 examples. For the input of an example that was not shown, it f")
+    assert told[1].startswith("It is right for 1 of 3 examples. For the input of example 2, it fails: IndexError")
 
 
 def test_settings_that_ask_for_fewer_than_no_repairs_or_an_unknown_form_are_refused():

@@ -25,13 +25,11 @@ def test_a_program_that_reproduces_every_demonstration_is_no_miss():
 def test_a_miss_is_told_by_the_first_demonstration_it_fails_on():
     half = np.array([[1, 1], [4, 3]], np.uint8)
     near = miss(FOUR, half, ONE)
-    assert (near.right, near.wrong, near.replies, near.reason) == (2, 0.5, 2, OTHER)
-    assert near.complaint == (
-        "For the input of example 2, 2 of 4 cells are wrong: [1, 0] is 4, not 1; [1, 1] is 3, not 1."
-    )
+    assert (near.right, near.wrong, near.replies, near.example, near.reason) == (2, 0.5, 2, 2, OTHER)
+    assert near.complaint == "2 of 4 cells are wrong: [1, 0] is 4, not 1; [1, 1] is 3, not 1."
     failed = miss(None, half, ONE, reason="ValueError: no")
-    assert (failed.right, failed.wrong, failed.reason) == (1, 1.0, "ValueError: no")
-    assert failed.complaint == "For the input of example 1, it fails: ValueError: no"
+    assert (failed.right, failed.wrong, failed.example, failed.reason) == (1, 1.0, 1, "ValueError: no")
+    assert failed.complaint == "it fails: ValueError: no"
 
 
 def test_the_nearest_misses_are_first():
@@ -57,4 +55,13 @@ def test_a_repair_goes_on_from_the_question_with_the_program_and_the_complaint()
     asked = repair_question(Question("system", ("question",), "```python\n"), near, 3)
     assert (asked.system, asked.opening, asked.turns[0]) == ("system", "```python\n", "question")
     assert asked.turns[1] == f"```python\n{PROGRAM.strip()}\n```"
-    assert asked.turns[2] == f"It is right for 2 of 3 examples. {near.complaint}\n{REQUEST}"
+    assert asked.turns[2] == (
+        f"It is right for 2 of 3 examples. For the input of example 2, {near.complaint}\n{REQUEST}"
+    )
+
+
+def test_what_fails_on_a_demonstration_that_was_not_shown_is_told_so():
+    near = miss(FOUR, ONE, FOUR)
+    for left_out, named in ((0, "example 3"), (1, "an example that was not shown")):
+        complaint = repair_question(Question("system", ("question",)), near, 3, left_out).turns[2]
+        assert complaint.startswith(f"It is right for 2 of 3 examples. For the input of {named}, 4 of 4 cells")

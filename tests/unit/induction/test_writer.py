@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from solver.config.settings import WriterSettings
+from solver.generators.filters import DESCRIBED, HOLDING
 from solver.induction.barc_form import CLOSING, SYSTEM
 from solver.induction.writer import VllmTexts
 from solver.induction.writing import Piece
@@ -20,13 +21,17 @@ from solver.types import BadInput
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.engine
-def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_format(tmp_path):
-    """The model is random, so that it says no program: what holds is that it was asked, heard and counted."""
-    command = [sys.executable, "-m", "tests.support.tiny_writer", str(tmp_path / "model")]
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What came of one engine's replies. Its model is random, so that it says no program and no generator."""
+    command = [sys.executable, "-m", "tests.support.tiny_writer", str(tmp_path_factory.mktemp("tiny") / "model")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.engine
+def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_format(told):
     assert all(isinstance(text, str) and text for text in told["first"])
     assert len(set(told["first"])) == 3  # equal questions, each with a seed of its own
     assert told["again"] == told["first"]
@@ -39,6 +44,15 @@ def test_programs_are_sampled_from_a_model_with_its_own_tokenizer_and_chat_forma
     assert told["line"] == "programs: 4 asked for, 4 written, 0 with a program, 0 run, 0 reproduce every demonstration"
     assert told["read"].startswith(f"<system>{SYSTEM}<user>Given")
     assert told["read"].endswith(f"{CLOSING}<assistant>")
+
+
+@pytest.mark.engine
+def test_generators_are_asked_for_in_both_ways_and_every_reply_is_counted(told):
+    if "generators" not in told:
+        pytest.skip("RE-ARC's generators come with reasoning-gym, which is not installed")
+    assert told["generators"]["joint"] == [HOLDING] * 2
+    assert len(told["generators"]["two-step"]) == 2
+    assert set(told["generators"]["two-step"]) <= {DESCRIBED, HOLDING}
 
 
 @dataclass

@@ -133,6 +133,32 @@ def test_where_not_even_one_would_end_one_is_begun():
     assert replies == [Completion("x" * 51, False, 51), *[None] * 7]
 
 
+def test_where_the_question_alone_would_take_all_the_seconds_nothing_is_begun():
+    pace = WritingPace(64, 2048)
+    engine = Engine(["x" * 100], reading=0.01)
+    writer = ReplyWriter(engine, pace, lambda: engine.time)
+    writer.write(wanted(1, prompt=tuple(range(1000))), Deadline.after(1e6, lambda: engine.time))
+    steps = engine.steps
+    others = wanted(8, prompt=tuple(range(5000, 6000)))
+    assert writer.write(others, Deadline(engine.time + 9.0, lambda: engine.time)) == [None] * 8
+    assert engine.steps == steps
+    replies = writer.write(others, Deadline(engine.time + 12.0, lambda: engine.time))
+    assert replies[0] is not None
+
+
+def test_a_reading_that_the_end_of_the_seconds_broke_off_is_no_measurement():
+    class Silent(Engine):
+        def step(self):
+            self.time += 1.0
+            return []
+
+    engine, pace = Silent([""]), WritingPace(64, 2048)
+    writer = ReplyWriter(engine, pace, lambda: engine.time)
+    writer.write(wanted(1, prompt=tuple(range(1000))), Deadline(engine.time + 2.5, lambda: engine.time))
+    assert engine.time == 3.0
+    assert pace.reading_seconds(1000) == 0
+
+
 def test_with_time_for_several_rounds_others_are_begun_as_replies_end():
     pace = WritingPace(2, 2048)  # two at once
     engine = Engine(["x" * 10])

@@ -89,3 +89,7 @@ def test_the_seconds_a_question_takes_to_read_are_measured_on_long_ones():
     assert pace.reading_seconds(1000) == 0
     pace.add_reading(500, 5.0)
     assert pace.reading_seconds(1000) == pytest.approx(10.0)
+    pace.add_reading(500, 500.0)  # a busy moment
+    assert pace.reading_seconds(1000) == pytest.approx(10.0)
+    pace.add_reading(500, 4.0)
+    assert pace.reading_seconds(1000) == pytest.approx(8.0)
