@@ -12,7 +12,7 @@ from typing import Protocol
 from solver.clock import Deadline
 from solver.generators import prompts
 from solver.generators.examples import HEADER, ShownGenerator
-from solver.generators.filters import DESCRIBED, HOLDING, REPLIED, Filters, Verdict
+from solver.generators.filters import DESCRIBED, HOLDING, RAN, REPLIED, Filters, Verdict
 from solver.induction.sandbox.sandbox import DrawnPair, Sandbox
 from solver.interfaces import Stop
 from solver.types import BadInput, seed_for
@@ -113,6 +113,8 @@ class GeneratorSearch:
         source = prompts.generator_in(reply)
         if not source:
             return WrittenGenerator(description, reply, Verdict(HOLDING, "the reply defines no function generate"))
+        if stop.remaining() <= 0:
+            return WrittenGenerator(description, source, Verdict(RAN, "the run's seconds ended before it was called"))
         verdict = self.filters.judge(*self._draw(source, stop))
         self.filters.add(verdict.pairs)
         return WrittenGenerator(description, source, verdict)

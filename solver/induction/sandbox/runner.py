@@ -126,7 +126,7 @@ def _pair_lines(source: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     it is and changes the output, the output depends on more than the input.
     """
     rng = CountedRandom()
-    for name in random.__all__:
+    for name in set(random.__all__) - {"seed", "setstate"}:
         if callable(method := getattr(rng, name, None)):
             setattr(random, name, method)  # who draws from the module draws the same numbers
     try:

@@ -10,6 +10,7 @@ from solver.pretrain.split import arc1_split
 from solver.types import BadInput
 
 
+@pytest.mark.slow
 def test_ten_tasks_are_described_and_all_of_them_may_be_trained_on():
     assert len(DESCRIPTIONS) == 10
     assert set(DESCRIPTIONS) <= set(arc1_split().train)

@@ -39,6 +39,20 @@ def test_a_reply_for_each_filter_ends_there_and_the_rest_is_kept(sandbox, packag
     assert all((pair.output == pair.input.T).all() for pair in kept.verdict.pairs)
 
 
+def test_when_the_seconds_are_over_what_was_written_is_counted_and_not_called(sandbox, package):
+    now = [0.0]
+
+    def spend():
+        now[0] += 200.0
+
+    [batch] = search_of(sandbox, package, 100).batches(
+        FakeWriter([reply(TRANSPOSED)], spend=spend), Deadline.after(100.0, lambda: now[0])
+    )
+    assert {(g.source, g.verdict.failed, g.verdict.reason) for g in batch} == {
+        (TRANSPOSED, filters.RAN, "the run's seconds ended before it was called")
+    }
+
+
 @pytest.mark.slow
 def test_hostile_generators_are_contained_and_counted_and_the_run_goes_on(containing_sandbox, package, tmp_path):
     secret = tmp_path / "solutions.json"

@@ -56,6 +56,8 @@ def test_a_generator_draws_a_pair_with_each_seed_and_the_same_ones_again(sandbox
 def test_a_generator_that_draws_from_python_s_module_gets_the_seed_s_numbers_as_well(sandbox):
     assert grids(sandbox.draw(ITS_OWN_WAY, SEEDS)[0]) == grids(sandbox.draw(ONE_LATE_COLOUR, SEEDS)[0])
     assert grids(sandbox.draw(ITS_OWN_WAY, [9, 2])[0])[1] == grids(sandbox.draw(ITS_OWN_WAY, SEEDS)[0])[2]
+    seeding = "import random\n" + MIRROR.replace("    row", "    random.seed(0)\n    row")
+    assert grids(sandbox.draw(seeding, SEEDS)[0]) == grids(sandbox.draw(MIRROR, SEEDS)[0])
 
 
 def test_pairs_may_come_as_tuples_lists_arrays_or_by_name(sandbox):
