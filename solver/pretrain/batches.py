@@ -42,7 +42,7 @@ class Augmentation:
     lie in a larger canvas of the background (the pair's commonest input colour), with margins that are the same for
     the whole sequence; never where a pair's grids differ in shape. `transform`: cells are shifted around the edges,
     mirrored, scaled or repeated, or two of these one after the other, in both grids, in the inputs or in the outputs
-    alone (arXiv 2411.07279, section 5.2).
+    alone (arXiv 2411.07279 version 1, section 5.1).
     """
 
     upscale: float = 0.0
