@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]
-SIZE = ["--prompts", "4", "--adapters", "2", "--steps", "8", "--limit", "200", "--split", "arc1-training"]
+SIZE = ["--prompts", "2", "--adapters", "2", "--steps", "8", "--limit", "120", "--split", "arc1-training"]
 CLOSE = 1e-3  # nats on a whole reply
 
 
