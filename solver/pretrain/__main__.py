@@ -72,7 +72,7 @@ def together(job: Job) -> int:
     """Train in so many processes as the recipe has workers, to their ends; returns the exit status.
 
     SIGTERM and SIGINT are passed on: the workers stop after the step they are at, with a checkpoint. None of them
-    outlives this process.
+    outlives this process, which has not computed anything by torch: the threads it would have are not in a fork.
     """
     from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
@@ -80,7 +80,7 @@ def together(job: Job) -> int:
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # ends the others without a word
     told: list[int] = []
-    method = "spawn" if job.device == "cuda" else "fork"  # a fork has torch imported, which is most of a start
+    method = "spawn" if job.device == "cuda" else "fork"  # a fork need not import torch, most of a start
     started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method=method, join=False)
 
     def pass_on(number: int, _frame: Any) -> None:

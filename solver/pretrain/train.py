@@ -103,7 +103,9 @@ def check_start(weights: Path, recipe: Recipe) -> None:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise BadInput(f"{path} is no exported model ({error}); expected a folder that --export wrote") from None
-    for name, parameter in build(recipe).named_parameters():
+    with torch.device("meta"):  # shapes alone: nothing is computed in a process that may be forked
+        expected = build(recipe)
+    for name, parameter in expected.named_parameters():
         if shapes.get(name) != tuple(parameter.shape):
             shown = f"{name} {shapes.get(name, 'missing')}, this recipe {tuple(parameter.shape)}"
             raise BadInput(
