@@ -25,13 +25,13 @@ from tests.gpu import checks
 
 CARD = Card("a card replaced", 24 * GIB, (9, 0), 1e12, 1e11)
 STAND_INS = Path(__file__).parent / "stand_ins"
-TRAIN = replace(checks.CARD.train, steps=4, tokens=1024, adapters_per_batch=2)
+TRAIN = replace(checks.CARD.train, steps=3, tokens=1024, adapters_per_batch=2)
 SMALL = checks.Scale(
     config=replace(checks.CARD, views=2, group=2, train=TRAIN, engine=EngineSettings(2048, 64 << 20, 2, sequences=4)),
     model=replace(DESCRIBED["qwen3-4b-16"], layers=2, hidden=64, heads=2, key_heads=1, head_dim=32, intermediate=96),
     median=400,
-    longest=700,
-    reply=24,
+    longest=600,
+    reply=16,
     formats=("bfloat16", "float32"),  # a CPU takes ten times as long in float16
     run=("--split", "dry-run", "--limit", "1", "--preset", "smoke", "--devices", "cpu", "--programs", "0"),
     answering=100.0,

@@ -49,7 +49,7 @@ class Done:
 
 def flags(output: Path, chosen: list[str]) -> list[str]:
     given = f"--split {SPLIT} --steps 2 --views 4 --time-limit 5m --seed 11 --programs 0".split()
-    given += ["--refinement-stages", "2", "--output", str(output)]
+    given += ["--refinement-stages", "1", "--output", str(output)]
     return [*given, "--task-ids", *chosen]
 
 
@@ -65,9 +65,9 @@ def without_network() -> list[str]:
     return start if tried.stdout.split() == ["lo"] else []
 
 
-def solve(folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",)) -> Done:
+def solve(folder: Path, chosen: list[str], command: tuple[str, ...] = ("submission.py",), more: str = "") -> Done:
     output = folder / "submission.json"
-    return finished(output, [sys.executable, *command, *flags(output, chosen)])
+    return finished(output, [sys.executable, *command, *flags(output, chosen), *more.split()])
 
 
 def finished(output: Path, given: Sequence[str]) -> Done:
@@ -171,7 +171,7 @@ sys.exit(worker.main(sys.argv[1:]))
 
 def test_an_adapter_file_cut_short_costs_its_batch_and_no_answer(chosen, tmp_path):
     code = CUTTING.format(mark=str(tmp_path / "cut"), name=chosen[0])
-    done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])))
+    done = solve(tmp_path, chosen, ("-c", LAUNCH, json.dumps([sys.executable, "-c", code])), "--devices cpu")
     [failure] = lines_of(tmp_path / "submission.run").of_kind("failure")
     assert chosen[0] in failure["task_ids"]
     assert failure["why"] in done.printed

@@ -63,6 +63,7 @@ def run(tmp_path_factory):
     return runs.write(directory, task_set.tasks[:40], read_solutions("held-out"), start=start)
 
 
+@pytest.mark.slow
 def test_the_command_shows_coefficients_gains_and_reliability_and_writes_what_runs_read(
     run, tmp_path, monkeypatch, capsys
 ):

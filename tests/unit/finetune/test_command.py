@@ -53,6 +53,7 @@ def refused(answer: tuple[int, str, str], said: str) -> None:
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_language_model_is_trained_exported_with_its_origin_and_the_same_command_changes_nothing(
     finetune, weights_of, tmp_path
 ):
@@ -104,6 +105,7 @@ def test_tasks_in_json_are_a_pool_and_a_ragged_grid_among_them_is_named(finetune
     refused(finetune(weights_of["text"], "--steps", 1, pool=tasks), "mine: train[1].output")
 
 
+@pytest.mark.slow
 def test_pools_with_held_out_or_evaluation_tasks_or_with_ragged_grids_are_refused(finetune, weights_of, tmp_path):
     from solver.pretrain import split
 

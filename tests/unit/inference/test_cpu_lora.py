@@ -125,6 +125,7 @@ def test_rows_with_an_adapter_are_as_the_replaced_operator_makes_them(
     torch.testing.assert_close(ours, theirs, **TIGHT)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_the_replaced_operator_agrees_up_to_rounding(engine: ModuleType) -> None:
     index, half = [0, 2, 2, 1, 0, 1], torch.bfloat16
     wrapper = wrapped(engine, index, False)

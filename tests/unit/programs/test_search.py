@@ -74,9 +74,9 @@ def test_extensions_are_tried_cheapest_first_whatever_the_order_of_registration(
 
 @pytest.mark.slow
 def test_the_search_reaches_what_running_every_program_reaches(monkeypatch):
-    """All programs of two steps of every sixth primitive, against the states of the search itself."""
+    """All programs of two steps of every eighth primitive, against the states of the search itself."""
     task, _ = made(lambda g: g[::-1].copy(), number=2, rows=3, columns=3)
-    chosen = search.operators(task).unary[::6]
+    chosen = search.operators(task).unary[::8]
     monkeypatch.setattr(search, "operators", lambda _: search.Operators(chosen, (), ()))
     states = Enumeration(task, Deadline.after(60), 60_000).run(60_000)
     programs = [[one.run, two.run] for one in chosen for two in chosen]

@@ -229,6 +229,7 @@ def test_leave_one_out_is_what_the_default_recipe_builds():
     assert spelled(leave_one_out(STACK, 30, 3, ROOM)) == spelled(made_of(STACK, DataRecipe(), 30, 3))
 
 
+@pytest.mark.slow
 @each("data", RECIPES, lambda d: f"{d.form}-{d.sides}-{d.loss}")
 def test_every_recipe_keeps_to_the_cap_the_room_and_thirty_cells_and_can_be_repeated(data):
     task = random_task([(16, 3), (4, 7), (12, 18)])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from solver.programs.lists.labels import FLAGS, MEASURES
@@ -72,6 +73,7 @@ def painted(grid: Grid, masks: list[Mask], values: list[int]) -> Grid:
     return result
 
 
+@pytest.mark.slow
 @each("kind, measure", itertools.product(KINDS, MEASURES))
 def test_measures_of_regions_their_ranks_and_extremes(kind: str, measure: str) -> None:
     if measure == "colours" and kind not in ("regions", "regions over corners"):
