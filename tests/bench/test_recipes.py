@@ -66,7 +66,7 @@ def test_the_table_holds_means_and_differences_over_the_same_tasks():
 @pytest.mark.engine
 def test_training_makes_the_right_answers_likelier(tmp_path, capsys):
     """With the shipped weights, a few steps on two tasks against none; the third is too long."""
-    given = "--limit 3 --workers 1 --seconds 6 --views 1 --try steps=6 --try steps=0".split()
+    given = "--limit 3 --workers 1 --seconds 8 --views 2 --try steps=14 --try steps=0".split()
     assert recipes.main([*given, "--output", str(tmp_path / "o.jsonl")]) == 0
     rows = [row.split("|") for row in capsys.readouterr().out.splitlines() if row.startswith("| ")]
     assert [float(row[2]) > 0 for row in rows[1:]] == [True, True, False]
