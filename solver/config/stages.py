@@ -26,7 +26,7 @@ class Stage:
 QUICK = 2.0  # seconds below which a batch of quick answers makes no sense
 QUICK_WEIGHT = 100.0  # of quick answers where seconds are short: they are few, and every task is to have one
 ENOUGH = 0.6  # of what a task's adapter and views are expected to cost: with less it has no time to answer
-PROGRAMS_SHARE = 0.25  # of the usable seconds, at most, for programs where they and the model take turns on the cores
+PROGRAMS_SHARE = 0.4  # of the usable seconds, at most, for programs where they and the model take turns on the cores
 LEAST_SEARCH = 0.1  # seconds below which a search for programs makes no sense
 
 

@@ -18,13 +18,13 @@ def seconds(*flags: str) -> float:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ((), 14.0),  # a quarter of 592 s on two cores
+        ((), 23.0),  # four tenths of 592 s on two cores
         (("--time-limit", "1m"), 10.0),
         (("--time-limit", "12h"), 60.0),
         (("--time-limit", "12h", "--programs", "10s"), 10.0),
         (("--programs", "0"), 0.0),
         (("--preset", "smoke"), 1.0),
-        (("--limit", "10"), 29.0),
+        (("--limit", "10"), 47.0),
     ],
 )
 def test_searches_for_programs_are_longer_where_their_share_of_the_time_has_room(flags, expected):
