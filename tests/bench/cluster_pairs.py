@@ -64,7 +64,7 @@ def timed(argv: Sequence[str], output: Path, where: Sequence[str]) -> float:
 
 
 def lose_a_node(options: argparse.Namespace, argv: Sequence[str]) -> int:
-    """A run that loses a node on its way, and what its record says of that; 0 where all tasks have the model's answer."""
+    """A run that loses a node, and what its record says of that; 0 where every task has an answer of its adapter."""
     with tempfile.TemporaryDirectory() as folder, ray_cluster.nodes(options.nodes) as (cluster, known):
         output = Path(folder) / "s.json"
         running = begun(argv, output, ("--cluster", cluster.address))
