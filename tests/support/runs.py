@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +31,24 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = 'WORKER: tuple[str, ...] = (sys.executable, "-m", "solver", "worker")'  # a line of the program
 
 
+def processor_seconds() -> float:
+    """What the processes started by this one have used, whatever else the machine does."""
+    return os.times().children_user + os.times().children_system
+
+
 def copy_program(to: Path, worker: tuple[str, ...] | None) -> None:
     """The program in a folder; `worker`: what it is to start in place of the real worker."""
     shutil.copytree(ROOT / "solver", to / "solver", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "submission.py", to)
     if worker is not None:
-        child = to / "solver" / "runtime" / "child.py"
-        assert WORKER in child.read_text()
-        child.write_text(child.read_text().replace(WORKER, f"WORKER: tuple[str, ...] = {worker!r}"))
+        replace_worker(to / "solver", worker)
+
+
+def replace_worker(package: Path, worker: tuple[str, ...]) -> None:
+    """Have a copy of the program start this in place of the real worker."""
+    child = package / "runtime" / "child.py"
+    assert WORKER in child.read_text()
+    child.write_text(child.read_text().replace(WORKER, f"WORKER: tuple[str, ...] = {worker!r}"))
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,19 @@ def test_a_rehearsal_answers_evaluation_tasks_and_shows_their_score_and_report(t
     unfenced(ran)
 
 
-@pytest.mark.engine
+def test_a_notebook_without_its_program_says_so_in_one_line(tmp_path):
+    tree = kaggle_tree.make(tmp_path, *PREFIXES["plain"])
+    shutil.rmtree(tree.root / "input" / "arc-ttt")
+    ran = kaggle_tree.execute(tree, "")
+    assert ran.status != 0
+    said = "no program below .*/input: expected the data set of its code; attach it"
+    assert re.search(said, ran.complaint), ran.complaint
+
+
+# ---- a worker without models -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
 def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_report_out(tmp_path, capsys):
     """With weights of its own and wheels for both drivers, of which the notebook takes those its driver serves."""
     weights, ready = tmp_path / "mine", tmp_path / "ready"
@@ -107,6 +119,8 @@ def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_r
     for name in described["dataset_sources"]:
         assert (tree.root / "input" / "datasets" / name).is_dir()
     tree.put(TEST, runs.challenges(evaluation(SMALL[:1])))
+    [package] = (tree.root / "input").rglob("solver/runtime")
+    runs.replace_worker(package.parent, worker(tmp_path))
     notebook = tmp_path / "kit" / "notebook" / described["code_file"]
     ran = kaggle_tree.finish(tree, *kaggle_tree.start(tree, BARE, notebook, KAGGLE_IS_COMPETITION_RERUN="1"))
     assert ran.status == 0, ran.text + ran.complaint
@@ -114,22 +128,12 @@ def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_r
     assert "driver 570.172.08, wheels for 525.60.13 and newer" in ran.text
     assert re.search(r"^weights  .*/somebody/arc-ttt-weights/weights$", ran.text, re.MULTILINE), ran.text
     assert re.search(r"^1 answer to 1 task: 1 from the model", ran.text, re.MULTILINE), ran.text
+    [argv] = [argv for argv in fake_worker.heard(tree.scratch / "script", "argv") if "programs" not in argv]
+    assert argv[argv.index("--weights") + 1].endswith("/somebody/arc-ttt-weights/weights")
     assert "text/html" not in ran.shown
     assert not (tree.working / "submission.run" / "report.html").exists()
     assert list(valid(tree)) == [task.id for task in evaluation(SMALL[:1])]
     unfenced(ran)
-
-
-def test_a_notebook_without_its_program_says_so_in_one_line(tmp_path):
-    tree = kaggle_tree.make(tmp_path, *PREFIXES["plain"])
-    shutil.rmtree(tree.root / "input" / "arc-ttt")
-    ran = kaggle_tree.execute(tree, "")
-    assert ran.status != 0
-    said = "no program below .*/input: expected the data set of its code; attach it"
-    assert re.search(said, ran.complaint), ran.complaint
-
-
-# ---- a worker without models -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
