@@ -23,7 +23,7 @@ class Batch:
     tasks: tuple[Task, ...]
     train_seconds: Mapping[str, float]  # by task id, how long each may train
     shared: Mapping[str, Adapter] = field(default_factory=dict)  # by task id, the adapter it shares with others
-    hurried: bool = False  # the seconds may not do: a quarter of the views is sampled after the other
+    hurried: bool = False  # the seconds may not do: the views are sampled a quarter at a time
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ class ProgramSettings(Settings):
     seconds: float = setting(
         10.0,
         "seconds of one core for each task's search for programs, whose best answer may take an attempt; 0: none; "
-        "without the flag more, up to 60, where a quarter of the time has room for them",
+        "without the flag more, up to 60, where four tenths of the time have room for them",
         flag="--programs TIME",
         read=seconds_or_none,
         name="seconds for programs",

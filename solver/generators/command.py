@@ -75,13 +75,13 @@ def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
     stop = Deadline.after(options.seconds)
     try:
-        return written(options, stop)
+        return run(options, stop)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def written(options: argparse.Namespace, stop: Deadline) -> int:
+def run(options: argparse.Namespace, stop: Deadline) -> int:
     """The whole run, and its exit status. Raises `BadInput`; what can be wrong is looked at in order of its cost."""
     check_numbers(options)
     check_model(options.code_model)
