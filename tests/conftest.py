@@ -21,6 +21,7 @@ gc.disable()  # while tests are imported
 
 def pytest_collection_finish() -> None:
     """What was imported is not looked through for garbage any more."""
+    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -39,10 +39,11 @@ def prepare(threads: int, environment: Mapping[str, str] = QUIET) -> None:
 def building() -> Iterator[None]:
     """Build an engine within this.
 
-    vLLM collects garbage again and again, of which nothing that was imported is a part. On a CPU it (0.32) looks
+    vLLM collects garbage again and again, of which what was imported is no part any more. On a CPU it (0.32) looks
     through what every loaded module holds, and fails on llvmlite's `lib` (0.47), which numba loads and which claims to
     have any attribute.
     """
+    gc.collect()
     gc.freeze()
     ffi = sys.modules.get("llvmlite.binding.ffi")
     lib = vars(ffi).pop("lib", None) if ffi else None

@@ -80,7 +80,8 @@ def together(job: Job) -> int:
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # ends the others without a word
     told: list[int] = []
-    method = "spawn" if job.device == "cuda" else "fork"  # a fork need not import torch, most of a start
+    fork = job.device == "cpu" and sys.platform == "linux"  # which need not import torch, most of a start
+    method = "fork" if fork else "spawn"
     started = start_processes(apart, (job, os.getpid()), nprocs=job.recipe.workers, start_method=method, join=False)
 
     def pass_on(number: int, _frame: Any) -> None:

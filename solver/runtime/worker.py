@@ -22,7 +22,6 @@ from typing import TextIO, TypeAlias, get_args
 from solver.clock import Deadline, now
 from solver.config import settings
 from solver.config.setting import unpack
-from solver.hardware.garbage import uncollected
 from solver.runtime import messages
 from solver.types import PROGRAMS, Candidate, Program, Task, TaskResult, View, out_of_memory
 from solver.voting.ensemble import ANSWERS_KEPT
@@ -45,8 +44,7 @@ def serve(lines: Iterable[str], reports: TextIO, load: Load) -> None:
 
     with contextlib.ExitStack() as loaded:
         try:
-            with uncollected():
-                answer, notes = loaded.enter_context(load(send))
+            answer, notes = loaded.enter_context(load(send))
         except Exception as error:  # said before this process ends, so that a lighter one can be tried
             return send(_failure(error))
         send(messages.Ready(round(now() - started, 1), tuple(notes)))

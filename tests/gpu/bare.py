@@ -32,7 +32,7 @@ BATCHES = 8  # of pretraining that are timed, after two that are not
 
 
 def trainer_alone(folder: Path, stop: Deadline) -> Iterator[Row]:
-    """The shipped weights' trainer: one adapter and many at once, in both formats of 16 bits, packed and padded."""
+    """The shipped weights' trainer: one adapter and many at once, in two formats of numbers, packed and padded."""
     import torch
 
     from solver.training.trainer import LoraTrainer

@@ -55,6 +55,12 @@ def valid(tree: kaggle_tree.Tree) -> dict[str, list]:
     return written
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    """All below a folder but what Python compiled, by path."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
 def unfenced(ran: kaggle_tree.Ran) -> None:
     """Say, once all else has passed, what this machine kept from being tested."""
     if ran.fenced:
@@ -119,8 +125,11 @@ def test_a_kit_is_attached_and_a_rerun_answers_the_hidden_tasks_and_leaves_the_r
     for name in described["dataset_sources"]:
         assert (tree.root / "input" / "datasets" / name).is_dir()
     tree.put(TEST, runs.challenges(evaluation(SMALL[:1])))
-    [package] = (tree.root / "input").rglob("solver/runtime")
-    runs.replace_worker(package.parent, worker(tmp_path))
+    [package] = (runtime.parent for runtime in (tree.root / "input").rglob("solver/runtime"))
+    assert files(package) == files(runs.ROOT / "solver")
+    [attached] = (tree.root / "input").rglob("somebody/arc-ttt-weights/weights")
+    assert files(attached) == files(SHIPPED)
+    runs.replace_worker(package, worker(tmp_path))
     notebook = tmp_path / "kit" / "notebook" / described["code_file"]
     ran = kaggle_tree.finish(tree, *kaggle_tree.start(tree, BARE, notebook, KAGGLE_IS_COMPETITION_RERUN="1"))
     assert ran.status == 0, ran.text + ran.complaint

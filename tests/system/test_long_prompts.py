@@ -25,7 +25,7 @@ LAST = 800  # tokens whose log-probabilities are compared
 
 
 def read(dtype: str, folder: Path) -> list[tuple[float, float]]:
-    """The mean log-probability of the last tokens of a long prompt with an adapter: engine; transformers, peft."""
+    """The mean log-probability of the last tokens of two long prompts with an adapter: engine; transformers, peft."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -38,7 +38,7 @@ def read(dtype: str, folder: Path) -> list[tuple[float, float]]:
     trainer = LoraTrainer(checkpoint.SHIPPED, RECIPE, folder, SETTINGS.context)
     adapter = trainer.train(TrainJob("long", leave_one_out(small, 8, 0, 1024), 0), soon).adapter
     encoded = [grid.GRID.encode_pairs(task.demonstrations)[0] for task in chosen]
-    long = [max(encoded, key=len).tolist()[-6000:]]
+    long = [ids.tolist()[-6000:] for ids in sorted(encoded, key=len)[-2:]]  # of 5,589 and 6,000 tokens
     sampler = VllmSampler(checkpoint.SHIPPED, replace(SETTINGS, dtype=dtype), grid.END)
     served = sampler.score([(tuple(ids[:-LAST]), tuple(ids[-LAST:]), adapter) for ids in long], soon)
     base = AutoModelForCausalLM.from_pretrained(checkpoint.SHIPPED, dtype=getattr(torch, dtype))

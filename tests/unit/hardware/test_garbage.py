@@ -14,7 +14,6 @@ from solver.hardware.garbage import uncollected
 def as_before():
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 def test_nothing_is_collected_within_and_what_it_leaves_is_not_looked_through():

@@ -31,7 +31,7 @@ from solver.pretrain.recipe import Recipe, rate
 from solver.pretrain.rows import Row, places
 from solver.pretrain.train import Training
 from solver.tokens.grid import GRID, SPECIALS, VOCABULARY, encoded_length
-from solver.types import Pair
+from solver.types import BadInput, Pair
 from tests.support.fakes import pairs_of, random_task
 from tests.support.pretraining import HELD_OUT, TINY, listed, state, unequal
 
@@ -339,6 +339,14 @@ def test_where_no_averages_are_kept_the_weights_themselves_are_exported(pool: Po
     training.save(tmp_path / "run")
     stored = load_file(export(tmp_path / "run", tmp_path / "weights", recipe) / "model.safetensors")
     assert all(torch.equal(stored[n], p) for n, p in training.model.named_parameters())
+
+
+def test_weights_of_another_shape_are_no_start(exported: Path, tmp_path: Path) -> None:
+    train.check_start(exported, TINY)
+    with pytest.raises(BadInput, match=r"are of another shape: model\..*, this recipe .*; give --width, --layers"):
+        train.check_start(exported, replace(TINY, inner=2 * TINY.inner))
+    with pytest.raises(BadInput, match=r"is no exported model .*; expected a folder that --export wrote"):
+        train.check_start(tmp_path, TINY)
 
 
 def test_a_training_can_start_from_exported_weights(undisturbed: tuple[Training, Path], exported: Path) -> None:
