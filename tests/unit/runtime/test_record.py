@@ -36,6 +36,10 @@ def test_a_message_comes_back_from_its_line_as_it_was(message):
     assert json.loads(line) | {"crc": 0} == message | {"crc": 0}  # any JSON reader can read it
 
 
+def test_members_of_older_lines_have_today_s_names():
+    assert from_line(to_line({"turn": 3, "round": 1, "kind": "x"}).encode()) == {"batch": 3, "stage": 1, "kind": "x"}
+
+
 @given(message=MESSAGES, data=st.data())
 def test_a_line_that_was_cut_or_changed_anywhere_is_dropped(message, data):
     line = to_line(message).encode()
