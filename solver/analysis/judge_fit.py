@@ -31,9 +31,7 @@ from solver.voting.rules import PLAIN
 
 EVALUATION = ("arc1-evaluation", "arc2-evaluation")  # what is reported
 FOLDS = 10  # of the cross-validation
-RIDGE = (
-    1.0  # strength, in features of unit deviation; from 0.5 to 1 the cross-validated loss is least (0.25 to 10 tried)
-)
+RIDGE = 1.0  # strength, in features of unit deviation; of 0.25 to 10, the cross-validated loss is least from 0.5 to 1
 STEPS = 50  # of Newton's method at most
 BINS = 5  # of the reliability table
 

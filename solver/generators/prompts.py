@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from solver.generators.examples import HEADER, ShownGenerator
+from solver.induction import replies
 from solver.induction.replies import FENCE, blocks
 from solver.induction.sandbox.sandbox import readable
 
@@ -84,7 +85,7 @@ def description_alone(reply: str) -> str:
 
 def is_whole(reply: str) -> bool:
     """Whether a reply holds a whole generator: a fenced block that defines `generate`, and its end."""
-    return any(closed and DEFINES.search(block) for block, closed in blocks(reply))
+    return replies.is_whole(reply, DEFINES)
 
 
 def generator_in(reply: str) -> str:

@@ -53,9 +53,9 @@ def blocks(text: str) -> Iterator[tuple[str, bool]]:
         at = fence + len(FENCE)
 
 
-def is_whole(text: str) -> bool:
-    """Whether a text holds a whole program: the rule by which a model is stopped."""
-    return any(closed and DEFINES.search(block) for block, closed in blocks(text))
+def is_whole(text: str, defines: re.Pattern[str] = DEFINES) -> bool:
+    """Whether a text holds a whole program: the rule by which a model is stopped. `defines`: finds its function."""
+    return any(closed and defines.search(block) for block, closed in blocks(text))
 
 
 def program_in(text: str) -> str | None:

@@ -17,7 +17,6 @@ from solver.batch import Batch, Models
 from solver.clock import Deadline, now
 from solver.config.settings import Config
 from solver.hardware import devices, gpus, memory_plan
-from solver.hardware.garbage import uncollected
 from solver.model import architecture
 from solver.pipeline import solve_batch
 from solver.runtime import messages
@@ -59,7 +58,6 @@ def by_models(order: messages.Order, models: Models, stop: Deadline) -> Iterator
     yield from (messages.TaskAnswered(result, engine) for result in results)
 
 
-@uncollected()
 def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:
     """(trainer, sampler, the settings they were built with)."""
     if on_gpu(config.engine.threads):

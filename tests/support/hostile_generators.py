@@ -6,24 +6,20 @@ One that succeeds draws [[7]] and [[7]]. `{secret}`: a solutions file.
 from __future__ import annotations
 
 from solver.generators.filters import GRIDS, PARSED, RAN
+from tests.support.hostile import PROGRAMS
 
 WON = "    return [[7]], [[7]]\n"
 
+
+def generator(program: str) -> str:
+    """A hostile program, as what is called for a pair."""
+    return PROGRAMS[program].replace("def transform(grid)", "def generate(rng, lower, upper)")
+
+
 GENERATORS = {
-    "never ends": ("def generate(rng, lower, upper):\n    while True:\n        pass\n", RAN),
+    "never ends": (generator("endless loop"), RAN),
     "never ends while it is loaded": ("while True:\n    pass\ndef generate(rng, lower, upper):\n" + WON, RAN),
-    "never ends and catches everything": (
-        """
-def generate(rng, lower, upper):
-    while True:
-        try:
-            while True:
-                pass
-        except BaseException:
-            pass
-""",
-        RAN,
-    ),
+    "never ends and catches everything": (generator("endless loop that catches everything"), RAN),
     "forks": (
         """
 import os
