@@ -11,6 +11,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict
@@ -35,7 +36,9 @@ CODE = Path(__file__).resolve().parents[1]
 NOT_SENT = ["**/__pycache__/**"]
 DESCRIBE_TIMEOUT = 60.0  # seconds a node may take to say what it has
 RETRIES = 3  # more for a call whose node was lost
+SETTLED = 0.5  # seconds after a worker's end for its actor to go, too; less than `DEATH`
 POLL_TIMEOUT = 2.0  # seconds a call waits for a worker to say something
+NICENESS = "RAY_worker_niceness"
 CONNECT_TIMEOUT = 3.0  # seconds for a connection to the cluster's address
 CPU_WORKER = NO_GPU | {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}  # Ray says who runs where
 
@@ -50,25 +53,30 @@ class Cluster:
         Raises `BadInput` where no cluster answers, or a node has other versions of Python or of a package.
         """
         _connect(address)
-        self.nodes = [node for node in ray.nodes() if node["Alive"]]
+        self.nodes = _able_nodes()
         self._described = self._describe()
         self._sent: dict[str, Folder] = {}
         self.memory = PROCESS  # bytes a worker on a CPU is given
 
     def _describe(self) -> dict[str, dict[str, str]]:
-        """What each node says of itself, by its name. Raises `BadInput` where it is not as here."""
+        """What each node says of itself, by its name; one lost meanwhile is left out. Raises `BadInput` where a node is
+        not as here."""
         asked = ray.remote(cluster_host.describe)
         waiting = {
-            node["NodeManagerAddress"] + " " + node["NodeID"][:8]: asked.options(
+            node["NodeID"]: asked.options(
                 num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote()
             for node in self.nodes
         }
         here, known = cluster_host.describe(), {}
-        for name, reference in waiting.items():
+        for node in list(self.nodes):
+            name = node["NodeManagerAddress"] + " " + node["NodeID"][:8]
             try:
-                known[name] = ray.get(reference, timeout=DESCRIBE_TIMEOUT)
+                known[name] = ray.get(waiting[node["NodeID"]], timeout=DESCRIBE_TIMEOUT)
             except ray.exceptions.RayError as error:
+                if node["NodeID"] not in {able["NodeID"] for able in _able_nodes()}:
+                    self.nodes.remove(node)  # gone before Ray knew it
+                    continue
                 raise BadInput(
                     f"node {name} of the cluster did not say what it has ({reason(error)}): expected all nodes to "
                     "answer; mend it, or take it out of the cluster"
@@ -164,6 +172,11 @@ class Actor(NodeWorker):
         super().__init__(start, ray.get)
 
 
+def _able_nodes() -> list[dict[str, Any]]:
+    """The nodes that live and have cores or GPUs for workers."""
+    return [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
+
+
 @cache
 def connected(address: str) -> Cluster:
     """The cluster at the address, connected to once. Raises `BadInput` as `Cluster` does."""
@@ -181,6 +194,8 @@ def _connect(address: str) -> None:
                 f"--cluster {address}: no cluster answers there ({error.strerror or error}): expected host:port of its "
                 "head; start one with ray start --head"
             ) from None
+    if address == "local":  # as nice as workers of this machine: Ray's are 15 nicer
+        os.environ.setdefault(NICENESS, "0")
     compiled = Path(tempfile.gettempdir()) / f"{SCRATCH}compiled-{os.getuid()}"  # on a node, too; made there
     sent = {
         "py_modules": [str(CODE)],
@@ -248,6 +263,8 @@ class RemoteChild(Connection):
                     self._take(output, pipe)
                     timeout = POLL_TIMEOUT
                 self._take(output, pipe)
+                time.sleep(SETTLED)  # a node that is lost may take the worker with it before the actor
+                ray.get(self._actor.poll.remote(0.0))
                 self._why = self._why or output.death
             except ray.exceptions.RayError as error:
                 said = reason(error) if getattr(error, "actor_init_failed", False) else type(error).__name__
