@@ -21,6 +21,7 @@ from tests.gpu import carry, checks, measures, rehearsal
 from tests.gpu import table as tables
 from tests.gpu.calls import CALL, CALLS, PATIENCE, SECONDS
 from tests.gpu.measures import Row
+from tests.support import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,17 +101,25 @@ def test_what_travels_fits_beside_the_working_tree():
     assert carry.MOST + (8 << 20) <= 64 << 20
 
 
+def rehearsed(*argv: str) -> int:
+    """The status of a check in a process that no card is hidden from."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    return checks.main([*argv, "--rehearse"])
+
+
 @pytest.mark.engine
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SECONDS)
 def test_the_code_of_every_check_runs_on_a_cpu_with_the_card_replaced(name, tmp_path):
-    environment = {n: v for n, v in os.environ.items() if n != "CUDA_VISIBLE_DEVICES"}
-    command = [sys.executable, "-m", "tests.gpu.checks", name, tmp_path / "rows.json", tmp_path, "--rehearse"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS[name] * PATIENCE, env=environment
-    )
+    given, seconds = [name, str(tmp_path / "rows.json"), str(tmp_path)], SECONDS[name] * PATIENCE
+    if name == "preflight_says":  # one by the command itself
+        environment = {n: v for n, v in os.environ.items() if n != "CUDA_VISIBLE_DEVICES"}
+        command = [sys.executable, "-m", "tests.gpu.checks", *given, "--rehearse"]
+        status = subprocess.run(command, cwd=ROOT, timeout=seconds, env=environment, check=False).returncode
+    else:
+        status = forked.call(rehearsed, *given, timeout=seconds)
     rows = measures.load(tmp_path / "rows.json")
-    assert done.returncode == 0, f"{[row for row in rows if row.good is False]}\n{done.stderr[-3000:]}"
+    assert status == 0, [row for row in rows if row.good is False]
     assert rows
 
 

@@ -121,8 +121,9 @@ class Tree:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Every file attached, with its hash."""
+        """Every file attached, with its hash; not what Python compiled, where nothing kept it from writing."""
         files = [path for path in self.root.joinpath("input").rglob("*") if path.is_file()]
+        files = [path for path in files if "__pycache__" not in path.parts]
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def put(self, name: str, content: Any) -> None:

@@ -1,16 +1,14 @@
 """A code model of some 50,000 random numbers with a tokenizer of single bytes: shows that the path runs, no more.
 
-`python -m tests.support.tiny_writer DIR` makes it in a folder, asks it for programs and for generators, and prints what
-came of them, in a process of its own because vLLM has one engine a process.
+`told` makes it in a folder and asks it for programs and for generators; vLLM has one engine a process (`forked`).
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +63,8 @@ def generators(folder: Path, writer: VllmWriter) -> dict[str, list[str]]:
     return failed
 
 
-def main(folder: Path) -> None:
+def told(folder: Path) -> dict[str, Any]:
+    """What came of the replies of one engine."""
     from solver.clock import Deadline
     from solver.config.settings import InductionSettings, WriterSettings
     from solver.hardware.engine import prepare
@@ -91,7 +90,7 @@ def main(folder: Path) -> None:
     settled = InductionSettings(samples=4, form="barc")
     with Sandbox(unsafe=True) as sandbox:
         result = induce(task, writer, sandbox, settled, 0, Deadline.after(120))
-    told = {
+    known = {
         "first": first,
         "again": again,
         "cached": writer.engine.cached / writer.engine.read,
@@ -103,9 +102,5 @@ def main(folder: Path) -> None:
         "read": writer.tokenizer.decode(writer.tokens(asked[0])),
     }
     if find_spec("reasoning_gym"):
-        told["generators"] = generators(folder, writer)
-    print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+        known["generators"] = generators(folder, writer)
+    return known

@@ -5,28 +5,31 @@ The comparison is the benchmark's own, in a process of its own: an engine of ano
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.bench import __main__ as bench
+from tests.support import forked
+
 pytestmark = pytest.mark.engine
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = ["--prompts", "2", "--adapters", "2", "--steps", "8", "--limit", "120", "--split", "arc1-training"]
 CLOSE = 1e-3  # nats on a whole reply
 
 
+def parity() -> str:
+    """What the benchmark's command prints last."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert bench.main(["--only", "parity", "--json", *SIZE]) == 0
+    return printed.getvalue().splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def rows():
-    command = [sys.executable, "-m", "tests.bench", "--only", "parity", "--json", *SIZE]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return {row["name"]: row["note"] for row in json.loads(ran.stdout.splitlines()[-1])}
+    return {row["name"]: row["note"] for row in json.loads(forked.call(parity, timeout=600))}
 
 
 def numbers(note: str) -> list[float]:

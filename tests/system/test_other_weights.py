@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from solver.config.settings import EMBEDDINGS
 from solver.data import tasks
 from solver.runtime import record, submission_file
-from tests.support import checkpoints
-from tests.support.runs import lines_of
+from tests.support import checkpoints, runs
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,29 +26,22 @@ TASK = {
 }
 
 
-@pytest.mark.parametrize(
-    ("make", "name", "count", "views"),
-    [
-        (checkpoints.nvarc, "nvarc-16", 2, 2),
-        (checkpoints.architects, "architects", 1, 1),
-        (checkpoints.text, "text", 1, 1),
-    ],
-)
-def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_file(tmp_path, make, name, count, views):
-    weights, output = make(tmp_path / "weights"), tmp_path / "submission.json"
-    challenges = tmp_path / "challenges.json"
-    challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(count)}))
-    flags = ["--challenges", challenges, "--weights", weights, "--output", output, "--devices", "cpu", "--no-report"]
-    flags += f"--steps 1 --views {views} --time-limit 5m --seed 3 --programs 0 --refinement-stages 0".split()
-    command = [sys.executable, "submission.py", *map(str, flags)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+def finished(command: list, output: Path) -> runs.Lines:
+    """The record of a whole program that ended well, with no batch lost and `output` a valid file."""
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     directory = record.directory_of(output)
-    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    assert done.returncode == 0, done.stdout + done.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
+    challenges = Path(command[command.index("--challenges") + 1])
     assert submission_file.validate(json.loads(output.read_text()), tasks.load_challenges(challenges).tests) == []
-    [header] = lines_of(directory).of_kind("run")
+    assert runs.lines_of(directory).of_kind("failure") == []
+    return runs.lines_of(directory)
+
+
+def check(lines: runs.Lines, name: str, count: int, views: int) -> None:
+    """So many tasks were read in the format of this name, trained for the one step asked for, and sampled."""
+    [header] = lines.of_kind("run")
     assert header["config"]["format"] == name
-    assert lines_of(directory).of_kind("failure") == []
-    trained = [entry for entry in lines_of(directory).of_kind("result") if entry["planned"]]
+    trained = [entry for entry in lines.of_kind("result") if entry["planned"]]
     assert len({entry["task_id"] for entry in trained}) == count
     for entry in trained:
         assert (entry["steps"], len(entry["losses"])) == (1, 1)
@@ -56,29 +49,27 @@ def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_f
         assert entry["notes"] == []
 
 
-def test_a_variant_with_loras_on_embedding_and_head_runs_as_a_whole(tmp_path):
+FLAGS = "--devices cpu --no-report --steps 1 --time-limit 5m --seed 3 --programs 0 --refinement-stages 0".split()
+
+
+@pytest.mark.parametrize(("make", "name", "count"), [(checkpoints.nvarc, "nvarc-16", 2), (checkpoints.text, "text", 1)])
+def test_a_checkpoint_of_each_format_is_trained_and_sampled_and_leaves_a_valid_file(tmp_path, make, name, count):
+    weights, output, challenges = make(tmp_path / "weights"), tmp_path / "submission.json", tmp_path / "challenges.json"
+    challenges.write_text(json.dumps({f"0000000{n}": TASK for n in range(count)}))
+    files = ["--challenges", challenges, "--weights", weights, "--output", output, "--views", count]
+    check(finished(["submission.py", *files, *FLAGS], output), name, count, views=count)
+
+
+def test_a_llama_of_the_architects_format_with_loras_on_embedding_and_head_too_runs_as_a_whole(tmp_path):
     weights, output = checkpoints.architects(tmp_path / "weights"), tmp_path / "runs" / "submission.json"
-    files = {"c.json": {"00000000": TASK}, "s.json": {"00000000": [[[4]]]}}
-    for name, content in files.items():
+    for name, content in {"c.json": {"00000000": TASK}, "s.json": {"00000000": [[[4]]]}}.items():
         (tmp_path / name).write_text(json.dumps(content))
-    flags = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
-    flags += ["--output", output, *"--variants embeddings --devices cpu --no-report --steps 1 --views 1".split()]
-    command = [
-        sys.executable,
-        "-m",
-        "solver",
-        "ablate",
-        *map(str, flags),
-        *"--time-limit 5m --programs 0 --refinement-stages 0".split(),
-    ]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
-    directory = record.directory_of(output.with_name("embeddings.json"))
-    assert ran.returncode == 0, ran.stdout + ran.stderr + (directory / record.WORKER_LOG).read_text()[-2000:]
-    recorded = lines_of(directory)
-    assert recorded.of_kind("failure") == []
-    trained = [entry for entry in recorded.of_kind("result") if entry["planned"]]
-    assert trained
-    assert all((entry["steps"], entry["notes"]) == (1, []) for entry in trained)
+    files = ["--challenges", tmp_path / "c.json", "--solutions", tmp_path / "s.json", "--weights", weights]
+    files += ["--output", output, "--views", 1, "--variants", "embeddings"]
+    lines = finished(["-m", "solver", "ablate", *files, *FLAGS], output.with_name("embeddings.json"))
+    check(lines, "architects", 1, views=1)
+    [header] = lines.of_kind("run")
+    assert set(EMBEDDINGS) <= set(header["config"]["train"]["targets"])
 
 
 HEADS = """

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from solver import cli
-from solver.__main__ import COMMANDS
+from solver.__main__ import COMMANDS, main
+from solver.clock import Deadline
 from solver.config.presets import PRESETS
 from solver.data.splits import SPLITS
 from tests.support.each import each
@@ -65,10 +67,11 @@ def flags() -> list[str]:
 
 @cache
 def help_of(*command: str) -> str:
-    line = [sys.executable, "-m", "solver", *command, "--help"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """What a command's `--help` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as ended:
+        main([*command, "--help"], Deadline.after(0))
+    assert ended.value.code == 0
+    return printed.getvalue()
 
 
 @cache

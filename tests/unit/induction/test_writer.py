@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,17 +13,13 @@ from solver.induction.barc_form import CLOSING, SYSTEM
 from solver.induction.writer import VllmTexts
 from solver.induction.writing import Piece
 from solver.types import BadInput
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support import forked, tiny_writer
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What came of one engine's replies. Its model is random, so that it says no program and no generator."""
-    command = [sys.executable, "-m", "tests.support.tiny_writer", str(tmp_path_factory.mktemp("tiny") / "model")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return forked.call(tiny_writer.told, tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.mark.engine
