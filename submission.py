@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
 from solver.analysis.scoring import scored
 from solver.analysis.solutions import read_solutions
-from solver.cli import parse, planned
+from solver.cli import cpu_is_meant, parse, planned, time_planned
 from solver.hardware import preflight
 from solver.kaggle.notebook import RERUN  # where nobody will look at a report
 from solver.runtime.prepare import prepare
@@ -28,10 +28,13 @@ def main(argv: list[str], started: Deadline) -> int:
     """Run a submission; returns the exit status: 0 done, 1 broken, 2 bad input (one line)."""
     options = parse(argv)
     try:
-        if options.plan is not None:
+        if options.plan is not None and not cpu_is_meant(options):
             print(planned(options))
             return 0
         plan = prepare(options, read_solutions)
+        if options.plan is not None:
+            print(time_planned(options, plan))
+            return 0
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

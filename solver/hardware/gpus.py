@@ -63,7 +63,8 @@ CARDS: Mapping[str, Card] = {
 def named(name: str) -> Card:
     """A card of the table; `BadInput` for any other name."""
     if name.lower() not in CARDS:
-        raise BadInput(f"--plan is {name!r}: expected one of {', '.join(CARDS)}; or no name, for the GPUs found here")
+        known = ", ".join(CARDS)
+        raise BadInput(f"--plan is {name!r}: expected one of {known}; or no name, for the GPUs found here; or cpu")
     return CARDS[name.lower()]
 
 

@@ -80,7 +80,8 @@ class RunOptions(Settings):
     )
     plan: str | None = setting(
         None,
-        f"print the memory plan for {', '.join(CARDS)}, or for the GPUs of this machine; run nothing",
+        f"print the memory plan for {', '.join(CARDS)}, or for the GPUs of this machine; for cpu, or where it has "
+        "none, how many training steps and views fit the time limit on its CPU; run nothing",
         flag="--plan CARD",
         nargs="?",
     )

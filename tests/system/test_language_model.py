@@ -118,3 +118,17 @@ def test_an_adapter_s_log_probabilities_in_the_engine_are_those_of_its_trainer(f
     print(f"gaps {gaps(with_adapter).max():.6f} with the adapter, {gaps(base).max():.4f} without")
     assert gaps(with_adapter).max() < 0.02
     assert gaps(base).max() > 0.2  # the adapter does change something
+
+
+def test_its_step_and_its_reply_take_what_was_planned_within_a_factor_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one core, predicted and measured in one process; a machine that is busy with other things has other rates."""
+    for name, value in {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "0"}.items():
+        monkeypatch.setenv(name, value)
+    flags = "--split arc1-training --task-ids 25ff71a9 --tokens 512 --steps 2 --views 4".split()
+    ran = command("-m", "tests.bench.timing", "--weights", smollm2.converted(), *flags, limit=280)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    compared = json.loads(ran.stdout.splitlines()[-1])
+    print(compared)
+    planned, took = compared["predicted"], compared["measured"]
+    assert 0.5 < took["step"] / planned["step"] < 2
+    assert 0.5 < (took["prefill"] + took["decoding"]) / (planned["prefill"] + planned["decoding"]) < 2

@@ -24,8 +24,8 @@ MODELS = {  # may import torch
     *(f"solver.inference.{name}" for name in ("cpu_operators", "vllm_sampler")),
     *(f"solver.model.{name}" for name in ("grid_qwen3", "grid_qwen3_vllm")),
     *(f"solver.training.{name}" for name in ("adapters", "base_model", "embedding_loras")),
-    *(f"solver.training.{name}" for name in ("example_vectors", "output_heads", "packed_attention", "trainer")),
-    *("solver.training.whole_matrices",),
+    *(f"solver.training.{name}" for name in ("example_vectors", "machine_rates", "output_heads", "packed_attention")),
+    *(f"solver.training.{name}" for name in ("trainer", "whole_matrices")),
     *("solver.induction.writer", "solver.runtime.collect", "solver.runtime.load_models"),
     "solver.runtime.cluster",  # where Ray is installed
 }

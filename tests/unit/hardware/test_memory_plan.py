@@ -292,10 +292,10 @@ def test_a_plan_is_printed_for_a_card_that_is_not_there_with_the_preset_meant_fo
     assert "128 sequences" in said("l4", "--preset", "kaggle-t4x2")
 
 
-def test_a_plan_without_a_card_needs_a_gpu_and_a_model_needs_a_plan(monkeypatch, capsys):
+def test_a_model_without_weights_needs_a_card_and_a_plan(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(BadInput, match="--plan names no card and nvidia-smi shows none"):
-        said()
+    with pytest.raises(BadInput, match="--plan-model qwen3-4b came with --plan for a CPU: expected --weights"):
+        cli.cpu_is_meant(cli.parse(["--plan", "--plan-model", "qwen3-4b"]))
     with pytest.raises(SystemExit):
         cli.parse(["--plan-model", "qwen3-4b"])
     assert "--plan-model is 'qwen3-4b': expected to come with --plan" in capsys.readouterr().err
