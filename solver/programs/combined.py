@@ -9,16 +9,16 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from solver.interfaces import Stop
+from solver.programs.cell_rules import OverStates
+from solver.programs.compiled import ready as ready
 from solver.programs.lists import solve as lists
-from solver.programs.lists.compiled import ready as ready
-from solver.programs.solve import NODES, search_programs
+from solver.programs.solve import NODES, rank, search_programs
 from solver.programs.values import Proposal, Until, mark
 from solver.types import Task, worth
 
 LISTS = 0.25  # of the seconds, at most, for the search over lists: what it does not find soon it seldom finds
-FIRST_SECONDS = (
-    0.25  # seconds more for it, at most as many as that share once more: the older search finds little in them
-)
+RULES = 0.25  # of the seconds then left, at most, for rules of cells that look at what lists made
+FIRST_SECONDS = 0.25  # more for each of them, at most its share once more: the older search finds little in them
 PER_NODE = 20  # functions that it applies for each node; in the same seconds it would apply more
 
 
@@ -29,13 +29,12 @@ def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, .
     """
     seconds = stop.remaining()
     share = LISTS * seconds
-    by_lists = over_lists(task, Until(stop, seconds - share - min(share, FIRST_SECONDS)), PER_NODE * nodes)
-    return joined(search_programs(task, stop, nodes), by_lists)
-
-
-def over_lists(task: Task, stop: Stop, nodes: int) -> list[Proposal]:
-    """What the search over lists answers, the best first."""
-    return [Proposal(a.grids, a.program, a.cost, a.generalises) for a in lists.search(task, stop, nodes)]
+    listed = lists.search(task, Until(stop, seconds - share - min(share, FIRST_SECONDS)), PER_NODE * nodes)
+    by_lists = [Proposal(a.grids, a.program, a.cost, a.generalises) for a in listed.answers]
+    left = stop.remaining()
+    rules_until = Until(stop, left - RULES * left - min(RULES * left, FIRST_SECONDS))
+    by_rules = OverStates(listed.own, listed.states, rules_until).proposals()
+    return joined(rank([*search_programs(task, stop, nodes), *by_rules]), by_lists)
 
 
 def joined(first: Sequence[Proposal], second: Sequence[Proposal]) -> tuple[Proposal, ...]:

@@ -148,7 +148,8 @@ def make(folder: Path, competition: str, data: str, worker: tuple[str, ...] | No
 
 def lend_compiled(tree: Tree) -> None:
     """What this program compiles for the search, ready in the user's cache of that machine."""
-    from solver.programs.lists import compiled, solve  # noqa: F401 (its functions are what is compiled)
+    from solver.programs import compiled
+    from solver.programs.lists import solve  # noqa: F401 (its functions are what is compiled)
 
     compiled.ready()
     kept = compiled.cache_folder()

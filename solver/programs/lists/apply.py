@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.layout import AREA, AT, LABELS, SIZE, SPLITS, Cells, H, Items, Scratch, W, X, Y
 from solver.programs.lists.units import CELLS, ROWS, SCRATCH
 
@@ -51,7 +51,7 @@ STORE = types.NamedTuple(
     Store,
 )  # fmt: skip
 Unit = Callable[[Cells, Items, int, int, int, int, Scratch], int]
-Units = tuple[Unit, Unit, Unit, Unit, Unit, Unit, Unit]
+Units = tuple[Unit, Unit, Unit, Unit, Unit, Unit, Unit, Unit, Unit]
 
 
 @inner

@@ -5,6 +5,7 @@ Once there is no room for more states, what more would be made of is not kept, o
 
 from numba import types
 
+from solver.programs.compiled import entry, inner
 from solver.programs.lists.apply import (
     APPLIED,
     CLASS,
@@ -30,7 +31,6 @@ from solver.programs.lists.apply import (
     is_new,
     keep,
 )  # fmt: skip
-from solver.programs.lists.compiled import entry, inner
 from solver.programs.lists.layout import AREA
 from solver.programs.lists.match import BOARD, Board, right_on
 from solver.programs.lists.units import FORM
@@ -68,7 +68,7 @@ def is_full(store: Store) -> bool:
     return bool(full or heads[ITEMS] + 4 * MOST_ITEMS > store.items.shape[0])
 
 
-@entry(types.boolean(STORE, types.UniTuple(types.FunctionType(FORM), 7), BOARD, types.int64, types.int64))
+@entry(types.boolean(STORE, types.UniTuple(types.FunctionType(FORM), 9), BOARD, types.int64, types.int64))
 def expand(store: Store, units: Units, board: Board, most: int, dearest: int) -> bool:
     """Apply up to `most` functions; False once all states up to cost `dearest` are made or there is no room.
 

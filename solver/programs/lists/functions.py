@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.programs.lists.labels import FIRST_FLAG, FLAGS, MEASURES, WAYS
-from solver.programs.lists.layout import GEOMETRY, JOINS, LABELS, PARTS, PATTERNS, SHAPES, SPLITS
+from solver.programs.lists.labels_of_objects import PLACES, RELATIONS, VIEWS
+from solver.programs.lists.labels_of_panels import PANELS as OF_PANELS
+from solver.programs.lists.layout import DRAWING, GEOMETRY, JOINS, LABELS, MOVES, PARTS, PATTERNS, SHAPES, SPLITS
+from solver.programs.lists.moves import KINDS, LEFT_OUT, OF_COLOUR, REMOVED
 from solver.programs.lists.picks import PROPERTIES
 from solver.programs.lists.shapes import WHOLE
 
@@ -19,11 +22,14 @@ DIRECTIONS = ("right", "left", "down", "up")
 
 (RIGID, CROP, SECTION, COMPOSITE, SCALE, SHRINK, SHIFT, WIDEN, SQUEEZE, LINE_ORDER) = range(10)
 (PAINT, FRAME, FILL, GROW, PEEL, FALL, TALLY) = range(7)
-(CONNECT, RAYS, SPREAD, OVERLAID, SYMMETRIC, TILE, FRACTAL, EMBED) = range(8)
+(CONNECT, RAYS, SPREAD, OVERLAID, SYMMETRIC, TILE, FRACTAL, EMBED, EQUAL_ENDS) = range(9)
+(KEPT, SLID, TOWARD, STAMPED) = range(4)
+(DOTTED, EXTENDED, LEAKED, BOXED, FLOODED, COMPLETED, PALETTE, LARGEST, SMOOTHED) = range(9)
 OF_CELLS, OF_LINES, OF_REGIONS = range(3)
-(REGIONS, BOXES, COLOUR_SPLIT, PANELS, LINES, SECTIONS, FRAMED, WINDOWS) = range(8)
+OF_VIEWS, OF_DISTANCES, OF_BOXES, OF_REGION_LINES, OF_RELATIONS, PANEL_LABELS = 7, 8, 9, 14, 19, 24
+(REGIONS, BOXES, COLOUR_SPLIT, PANELS, LINES, SECTIONS, FRAMED, WINDOWS, COLOUR_BOXES) = range(9)
 (PICK, AT_PLACE) = range(2)
-(OVERLAY, ROW_OF, LOGIC, ARRANGED, LENGTH, RECOLOURED) = range(6)
+(OVERLAY, ROW_OF, LOGIC, ARRANGED, LENGTH, RECOLOURED, PLACED) = range(7)
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,54 @@ def _patterns() -> Iterator[Function]:
     )
 
 
+def _moves() -> Iterator[Function]:
+    for way, regions in ((0, "regions"), (OF_COLOUR, "regions of a colour")):
+        for n, kind in enumerate(KINDS):
+            yield Function(f"{regions} {kind} alone", MOVES, KEPT, way + n, 2)
+            yield Function(f"without {regions} {kind}", MOVES, KEPT, way + LEFT_OUT + n, 2)
+        yield from family(f"slide {regions}", (MOVES, SLID), {way + n: name for n, name in enumerate(DIRECTIONS)})
+    anchors = ["the largest", "the commonest colour", "the rarest colours", "a larger one of their colour"]
+    for how, does in enumerate(["move to", "move alone to", "lines to"]):
+        yield from family(does, (MOVES, TOWARD), {4 * how + n: name for n, name in enumerate(anchors)})
+    places = ["about single cells", "over equal boxes", "over its parts", "over its parts turned"]
+    for removed, does in ((0, "copy"), (REMOVED, "move")):
+        yield from family(f"{does} the template", (MOVES, STAMPED), {removed + n: p for n, p in enumerate(places)})
+
+
+def _drawing() -> Iterator[Function]:
+    ways = {1: "right", 2: "left", 4: "down", 8: "up", 3: "rows", 12: "columns", 15: "rows and columns"}
+    ways[47] = "diagonals"
+    yield from family("dotted", (DRAWING, DOTTED), ways, 3)
+    yield from family("dotted, between the dots", (DRAWING, DOTTED), {64 + k: name for k, name in ways.items()}, 3)
+    lines = {1: "rows", 2: "columns", 3: "rows and columns", 4: "diagonals", 7: "all ways"}
+    yield from family("extend", (DRAWING, EXTENDED), lines)
+    yield from family("inside of boxes", (DRAWING, LEAKED), {0: "", 1: "and out of gaps", 2: "and aslant out of gaps"})
+    for way, regions in ((0, "regions"), (4, "regions of a colour")):
+        drawn = (f"boxes of {regions} filled", f"rims of boxes of {regions}", f"around boxes of {regions}")
+        yield from family("", (DRAWING, BOXED), {way + n: name for n, name in enumerate(drawn)})
+    yield from family(
+        "flood", (DRAWING, FLOODED), dict(enumerate(["holes", "from the rarest", "holes from the rarest"]))
+    )
+    groups = ["by half a turn", "by quarter turns", "by diagonals", "by all turns"]
+    yield from family("complete", (DRAWING, COMPLETED), dict(enumerate(groups)))
+    yield from family("complete regions", (DRAWING, COMPLETED), {4 + n: name for n, name in enumerate(groups)})
+    orders = ["most first", "fewest first", "from the top", "from the left"]
+    forms = ["as a row", "as a column", "but the commonest as a row", "but the commonest as a column"]
+    for by, order in enumerate(orders):
+        names = {4 * by + n: f"{form}, {order}" for n, form in enumerate(forms)}
+        yield from family("colours", (DRAWING, PALETTE), names, 3)
+    bars = ["rows, most first", "columns, most first", "rows, fewest first", "columns, fewest first"]
+    yield from family("bars of colours as", (DRAWING, PALETTE), {16 + n: name for n, name in enumerate(bars)}, 3)
+    boxes = ["empty rectangle", "empty square", "rectangle of a colour", "square of a colour"]
+    yield from family("largest", (DRAWING, LARGEST), dict(enumerate(boxes)))
+    smooth = [
+        "lines in their commonest",
+        "each cell the commonest about it",
+        "single cells in the commonest about them",
+    ]
+    yield from family("", (DRAWING, SMOOTHED), dict(enumerate(smooth)))
+
+
 def _labels() -> Iterator[Function]:
     cell = ["row in twos", "column in twos", "chessboard", "row in threes", "column in threes", "distance to the rim"]
     cell += ["row", "column", "box of all", "rank of its colour", "filled beside it", "filled around it"]
@@ -151,6 +205,29 @@ def _labels() -> Iterator[Function]:
         told = [f for f in FLAGS if ("est colour" not in f or way < 2) and (f != "whole box" or way < 4)]
         flags = {FIRST_FLAG + FLAGS.index(f): f for f in told}
         yield from family(f"label {kind}", (LABELS, OF_REGIONS + way), flags)
+
+
+def _objects() -> Iterator[Function]:
+    yield from family("label", (LABELS, OF_VIEWS), dict(enumerate(VIEWS)))
+    forms = ["", " in twos", " in threes"]
+    things = [f"from {what}{over}" for what in ("filled cells", "empty cells", "the rarest colour")
+              for over in ("", " over corners")]  # fmt: skip
+    distances = [thing + form for thing in things for form in forms]
+    yield from family("label distance", (LABELS, OF_DISTANCES), dict(enumerate(distances)))
+    kinds = {1: "regions over corners", 2: "regions of a colour", 4: "empty regions"}
+    lines = dict(enumerate(["any part", "the middle", "ends"]))
+    for way, kind in kinds.items():
+        yield from family(f"label {kind}", (LABELS, OF_BOXES + way), dict(enumerate(PLACES)))
+        yield from family(f"label lines of {kind}", (LABELS, OF_REGION_LINES + way), lines)
+        told = {n: name for n, name in enumerate(RELATIONS) if way != 4 or n not in (1, 4, 5, 8, 14)}
+        yield from family(f"label {kind}", (LABELS, OF_RELATIONS + way), told)
+    for lines_are, name in enumerate(["label", "label between empty lines"]):
+        yield from family(name, (LABELS, PANEL_LABELS + lines_are), dict(enumerate(OF_PANELS)))
+    ends = {1: "rows", 2: "columns", 3: "rows and columns"}
+    ends |= {4 + k: f"{name} behind others" for k, name in ends.items()}
+    yield from family("lines between equal ends in", (PATTERNS, EQUAL_ENDS), ends)
+    boxes = ["", "without their rims", "without the colours"]
+    yield from family("boxes of colours", (SPLITS, COLOUR_BOXES), dict(enumerate(boxes)))
 
 
 def _lists() -> Iterator[Function]:
@@ -205,6 +282,9 @@ def _lists() -> Iterator[Function]:
     for arg, name in enumerate(logic):
         yield Function(f"cells of {name}", JOINS, LOGIC, arg, 2)
     yield Function("arranged", JOINS, ARRANGED, 0, 1)
+    canvas = ["on the canvas, last on top", "on the canvas, first on top", "middles together, first on top"]
+    for arg, name in enumerate([*canvas, "middles together, last on top"]):
+        yield Function(name, JOINS, PLACED, arg, 1 if arg == 0 else 2)
     for arg, name in enumerate(["row", "column", "square", "diagonal"]):
         yield Function(f"length as {name}", JOINS, LENGTH, arg, 2)
     for arg, name in enumerate(["by place", "by own commonest", "by size", "in turn"]):
@@ -237,7 +317,7 @@ def _priced(listed: Iterable[Function]) -> tuple[Function, ...]:
     return tuple(replace(f, cost=2 * f.cost - f.name.startswith(FREQUENT_PREFIXES)) for f in listed)
 
 
-GENERAL = _priced((*_geometry(), *_shapes(), *_patterns(), *_labels(), *_lists()))
+GENERAL = _priced((*_geometry(), *_shapes(), *_patterns(), *_moves(), *_drawing(), *_labels(), *_objects(), *_lists()))
 
 
 def functions(inputs: Sequence[int], outputs: Sequence[int]) -> tuple[Function, ...]:

@@ -4,7 +4,7 @@ Every function here has one form: it reads item `src`, writes item `dst`, whose 
 whether it applies; `arg` chooses among its variants, as `functions.py` names them.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.layout import (
     AT,
     COLOURS,

@@ -4,12 +4,13 @@ Every function here has one form: it reads the `count` items from `start`, write
 number, 0 where it does not apply.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.layout import (
     AREA,
     AT,
     COLOURS,
     SIDE,
+    SIZE,
     Cells,
     H,
     Items,
@@ -229,3 +230,32 @@ def larger(cells: Cells, items: Items, start: int, count: int, n: int) -> int:
             first = first and filled_cells(cells, items, start + k) != size
         number += 1 if first else 0
     return number
+
+
+@inner
+def placed(cells: Cells, items: Items, start: int, count: int, dst: int, arg: int, tmp: Scratch) -> int:
+    """From list to grid: 0, 1: all where they were cut from on an empty canvas of the answer's deduced size (`tmp` from
+
+    SIZE on), the last, the first on top; 2: middles together on the largest, the first on top; 3: the last.
+    """
+    rows, columns = int(tmp[SIZE]), int(tmp[SIZE + 1])
+    if arg >= 2:
+        rows, columns = 0, 0
+        for src in range(start, start + count):
+            rows, columns = max(rows, items[src, H]), max(columns, items[src, W])
+    if count < 2 or rows == 0:
+        return 0
+    at = blank(cells, items, dst, rows, columns)
+    for n in range(count):
+        src = start + (n if arg == 0 or arg == 3 else count - 1 - n)
+        h, w, source, y, x = items[src, H], items[src, W], items[src, AT], items[src, Y], items[src, X]
+        if arg >= 2:
+            if (rows - h) % 2 or (columns - w) % 2:
+                return 0
+            y, x = (rows - h) // 2, (columns - w) // 2
+        for k in range(h * w):
+            r, c = y + k // w, x + k % w
+            if cells[source + k] != 0 and 0 <= r < rows and 0 <= c < columns:
+                cells[at + r * columns + c] = cells[source + k]
+    follow(items, dst)
+    return 1

@@ -5,7 +5,7 @@ nothing is made of it but tables, and it is an answer where it equals every outp
 `geometry.py`.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.layout import (
     AREA,
     AT,

@@ -8,7 +8,7 @@ multiple of 8 are 0.
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 
 AT, H, W, Y, X = 0, 1, 2, 3, 4
 COLUMNS = 5
@@ -18,8 +18,8 @@ COLOURS = 10
 SCRATCH = 4 * AREA + 128  # int32: what a function may use while it runs
 SIZE = SCRATCH - 2  # there in it: the answer's deduced rows and columns, 0 where not known
 
-GEOMETRY, SHAPES, PATTERNS, LABELS, SPLITS, PARTS, JOINS = range(7)
-"""Units, compiled each by itself. The first three go from grid to grid (or each grid of a list), then from a grid of
+GEOMETRY, SHAPES, PATTERNS, MOVES, DRAWING, LABELS, SPLITS, PARTS, JOINS = range(9)
+"""Units, compiled each by itself. The first five go from grid to grid (or each grid of a list), then from a grid of
 the answer's size to labels, grid to list, list to a part of it, list to a grid or list made anew."""
 
 Cells = NDArray[np.uint8]

@@ -6,8 +6,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from solver.programs.compiled import entry, inner
 from solver.programs.lists.apply import KIND, LABEL, LIST, STATES, STORE, Store, has_size, mixed
-from solver.programs.lists.compiled import entry, inner
 from solver.programs.lists.layout import AT, H, W
 from solver.programs.lists.units import CELLS, ROWS
 

@@ -3,7 +3,7 @@
 The form of a function is that of `geometry.py`.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.geometry import turned
 from solver.programs.lists.layout import (
     AT,

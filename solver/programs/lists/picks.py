@@ -4,7 +4,7 @@ Every function here has one form: it reads the `count` items from `start`, write
 number, 0 where it does not apply.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.geometry import turned
 from solver.programs.lists.layout import (
     AREA,

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from solver.interfaces import Stop
-from solver.programs.lists import compiled, roles
-from solver.programs.lists.task_search import ListAnswer, ListSearch
+from solver.programs import compiled
+from solver.programs.lists import roles
+from solver.programs.lists.task_search import ListAnswer, ListSearch, Seen
 from solver.programs.values import Until
 from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
 LOOKING = 0.06  # of the seconds: kept for what the states answer, once no more are made
+STATES = 1_501  # that tell cells apart, for rules of cells
 EVIDENCE = 1.0  # per step: how much less a program counts that is one step longer
 
 
@@ -42,8 +44,20 @@ def ways(task: Task) -> list[Way]:
     return result
 
 
-def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer, ...]:
-    """Distinct answers to the task, the best first.
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What was made of a task: distinct answers, the best first, and states that tell its cells apart, cheapest first.
+
+    `own`: the task as the states show it, with its background as 0.
+    """
+
+    answers: tuple[ListAnswer, ...]
+    own: roles.Recoloured
+    states: list[Seen]
+
+
+def search(task: Task, stop: Stop, nodes: int | None = None) -> Searched:
+    """What is made of the task.
 
     Ways begin one after another; from then on each has as many functions in turn. The last of the seconds go to what
     the states made so far answer.
@@ -76,7 +90,9 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> tuple[ListAnswer
         cut_short = not current.over or making.remaining() <= 0  # one that was over then may have been, in its answers
         if cut_short and stop.remaining() > 0:
             add(way, current.answers(stop))
-    return rank(candidates)
+    return Searched(
+        rank(candidates), roles.with_background(task), searches[0][1].told_apart(STATES) if searches else []
+    )
 
 
 def rank(candidates: Iterable[tuple[float, ListAnswer]]) -> tuple[ListAnswer, ...]:

@@ -4,7 +4,7 @@ Every function here has one form: it reads item `src`, writes items from `dst` o
 does not apply. Parts keep the place they were cut from.
 """
 
-from solver.programs.lists.compiled import inner
+from solver.programs.compiled import inner
 from solver.programs.lists.geometry import section
 from solver.programs.lists.layout import (
     AREA,

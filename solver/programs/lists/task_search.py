@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.interfaces import Stop
-from solver.programs.lists import match, roles, states
-from solver.programs.lists.apply import APPLIED, COST, GRID, KIND, LIST, STATES, TOTAL, Store
+from solver.programs.lists import going_on, match, roles, states
+from solver.programs.lists.apply import APPLIED, COST, GRID, KIND, LABEL, LIST, STATES, TOTAL, Store
 from solver.programs.lists.expand import expand
 from solver.programs.lists.functions import functions
 from solver.programs.lists.layout import H, W
@@ -25,8 +26,12 @@ CELL_ROWS = 16 << 20  # bytes
 MOST_CELL_ROWS = 3_000
 COMPARED = 200  # rows of cells compared with those before, between two looks at the clock
 HITS = 64
+ROWS_GOING_ON = 300  # rows of cells that tables read together with the answer's own cells
+LEAST_GENERALISES = 0.6  # of such a table
+GOING_ON = 1.0  # steps that reading the answer costs
 GROWTH_BEFORE_RETRY = 1.5  # times as many pieces or states of the answers' sizes before stacks or tables are made again
 DEAREST = 28  # cost of a state, at most
+Kind = Literal["state", "stack", "table of one", "table of two", "table of three", "table beside"]
 PER_STEP = 4.0  # cost of a usual function in the compiled search, where a program's cost is in steps
 
 
@@ -34,13 +39,16 @@ PER_STEP = 4.0  # cost of a usual function in the compiled search, where a progr
 class ListAnswer:
     """What a program that is right on every demonstration answers: a grid for each test input.
 
-    `cost`: description length, in steps. `program`: its text. `generalises`: the share of demonstrations, 0 to 1, whose
-    output is told by what is learned from the others; 1 where nothing is learned.
+    `cost`: description length, in steps. `program`: its text. `kind`: what it is made by. `entries`: of its table, or
+    the pieces of its stack; 0 for a state. `generalises`: the share of demonstrations, 0 to 1, whose output is told by
+    what is learned from the others; 1 where nothing is learned.
     """
 
     grids: tuple[Grid, ...]
     cost: float
     program: str
+    kind: Kind = "state"
+    entries: int = 0
     generalises: float = 1.0
 
 
@@ -56,6 +64,19 @@ def new_board(task: Task, sizes: Sequence[roles.Shape] | None) -> Board:
         np.zeros((200_000, 2), np.int32), np.zeros((most, 2), np.int32), np.empty((most, words), np.uint64),
         np.empty((most, words), np.uint64), np.zeros(1 << 18, np.uint64), np.zeros(4, np.int64),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A state of the answers' sizes: a grid for each demonstration and test input. `cost`: of its program, in steps.
+
+    `label`: whether its numbers only tell cells apart, and are no colours.
+    """
+
+    grids: tuple[Grid, ...]
+    program: str
+    cost: float
+    label: bool
 
 
 class ListSearch:
@@ -77,6 +98,7 @@ class ListSearch:
         if sizes is not None:
             self.store.size[:] = self.board.shape
         self._total = self._right = self._compared = self._pieces = self._fitting = 0
+        self._went_on = False
 
     @property
     def applied(self) -> int:
@@ -111,8 +133,22 @@ class ListSearch:
             answers += self._stacks(stop)
         if last or self.board.heads[FITTING] >= self._fitting * GROWTH_BEFORE_RETRY:
             self._fitting = max(1, int(self.board.heads[FITTING]))
-            answers += self._tables(stop)
+            answers += self._tables(stop, last)
         return answers
+
+    def told_apart(self, most: int) -> list[Seen]:
+        """The cheapest states of the answers' sizes, of those that tell the same cells apart one: `most` at most."""
+        match.survey(self.store, self.board)
+        size = int(self.board.at[-1]) + sum(int(h) * int(w) for h, w in self.board.shape[self._shown :])
+        cells = np.empty(most * (size + 4), np.uint8)
+        hashes = np.zeros(1 << 14, np.uint64)
+        number = match.cell_rows(self.store, self.board, np.arange(self.board.at[-1]), most, cells, hashes)
+        return [self._seen(*one) for one in self._shown_in(cells, size, range(number))]
+
+    def _seen(self, state: int, item: int) -> Seen:
+        grids = tuple(states.item(self.store, int(src) + item) for src in self.store.first[state])
+        label = bool(self.store.facts[state, KIND] == LABEL)
+        return Seen(grids, self._text(state, item), self._steps(state, item), label)
 
     def _sizes_of_states(self) -> list[roles.Shape] | None:
         """The answers' sizes by the cheapest state that has the size of every output."""
@@ -167,9 +203,9 @@ class ListSearch:
         steps = [self._steps(state, item) for state, item in pieces]
         cost = max(steps) + 0.5 * (sum(steps) - max(steps)) + 0.5 * len(pieces)
         text = "; under it ".join(self._text(state, item) for state, item in pieces)
-        return ListAnswer(tuple(grids), cost, text)
+        return ListAnswer(tuple(grids), cost, text, "stack", len(pieces))
 
-    def _tables(self, stop: Stop) -> Iterator[ListAnswer]:
+    def _tables(self, stop: Stop, last: bool) -> Iterator[ListAnswer]:
         board = self.board
         if board.heads[FITTING] == 0 or stop.remaining() <= 0:
             return
@@ -177,12 +213,34 @@ class ListSearch:
         hits = np.zeros((HITS, 4), np.int32)
         number = match.cell_rows(self.store, board, self._order, MOST_CELL_ROWS, cells, seen)
         size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
+        if not self._went_on and (last or number >= ROWS_GOING_ON):
+            self._went_on = True
+            yield from self._going_on(stop, cells, min(number, ROWS_GOING_ON), size)
         while self._compared < number and stop.remaining() > 0:
             end = min(number, self._compared + COMPARED)
             for hit in hits[: match.tables(board, self._order, cells, size, self._compared, end, hits)].tolist():
-                rows = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in sorted(set(hit[:3]))]
-                yield self._looked_up([(int(s), int(n)) for s, n in board.fitting[rows]], hit[3])
+                yield self._looked_up(self._shown_in(cells, size, hit[:3]), hit[3])
             self._compared = end
+
+    def _shown_in(self, cells: NDArray[np.uint8], size: int, rows: Sequence[int]) -> list[tuple[int, int]]:
+        """The states, with the item of each, that rows of cells show, each once."""
+        numbers = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in sorted(set(rows))]
+        return [(int(s), int(n)) for s, n in self.board.fitting[numbers]]
+
+    def _going_on(self, stop: Stop, cells: NDArray[np.uint8], number: int, size: int) -> Iterator[ListAnswer]:
+        tests = [(int(h), int(w)) for h, w in self.board.shape[self._shown :]]
+        shown = going_on.CellRows([p.output for p in self._task.demonstrations], self._order, cells, number, tests)
+        for way in going_on.EVERY_WAY:
+            if stop.remaining() <= 0:
+                return
+            for a in going_on.continued(shown, way):
+                if a.generalises >= LEAST_GENERALISES:
+                    seen = self._shown_in(cells, size, a.rows)
+                    steps = sum(self._steps(*one) for one in seen)
+                    cost = steps + GOING_ON + 0.5 * len(seen) + 0.15 * a.entries
+                    text = " and ".join([*(self._text(*one) for one in seen), f"what stands {a.way.name}"])
+                    program = f"by the colours of {text}"
+                    yield ListAnswer(a.grids, cost, program, "table beside", a.entries, a.generalises)
 
     def _looked_up(self, seen: Sequence[tuple[int, int]], entries: int) -> ListAnswer:
         """What a table of the colours answers that one, two or three states show in a cell."""
@@ -198,9 +256,12 @@ class ListSearch:
         steps = sum(self._steps(*one) for one in seen)
         texts = [self._text(*one) for one in seen]
         if len(seen) == 1:
-            return ListAnswer(answer, steps + 0.5 + 0.1 * entries, f"{texts[0]} | recoloured", generalises)
+            cost = steps + 0.5 + 0.1 * entries
+            return ListAnswer(answer, cost, f"{texts[0]} | recoloured", "table of one", entries, generalises)
         cost = steps + 0.5 * len(seen) + 0.15 * entries
-        return ListAnswer(answer, cost, "by the colours of " + " and ".join(texts), generalises)
+        text = "by the colours of " + " and ".join(texts)
+        kind: Kind = "table of two" if len(seen) == 2 else "table of three"
+        return ListAnswer(answer, cost, text, kind, entries, generalises)
 
     @staticmethod
     def _together(grids: Sequence[Grid]) -> NDArray[np.int64]:

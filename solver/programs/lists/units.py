@@ -7,8 +7,22 @@ is set, and gives their number, 0 where it does not apply; `which` is 256 times 
 
 from numba import types
 
-from solver.programs.lists import geometry, joins, labels, patterns, picks, shapes, splits
-from solver.programs.lists.compiled import entry
+from solver.programs.compiled import entry
+from solver.programs.lists import (
+    drawing,
+    geometry,
+    joins,
+    labels,
+    labels_of_objects,
+    labels_of_panels,
+    moves,
+    objects,
+    patterns,
+    picks,
+    shapes,
+    splits,
+    symmetry,
+)  # fmt: skip
 from solver.programs.lists.layout import SIZE, Cells, Items, Scratch, follow
 
 CELLS = types.Array(types.uint8, 1, "C")
@@ -95,6 +109,8 @@ def each_by_patterns(cells: Cells, items: Items, start: int, count: int, dst: in
             applies = patterns.tile(cells, items, src, new, arg, tmp)
         elif number == 6:
             applies = patterns.fractal(cells, items, src, new, arg, tmp)
+        elif number == 8:
+            applies = objects.equal_ends(cells, items, src, new, arg)
         else:
             applies = patterns.embed(cells, items, src, new, arg, tmp)
         if not applies:
@@ -104,8 +120,58 @@ def each_by_patterns(cells: Cells, items: Items, start: int, count: int, dst: in
 
 
 @entry(FORM, optimise=1)
+def each_by_moves(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
+    """From grid to grid, each item in turn: functions of `moves.py`."""
+    number, arg = which >> 8, which & 255
+    for n in range(count):
+        src, new, applies = start + n, dst + n, False
+        if number == 0:
+            applies = moves.kept(cells, items, src, new, arg, tmp)
+        elif number == 1:
+            applies = moves.slid(cells, items, src, new, arg, tmp)
+        elif number == 2:
+            applies = moves.toward(cells, items, src, new, arg, tmp)
+        else:
+            applies = moves.stamped(cells, items, src, new, arg, tmp)
+        if not applies:
+            return 0
+        follow(items, new)
+    return count
+
+
+@entry(FORM, optimise=1)
+def each_by_drawing(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
+    """From grid to grid, each item in turn: functions of `drawing.py`."""
+    number, arg = which >> 8, which & 255
+    for n in range(count):
+        src, new, applies = start + n, dst + n, False
+        if number == 0:
+            applies = drawing.dotted(cells, items, src, new, arg)
+        elif number == 1:
+            applies = drawing.extended(cells, items, src, new, arg)
+        elif number == 2:
+            applies = drawing.leaked(cells, items, src, new, arg, tmp)
+        elif number == 3:
+            applies = drawing.boxed(cells, items, src, new, arg, tmp)
+        elif number == 4:
+            applies = drawing.flooded(cells, items, src, new, arg, tmp)
+        elif number == 5:
+            applies = symmetry.completed(cells, items, src, new, arg, tmp)
+        elif number == 6:
+            applies = drawing.palette(cells, items, src, new, arg, tmp)
+        elif number == 7:
+            applies = drawing.largest(cells, items, src, new, arg, tmp)
+        else:
+            applies = drawing.smoothed(cells, items, src, new, arg, tmp)
+        if not applies:
+            return 0
+        follow(items, new)
+    return count
+
+
+@entry(FORM, optimise=1)
 def labelled(cells: Cells, items: Items, start: int, count: int, dst: int, which: int, tmp: Scratch) -> int:
-    """From grid to labels: functions of `labels.py`, on a single grid."""
+    """From grid to labels: functions of `labels.py` and of those with more of them, on a single grid."""
     number, arg = which >> 8, which & 255
     if count != 1:
         return 0
@@ -113,8 +179,20 @@ def labelled(cells: Cells, items: Items, start: int, count: int, dst: int, which
         applies = labels.of_cells(cells, items, start, dst, arg, tmp)
     elif number == 1:
         applies = labels.of_lines(cells, items, start, dst, arg, tmp)
-    else:
+    elif number < 7:
         applies = labels.of_regions(cells, items, start, dst, number - 2, arg, tmp)
+    elif number == 7:
+        applies = labels_of_objects.of_views(cells, items, start, dst, arg)
+    elif number == 8:
+        applies = labels_of_objects.of_distances(cells, items, start, dst, arg, tmp)
+    elif number < 14:
+        applies = labels_of_objects.of_boxes(cells, items, start, dst, number - 9, arg, tmp)
+    elif number < 19:
+        applies = labels_of_objects.of_region_lines(cells, items, start, dst, number - 14, arg, tmp)
+    elif number < 24:
+        applies = labels_of_objects.of_relations(cells, items, start, dst, number - 19, arg, tmp)
+    else:
+        applies = labels_of_panels.of_panels(cells, items, start, dst, number - 24, arg, tmp)
     if not applies:
         return 0
     follow(items, dst)
@@ -141,6 +219,8 @@ def taken_apart(cells: Cells, items: Items, start: int, count: int, dst: int, wh
         return splits.sections(cells, items, start, dst, arg)
     if number == 6:
         return splits.framed(cells, items, start, dst, arg, tmp)
+    if number == 8:
+        return objects.colour_boxes(cells, items, start, dst, arg, tmp)
     return splits.windows(cells, items, start, dst, (int(tmp[SIZE]), int(tmp[SIZE + 1])))
 
 
@@ -166,7 +246,12 @@ def put_together(cells: Cells, items: Items, start: int, count: int, dst: int, w
         return joins.arranged(cells, items, start, count, dst, tmp)
     if number == 4:
         return joins.length(cells, items, start, count, dst, arg, tmp)
-    return joins.recoloured(cells, items, start, count, dst, arg, tmp)
+    if number == 5:
+        return joins.recoloured(cells, items, start, count, dst, arg, tmp)
+    return joins.placed(cells, items, start, count, dst, arg, tmp)
 
 
-UNITS = (each_by_geometry, each_by_shapes, each_by_patterns, labelled, taken_apart, picked, put_together)
+UNITS = (
+    each_by_geometry, each_by_shapes, each_by_patterns, each_by_moves, each_by_drawing, labelled, taken_apart, picked,
+    put_together,
+)  # fmt: skip

@@ -7,13 +7,15 @@ Law: the simplest rules are found first, tried in order of cost; deterministic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from solver.programs.rules.settled import settle
 
 TimeLeft = Callable[[], bool]
 Bits = NDArray[np.bool_]
@@ -73,6 +75,7 @@ class Table:
         """
         shown = self.values[:, : right.shape[1]]
         cases = _firsts(np.packbits(np.vstack([shown, right]), axis=0).T)
+        cases = np.random.default_rng(0).permutation(cases)  # so that unlike ones come soon
         shown, right = shown[:, cases], right[:, cases]
         tests = _first_of_equals(shown, self.costs)
         actions = _first_of_equals(right, action_costs)
@@ -124,37 +127,34 @@ def _renumbered(rule: Rule, tests: NDArray[np.int64], actions: NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class _Cases:
-    """Some training cases, 64 to a word; words without any are left out, `at` says which the others are, [words].
+    """Some of the training cases.
 
-    `tests`: which cases pass, others' too, [words, tests]; `wrong`: on which of these each action is, actions in order
-    of cost, [words, actions]; `every`: which they are, [words]. `known`: the sides of all that were looked at, as
-    they are come by in several ways.
+    `tests`: which of all cases pass each, [tests, words], 64 cases to a word; `right`: which actions are right on each
+    of all cases, [cases, words], 64 actions to a word, in order of cost; `every`: which cases these are, [words].
+    `known`: the sides of all that were looked at, as they are come by in several ways.
     """
 
-    at: NDArray[np.int64]
     tests: Words
-    wrong: Words
+    right: Words
     every: Words
     test_costs: Floats
     action_costs: Floats
-    known: dict[tuple[bytes, bytes], tuple[_Side, _Side]]
+    known: dict[bytes, tuple[_Side, _Side]]
 
     @classmethod
     def of(cls, tests: Bits, right: Bits, test_costs: Floats, action_costs: Floats) -> _Cases:
         """These: [tests, cases], [actions, cases]; the actions are in order of cost."""
-        passed, wrong, every = map(_words, (tests, ~right, np.ones((1, right.shape[1]), bool)))
-        return cls(np.arange(len(every)), passed, wrong, every[:, 0], test_costs, action_costs, {})
+        every = _words(np.ones((1, right.shape[1]), bool))[0]
+        return cls(_words(tests), _words(right.T), every, test_costs, action_costs, {})
 
     def only(self, left: Words) -> _Cases:
         """Those of them that are `left`, [words]."""
-        some = left.nonzero()[0]
-        at, left = self.at[some], left[some]
-        wrong = self.wrong[some] & left[:, None]
-        return _Cases(at, self.tests[some], wrong, left, self.test_costs, self.action_costs, self.known)
+        return replace(self, every=left)
 
     def left(self, test: int, side: bool) -> Words:
         """The cases on the test's other side, [words]."""
-        return self.every & (~self.tests[:, test] if side else self.tests[:, test])
+        passed: Words = self.tests[test]
+        return self.every & (~passed if side else passed)
 
     @cached_property
     def number(self) -> int:
@@ -164,40 +164,28 @@ class _Cases:
     @cached_property
     def passing(self) -> NDArray[np.int64]:
         """How many pass each test."""
-        return _count(self.tests & self.every[:, None])
+        return _count(self.tests & self.every)
 
     @property
     def sides(self) -> tuple[_Side, _Side]:
         """Of the cases that fail a test, and of those that pass."""
-        mark = self.at.tobytes(), self.every.tobytes()
-        if mark in self.known:
-            return self.known[mark]
-        some = (self.wrong != self.every[:, None]).any(0).nonzero()[0]  # what is wrong on all settles no side
-        failing = np.zeros((len(some), self.tests.shape[1]), np.uint64)  # not 0: wrong on some
-        passing, both = failing.copy(), np.empty_like(failing)
-        for tests, wrong in zip(self.tests, self.wrong[:, some, None], strict=True):
-            np.bitwise_and(wrong, tests, out=both)
-            passing |= both
-            both ^= wrong
-            failing |= both
-        return self.known.setdefault(mark, (self._side(failing, some), self._side(passing, some)))
-
-    def _side(self, wrong: Words, actions: NDArray[np.int64]) -> _Side:
-        """The first of the actions that is wrong nowhere, for each test."""
-        none = np.int16(len(actions))
-        first = np.where(wrong == 0, np.arange(none, dtype=np.int16)[:, None], none).min(0, initial=none)
-        costs = np.append(self.action_costs[actions], np.float32(np.inf))
-        return _Side(np.append(actions, -1)[first], costs[first])
+        mark = self.every.tobytes()
+        if mark not in self.known:
+            action = np.empty((2, len(self.tests)), np.int16)
+            settle(self.tests, self.right, self.every, action)
+            costs = np.append(self.action_costs, np.float32(np.inf))
+            self.known[mark] = _Side(action[0], costs[action[0]]), _Side(action[1], costs[action[1]])
+        return self.known[mark]
 
 
 def _words(rows: Bits) -> Words:
-    """Rows of bits as columns of words, [words, rows]; bits that are missing are 0."""
-    whole = np.packbits(np.pad(rows, ((0, 0), (0, -rows.shape[1] % 64))), axis=1)
-    return np.ascontiguousarray(whole.view(np.uint64).T)
+    """Rows of bits as rows of words, [rows, words], the first bit the lowest; bits that are missing are 0."""
+    whole = np.packbits(np.pad(rows, ((0, 0), (0, -rows.shape[1] % 64))), axis=1, bitorder="little")
+    return np.ascontiguousarray(whole).view(np.uint64)
 
 
 def _count(words: Words) -> NDArray[np.int64]:
-    return np.asarray(np.bitwise_count(words).sum(0, dtype=np.int64))
+    return np.asarray(np.bitwise_count(words).sum(-1, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +205,7 @@ def _two(cases: _Cases, limit: int) -> list[Rule]:
     no, yes = cases.sides
     some = np.flatnonzero(np.isfinite(yes.cost + no.cost))
     if some.size:
-        number = _count(cases.tests[:, some] & cases.every[:, None])
+        number = _count(cases.tests[some] & cases.every)
         some = some[(number > 0) & (number < cases.number)]
     cost = yes.cost[some] + no.cost[some] + cases.test_costs[some] + NODE
     order = np.argsort(cost, kind="stable")[:limit]
@@ -261,8 +249,9 @@ def _list_of(cases: _Cases, depth: int, width: int, time_left: TimeLeft) -> list
 def _split(cases: _Cases, time_left: TimeLeft) -> list[Rule]:
     """Rules of three tests, of which the first settles no side: the tests that part the actions best."""
     number = cases.passing
-    right = cases.every[:, None] & ~cases.wrong
-    passing = np.array([_count(cases.tests & one[:, None]) for one in right.T])
+    bits = np.unpackbits(cases.right.view(np.uint8), axis=1, count=len(cases.action_costs), bitorder="little")
+    right = _words(bits.T.astype(bool)) & cases.every
+    passing = np.array([_count(cases.tests & one) for one in right])
     failing = _count(right)[:, None] - passing
     value = (passing.max(0) + failing.max(0)).astype(np.float32) - np.float32(0.5) * cases.test_costs
     value[(number == 0) | (number == cases.number)] = -np.inf

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from solver.clock import Deadline, now
-from solver.programs import combined
 from solver.programs.combined import joined, ready, search_both
+from solver.programs.lists import solve as lists
 from solver.programs.values import Proposal
 from solver.types import Pair, Task, key, same, worth
 from tests.support.fakes import STACK, stack
@@ -95,15 +95,15 @@ def test_a_table_counts_as_right_on_what_the_other_demonstrations_tell() -> None
     inputs = [np.array(g, np.uint8) for g in ([[1, 2], [2, 1]], [[1, 3], [3, 3]], [[1, 1], [1, 4]])]
     table = np.array([0, 5, 6, 7, 8, 0, 0, 0, 0, 0], np.uint8)
     task = Task("table", tuple(Pair(g, table[g]) for g in inputs), (np.array([[1, 1], [2, 3]], np.uint8),))
-    answers = {p.program: p for p in combined.over_lists(task, Deadline.after(3), 4000)}
+    answers = {p.program: p for p in lists.search(task, Deadline.after(3), 4000).answers}
     assert answers["input | recoloured"].generalises == 0.0
     same_everywhere = Task("same", tuple(Pair(g, table[g]) for g in [inputs[0]] * 2), (inputs[0],))
-    answers = {p.program: p for p in combined.over_lists(same_everywhere, Deadline.after(3), 4000)}
+    answers = {p.program: p for p in lists.search(same_everywhere, Deadline.after(3), 4000).answers}
     assert all(p.generalises == 1.0 for p in answers.values())
 
 
 TOYS = """
-from solver.programs.lists.compiled import entry, numba
+from solver.programs.compiled import entry, numba
 
 """ + "\n".join(f"@entry(numba.int64(numba.int64))\ndef toy_{n}(x): return x + {n}\n" for n in range(8))
 
@@ -112,7 +112,7 @@ from solver.programs.lists.compiled import entry, numba
 def test_processes_that_begin_together_share_what_is_to_be_compiled(tmp_path: Path) -> None:
     """Each compiles a part and reads the other's; no file is compiled twice."""
     (tmp_path / "toys.py").write_text(TOYS)
-    code = "import toys; from solver.programs.lists.compiled import ready; ready(); print(toys.toy_5(2))"
+    code = "import toys; from solver.programs.compiled import ready; ready(); print(toys.toy_5(2))"
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": path}
     (tmp_path / "kept").mkdir()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solver.programs.lists import compiled
+from solver.programs import compiled
 from solver.programs.lists.functions import GENERAL, VARIANTS, Function
 from solver.programs.lists.layout import AT, COLUMNS, SCRATCH, SIZE, H, W, X, Y
 from solver.programs.lists.units import UNITS

@@ -219,3 +219,21 @@ def test_logic_of_two_grids() -> None:
         for name, expected in cases.items():
             (result,) = run(f"cells of {name}", [one, other])
             np.testing.assert_array_equal(result > 0, expected)
+
+
+def test_lines_between_equal_ends_alone() -> None:
+    grid = np.array([[3, 0, 3], [1, 4, 1], [0, 0, 5], [3, 0, 0]], np.uint8)
+    (rows,) = run("lines between equal ends in rows", [grid])
+    assert rows.tolist() == [[3, 3, 3], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    (both,) = run("lines between equal ends in rows and columns behind others", [grid])
+    assert both.tolist() == [[3, 3, 3], [1, 4, 1], [3, 0, 0], [3, 0, 0]]
+
+
+def test_boxes_of_colours() -> None:
+    grid = np.array([[0, 3, 0, 0, 5], [0, 0, 4, 0, 0], [0, 0, 0, 3, 0]], np.uint8)
+    parts = run_placed("boxes of colours", [(grid, (0, 0))])
+    assert [(g.tolist(), place) for g, place in parts] == [
+        ([[3, 0, 0], [0, 4, 0], [0, 0, 3]], (0, 1)), ([[4]], (1, 2)), ([[5]], (0, 4)),
+    ]  # fmt: skip
+    assert [g.tolist() for g in run("boxes of colours without their rims", [grid])] == [[[4]]]
+    assert run("boxes of colours without the colours", [grid])[0].tolist() == [[0, 0, 0], [0, 4, 0], [0, 0, 0]]

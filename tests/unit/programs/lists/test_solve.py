@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from solver.clock import Deadline, now
-from solver.programs.lists import compiled, solve
+from solver.programs import compiled
+from solver.programs.lists import solve
 from solver.programs.lists.expand import expand
 from solver.programs.lists.task_search import ListSearch
 from solver.programs.lists.units import UNITS
@@ -46,13 +47,13 @@ def _compiled() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_is_found(name: str) -> None:
     task, answer = made(RULES[name], np.random.default_rng(1))
-    candidates = solve.search(task, Deadline.after(SECONDS))
+    candidates = solve.search(task, Deadline.after(SECONDS)).answers
     assert any(np.array_equal(c.grids[0], answer) for c in candidates[:2])
 
 
 def test_candidates_are_distinct_and_in_order() -> None:
     task, _ = made(RULES["two colours left, mirrored"], np.random.default_rng(2))
-    candidates = solve.search(task, Deadline.after(SECONDS))
+    candidates = solve.search(task, Deadline.after(SECONDS)).answers
     assert len({c.grids[0].tobytes() + bytes(c.grids[0].shape) for c in candidates}) == len(candidates)
     assert [c.cost for c in candidates] == sorted(c.cost for c in candidates)
 
@@ -77,7 +78,7 @@ def test_what_is_hard_to_search_ends_within_its_seconds(task: Task) -> None:
 
 def test_the_same_nodes_give_the_same_answers() -> None:
     task, _ = made(RULES["two colours left, mirrored"], np.random.default_rng(5), side=5)
-    runs = [solve.search(task, Deadline.after(60), nodes=100_000) for _ in range(2)]
+    runs = [solve.search(task, Deadline.after(60), nodes=100_000).answers for _ in range(2)]
     told = [[(c.program, c.cost, c.grids[0].tolist()) for c in run] for run in runs]
     assert told[0]
     assert told[0] == told[1]
@@ -85,7 +86,7 @@ def test_the_same_nodes_give_the_same_answers() -> None:
 
 def test_a_search_without_seconds_gives_nothing() -> None:
     task, _ = made(RULES["flipped twice beside"], np.random.default_rng(3))
-    assert solve.search(task, Deadline.after(0.0)) == ()
+    assert solve.search(task, Deadline.after(0.0)).answers == ()
 
 
 def hashes() -> str:

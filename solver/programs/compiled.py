@@ -1,4 +1,4 @@
-"""How functions are compiled: by numba, kept on disk by the content of this package's files that are compiled.
+"""How functions are compiled: by numba, kept on disk by the content of the files that are compiled.
 
 Numba's own cache looks at place and age of the file of the function that is called, not of those that it calls; so it
 is told to look at the content of all of them, and what one copy of the program compiled another one reads. The folder
@@ -27,8 +27,8 @@ HERE = Path(__file__).parent
 @cache
 def version() -> str:
     """The content of the files here that use this one, and the version of numba, as 16 hex digits."""
-    texts = [path.read_bytes() for path in sorted(HERE.glob("*.py"))]
-    contents = b"".join(text for text in texts if b"lists.compiled import" in text)
+    texts = [path.read_bytes() for path in sorted(HERE.rglob("*.py"))]
+    contents = b"".join(text for text in texts if b"programs.compiled import" in text)
     return hashlib.sha256(contents + numba.__version__.encode()).hexdigest()[:16]
 
 
