@@ -1,4 +1,4 @@
-"""Both searches for programs on one task, within one budget: over lists of grids, then by primitives and rules.
+"""All searches for programs on one task, within one budget: over lists, by rules of cells, by primitives and rules.
 
 They solve different tasks, so the best answers of each come first, by turns; what both give comes before all.
 Law: the same task and nodes give the same answers as long as the seconds last.
@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from solver.interfaces import Stop
-from solver.programs.cell_rules import OverStates
+from solver.programs.cell_rules import CellRules
 from solver.programs.compiled import ready as ready
 from solver.programs.lists import solve as lists
 from solver.programs.solve import NODES, rank, search_programs
@@ -33,7 +33,7 @@ def search_both(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, .
     by_lists = [Proposal(a.grids, a.program, a.cost, a.generalises) for a in listed.answers]
     left = stop.remaining()
     rules_until = Until(stop, left - RULES * left - min(RULES * left, FIRST_SECONDS))
-    by_rules = OverStates(listed.own, listed.states, rules_until).proposals()
+    by_rules = CellRules(listed.own, listed.states, rules_until).proposals(nodes)
     return joined(rank([*search_programs(task, stop, nodes), *by_rules]), by_lists)
 
 

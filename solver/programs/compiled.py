@@ -89,7 +89,7 @@ def entry(signature: object, optimise: int = 2) -> Callable[[F], F]:
     """Compile with all that it calls for these types when `ready` says so, and keep it on disk.
 
     `optimise`: the level of LLVM's passes. Numba's own, 3, takes a sixth longer to compile and applies some 3 % more
-    functions a second; 1 is for what is long to compile and not applied to every state.
+    functions a second; 1 is for what is long to compile.
     """
 
     def compiled(function: F) -> F:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from solver.data.views import apply_task, invert
 from solver.interfaces import Stop
+from solver.programs.compiled import ready
 from solver.programs.rules.subtasks import subtasks
 from solver.programs.task_search import TaskSearch
 from solver.programs.values import Proposal, Until, background, mark
@@ -27,6 +28,7 @@ SUBTASK = 1.5  # added to the cost of a program of a subtask
 
 def search_programs(task: Task, stop: Stop, nodes: int = NODES) -> tuple[Proposal, ...]:
     """Distinct answers to the task, the best first; () where no program reproduces the demonstrations."""
+    ready()
     colour = background(task)
     exchange = View(colours=tuple({0: colour, colour: 0}.get(c, c) for c in range(COLOURS)))
     seen = apply_task(exchange, task)

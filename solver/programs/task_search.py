@@ -34,14 +34,20 @@ Fit = Callable[[Sequence[int], Grids], Iterable[Grid]]
 """From numbers of demonstrations, the one left out last, and the others' outputs: its outputs, the likeliest first."""
 
 
-def share(outputs: Grids, fit: Fit) -> float:
-    """The share of demonstrations whose output is among the first two of what is fitted to the others; 0 of one."""
-    right = 0
+def share(outputs: Grids, fit: Fit, time_left: TimeLeft) -> float:
+    """The share of demonstrations whose output is among the first two of what is fitted to the others; 0 of one.
+
+    Where seconds end, of those that were tried until then; 0 of none.
+    """
+    right = tried = 0
     for n, left in enumerate(outputs):
         order = [*range(n), *range(n + 1, len(outputs)), n]
         others = [outputs[k] for k in order[:-1]]
-        right += bool(others) and any(same(answer, left) for answer in islice(fit(order, others), TRIED))
-    return right / len(outputs)
+        is_right = bool(others) and any(same(answer, left) for answer in islice(fit(order, others), TRIED))
+        if not is_right and not time_left():
+            break
+        right, tried = right + is_right, tried + 1
+    return right / tried if tried else 0.0
 
 
 class TaskSearch:
@@ -122,7 +128,11 @@ class TaskSearch:
     def _propose(self, propose: Callable[[Sequence[int], Grids], Iterable[Proposal]]) -> None:
         """Keep what is proposed, if anything, with the share of demonstrations that are right when left out."""
         if kept := list(propose(self._all, self._outputs)):
-            generalises = share(self._outputs, lambda order, others: (p.grids[0] for p in propose(order, others)))
+
+            def left_out(order: Sequence[int], others: Grids) -> Iterable[Grid]:
+                return (p.grids[0] for p in propose(order, others))
+
+            generalises = share(self._outputs, left_out, self._time_left)
             self._proposals += [replace(p, generalises=generalises) for p in kept]
 
     def _keep(

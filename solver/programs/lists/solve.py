@@ -13,7 +13,7 @@ from solver.types import Grid, Task, key
 
 TURN = 20_000  # functions applied that each way has in turn
 LOOKING = 0.06  # of the seconds: kept for what the states answer, once no more are made
-STATES = 1_501  # that tell cells apart, for rules of cells
+STATES = 1_501  # that tell cells apart, for rules of cells: one is described, they look at the others
 EVIDENCE = 1.0  # per step: how much less a program counts that is one step longer
 
 
@@ -91,7 +91,7 @@ def search(task: Task, stop: Stop, nodes: int | None = None) -> Searched:
         if cut_short and stop.remaining() > 0:
             add(way, current.answers(stop))
     return Searched(
-        rank(candidates), roles.with_background(task), searches[0][1].told_apart(STATES) if searches else []
+        rank(candidates), roles.with_background(task), searches[0][1].distinct_states(STATES) if searches else []
     )
 
 

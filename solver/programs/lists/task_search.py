@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.interfaces import Stop
-from solver.programs.lists import going_on, match, roles, states
+from solver.programs.lists import match, neighbour_tables, roles, states
 from solver.programs.lists.apply import APPLIED, COST, GRID, KIND, LABEL, LIST, STATES, TOTAL, Store
 from solver.programs.lists.expand import expand
 from solver.programs.lists.functions import functions
@@ -26,9 +26,9 @@ CELL_ROWS = 16 << 20  # bytes
 MOST_CELL_ROWS = 3_000
 COMPARED = 200  # rows of cells compared with those before, between two looks at the clock
 HITS = 64
-ROWS_GOING_ON = 300  # rows of cells that tables read together with the answer's own cells
+NEIGHBOUR_ROWS = 300  # rows of cells that tables read together with the answer's own cells
 LEAST_GENERALISES = 0.6  # of such a table
-GOING_ON = 1.0  # steps that reading the answer costs
+NEIGHBOUR = 1.0  # steps that reading the answer costs
 GROWTH_BEFORE_RETRY = 1.5  # times as many pieces or states of the answers' sizes before stacks or tables are made again
 DEAREST = 28  # cost of a state, at most
 Kind = Literal["state", "stack", "table of one", "table of two", "table of three", "table beside"]
@@ -98,7 +98,7 @@ class ListSearch:
         if sizes is not None:
             self.store.size[:] = self.board.shape
         self._total = self._right = self._compared = self._pieces = self._fitting = 0
-        self._went_on = False
+        self._neighbours_tried = False
 
     @property
     def applied(self) -> int:
@@ -136,7 +136,7 @@ class ListSearch:
             answers += self._tables(stop, last)
         return answers
 
-    def told_apart(self, most: int) -> list[Seen]:
+    def distinct_states(self, most: int) -> list[Seen]:
         """The cheapest states of the answers' sizes, of those that tell the same cells apart one: `most` at most."""
         match.survey(self.store, self.board)
         size = int(self.board.at[-1]) + sum(int(h) * int(w) for h, w in self.board.shape[self._shown :])
@@ -213,9 +213,9 @@ class ListSearch:
         hits = np.zeros((HITS, 4), np.int32)
         number = match.cell_rows(self.store, board, self._order, MOST_CELL_ROWS, cells, seen)
         size = int(board.at[-1]) + sum(int(h) * int(w) for h, w in board.shape[self._shown :])
-        if not self._went_on and (last or number >= ROWS_GOING_ON):
-            self._went_on = True
-            yield from self._going_on(stop, cells, min(number, ROWS_GOING_ON), size)
+        if not self._neighbours_tried and (last or number >= NEIGHBOUR_ROWS):
+            self._neighbours_tried = True
+            yield from self._neighbour_tables(stop, cells, min(number, NEIGHBOUR_ROWS), size)
         while self._compared < number and stop.remaining() > 0:
             end = min(number, self._compared + COMPARED)
             for hit in hits[: match.tables(board, self._order, cells, size, self._compared, end, hits)].tolist():
@@ -227,17 +227,19 @@ class ListSearch:
         numbers = [int(cells[p * (size + 4) : p * (size + 4) + 4].view("<u4")[0]) for p in sorted(set(rows))]
         return [(int(s), int(n)) for s, n in self.board.fitting[numbers]]
 
-    def _going_on(self, stop: Stop, cells: NDArray[np.uint8], number: int, size: int) -> Iterator[ListAnswer]:
+    def _neighbour_tables(self, stop: Stop, cells: NDArray[np.uint8], number: int, size: int) -> Iterator[ListAnswer]:
         tests = [(int(h), int(w)) for h, w in self.board.shape[self._shown :]]
-        shown = going_on.CellRows([p.output for p in self._task.demonstrations], self._order, cells, number, tests)
-        for way in going_on.EVERY_WAY:
+        shown = neighbour_tables.CellRows(
+            [p.output for p in self._task.demonstrations], self._order, cells, number, tests
+        )
+        for way in neighbour_tables.EVERY_WAY:
             if stop.remaining() <= 0:
                 return
-            for a in going_on.continued(shown, way):
+            for a in neighbour_tables.neighbour_answers(shown, way):
                 if a.generalises >= LEAST_GENERALISES:
                     seen = self._shown_in(cells, size, a.rows)
                     steps = sum(self._steps(*one) for one in seen)
-                    cost = steps + GOING_ON + 0.5 * len(seen) + 0.15 * a.entries
+                    cost = steps + NEIGHBOUR + 0.5 * len(seen) + 0.15 * a.entries
                     text = " and ".join([*(self._text(*one) for one in seen), f"what stands {a.way.name}"])
                     program = f"by the colours of {text}"
                     yield ListAnswer(a.grids, cost, program, "table beside", a.entries, a.generalises)

@@ -116,10 +116,12 @@ def _entries(f: Feature, values: Values, wanted: NDArray[np.int16]) -> NDArray[n
 
 def rules(described: Sequence[Described], outputs: Grids, time_left: TimeLeft, depth: int = DEPTH) -> list[FittedRule]:
     """Rules that make the outputs of the first grids, the simplest first, with what they make of all grids."""
+    if not time_left():
+        return []
     wanted = np.concatenate([o.ravel() for o in outputs]).astype(np.int16)
     shown, known = len(wanted), joined(described)
     tests = tests_of(known, shown)
-    if not tests.names:
+    if not tests.names or not time_left():
         return []
     plain = [(np.full(len(known[0][1]), c, np.int16), str(c), 0.6) for c in range(COLOURS) if (wanted == c).any()]
     plain += [(values, f.name, f.cost) for f, values in known if f.kind == "colour"]

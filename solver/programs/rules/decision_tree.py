@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.programs.rules.settled import settle
+from solver.programs.rules.action_of_side import actions_of_sides
 
 TimeLeft = Callable[[], bool]
 Bits = NDArray[np.bool_]
@@ -87,7 +87,7 @@ class Table:
             if rules or not time_left():
                 break
             rules = _two(training, MOST) if number == 1 else _list_of(training, number, FEW, time_left)
-            rules += _split(training, time_left) if number == 3 else []
+            rules += _split(training, time_left) if number == 3 and time_left() else []
             rules = sorted(rules, key=lambda r: r.cost)[:MOST]
         return [_renumbered(rule, tests, actions) for rule in rules]
 
@@ -172,7 +172,7 @@ class _Cases:
         mark = self.every.tobytes()
         if mark not in self.known:
             action = np.empty((2, len(self.tests)), np.int16)
-            settle(self.tests, self.right, self.every, action)
+            actions_of_sides(self.tests, self.right, self.every, action)
             costs = np.append(self.action_costs, np.float32(np.inf))
             self.known[mark] = _Side(action[0], costs[action[0]]), _Side(action[1], costs[action[1]])
         return self.known[mark]
@@ -192,7 +192,7 @@ def _count(words: Words) -> NDArray[np.int64]:
 class _Side:
     """Of the cases on one side of every test: the cheapest action that is right on all, and its cost (inf: none)."""
 
-    action: NDArray[np.int64]
+    action: NDArray[np.int16]
     cost: Floats
 
     def rule(self, test: int) -> Rule:

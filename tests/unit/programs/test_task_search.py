@@ -9,7 +9,7 @@ from solver.clock import Deadline
 from solver.programs.solve import search_programs
 from solver.programs.task_search import share
 from solver.types import Pair, Task, same
-from tests.support.made_tasks import made
+from tests.support.made_tasks import always, made
 
 
 def test_a_colour_map_that_one_demonstration_alone_shows_does_not_generalise_to_it():
@@ -35,7 +35,18 @@ def test_what_is_counted_as_right_was_fitted_without_it():
         asked.append(([int(g[0, 0]) for g in others], order[-1]))
         return iter(others)
 
-    assert share(grids, seen) == 0.5  # the two that are equal
+    assert share(grids, seen, always) == 0.5  # the two that are equal
     assert asked == [([2, 1, 3], 0), ([1, 1, 3], 1), ([1, 2, 3], 2), ([1, 2, 1], 3)]
-    assert share(grids[:1], seen) == 0.0
+    assert share(grids[:1], seen, always) == 0.0
     assert len(asked) == 4
+
+
+def test_a_demonstration_that_was_cut_off_does_not_count():
+    """The second of three has no seconds left: what was tried until then says how the rule fares."""
+    grids, left = [np.full((1, 1), 1, np.uint8)] * 3, [True, False]
+
+    def seen(order, others):
+        return iter(others[:1] if len(left) == 2 and left.pop(0) else [])
+
+    assert share(grids, seen, lambda: len(left) == 2) == 1.0
+    assert share(grids, lambda order, others: iter([]), lambda: False) == 0.0

@@ -18,7 +18,7 @@ def test_a_rule_of_cells_generalises_where_the_truth_is_one():
     def fit(order, others):
         return (rule.grids[-1] for rule in cells.rules([described[k] for k in order], others, always, 3))
 
-    assert share(outputs, fit) == 1.0
+    assert share(outputs, fit, always) == 1.0
 
 
 def test_a_table_says_what_each_value_becomes():

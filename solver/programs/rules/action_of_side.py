@@ -22,7 +22,7 @@ def lowest(word: np.uint64) -> int:
 
 
 @entry(types.void(WORDS, WORDS, MASK, ACTIONS))
-def settle(
+def actions_of_sides(
     tests: NDArray[np.uint64], right: NDArray[np.uint64], every: NDArray[np.uint64], action: NDArray[np.int16]
 ) -> None:
     """For each test and side the first action that is right on all cases of that side, -1: there is none.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from solver.programs.compiled import ready
-from solver.programs.lists import going_on
-from solver.programs.lists.going_on import EVERY_WAY, OUTSIDE, Beside, CellRows, continued
+from solver.programs.lists import neighbour_tables
+from solver.programs.lists.neighbour_tables import EVERY_WAY, OUTSIDE, Beside, CellRows, neighbour_answers
 from solver.types import Grid
 
 
@@ -49,7 +49,7 @@ def compiled() -> None:
 def test_a_line_goes_on_until_it_meets_something() -> None:
     inputs, tests = random_grids(1, 8), random_grids(2, 2)
     shown = shown_by(inputs, [going_right(g, 5) for g in inputs], tests)
-    answers = list(continued(shown, Beside("left", (0, -1))))
+    answers = list(neighbour_answers(shown, Beside("left", (0, -1))))
     assert len(answers) == 1
     for grid, test in zip(answers[0].grids, tests, strict=True):
         assert np.array_equal(grid, going_right(test, 5))
@@ -62,8 +62,8 @@ def test_a_pattern_of_two_repeats() -> None:
     test = np.array([[2, 2, 0, 0, 0, 0, 0]], np.uint8)
     way = next(w for w in EVERY_WAY if w.name == "left in two")
     # 2 2 was never shown: nothing is said rather than something guessed
-    assert not list(continued(shown_by(starts, outputs, [test]), way))
-    answers = list(continued(shown_by(starts, outputs, [starts[1]]), way))
+    assert not list(neighbour_answers(shown_by(starts, outputs, [test]), way))
+    answers = list(neighbour_answers(shown_by(starts, outputs, [starts[1]]), way))
     assert np.array_equal(answers[0].grids[0], outputs[1])
 
 
@@ -73,10 +73,10 @@ def test_each_way_fills_cells_from_those_it_reads(way: Beside) -> None:
     draws = np.random.default_rng(3)
     h, w = 5, 4
     known = draws.integers(0, 3, h * w)
-    table = draws.integers(1, 11, going_on.CODES).astype(np.uint64)
+    table = draws.integers(1, 11, neighbour_tables.CODES).astype(np.uint64)
     answer = np.zeros(h * w, np.uint8)
     steps = np.array([way.first, way.second], np.int32)
-    assert going_on.filled(table, steps, answer, known, np.array([h, w]))
+    assert neighbour_tables.filled(table, steps, answer, known, np.array([h, w]))
     grid = answer.reshape(h, w)
     for y in range(h):
         for x in range(w):
@@ -90,7 +90,7 @@ def test_what_outputs_show_beside_a_cell(way: Beside) -> None:
     outputs = random_grids(4, 2)
     for step in (way.first, way.second):
         expected = [seen_from(g, (int(y), int(x)), step) for g in outputs for y, x in np.ndindex(*g.shape)]
-        assert going_on.shown_beside(outputs, step).tolist() == expected
+        assert neighbour_tables.shown_beside(outputs, step).tolist() == expected
 
 
 def test_an_entry_that_one_demonstration_alone_shows_counts_against_it() -> None:
@@ -98,5 +98,5 @@ def test_an_entry_that_one_demonstration_alone_shows_counts_against_it() -> None
     outputs = [going_right(g, 5) for g in inputs]
     inputs[0][0, 0] = outputs[0][0, 0] = 7  # no other shows a 7
     shown = shown_by(inputs, outputs, random_grids(6, 1))
-    answers = list(continued(shown, Beside("left", (0, -1))))
+    answers = list(neighbour_answers(shown, Beside("left", (0, -1))))
     assert [round(a.generalises, 3) for a in answers] == [0.875]

@@ -80,7 +80,7 @@ def pairs_of_rows(
                 elif table[at] != outputs[k]:
                     break
                 k += 1
-            if k == total:
+            if k == total and entries <= MOST_ENTRIES:
                 hits[found, 0], hits[found, 1], hits[found, 2] = one, other, entries
                 found += 1
                 if found == hits.shape[0]:
@@ -138,7 +138,7 @@ class CellRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Continued:
+class NeighbourAnswer:
     """An answer. `rows`: the rows of cells it reads; `entries`: of its table; `generalises`: as in `ListAnswer`."""
 
     grids: tuple[Grid, ...]
@@ -148,7 +148,7 @@ class Continued:
     generalises: float
 
 
-def continued(shown: CellRows, way: Beside) -> Iterator[Continued]:
+def neighbour_answers(shown: CellRows, way: Beside) -> Iterator[NeighbourAnswer]:
     """What tables of one or two rows of cells and the answer's own cells beside a cell say, where they know all."""
     outputs = np.concatenate([g.ravel() for g in shown.outputs])[shown.order]
     first, second = (shown_beside(shown.outputs, step)[shown.order] for step in (way.first, way.second))
@@ -167,7 +167,7 @@ def continued(shown: CellRows, way: Beside) -> Iterator[Continued]:
             seen = np.zeros((len(shown.outputs), CODES), bool)
             seen[pair, codes] = True
             alone = (seen & (seen.sum(axis=0) == 1)).any(axis=1)
-            yield Continued(grids, (one, other), way, entries, float((~alone).mean()))
+            yield NeighbourAnswer(grids, (one, other), way, entries, float((~alone).mean()))
 
 
 def _grids(
