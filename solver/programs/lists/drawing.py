@@ -84,9 +84,9 @@ def extended(cells: Cells, items: Items, src: int, dst: int, arg: int) -> bool:
 
 @inner
 def leaked(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
-    """Empty cells in the box of each region of one colour, alone, in its colour; 1: also straight on out of the gaps
+    """Empty cells in the box of each region of one colour, alone, in its colour.
 
-    in the box's rim, over empty cells; 2: and aslant.
+    `arg`: 1: also straight on out of the gaps in the box's rim, over empty cells; 2: and aslant.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
     number = label(cells, source, (h, w), 2, tmp)
@@ -146,9 +146,9 @@ def boxed(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch
 
 @inner
 def flooded(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
-    """Empty regions in a colour beside them: 0: the commonest, where the rim is not reached; 1: the rarest of several,
+    """Empty regions in a colour beside them.
 
-    and 2: where the rim is not reached.
+    `arg`: 0: the commonest, where the rim is not reached; 1: the rarest of several; 2: both.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
     number = label(cells, source, (h, w), 4, tmp)
@@ -272,9 +272,10 @@ def mode(tmp: Scratch, first: int) -> int:
 
 @inner
 def smoothed(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
-    """0: every row, or every column, in its commonest colour, where fewer cells change; 1: every cell in the commonest
+    """Cells in the commonest colour of their surroundings.
 
-    of the nine about it; 2: every cell without a like one about it in the commonest of those.
+    `arg`: 0: of their row, or of their column, whichever changes fewer cells; 1: of the nine cells about them; 2: the
+    same where none about them is like them.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
     at = copy(cells, items, src, dst)

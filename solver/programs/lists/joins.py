@@ -234,9 +234,10 @@ def larger(cells: Cells, items: Items, start: int, count: int, n: int) -> int:
 
 @inner
 def placed(cells: Cells, items: Items, start: int, count: int, dst: int, arg: int, tmp: Scratch) -> int:
-    """From list to grid: 0, 1: all where they were cut from on an empty canvas of the answer's deduced size (`tmp` from
+    """From list to grid: all laid on one canvas.
 
-    SIZE on), the last, the first on top; 2: middles together on the largest, the first on top; 3: the last.
+    `arg`: 0, 1: where they were cut from, on an empty canvas of the answer's deduced size (`tmp` from SIZE on), the
+    last or the first on top; 2, 3: middles together on the largest, the first or the last on top.
     """
     rows, columns = int(tmp[SIZE]), int(tmp[SIZE + 1])
     if arg >= 2:

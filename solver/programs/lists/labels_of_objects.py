@@ -232,7 +232,7 @@ def of_region_lines(cells: Cells, items: Items, src: int, dst: int, way: int, ar
 
 @inner
 def shape_number(w: int, n: int, turns: int, salt: int, tmp: Scratch) -> int:
-    """A number of 31 bits that tells region n's shape, the least of those of its `turns` first turns and mirrors."""
+    """A hash of 23 bits of region n's shape, the least of those of its `turns` first turns and mirrors."""
     box, best = BOXES + 4 * n, -1
     high, wide = tmp[box + 2] - tmp[box] + 1, tmp[box + 3] - tmp[box + 1] + 1
     for turn in range(turns):
@@ -249,7 +249,7 @@ def shape_number(w: int, n: int, turns: int, salt: int, tmp: Scratch) -> int:
 
 @inner
 def gap(one: int, other: int, tmp: Scratch) -> tuple[int, int]:
-    """Rows and columns between the boxes of two regions, below 0 above it and to its left; 0 where they share some."""
+    """Rows and columns from one box to the other, 1: adjacent, below 0: above or to its left, 0: they share some."""
     a, b = BOXES + 4 * one, BOXES + 4 * other
     down = tmp[b] - tmp[a + 2] if tmp[b] > tmp[a + 2] else tmp[b + 2] - tmp[a] if tmp[b + 2] < tmp[a] else 0
     across = tmp[b + 1] - tmp[a + 3] if tmp[b + 1] > tmp[a + 3] else 0

@@ -325,9 +325,10 @@ def best_fit(cells: Cells, source: int, shape: tuple[int, int], one: int, n: int
 
 @inner
 def stamped(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
-    """The region of most colours copied: 0: about each single cell; 1: over each other region with a box as large;
+    """The region of most colours copied. With REMOVED it goes itself.
 
-    2: over each region that shows some of its cells; 3: the same turned and mirrored. With REMOVED it goes itself.
+    `arg`: 0: about each single cell; 1: over each other region with a box as large; 2: over each region that shows some
+    of its cells; 3: the same turned and mirrored.
     """
     h, w, source, what = items[src, H], items[src, W], items[src, AT], arg % REMOVED
     number = regions_of(cells, items, src, 1, tmp)

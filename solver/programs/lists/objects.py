@@ -9,9 +9,9 @@ from solver.programs.lists.layout import AT, COLOURS, Cells, H, Items, Scratch, 
 
 @inner
 def equal_ends(cells: Cells, items: Items, src: int, dst: int, arg: int) -> bool:
-    """Lines alone that begin and end with one colour, which is all of it: in bits: 1: rows; 2: columns; 4: the cells
+    """Lines alone that begin and end with one colour, in that colour.
 
-    that are filled between stay.
+    `arg`, in bits: 1: rows; 2: columns; 4: cells that are filled between stay.
     """
     h, w, source = items[src, H], items[src, W], items[src, AT]
     at = blank(cells, items, dst, h, w)

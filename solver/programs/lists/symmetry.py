@@ -71,7 +71,10 @@ def best_middle(
 
 @inner
 def completed(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
-    """Empty cells filled by a group of turns (see `turns_of`) about the best middle, of all or REGION_WISE of each."""
+    """Empty cells filled by a group of turns (see `turns_of`) about the best middle, of all or REGION_WISE of each.
+
+    Not where there are more than 20 regions, or one of more than 150 cells: that takes too long.
+    """
     h, w, source, group = items[src, H], items[src, W], items[src, AT], arg % REGION_WISE
     number = label(cells, source, (h, w), 1, tmp)
     if number == 0 or number > 20:

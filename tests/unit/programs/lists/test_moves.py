@@ -80,15 +80,13 @@ def test_what_is_alone_and_what_is_left_make_up_the_grid(kind: str) -> None:
 
 
 @each("direction", ["right", "left", "down", "up"])
-def test_what_slides_keeps_its_cells_and_slides_no_further(direction: str) -> None:
+def test_what_slides_keeps_its_cells(direction: str) -> None:
     for regions in ("regions", "regions of a colour"):
         for one in given():
             for moved in run(f"slide {regions} {direction}", [one]):
                 np.testing.assert_array_equal(
                     np.bincount(moved.ravel(), minlength=10), np.bincount(one.ravel(), minlength=10)
                 )
-                again = run(f"slide {regions} {direction}", [moved])
-                assert regions == "regions of a colour" or again == [] or not np.array_equal(again[0], moved)
 
 
 ADDING = (EXTENDED, BOXED, FLOODED, COMPLETED)
