@@ -15,9 +15,9 @@ from solver.programs.lists.task_search import Seen
 from solver.programs.rules import cells, feature
 from solver.programs.rules.cell_features import features
 from solver.programs.rules.feature import Feature
-from solver.programs.task_search import IDLE, RULE, share
+from solver.programs.task_search import RULE, idle, share
 from solver.programs.values import Grids, Proposal, inputs, mark
-from solver.types import Grid, same
+from solver.types import Grid
 
 FEW, MANY = 150, 1_500  # states that rules may look at beside the one that is described in full
 ATTEMPTS = (
@@ -42,6 +42,7 @@ class CellRules:
         self._own, self._states, self._stop = own, states, stop
         self._inputs = inputs(own.task)
         self._outputs = tuple(p.output for p in own.task.demonstrations)
+        self._known: dict[int, list[Described]] = {}
 
     def proposals(self, nodes: int) -> list[Proposal]:
         """What the rules answer, each answer once, with as many attempts as so many nodes allow; [] where none fits."""
@@ -54,7 +55,7 @@ class CellRules:
                 if p.cost < known.cost:
                     best[mark(p.grids)] = p
         return [
-            Proposal(self._own.restore(p.grids), p.program, p.cost + self._idle(p), p.generalises)
+            Proposal(self._own.restore(p.grids), p.program, p.cost + idle(self._own.task, p.grids), p.generalises)
             for p in best.values()
         ]
 
@@ -67,19 +68,15 @@ class CellRules:
         right = [np.count_nonzero(g == o) for g, o in zip(state.grids, self._outputs, strict=False)]
         return sum(right) / sum(o.size for o in self._outputs)
 
-    def _idle(self, proposal: Proposal) -> float:
-        """Steps added where a test input stays as it is, and no demonstration's input does."""
-        changed = not any(same(p.input, p.output) for p in self._own.task.demonstrations)
-        return IDLE if changed and any(map(same, proposal.grids, self._own.task.tests)) else 0.0
-
-    def _described(self, base: Seen, number: int) -> list[Described]:
-        """All that is known of the cells of each demonstration and test input."""
-        beside = [s for s in self._states[: number + 1] if s is not base][:number]
-        described = [[*features(grid), *state_features(beside, n)] for n, grid in enumerate(base.grids)]
-        if any(g.shape != i.shape for g, i in zip(base.grids, self._inputs, strict=True)):
-            for known, grid, i in zip(described, base.grids, self._inputs, strict=True):
-                known += feature.spread(i, *grid.shape)
-        return described
+    def _features(self, number_of_base: int) -> list[Described]:
+        """What is known of the cells of a base, and of the whole input where that has another size; kept."""
+        if number_of_base not in self._known:
+            grids = self._bases[number_of_base].grids
+            self._known[number_of_base] = [list(features(grid)) for grid in grids]
+            if any(g.shape != i.shape for g, i in zip(grids, self._inputs, strict=True)):
+                for known, grid, i in zip(self._known[number_of_base], grids, self._inputs, strict=True):
+                    known += feature.spread(i, *grid.shape)
+        return self._known[number_of_base]
 
     def _fitted(self, number_of_base: int, number: int) -> list[Proposal]:
         """What rules answer, each with the share of demonstrations that are right when left out."""
@@ -87,7 +84,8 @@ class CellRules:
         number = min(number, MOST_CELLS // sum(g.size for g in base.grids))
         if number > FEW and len(self._states) <= FEW + 1:
             return []
-        described = self._described(base, number)
+        beside = [s for s in self._states[: number + 1] if s is not base][:number]
+        described = [[*known, *state_features(beside, n)] for n, known in enumerate(self._features(number_of_base))]
 
         def left_out(order: Sequence[int], others: Grids) -> Iterator[Grid]:
             return (r.grids[-1] for r in cells.rules([described[k] for k in order], others, self._time_left))

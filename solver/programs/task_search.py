@@ -50,6 +50,12 @@ def share(outputs: Grids, fit: Fit, time_left: TimeLeft) -> float:
     return right / tried if tried else 0.0
 
 
+def idle(task: Task, answer: Grids) -> float:
+    """What an answer costs that leaves a test input as it is where no demonstration's input stays, in steps; else 0."""
+    changed = not any(same(p.input, p.output) for p in task.demonstrations)
+    return IDLE if changed and any(map(same, answer, task.tests)) else 0.0
+
+
 class TaskSearch:
     """The search through one task."""
 
@@ -84,10 +90,10 @@ class TaskSearch:
 
     def _judged(self, proposal: Proposal) -> Proposal:
         """The proposal with what idling costs, and no surer than cheaper programs that miss one demonstration allow."""
-        changed = not any(same(p.input, p.output) for p in self._task.demonstrations)
-        idle = IDLE if changed and any(map(same, proposal.grids, self._task.tests)) else 0.0
         sure = float(np.mean([near >= proposal.cost for near in self._near]))
-        return replace(proposal, cost=proposal.cost + idle, generalises=min(proposal.generalises, sure))
+        return replace(
+            proposal, cost=proposal.cost + idle(self._task, proposal.grids), generalises=min(proposal.generalises, sure)
+        )
 
     def _time_left(self) -> bool:
         return self._stop.remaining() > 0

@@ -16,20 +16,13 @@ from solver.programs.lists.layout import (
     W,
     blank,
     counts,
+    direction,
     label,
     same_place,
 )  # fmt: skip
 from solver.programs.lists.shapes import WHOLE, copy, only_added
 
 ODD = 64  # added to the directions of dotted lines: the cells between the dots
-
-
-@inner
-def direction(way: int) -> tuple[int, int]:
-    """Rows and columns of a step: 0 to 3: right, left, down, up; 4 to 7: the diagonals."""
-    if way >= 4:
-        return (1 if way < 6 else -1), (1 if way % 2 == 0 else -1)
-    return (0 if way < 2 else 5 - 2 * way), (0 if way >= 2 else 1 - 2 * way)
 
 
 @inner

@@ -12,13 +12,23 @@ from numpy.typing import NDArray
 from solver.programs.lists.labels import FIRST_FLAG, FLAGS, MEASURES, WAYS
 from solver.programs.lists.labels_of_objects import PLACES, RELATIONS, VIEWS
 from solver.programs.lists.labels_of_panels import PANELS as OF_PANELS
-from solver.programs.lists.layout import DRAWING, GEOMETRY, JOINS, LABELS, MOVES, PARTS, PATTERNS, SHAPES, SPLITS
+from solver.programs.lists.layout import (
+    DRAWING,
+    GEOMETRY,
+    JOINS,
+    LABELS,
+    MOVES,
+    PARTS,
+    PATTERNS,
+    SHAPES,
+    SIDES,
+    SPLITS,
+)  # fmt: skip
 from solver.programs.lists.moves import KINDS, LEFT_OUT, OF_COLOUR, REMOVED
 from solver.programs.lists.picks import PROPERTIES
 from solver.programs.lists.shapes import WHOLE
 
 VARIANTS = 256  # of one function, at most
-DIRECTIONS = ("right", "left", "down", "up")
 
 (RIGID, CROP, SECTION, COMPOSITE, SCALE, SHRINK, SHIFT, WIDEN, SQUEEZE, LINE_ORDER) = range(10)
 (PAINT, FRAME, FILL, GROW, PEEL, FALL, TALLY) = range(7)
@@ -79,8 +89,8 @@ def _geometry() -> Iterator[Function]:
     )
     yield from family("scale", (GEOMETRY, SCALE), {2: "2", 3: "3", 4: "4", 0: "by its shape", 1: "by its colours"})
     yield from family("scale down", (GEOMETRY, SHRINK), {0: ""})
-    yield from family("shift", (GEOMETRY, SHIFT), dict(enumerate(DIRECTIONS)), 3)
-    yield from family("roll", (GEOMETRY, SHIFT), dict(enumerate(DIRECTIONS, 4)), 3)
+    yield from family("shift", (GEOMETRY, SHIFT), dict(enumerate(SIDES)), 3)
+    yield from family("roll", (GEOMETRY, SHIFT), dict(enumerate(SIDES, 4)), 3)
     yield from family("widen", (GEOMETRY, WIDEN), {0: "empty", 1: "by its rim", 2: "in one colour"})
     yield from family("without", (GEOMETRY, SQUEEZE), {0: "empty lines", 1: "repeated lines", 2: "lines of one colour"})
     orders = ["rows fewest first", "rows most first", "columns fewest first", "columns most first"]
@@ -106,7 +116,7 @@ def _shapes() -> Iterator[Function]:
     yield from family("outline alone", (SHAPES, GROW), {WHOLE + k: name for k, name in enumerate(around)})
     peels = ["rims of shapes", "insides of shapes", "without single cells", "single cells", "blocks alone"]
     yield from family("", (SHAPES, PEEL), dict(enumerate(peels)))
-    yield from family("fall", (SHAPES, FALL), dict(enumerate(DIRECTIONS)))
+    yield from family("fall", (SHAPES, FALL), dict(enumerate(SIDES)))
     drawn = enumerate(("row", "column", "square", "diagonal"))
     counted = list(enumerate(("cells", "colours", "regions", "regions over corners", "holes and outside")))
     yield from family(
@@ -147,7 +157,7 @@ def _moves() -> Iterator[Function]:
         for n, kind in enumerate(KINDS):
             yield Function(f"{regions} {kind} alone", MOVES, KEPT, way + n, 2)
             yield Function(f"without {regions} {kind}", MOVES, KEPT, way + LEFT_OUT + n, 2)
-        yield from family(f"slide {regions}", (MOVES, SLID), {way + n: name for n, name in enumerate(DIRECTIONS)})
+        yield from family(f"slide {regions}", (MOVES, SLID), {way + n: name for n, name in enumerate(SIDES)})
     anchors = ["the largest", "the commonest colour", "the rarest colours", "a larger one of their colour"]
     for how, does in enumerate(["move to", "move alone to", "lines to"]):
         yield from family(does, (MOVES, TOWARD), {4 * how + n: name for n, name in enumerate(anchors)})

@@ -7,11 +7,24 @@ As in `labels.py`: numbers from 1 to 9, 0 for none, that tables tell cells apart
 from solver.programs.compiled import inner
 from solver.programs.lists.geometry import turned
 from solver.programs.lists.labels import BOXES, MOST, SIZES, VALUES, colour_of, measured
-from solver.programs.lists.layout import AREA, AT, Cells, H, Items, Scratch, W, blank, counts, label, same_place
+from solver.programs.lists.layout import (
+    AREA,
+    AT,
+    SIDES,
+    Cells,
+    H,
+    Items,
+    Scratch,
+    W,
+    blank,
+    counts,
+    direction,
+    label,
+    same_place,
+)
 
 WIDE = 3 * AREA  # in the scratch: the region in whose box each cell lies, or for each region its shape, then its colour
 FAR = 99
-SIDES = ("right", "left", "down", "up")
 VIEWS = (
     *(f"colour seen {way}" for way in (*SIDES, "down right", "up left", "down left", "up right")),
     *(f"other colour seen {way}" for way in SIDES),
@@ -38,11 +51,10 @@ RELATIONS = (
 def look(cells: Cells, at: int, shape: tuple[int, int], place: int, way: int, past: bool) -> tuple[int, int]:
     """The first filled cell in a direction, with `past` of another colour than its own: its colour, and how far.
 
-    `way`: 0 to 3: right, left, down, up; 4 to 7: down right, up left, down left, up right. Colour 0: the rim.
+    `way`: as in `direction`. Colour 0: the rim.
     """
     h, w = shape
-    dr = 0 if way < 2 else 1 if way % 2 == 0 else -1
-    dc = 0 if way == 2 or way == 3 else 1 if way == 0 or way == 4 or way == 7 else -1
+    dr, dc = direction(way)
     r, c, far = place // w + dr, place % w + dc, 1
     own = cells[at + place]
     while 0 <= r < h and 0 <= c < w:

@@ -15,6 +15,7 @@ COLUMNS = 5
 SIDE = 30  # of a grid, at most
 AREA = 900
 COLOURS = 10
+SIDES = ("right", "left", "down", "up")  # what the first four directions are called
 SCRATCH = 4 * AREA + 128  # int32: what a function may use while it runs
 SIZE = SCRATCH - 2  # there in it: the answer's deduced rows and columns, 0 where not known
 
@@ -25,6 +26,14 @@ the answer's size to labels, grid to list, list to a part of it, list to a grid 
 Cells = NDArray[np.uint8]
 Items = NDArray[np.int32]
 Scratch = NDArray[np.int32]
+
+
+@inner
+def direction(way: int) -> tuple[int, int]:
+    """Rows and columns of a step. `way`: right, left, down, up, down right, up left, down left, up right."""
+    rows = 0 if way < 2 else 1 if way % 2 == 0 else -1
+    columns = 0 if way == 2 or way == 3 else 1 if way == 0 or way == 4 or way == 7 else -1
+    return rows, columns
 
 
 @inner

@@ -6,6 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from solver.programs.bits import ones
 from solver.programs.compiled import entry, inner
 from solver.programs.lists.apply import KIND, LABEL, LIST, STATES, STORE, Store, has_size, mixed
 from solver.programs.lists.layout import AT, H, W
@@ -120,15 +121,6 @@ def survey(store: Store, board: Board) -> None:
                 if store.facts[state, KIND] != LABEL:
                     add_piece(store, board, state, item)
     heads[SEEN] = store.heads[STATES]
-
-
-@inner
-def ones(bits: np.uint64) -> int:
-    """How many bits are set. Source: Hacker's Delight, chapter 5."""
-    bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @inner

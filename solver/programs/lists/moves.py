@@ -18,7 +18,7 @@ from solver.programs.lists.labels import (
     mirrored,
     same_shape,
 )
-from solver.programs.lists.layout import AT, Cells, H, Items, Scratch, W, blank, label, same_place
+from solver.programs.lists.layout import AT, Cells, H, Items, Scratch, W, blank, direction, label, same_place
 from solver.programs.lists.shapes import copy, only_added
 
 KINDS = ("largest", "smallest", "at the rim", "full boxes", "mirrored", "with holes", "of repeated shape", "tall",
@@ -100,9 +100,9 @@ def kept(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch)
 
 @inner
 def steps_to(shape: tuple[int, int], place: int, way: int, tmp: Scratch) -> tuple[int, int]:
-    """Empty cells from a place on in a direction (0 to 3: right, left, down, up), and the region after them, 0: rim."""
+    """Empty cells from a place on in a `direction`, and the region after them, 0: rim."""
     h, w = shape
-    dr, dc = (0 if way < 2 else 5 - 2 * way), (0 if way >= 2 else 1 - 2 * way)
+    dr, dc = direction(way)
     y, x, steps = place // w + dr, place % w + dc, 0
     while 0 <= y < h and 0 <= x < w:
         if tmp[y * w + x] > 0:
@@ -135,7 +135,8 @@ def slide(cells: Cells, at: int, shape: tuple[int, int], number: int, tmp: Scrat
             if free == 0:
                 continue
             moved, again = True, True
-            dr, dc = (0 if way < 2 else (5 - 2 * way) * free), (0 if way >= 2 else (1 - 2 * way) * free)
+            dr, dc = direction(way)
+            dr, dc = dr * free, dc * free
             for i in range(high * wide):
                 r, c = (
                     (bottom - i // wide if dr > 0 else top + i // wide),
@@ -219,7 +220,8 @@ def toward(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratc
         n = int(tmp[k])
         for way in range(4 if n > 0 else 0):
             steps, other = steps_to((h, w), k, way, tmp)
-            step = (5 - 2 * way) * w if way >= 2 else 1 - 2 * way
+            down, across = direction(way)
+            step = down * w + across
             while how != DRAWN and other > 0 and not is_anchor(anchor, n, other, tmp):  # what is between moves on first
                 more, other = steps_to((h, w), k + (steps + 1) * step, way, tmp)
                 steps += more + 1
@@ -253,19 +255,31 @@ def template(cells: Cells, at: int, w: int, number: int, tmp: Scratch) -> int:
 
 
 @inner
+def cells_of_box(n: int, tmp: Scratch) -> int:
+    """How many cells region n's box has."""
+    box = BOXES + 4 * n
+    return int((tmp[box + 2] - tmp[box] + 1) * (tmp[box + 3] - tmp[box + 1] + 1))
+
+
+@inner
+def landing(w: int, n: int, i: int, turn: int, corner: tuple[int, int], tmp: Scratch) -> tuple[int, int, int]:
+    """Of cell i of region n's box as it lies turned: where it comes from, and the row and column where it goes."""
+    box = BOXES + 4 * n
+    high, wide = tmp[box + 2] - tmp[box] + 1, tmp[box + 3] - tmp[box + 1] + 1
+    columns = high if turn & 4 else wide
+    y, x = turned(turn, i // columns, i % columns, high, wide)
+    return (tmp[box] + y) * w + tmp[box + 1] + x, corner[0] + i // columns, corner[1] + i % columns
+
+
+@inner
 def fits(
     cells: Cells, at: int, shape: tuple[int, int], n: int, turn: int, corner: tuple[int, int], tmp: Scratch
 ) -> int:
-    """Cells that region n, turned, with this corner, has in common with the grid; -1 where it contradicts, or lies
-    over itself."""
+    """Cells that region n, turned, with this corner, has in common with the grid; -1: not so, or it lies on itself."""
     h, w = shape
-    box, same = BOXES + 4 * n, 0
-    high, wide = tmp[box + 2] - tmp[box] + 1, tmp[box + 3] - tmp[box + 1] + 1
-    rows, columns = (wide, high) if turn & 4 else (high, wide)
-    for i in range(rows * columns):
-        y, x = turned(turn, i // columns, i % columns, high, wide)
-        k = (tmp[box] + y) * w + tmp[box + 1] + x
-        r, c = corner[0] + i // columns, corner[1] + i % columns
+    same = 0
+    for i in range(cells_of_box(n, tmp)):
+        k, r, c = landing(w, n, i, turn, corner, tmp)
         if tmp[k] != n or r < 0 or c < 0 or r >= h or c >= w:
             continue
         v = cells[at + r * w + c]
@@ -288,13 +302,8 @@ def put(
     """Draw region n of the first grid into the second, by where they begin, turned, with this corner."""
     h, w = shape
     source, at = grids
-    box = BOXES + 4 * n
-    high, wide = tmp[box + 2] - tmp[box] + 1, tmp[box + 3] - tmp[box + 1] + 1
-    rows, columns = (wide, high) if turn & 4 else (high, wide)
-    for i in range(rows * columns):
-        y, x = turned(turn, i // columns, i % columns, high, wide)
-        k = (tmp[box] + y) * w + tmp[box + 1] + x
-        r, c = corner[0] + i // columns, corner[1] + i % columns
+    for i in range(cells_of_box(n, tmp)):
+        k, r, c = landing(w, n, i, turn, corner, tmp)
         if tmp[k] == n and 0 <= r < h and 0 <= c < w:
             cells[at + r * w + c] = cells[source + k]
 

@@ -12,7 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from solver.programs.compiled import entry
-from solver.programs.lists.match import HASHES, LONGS
+from solver.programs.lists.match import LONGS
 from solver.programs.lists.units import CELLS, ROWS
 from solver.types import Grid
 
@@ -20,7 +20,7 @@ OUTSIDE = 10  # what lies beyond the rim
 CODES = 1 << 16  # four colours together
 MOST_ENTRIES = 40  # of a table
 HITS = 16  # tables of one way, at most: the first found
-SIDES = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+STEPS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 NAMES = ("left", "right", "above", "below", "above left", "above right", "below left", "below right")
 
 
@@ -34,11 +34,11 @@ class Beside:
 
 
 def _every_way() -> Iterator[Beside]:
-    for name, (y, x) in zip(NAMES, SIDES, strict=True):
+    for name, (y, x) in zip(NAMES, STEPS, strict=True):
         yield Beside(name, (y, x))
         yield Beside(f"{name} in two", (y, x), (2 * y, 2 * x))
     for one, other in ((0, 2), (0, 3), (1, 2), (1, 3), (4, 5), (6, 7)):
-        yield Beside(f"{NAMES[one]} and {NAMES[other]}", SIDES[one], SIDES[other])
+        yield Beside(f"{NAMES[one]} and {NAMES[other]}", STEPS[one], STEPS[other])
 
 
 EVERY_WAY = tuple(_every_way())
@@ -88,9 +88,9 @@ def pairs_of_rows(
     return found
 
 
-@entry(types.boolean(HASHES, ROWS, CELLS, LONGS, LONGS))
+@entry(types.boolean(CELLS, ROWS, CELLS, LONGS, LONGS))
 def filled(
-    table: NDArray[np.uint64], steps: NDArray[np.int32], answer: NDArray[np.uint8], known: NDArray[np.int64],
+    table: NDArray[np.uint8], steps: NDArray[np.int32], answer: NDArray[np.uint8], known: NDArray[np.int64],
     shape: NDArray[np.int64],
 ) -> bool:  # fmt: skip
     """Fill `answer`, `shape` rows and columns, cell by cell from the table; False where it does not know what is shown.
@@ -160,8 +160,8 @@ def neighbour_answers(shown: CellRows, way: Beside) -> Iterator[NeighbourAnswer]
     for one, other, entries in hits[:number].tolist():
         known = (shown.row(one).astype(np.int64) << 4) + shown.row(other)
         codes = beside + known[: len(outputs)]
-        table = np.zeros(CODES, np.uint64)
-        table[codes] = outputs.astype(np.uint64) + 1
+        table = np.zeros(CODES, np.uint8)
+        table[codes] = outputs + 1
         grids = _grids(table, way, known[len(outputs) :], shown.tests)
         if grids is not None:
             seen = np.zeros((len(shown.outputs), CODES), bool)
@@ -171,7 +171,7 @@ def neighbour_answers(shown: CellRows, way: Beside) -> Iterator[NeighbourAnswer]
 
 
 def _grids(
-    table: NDArray[np.uint64], way: Beside, known: NDArray[np.int64], tests: Sequence[tuple[int, int]]
+    table: NDArray[np.uint8], way: Beside, known: NDArray[np.int64], tests: Sequence[tuple[int, int]]
 ) -> tuple[Grid, ...] | None:
     """The answers filled from a table; None where it does not know a cell."""
     steps, grids, at = np.array([way.first, way.second], np.int32), [], 0

@@ -73,11 +73,12 @@ def best_middle(
 def completed(cells: Cells, items: Items, src: int, dst: int, arg: int, tmp: Scratch) -> bool:
     """Empty cells filled by a group of turns (see `turns_of`) about the best middle, of all or REGION_WISE of each.
 
-    Not where there are more than 20 regions, or one of more than 150 cells: that takes too long.
+    Not where what is completed has more than 150 cells, nor region by region where there are more than 20: that takes
+    too long.
     """
     h, w, source, group = items[src, H], items[src, W], items[src, AT], arg % REGION_WISE
     number = label(cells, source, (h, w), 1, tmp)
-    if number == 0 or number > 20:
+    if number == 0 or (number > 20 and arg >= REGION_WISE):
         return False
     if arg < REGION_WISE:
         number = 1

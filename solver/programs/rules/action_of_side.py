@@ -4,21 +4,12 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from solver.programs.compiled import entry, inner
+from solver.programs.bits import lowest
+from solver.programs.compiled import entry
 
 WORDS = types.Array(types.uint64, 2, "C")
 MASK = types.Array(types.uint64, 1, "C")
 ACTIONS = types.Array(types.int16, 2, "C")
-
-
-@inner
-def lowest(word: np.uint64) -> int:
-    """The number of the lowest bit that is set. Source: Hacker's Delight, chapter 5."""
-    below = (word & (~word + np.uint64(1))) - np.uint64(1)
-    below = below - ((below >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    below = (below & np.uint64(0x3333333333333333)) + ((below >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    below = (below + (below >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((below * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @entry(types.void(WORDS, WORDS, MASK, ACTIONS))

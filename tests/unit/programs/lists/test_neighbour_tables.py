@@ -73,7 +73,7 @@ def test_each_way_fills_cells_from_those_it_reads(way: Beside) -> None:
     draws = np.random.default_rng(3)
     h, w = 5, 4
     known = draws.integers(0, 3, h * w)
-    table = draws.integers(1, 11, neighbour_tables.CODES).astype(np.uint64)
+    table = draws.integers(1, 11, neighbour_tables.CODES).astype(np.uint8)
     answer = np.zeros(h * w, np.uint8)
     steps = np.array([way.first, way.second], np.int32)
     assert neighbour_tables.filled(table, steps, answer, known, np.array([h, w]))
@@ -100,3 +100,30 @@ def test_an_entry_that_one_demonstration_alone_shows_counts_against_it() -> None
     shown = shown_by(inputs, outputs, random_grids(6, 1))
     answers = list(neighbour_answers(shown, Beside("left", (0, -1))))
     assert [round(a.generalises, 3) for a in answers] == [0.875]
+
+
+def test_two_rows_in_another_order_of_cells() -> None:
+    """A line goes on to the right where a second row marks the cell; the outputs' cells come in any order."""
+    draws = np.random.default_rng(7)
+    inputs, tests = random_grids(8, 8), random_grids(9, 2)
+    marks = [draws.integers(1, 3, g.shape).astype(np.uint8) for g in (*inputs, *tests)]
+
+    def going(grid: Grid, mark: Grid) -> Grid:
+        out = grid.copy()
+        for y, x in np.ndindex(*grid.shape):
+            if x and out[y, x - 1] == 2 and mark[y, x] == 2:
+                out[y, x] = 2
+        return out
+
+    outputs = [going(g, m) for g, m in zip(inputs, marks, strict=False)]
+    total = sum(g.size for g in outputs)
+    order = draws.permutation(total)
+    rows = []
+    for grids in ((*inputs, *tests), marks):
+        cells = np.concatenate([g.ravel() for g in grids])
+        rows += [np.zeros(4, np.uint8), cells[:total][order], cells[total:]]
+    shown = CellRows(outputs, order, np.concatenate(rows), 2, [g.shape for g in tests])
+    [answer] = neighbour_answers(shown, Beside("left", (0, -1)))
+    assert set(answer.rows) == {0, 1}
+    for grid, test, mark in zip(answer.grids, tests, marks[len(inputs) :], strict=True):
+        assert np.array_equal(grid, going(test, mark))
