@@ -9,10 +9,13 @@ from typing import TypeAlias
 from solver.config.settings import Config
 from solver.interfaces import Sampler, Trainer
 from solver.tokens.grid import Format
-from solver.types import ADAPTER, Adapter, Candidate, Neighbour, Prompt, Task, TaskResult, TrainReport, seed_for
+from solver.types import Adapter, Candidate, Neighbour, Prompt, Task, TrainReport
 
 Nearest: TypeAlias = Callable[[Task], tuple[Neighbour, ...]]
 """The tasks, or single examples of tasks, most like a given one, the most alike first."""
+
+Requests: TypeAlias = list[tuple[Prompt, Adapter | None]]
+"""What a sampler is asked at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +60,3 @@ class TaskState:
     notes: list[str] = field(default_factory=list)
     candidates: list[list[Candidate]] = field(default_factory=list)  # one list a test input
     prompts: list[tuple[int, Prompt]] = field(default_factory=list)  # with the number of the view
-
-    @classmethod
-    def begin(cls, task: Task, stage: int, models: Models) -> TaskState:
-        """The state before anything is done: the run's own seed up to `ADAPTER`, one of their own in later stages."""
-        seed = models.config.seed
-        if stage > ADAPTER:
-            seed = seed_for(seed, task.id, f"round {stage}")  # by another word the same seed would draw other views
-        return cls(task, seed, models.format)
-
-    def result(self, stage: int) -> TaskResult:
-        """What the stage came to, for the vote over all stages."""
-        candidates, training = tuple(map(tuple, self.candidates)), (self.steps, self.planned, self.losses)
-        return TaskResult(self.task.id, stage, candidates, self.rejected, *training, self.seconds, tuple(self.notes))

@@ -16,13 +16,39 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from solver.batch import TaskState
+from solver.clock import now
+from solver.config.settings import Config
 from solver.data.views import apply
 from solver.interfaces import Scorer, ScoringRequest, Stop
 from solver.tokens.grid import Format
 from solver.types import ATTEMPTS, Adapter, Candidate, Grid, Prompt, key
+from solver.voting import rules
 
 FIRST = 2  # views under which every candidate is read before any is given up
 STRIDE = 2  # views more between two looks at who is beaten
+
+
+def rescore_candidates(states: Sequence[TaskState], scorer: Scorer, config: Config, stop: Stop) -> None:
+    """Score all candidates of a test input under its first views, those of all tasks in one batch."""
+    started = now()
+    tests = [(state, test) for state in states for test in range(len(state.task.tests))]
+    to_score = [
+        CandidatesToScore(
+            tuple(p for number, p in state.prompts if p.test == test and number < config.search.views),
+            state.adapter,
+            tuple(state.candidates[test]),
+        )
+        for state, test in tests
+    ]
+    worth = rules.VOTE_WORTH.get(config.rule, 0.0)
+    scored = rescore(to_score, scorer, stop, config.engine.context - 1, states[0].format, worth)
+    for (state, test), result in zip(tests, scored, strict=True):
+        state.candidates[test] = list(result.candidates)
+        if result.cut:
+            state.notes.append(f"test {test}: out of time after {result.scored} readings of its candidates")
+    for state in states:
+        state.seconds["score"] = (now() - started) / len(states)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,12 @@ probability they held.
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from solver.batch import Models, Requests, TaskState
+from solver.clock import Deadline
 from solver.data import views
 from solver.interfaces import Grammar, Sampler, Stop, Streamer
 from solver.tokens.grid import Format
@@ -49,6 +52,37 @@ class SearchResult:
     def complete(self) -> bool:
         """Whether nothing was left out."""
         return self.cut == 0
+
+
+def search_views(
+    asked: Sequence[tuple[TaskState, Prompt]], parts: Sequence[Requests], models: Models, stop: Deadline
+) -> None:
+    """Find every likely answer under each view, not the greedy one alone, and write them into the tasks' states.
+
+    `asked`: the prompts with the tasks they are of; `parts`: the same as requests, one part after another.
+    """
+    search = models.config.search
+    own = stop.within((search.share if search.views else 1.0) * stop.remaining())
+    answers: list[SearchResult] = []
+    for requests in parts:
+        answers += candidates(requests, models.sampler, own, search.p_min, search.nodes, models.format)
+    late = own.remaining() <= 0
+    missed: defaultdict[str, list[float]] = defaultdict(list)
+    unfinished: Counter[str] = Counter()
+    for (state, prompt), answer in zip(asked, answers, strict=True):
+        state.candidates[prompt.test] += answer.candidates
+        said = bool(answer.candidates) or answer.greedy is not None
+        state.rejected += not answer.candidates and (said or not late)
+        unfinished[state.task.id] += late and not said
+        if not answer.complete:
+            missed[state.task.id].append(answer.missed)
+    for state in {state.task.id: state for state, _ in asked}.values():
+        if views_left := unfinished[state.task.id]:
+            state.notes.append(f"out of time for {views_left} views")
+        if cut := missed[state.task.id]:
+            state.notes.append(
+                f"search cut short in {len(cut)} views: at most {sum(cut) / len(cut):.0%} of each missed"
+            )
 
 
 def candidates(

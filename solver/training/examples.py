@@ -1,23 +1,57 @@
-"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), as a `DataRecipe` says.
+"""Training data for a task from its own demonstrations (arXiv 2411.07279, section 3), and the training on it.
 
-Laws: the examples are a function of (task, recipe, seed, room) alone; no example is longer
-than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
+Laws: the examples are a function of (task, recipe, seed, room) alone, and of the tasks it learns from, if any; no
+example is longer than the room, no grid larger than 30 × 30; nothing of the test inputs and outputs is in reach.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
 
-from solver.config.settings import DataRecipe, TrainRecipe
+from solver.batch import Models, TaskState
+from solver.config.settings import Config, DataRecipe, TrainRecipe
 from solver.data import transforms, views
 from solver.data.views import DIHEDRALS, IDENTITY
+from solver.interfaces import GroupTrainer, Stop
 from solver.tokens.grid import Format, pair_length
-from solver.types import Example, Pair, Task, View, seed_for
+from solver.types import ADAPTER, Example, Pair, Task, TrainJob, TrainReport, View, seed_for
 
+NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
 KEEP_BLACK = 0.7  # share of the colour permutations that leave colour 0, the usual background, as it is
 LEAVE_TWO_OUT = "leave-two-out"  # what fills up leave-one-out; not a form of its own
+
+
+def train(states: Sequence[TaskState], stage: int, models: Models, stop: Stop) -> list[TrainReport]:
+    """Have the trainer make an adapter for each task from examples of it; they share the seconds until `stop`.
+
+    Raises what the trainer raises.
+    """
+    jobs = [train_job(state, stage, models.config) for state in states]
+    if len(jobs) > 1 and isinstance(models.trainer, GroupTrainer):
+        return models.trainer.train_together(jobs, stop)
+    return [models.trainer.train(job, stop) for job in jobs]
+
+
+def train_job(state: TaskState, stage: int, config: Config) -> TrainJob:
+    """What the task's adapter is trained on; the notes say where that is something else than the recipe's.
+
+    Building it takes less than a hundredth of what training on it does.
+    """
+    context = config.engine.context
+    why = fallback(state.task, config.train, context, state.format)
+    if why and why not in state.notes:
+        state.notes.append(why)
+    own = build(state.task, config.train, state.seed, context, state.format)
+    examples = with_neighbours(state, own, config)
+    return TrainJob(adapter_name(state.task, stage), examples, state.seed, state.start)
+
+
+def adapter_name(task: Task, stage: int) -> str:
+    """Under which name a task's adapter of a stage is served: no other adapter of the run has it."""
+    return task.id if stage == ADAPTER else f"{task.id}-{stage}"
 
 
 def build(
@@ -44,6 +78,40 @@ def build(
 def in_turns(several: Iterable[Sequence[Example]]) -> list[Example]:
     """A first example of each, then a second one, and so on."""
     return [example for one_each in zip_longest(*several) for example in one_each if example is not None]
+
+
+def with_neighbours(state: TaskState, own: Sequence[Example], config: Config) -> Sequence[Example]:
+    """A task's own examples mixed with those of its nearest, each of which has an equal part in as many as the recipe.
+
+    The own ones alone where no other task is learnt from.
+    """
+    if not state.near or not config.near.count:
+        return own
+    some = replace(config.train, examples=math.ceil(config.train.examples / len(state.near)))
+    context = config.engine.context
+    others = in_turns(build(n.task, some, state.seed, context, state.format, n.left_out) for n in state.near)
+    if not others and NONE_FIT not in state.notes:
+        state.notes.append(NONE_FIT)
+    return mixed(own, others, config.near.share, config.train.examples)
+
+
+def mixed(own: Sequence[Example], others: Sequence[Example], share: float, cap: int) -> list[Example]:
+    """At most `cap` examples in turns, `share` of them the others', until the task's own have run out.
+
+    Where the others' run out first, or there are none, its own go on, but not if it was to learn from others alone.
+    """
+    if not own or not others:
+        return list(own or others)[:cap]
+    taken: list[Example] = []
+    first, second = iter(own), iter(others)
+    for at in range(cap):
+        theirs = int((at + 1) * share) > int(at * share)
+        example = next(second, None) if theirs else None
+        example = next(first, None) if example is None and share < 1 else example
+        if example is None:
+            break
+        taken.append(example)
+    return taken
 
 
 def plain(task: Task, room: int, format: Format) -> dict[int, Example]:

@@ -1,12 +1,10 @@
-"""Learning from the tasks of a library that are most like a task: their examples, and their adapters.
+"""The tasks of a library that are most like a task: found for their examples (`examples.py`), and for their adapters.
 
 The one seam for it: without a library nothing here is called. Law: where it fails, or there is no time for it, the task
 learns from itself alone, and its notes say so.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,8 @@ from solver.config.settings import Config
 from solver.model.checkpoint import check
 from solver.tokens.grid import Format
 from solver.training import neighbours
-from solver.training.examples import build, in_turns, plain
-from solver.types import Example, Neighbour, Task, out_of_memory
-
-NONE_FIT = "no example of the nearest tasks fits the context: trained on its own"
+from solver.training.examples import plain
+from solver.types import Neighbour, Task, out_of_memory
 
 
 def finder(trainer: Any, config: Config, weights: Path, format: Format) -> Nearest | None:
@@ -76,37 +72,3 @@ def reuse_neighbour_adapter(state: TaskState, first: Neighbour, config: Config) 
     else:
         state.start = first.adapter
         state.notes.append(f"trained from the adapter of {first.task.id} on: likeness {first.similarity:.3f}")
-
-
-def with_neighbours(state: TaskState, own: Sequence[Example], config: Config) -> Sequence[Example]:
-    """A task's own examples mixed with those of its nearest, each of which has an equal part in as many as the recipe.
-
-    The own ones alone where no other task is learnt from.
-    """
-    if not state.near or not config.near.count:
-        return own
-    some = replace(config.train, examples=math.ceil(config.train.examples / len(state.near)))
-    context = config.engine.context
-    others = in_turns(build(n.task, some, state.seed, context, state.format, n.left_out) for n in state.near)
-    if not others and NONE_FIT not in state.notes:
-        state.notes.append(NONE_FIT)
-    return mixed(own, others, config.near.share, config.train.examples)
-
-
-def mixed(own: Sequence[Example], others: Sequence[Example], share: float, cap: int) -> list[Example]:
-    """At most `cap` examples in turns, `share` of them the others', until the task's own have run out.
-
-    Where the others' run out first, or there are none, its own go on, but not if it was to learn from others alone.
-    """
-    if not own or not others:
-        return list(own or others)[:cap]
-    taken: list[Example] = []
-    first, second = iter(own), iter(others)
-    for at in range(cap):
-        theirs = int((at + 1) * share) > int(at * share)
-        example = next(second, None) if theirs else None
-        example = next(first, None) if example is None and share < 1 else example
-        if example is None:
-            break
-        taken.append(example)
-    return taken

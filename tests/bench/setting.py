@@ -16,8 +16,8 @@ from solver.clock import Deadline, now
 from solver.config.settings import EngineSettings, TrainRecipe
 from solver.data import tasks
 from solver.data import views as task_views
-from solver.inference.prompts import expected_reply
 from solver.model import checkpoint
+from solver.pipeline import expected_reply
 from solver.tokens import grid
 from solver.types import Adapter, Prompt, Task, TrainJob
 from tests.bench.elsewhere import Elsewhere

@@ -22,11 +22,10 @@ from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
 from solver.runtime import collect, prepare
 from solver.tokens.grid import GRID
-from solver.training import nearest_tasks, neighbours
+from solver.training import examples, nearest_tasks, neighbours
 from solver.training.example_vectors import FOLDED, folding, vectors
 from solver.training.examples import build, in_turns, plain
 from solver.training.neighbours import Neighbourhood, lora
-from solver.training.task_adapters import train_adapters, train_job
 from solver.training.trainer import LoraTrainer
 from solver.types import ADAPTER, Adapter, BadInput, Example, Neighbour, Task, TrainJob
 from tests.support import checkpoints, runs
@@ -297,7 +296,7 @@ def test_of_a_nearest_example_only_the_demonstration_left_out_is_asked_for():
     config = replace(CONFIG, near=NearSettings("folder", count=1, by="gradients", share=1.0))
     state = TaskState(MIRROR, 0, GRID, near=(Neighbour(STACK, 0.9, None, 1), Neighbour(A, 0.8, None, 0)))
     theirs = [build(task, CONFIG.train, 0, 1024, GRID, n) for task, n in ((STACK, 1), (A, 0))]
-    made = texts(train_job(state, ADAPTER, config).examples)
+    made = texts(examples.train_job(state, ADAPTER, config).examples)
     assert made == texts(x for pair in zip(*theirs, strict=True) for x in pair)[:6]
 
 
@@ -320,17 +319,17 @@ def test_the_notes_name_none_where_nothing_is_trained():
 
 
 def test_a_share_of_the_examples_is_the_nearest_tasks():
-    mixed = nearest_tasks.mixed([0] * 100, [1] * 100, 0.25, 40)
+    mixed = examples.mixed([0] * 100, [1] * 100, 0.25, 40)
     assert (len(mixed), sum(mixed)) == (40, 10)
-    assert len(nearest_tasks.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
-    assert nearest_tasks.mixed([0] * 100, [1] * 2, 0.5, 8) == [0, 1, 0, 1, 0, 0, 0, 0]
-    assert nearest_tasks.mixed([0] * 100, [1] * 2, 1.0, 8) == [1, 1]
+    assert len(examples.mixed([0] * 3, [1] * 100, 0.5, 40)) == 6  # the task's own have run out
+    assert examples.mixed([0] * 100, [1] * 2, 0.5, 8) == [0, 1, 0, 1, 0, 0, 0, 0]
+    assert examples.mixed([0] * 100, [1] * 2, 1.0, 8) == [1, 1]
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_where_one_of_both_has_no_example_there_are_as_many_of_the_other(share):
-    assert nearest_tasks.mixed([0] * 100, [], share, 40) == [0] * 40
-    assert nearest_tasks.mixed([], [1] * 100, share, 40) == [1] * 40
+    assert examples.mixed([0] * 100, [], share, 40) == [0] * 40
+    assert examples.mixed([], [1] * 100, share, 40) == [1] * 40
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
@@ -339,7 +338,7 @@ def test_a_task_whose_nearest_fit_no_example_learns_from_itself_alone_and_says_s
     trainer, config = FakeTrainer(), replace(CONFIG, near=NearSettings("folder", count=1, share=share))
     states, stop = [TaskState(MIRROR, 0, GRID, near=(Neighbour(large, 0.9),))], Deadline.after(100.0, FakeClock())
     models, batch = Models(trainer, FakeSampler(), GRID, config), Batch(ADAPTER, (MIRROR,), {"mirror": 9.0})
-    train_adapters(states, batch, models, stop)
+    pipeline.train_adapters(states, batch, models, stop)
     assert texts(trainer.calls[0][1]) == texts(build(MIRROR, CONFIG.train, 0, 1024, GRID))
     assert states[0].notes == ["no example of the nearest tasks fits the context: trained on its own"]
 
@@ -399,7 +398,9 @@ def test_a_task_that_cannot_be_compared_learns_from_itself_and_says_so(seconds, 
     states = [TaskState(task, 0, GRID) for task in (MIRROR, STACK)]
     nearest_tasks.retrieve_neighbours(states, near, config, Deadline.after(seconds, FakeClock()))
     batch = Batch(ADAPTER, (MIRROR, STACK), {"mirror": 9.0, "stack": 9.0})
-    train_adapters(states, batch, Models(trainer, FakeSampler(), GRID, config), Deadline.after(100.0, FakeClock()))
+    pipeline.train_adapters(
+        states, batch, Models(trainer, FakeSampler(), GRID, config), Deadline.after(100.0, FakeClock())
+    )
     assert states[0].near == ()
     assert states[0].notes[0].startswith(f"nothing learnt from other tasks: {why}")
     assert len(trainer.calls) == 2
