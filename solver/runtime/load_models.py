@@ -8,54 +8,19 @@ is not there while the engine is built, which compiles in the same process: why 
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solver.batch import Batch, Models
-from solver.clock import Deadline, now
 from solver.config.settings import Config
 from solver.hardware import devices, gpus, memory_plan
 from solver.model import architecture
-from solver.pipeline import solve_batch
-from solver.runtime import messages
 from solver.tokens import registry
-from solver.training import backends, nearest_tasks, shared_adapter
-from solver.types import SHARED, TrainReport
+from solver.training import backends
 
 # Unsloth's is True; a sleeping engine wants False
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "expandable_segments:False")
-
-
-@contextlib.contextmanager
-def models(weights: Path, config: Config, scratch: Path, send: messages.Send) -> Iterator[messages.Loaded]:
-    """Answers by training and sampling: the only place where models meet the algorithm."""
-    format = registry.load(config.format, weights)
-    trainer, sampler, config = load_models(weights, config, scratch)
-    nearest = nearest_tasks.finder(trainer, config, weights, format)
-
-    def trained(name: str, report: TrainReport) -> None:
-        loss = round(report.losses[-1], 4) if report.losses else None
-        send(messages.AdapterTrained(name, report.steps, loss))
-
-    answered_with = Models(trainer, sampler, format, config, nearest, trained)
-    yield lambda order, stop: by_models(order, answered_with, stop), (*sampler.notes, *trainer.notes)
-
-
-def by_models(order: messages.Order, models: Models, stop: Deadline) -> Iterator[messages.Report]:
-    """The results of the order's tasks, or the adapter that they are to share."""
-    if order.stage == SHARED:
-        started = now()
-        report = shared_adapter.train(order.tasks, models, stop)
-        adapter = messages.keep(report.adapter, order.keep) if report.adapter else None
-        yield messages.SharedAdapterTrained(adapter, report.steps, report.planned, report.losses, now() - started)
-        return
-    shared = messages.intact(order.shared)
-    results = solve_batch(Batch(order.stage, order.tasks, order.train_seconds, shared, order.hurried), models, stop)
-    counters = getattr(models.sampler, "counters", None)
-    engine = counters.take() if counters else {}  # of the whole batch, whose tasks shared the engine
-    yield from (messages.TaskAnswered(result, engine) for result in results)
 
 
 def load_models(weights: Path, config: Config, scratch: Path) -> tuple[Any, Any, Config]:

@@ -1,7 +1,7 @@
 """A child process with one device: loads what it answers with, then answers orders as they come, one after another.
 
-By a model it trains and samples (`load_models`); by programs it loads neither, nor torch, and searches for them; by
-induction a code model writes them. Orders come on standard input, reports go to the file descriptor it is given, both
+By programs it searches for them, and loads neither models nor torch; by induction a code model writes them; by models
+it trains and samples (`pipeline`). Orders come on standard input, reports go to the file descriptor it is given, both
 as `messages` spells them; what libraries print goes elsewhere. Laws: an order that fails is reported, never swallowed,
 and the next one is served; each adapter is reported as soon as it is trained; a search for programs uses one core, and
 with the same nodes it gives the same candidates as long as its seconds last.
@@ -19,11 +19,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO, TypeAlias, get_args
 
+from solver.batch import Batch, Models
 from solver.clock import Deadline, now
 from solver.config import settings
 from solver.config.setting import unpack
+from solver.pipeline import solve_batch
 from solver.runtime import messages
-from solver.types import PROGRAMS, Candidate, Program, Task, TaskResult, View, out_of_memory
+from solver.tokens import registry
+from solver.training import nearest_tasks, shared_adapter
+from solver.types import PROGRAMS, SHARED, Candidate, Program, Task, TaskResult, TrainReport, View, out_of_memory
 from solver.voting.ensemble import ANSWERS_KEPT
 
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -119,6 +123,38 @@ def induction(config: settings.Config, _: messages.Send) -> Iterator[messages.Lo
         yield one_by_one(lambda task, stop: induce(task, writer, sandbox, asked, config.seed, stop)), notes
 
 
+@contextlib.contextmanager
+def models(weights: Path, config: settings.Config, scratch: Path, send: messages.Send) -> Iterator[messages.Loaded]:
+    """Answers by training and sampling: here alone models meet the algorithm."""
+    from solver.runtime.load_models import load_models
+
+    format = registry.load(config.format, weights)
+    trainer, sampler, config = load_models(weights, config, scratch)
+    nearest = nearest_tasks.finder(trainer, config, weights, format)
+
+    def trained(name: str, report: TrainReport) -> None:
+        loss = round(report.losses[-1], 4) if report.losses else None
+        send(messages.AdapterTrained(name, report.steps, loss))
+
+    answered_with = Models(trainer, sampler, format, config, nearest, trained)
+    yield lambda order, stop: by_models(order, answered_with, stop), (*sampler.notes, *trainer.notes)
+
+
+def by_models(order: messages.Order, models: Models, stop: Deadline) -> Iterator[messages.Report]:
+    """The results of the order's tasks, or the adapter that they are to share."""
+    if order.stage == SHARED:
+        started = now()
+        report = shared_adapter.train(order.tasks, models, stop)
+        adapter = messages.keep(report.adapter, order.keep) if report.adapter else None
+        yield messages.SharedAdapterTrained(adapter, report.steps, report.planned, report.losses, now() - started)
+        return
+    shared = messages.intact(order.shared)
+    results = solve_batch(Batch(order.stage, order.tasks, order.train_seconds, shared, order.hurried), models, stop)
+    counters = getattr(models.sampler, "counters", None)
+    engine = counters.take() if counters else {}  # of the whole batch, whose tasks shared the engine
+    yield from (messages.TaskAnswered(result, engine) for result in results)
+
+
 def die_with(parent: int) -> None:
     """Have the kernel end this process when its parent ends, however that happens (on Linux; elsewhere not)."""
     if sys.platform == "linux":
@@ -146,8 +182,6 @@ def main(argv: list[str]) -> int:
             return searches(config.programs, send)
         if options.by == "induction":
             return induction(config, send)
-        from solver.runtime.load_models import models
-
         return models(options.weights, config, options.scratch, send)
 
     with os.fdopen(options.reports, "w") as reports:

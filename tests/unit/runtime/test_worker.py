@@ -13,7 +13,7 @@ from solver.config.settings import Config, EngineSettings, InductionSettings, Tr
 from solver.induction.replies import Completion
 from solver.model import checkpoint
 from solver.model.checkpoint import ADAPTER_FILE
-from solver.runtime import load_models, worker
+from solver.runtime import worker
 from solver.runtime.messages import Order, SharedAdapter, intact, order_to_line
 from solver.runtime.worker import serve
 from solver.tokens.grid import END
@@ -60,7 +60,7 @@ def drive(monkeypatch, tmp_path):
         monkeypatch.setattr("solver.training.trainer.LoraTrainer", make_trainer)
         lines = [order_of(tasks, seconds, **more) for tasks in orders]
         reports = io.StringIO()
-        serve(lines, reports, lambda send: load_models.models(tmp_path / "weights", CONFIG, tmp_path, send))
+        serve(lines, reports, lambda send: worker.models(tmp_path / "weights", CONFIG, tmp_path, send))
         assert built["sampler"] == (tmp_path / "weights", CONFIG.engine, END, CONFIG.seed, ())
         assert built["trainer"] == (tmp_path / "weights", CONFIG.train, tmp_path, CONFIG.engine.context)
         said = [json.loads(line) for line in reports.getvalue().splitlines()]
@@ -142,7 +142,7 @@ def test_models_that_can_not_be_built_are_reported_and_the_worker_ends(drive, mo
 
     monkeypatch.setattr("solver.runtime.load_models.load_models", none)
     orders, reports = io.StringIO("never read"), io.StringIO()
-    serve(orders, reports, lambda send: load_models.models(Path("weights"), CONFIG, Path(), send))
+    serve(orders, reports, lambda send: worker.models(Path("weights"), CONFIG, Path(), send))
     [report] = map(json.loads, reports.getvalue().splitlines())
     assert (report["kind"], report["memory"]) == ("failed", True)
     assert orders.read() == "never read"
