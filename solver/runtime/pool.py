@@ -2,9 +2,8 @@
 
 A slot serves one phase after another: a code model that writes programs has each device before anything else; then,
 where GPUs work, slots of their own search for programs beside them; else each device does so first, and makes place for
-the model. Laws: a child that dies, hangs or runs past its seconds costs at most its batch;
-nothing waits past the deadline, for the code model past its share, or for programs once the model's batches are over;
-no child outlives the run.
+the model. What the children say, `reports` takes in. Laws: nothing waits past the deadline, for the code model past its
+share, or for programs once the model's batches are over; no child outlives the run.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from solver.clock import Deadline, now
 from solver.config import presets, settings
@@ -22,10 +21,11 @@ from solver.hardware.devices import NO_GPU, ONE_CORE, Device
 from solver.runtime import messages
 from solver.runtime.child import Connection
 from solver.runtime.machines import Machines, ThisMachine
+from solver.runtime.reports import Observer, Reports
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TimeSlice
 from solver.runtime.worker_slot import STARTS, Phase, WorkerSlot
-from solver.types import Task, TaskResult
+from solver.types import Task
 
 GRACE = 10.0  # seconds past its time slice before a child counts as stuck and is killed
 APART = 4.0  # seconds between the starts of workers on GPUs, which read the same files
@@ -35,25 +35,6 @@ ALONE = 300.0  # seconds at most that the others wait meanwhile: they find compi
 START_SHARE = 0.5  # of the seconds left may go by while a child starts: a second one then still has time
 LAST = 3.0  # seconds before the deadline at which a child is killed, whatever it does
 TICK = 0.25  # seconds between two looks at the children at most
-
-
-class Observer(Protocol):
-    """Who is told what becomes of the tasks; a `batch` is the ids of those that a device was given together."""
-
-    def result(self, device: str, task: messages.TaskAnswered, batch: Sequence[str]) -> float: ...  # its need, 0 to 1
-    def shared(self, device: str, trained: messages.SharedAdapterTrained, batch: Sequence[str]) -> None: ...
-    def lost(self, task_id: str, why: str) -> None: ...  # a task is left without a batch it was due
-    def failure(self, stage: int, batch: Sequence[str], why: str) -> None: ...
-    def note(self, text: str) -> None: ...  # a line for people
-    def warn(self, text: str) -> None: ...
-    def watch(self, slots: Sequence[WorkerSlot]) -> None: ...  # how they stand, every `TICK` seconds or sooner
-    def started(self, device: str, seconds: float) -> None: ...  # its model is ready, after so many seconds
-
-
-def undisturbed(result: TaskResult) -> float:
-    """Seconds the task of a result would have used, had its training not been stopped before its last step."""
-    more = result.planned / result.steps - 1 if result.steps else 0.0
-    return math.fsum((*result.seconds.values(), more * result.seconds.get("train", 0.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,25 +63,24 @@ class WorkerPool:
         """`cpu_search_devices`: those that search for programs alone; without them `devices` do, before the model."""
         self.assignment, self.observer, self.log, self.machines = assignment, observer, log, machines
         self.tasks = {task.id: task for task in assignment.tasks}
-        self.shared = dict(assignment.shared)
         self.slots = [WorkerSlot(device) for device in devices]
         self.cpu_search_slots = [WorkerSlot(device) for device in cpu_search_devices]
-        self.answered: set[str] = set()
+        self.reports = Reports(observer, self.slots, dict(assignment.shared), self._started)
         self.begun: dict[str, bool] = {}  # by what workers on GPUs answer by: one was started; whether one was ready
 
     def run(
         self, scheduler: Scheduler, deadline: Deadline, programs: Phase | None = None, induction: Phase | None = None
     ) -> None:
         """Serve the model's batches until all tasks had them or the budget is spent; before, or beside, the others'."""
-        self.model = Phase(scheduler, deadline)
+        self.reports.model = model = Phase(scheduler, deadline)
         self.last = Deadline(deadline.at - LAST, deadline.read)
         before = [] if induction is None else [induction]
         searches = [] if programs is None else [programs]  # on all devices before the model's batches, or beside these
         for slot in self.slots:
-            slot.phases = [*before, *([] if self.cpu_search_slots else searches), self.model]
+            slot.phases = [*before, *([] if self.cpu_search_slots else searches), model]
         for slot in self.cpu_search_slots:
             slot.phases = searches.copy()
-        self.slots += self.cpu_search_slots
+        self.slots += self.cpu_search_slots  # `reports` has the same list
         try:
             while self.last.remaining() > 0 and not scheduler.finished:
                 for slot in self.slots:
@@ -112,19 +92,15 @@ class WorkerPool:
                 self.observer.watch(self.slots)
                 self._wait(working, due)
                 for slot in working:
-                    self._listen(slot)
-            able = [slot for slot in self.slots if self.model in slot.phases and not slot.given_up]
+                    self.reports.listen(slot)
+            able = [slot for slot in self.slots if model in slot.phases and not slot.given_up]
             started = any(slot.child for slot in able) or self.last.remaining() <= 0
             why = "the time limit came first" if started else "the worker could not be started"
             for task_id in scheduler.pending:
-                self._lost(task_id, why)
+                self.reports.lost(task_id, why)
         finally:
             with ThreadPoolExecutor(max(1, len(self.slots))) as threads:  # on a cluster each takes a moment
                 list(threads.map(WorkerSlot.end, self.slots))
-
-    def _lost(self, task_id: str, why: str) -> None:
-        if task_id not in self.answered:
-            self.observer.lost(task_id, why)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
 
@@ -168,7 +144,7 @@ class WorkerPool:
         for n, slot in enumerate(others):
             slot.from_then = Deadline.after(wait + APART * n)
 
-    def _begun(self, slot: WorkerSlot, ready: bool) -> None:
+    def _started(self, slot: WorkerSlot, ready: bool) -> None:
         """The others need not wait any longer for the first worker on a GPU."""
         by = slot.phases[0].by
         if slot.device.gpu and self.begun.get(by) is False:
@@ -186,19 +162,18 @@ class WorkerPool:
         last = phase.deadline.at if phase.by == "induction" else math.inf  # the model waits for it
         until = Deadline(min(self.last.at, last, now() + time_slice.seconds + GRACE), self.last.read)
         slot.begin(time_slice, until)
+        shared = self.reports.shared
         order = messages.Order(
             stage=time_slice.stage.number,
             tasks=tuple(self.tasks[i] for i in time_slice.task_ids),
             seconds=time_slice.seconds,
             train_seconds=time_slice.train_seconds,
             hurried=time_slice.hurried,
-            shared={i: self.shared[i] for i in time_slice.task_ids if i in self.shared},
+            shared={i: shared[i] for i in time_slice.task_ids if i in shared},
             keep=self.assignment.keep.resolve(),
         )
         with contextlib.suppress(OSError):  # a dead child is noticed where it is listened to
             child.order(order)
-
-    # ---- reports -----------------------------------------------------------------------------------------------------
 
     def _wait(self, working: Sequence[WorkerSlot], due: Sequence[WorkerSlot]) -> None:
         """Sleep until a child says something, takes more of its order, is late, or is to start; `TICK` at most."""
@@ -210,80 +185,3 @@ class WorkerPool:
                     selector.register(slot.child.orders, selectors.EVENT_WRITE)
             starts, ends = ((s.from_then.remaining() for s in due), (s.until.remaining() for s in working))
             selector.select(min(TICK, *starts, *ends))
-
-    def _listen(self, slot: WorkerSlot) -> None:
-        """Take in what a child said; see whether it is gone or late."""
-        child = slot.child
-        assert child is not None
-        with contextlib.suppress(OSError):
-            child.push()
-        reports, over = child.receive()
-        for report in reports:
-            if slot.child is child:  # until it failed
-                self._take(slot, report)
-        if slot.child is not child or (slot.ready and slot.time_slice is None and not over):
-            return
-        if over:
-            self._failed(slot, child.death())
-        elif slot.until.remaining() <= 0:
-            self._failed(slot, "stopped: " + slot.late())
-
-    def _take(self, slot: WorkerSlot, report: messages.Report) -> None:
-        """Take in one report."""
-        phase, name = slot.phases[0], slot.device.name
-        batch = () if slot.time_slice is None else slot.time_slice.task_ids
-        match report:
-            case messages.Ready():
-                slot.ready, slot.starts = True, 0
-                self._begun(slot, ready=True)
-                if phase.by != "programs":
-                    what = "code model" if phase.by == "induction" else "engine and trainer"
-                    self.observer.note(f"{what} ready on {name} in {report.seconds:.1f} s; {'; '.join(report.notes)}")
-                    self.observer.started(name, report.seconds)
-            case messages.AdapterTrained():
-                slot.trained.append(report)
-            case messages.TaskAnswered():
-                task_id = report.result.task_id
-                slot.measured[task_id] = undisturbed(report.result)
-                self._need(slot, task_id, self.observer.result(name, report, batch))
-                if phase.by == "model":
-                    self.answered.add(task_id)
-            case messages.SharedAdapterTrained():
-                slot.measured |= dict.fromkeys(batch, report.seconds / len(batch))
-                if report.adapter is not None:
-                    self.shared |= dict.fromkeys(batch, report.adapter)
-                self.observer.shared(name, report, batch)
-            case messages.BatchFailed():
-                self._failed(slot, report.why, report.memory and phase.by == "model")
-            case messages.BatchDone() if slot.time_slice is not None:
-                time_slice, slot.time_slice = slot.time_slice, None
-                phase.scheduler.returned(time_slice, slot.measured, True, slot.need)
-
-    def _need(self, slot: WorkerSlot, task_id: str, need: float) -> None:
-        """How much a task needs more work now. What programs change of it the model's scheduler is told as well."""
-        slot.need[task_id] = need
-        if slot.phases[0].by != "model":
-            self.model.scheduler.needs({task_id: need})
-            for other in self.slots:
-                if task_id in other.need:
-                    other.need[task_id] = need
-
-    def _failed(self, slot: WorkerSlot, why: str, memory: bool = False) -> None:
-        """A child that failed is not trusted with another batch. Out of memory, its successor is given less to do."""
-        step, phase = slot.step_down() if memory else "", slot.phases[0]
-        slot.end()
-        if slot.time_slice is None:
-            self._begun(slot, ready=False)
-            where = "" if slot.ready else " while starting"
-            self.observer.warn(f"{slot.device.name}: {why}{where}; its log says more{step}")
-            able = [s for s in self.slots if phase in s.phases and not s.given_up]
-            phase.scheduler.devices = max(1, len(able))  # those given up are not planned with
-            return
-        time_slice, slot.time_slice = slot.time_slice, None
-        self.observer.warn(f"{slot.device.name}: {why}, in the batch of {', '.join(time_slice.task_ids)}{step}")
-        self.observer.failure(time_slice.stage.number, time_slice.task_ids, why + step)
-        retired = set(phase.scheduler.retired)
-        phase.scheduler.returned(time_slice, slot.measured, False, slot.need, excused=bool(step))
-        for task_id in phase.scheduler.retired if phase.by == "model" else ():
-            if task_id not in retired:
-                self._lost(task_id, why)

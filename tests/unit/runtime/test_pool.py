@@ -18,7 +18,7 @@ from solver.config.presets import LADDER
 from solver.config.settings import Config, Cost, EngineSettings
 from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
-from solver.runtime import child, machines, pool
+from solver.runtime import child, machines, pool, reports
 from solver.runtime.messages import SharedAdapterTrained
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
@@ -497,7 +497,7 @@ def test_a_gpu_whose_turn_to_start_has_not_come_is_waited_for_where_the_others_c
 @pytest.mark.parametrize(("steps", "seconds"), [(48, 8.0), (12, 26.0), (0, 8.0)])
 def test_the_plan_learns_what_a_training_that_was_stopped_would_have_used(steps, seconds):
     result = TaskResult("a", ADAPTER, (), steps=steps, planned=48, seconds={"train": 6.0, "sample": 2.0})
-    assert pool.undisturbed(result) == seconds
+    assert reports.undisturbed(result) == seconds
 
 
 def asked(folder: Path) -> list[tuple[int, str]]:
@@ -622,22 +622,22 @@ def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts(tmp_path)
     jobs = [TaskSize("a", 10), TaskSize("b", 10)]
     with (tmp_path / "log").open("w") as log:
         made = WorkerPool(Assignment([tiny("a")], WEIGHTS, CONFIG, tmp_path, {}), GPU, Heard(), log, SPARE)
-    made.model = Phase(
+    made.reports.model = Phase(
         Scheduler(jobs, stages(replace(CONFIG, refinement_stages=1)), 1, 0.0, disagreement_threshold=0.25),
         Deadline.after(60),
     )
     at_work, searching = made.slots[0], made.cpu_search_slots[0]
-    at_work.phases, at_work.need = [made.model], {"a": 0.5}
+    at_work.phases, at_work.need = [made.reports.model], {"a": 0.5}
     searching.phases = [searches(jobs, CONFIG, 1, Deadline.after(60))]
-    made._need(searching, "a", 0.5)
-    made._need(searching, "b", 0.1)
+    made.reports._need(searching, "a", 0.5)
+    made.reports._need(searching, "b", 0.1)
     assert at_work.need == {"a": 0.5}
-    time_slice = made.model.scheduler.next("gpu 0", 60.0)
+    time_slice = made.reports.model.scheduler.next("gpu 0", 60.0)
     assert time_slice.task_ids == ("a",)
-    made._need(searching, "a", 0.1)
-    made.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
-    assert made.model.scheduler.next("gpu 0", 60.0) is None
-    assert made.model.scheduler.finished
+    made.reports._need(searching, "a", 0.1)
+    made.reports.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
+    assert made.reports.model.scheduler.next("gpu 0", 60.0) is None
+    assert made.reports.model.scheduler.finished
 
 
 # ---- a code model ----------------------------------------------------------------------------------------------------
