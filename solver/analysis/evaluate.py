@@ -16,6 +16,7 @@ from solver.analysis.solutions import Solutions
 from solver.data.json_files import describe, read_json
 from solver.data.tasks import load_split, select
 from solver.runtime import record, submission_file
+from solver.runtime.placeholders import placeholders_for
 from solver.runtime.tables import Section, print_sections
 from solver.types import BadInput
 
@@ -51,7 +52,7 @@ def _placeholders(submission: Mapping[str, object], split: str | None) -> int | 
     task_set = load_split(split)
     task_set = select(task_set, [i for i in task_set.tests if i in submission], None)
     alike = 0
-    for task_id, pairs in submission_file.placeholders_for(task_set).items():
+    for task_id, pairs in placeholders_for(task_set).items():
         first, second = zip(*pairs, strict=True)
         entries = submission[task_id]
         alike += tally(solved(entries, first, BOTH[:1]), solved(entries, second, BOTH[1:])).both

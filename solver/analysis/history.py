@@ -12,8 +12,8 @@ from typing import Any
 from solver.data.json_files import read_json
 from solver.data.tasks import Fault, load_challenges, parse_grid
 from solver.runtime import record
+from solver.runtime.placeholders import proven
 from solver.runtime.record import Failure, RunRecord, StageResult
-from solver.runtime.submission_file import proven
 from solver.types import PROVEN, Attempts, BadInput, Candidate, Task
 from solver.voting import rules
 from solver.voting.candidates import BOTH, from_source, ordered, sources_of

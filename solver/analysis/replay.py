@@ -14,6 +14,7 @@ from typing import TypeAlias
 from solver.analysis import history
 from solver.data import tasks
 from solver.runtime import record, submission_file
+from solver.runtime.placeholders import placeholders_for
 from solver.types import BASE, Attempts, BadInput, key
 from solver.voting import candidates as pooled_candidates
 from solver.voting import rules
@@ -44,7 +45,7 @@ def revote(candidates: Candidates, task_set: tasks.TaskSet, rule: str) -> dict[s
     """Every id of the set → its attempts by this rule, placeholders where there are too few candidates."""
     attempts = {}
     tasks_by_id = {task.id: task for task in task_set.tasks}
-    for task_id, fallbacks in submission_file.placeholders_for(task_set).items():
+    for task_id, fallbacks in placeholders_for(task_set).items():
         task = tasks_by_id.get(task_id)
         proven = [limits(task.demonstrations, test) for test in task.tests] if task else [UNLIMITED] * len(fallbacks)
         tests = zip(chain(candidates.get(task_id, ()), repeat({})), fallbacks, proven, strict=False)

@@ -113,6 +113,9 @@ class SearchSettings(Settings):
         require("replies a view", self.samples, self.samples == 1 or self.temperature > 0, expected)
 
 
+PROGRAMS_SHARE = 0.4  # of the usable seconds, at most, for programs where they and the model take turns on the cores
+
+
 @dataclass(frozen=True)
 class ProgramSettings(Settings):
     """How programs are searched for."""

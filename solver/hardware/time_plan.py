@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from solver.config.settings import Config
-from solver.config.stages import PROGRAMS_SHARE
+from solver.config.settings import PROGRAMS_SHARE, Config
 from solver.hardware.cpu_work import KEPT, LOGIT, WANTED, CpuRates, decoding_step, prefill, training_step
 from solver.hardware.engine import STEP_TOKENS
 from solver.hardware.gpus import GIB

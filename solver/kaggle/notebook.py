@@ -188,11 +188,12 @@ def _placeholders(working: Path, test: Path) -> None:
     try:
         from solver.data import tasks
         from solver.runtime import submission_file
+        from solver.runtime.placeholders import placeholders_for
     except ImportError as error:
         print(f"warning: no placeholders yet: {error}")
         return
     task_set, path = tasks.load_challenges(test), working / SUBMISSION
-    submission_file.AnswerFile(path, task_set.tests).start(submission_file.placeholders_for(task_set))
+    submission_file.AnswerFile(path, task_set.tests).start(placeholders_for(task_set))
     print(f"{path} holds placeholders for {len(task_set.tests)} tasks")
 
 

@@ -1,7 +1,6 @@
-"""The answers of a run: what is known of every task, its lines in the answer file, how many are right; and a summary.
+"""What is made of a run's results: the vote over all that is known of a task, its answers in the file, a summary.
 
-Laws: a complete, valid file exists from `start`, before the first model is loaded, to the end; solutions are looked at
-only for tasks whose answers are already written.
+Law: solutions are looked at only for tasks whose answers are already written.
 """
 
 from __future__ import annotations
@@ -10,16 +9,20 @@ import errno
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from solver.runtime.live import count, printable
+from solver.runtime import record
+from solver.runtime.live import answered, count, printable
+from solver.runtime.messages import SharedAdapterTrained, TaskAnswered, report_to_json
+from solver.runtime.placeholders import proven_for
 from solver.runtime.prepare import RunPlan
 from solver.runtime.recorder import Journal
-from solver.runtime.submission_file import AnswerFile, placeholders_for, proven_for, validate
-from solver.types import Outputs, Standing, TaskResult, by_programs, solves
+from solver.runtime.submission_file import AnswerFile, validate
+from solver.runtime.worker_slot import WorkerSlot
+from solver.types import INDUCTION, Attempts, Outputs, Standing, TaskResult, by_programs, solves, stage_name
 from solver.voting.candidates import Ledger
 
 Scored: TypeAlias = Callable[[object, Outputs], str]
@@ -31,20 +34,19 @@ NAMED = 5  # task ids a reason names before it says how many more there are
 class AnswerBook:
     """All tasks' candidates and answers, and the file they are written to."""
 
-    def __init__(self, plan: RunPlan):
-        self.plan, tests = plan, plan.task_set.tests
-        self.file = AnswerFile(plan.output, tests)
-        self.placeholders = placeholders_for(plan.task_set)
+    def __init__(self, plan: RunPlan, file: AnswerFile, placeholders: Mapping[str, Sequence[Attempts]]):
+        """`placeholders`: of every task, two for each test input, which stand where there is no answer."""
+        self.plan, self.file, tests = plan, file, plan.task_set.tests
         self.proven = proven_for(plan.task_set)
-        self.ledger = Ledger(plan.task_set.tasks, self.placeholders, plan.config.rule, self.proven)
+        self.ledger = Ledger(plan.task_set.tasks, placeholders, plan.config.rule, self.proven)
         self.reasons = {i: "malformed task" if i in plan.task_set.malformed else "not reached" for i in tests}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.right: dict[str, bool] = {}
 
-    def start(self) -> None:
-        """Write the whole file: the answers of earlier stages and proven placeholders, other placeholders elsewhere."""
-        answered = (t.id for t in self.plan.task_set.tasks if t.id in self.proven or self.ledger.stages(t.id))
-        self.file.start(self.placeholders | {i: self.ledger.standing(i).attempts for i in answered})
+    def attempts(self) -> dict[str, tuple[Attempts, ...]]:
+        """Two attempts at each test input of the tasks that anything is known of: proven, or answered before."""
+        known = (t.id for t in self.plan.task_set.tasks if t.id in self.proven or self.ledger.stages(t.id))
+        return {i: self.ledger.standing(i).attempts for i in known}
 
     def add(self, result: TaskResult) -> Standing:
         """Take in a task's candidates, and vote anew."""
@@ -118,6 +120,56 @@ class AnswerBook:
             print(scored(written, {i: self.solutions[i] for i in tests}))
         print(f"{output}: {'NOT VALID' if faults else 'complete and valid'}; its record is {self.plan.directory}")
         return 1 if faults else 0
+
+
+class Results:
+    """The pool's `Observer`: every result is voted on with those before it, written, recorded and told to people."""
+
+    def __init__(self, answers: AnswerBook, journal: Journal):
+        self.answers, self.journal = answers, journal
+
+    def result(self, device: str, task: TaskAnswered, batch: Sequence[str]) -> float:
+        result, task_id = task.result, task.result.task_id
+        standing = self.answers.take(result, self.journal)
+        self.journal.write(record.result_line(task, standing, device, batch), task_id)
+        solved = self.answers.solved(task_id, standing)
+        split = standing.need > self.answers.plan.config.disagreement_threshold
+        answer = answered(result, standing, split, self.answers.right.get(task_id))
+        steps = f"{answer.steps} steps, " if answer.steps else ""
+        name = f"stage {result.stage}" if result.stage != INDUCTION else stage_name(result.stage)
+        text = "; ".join([f"{name}, {steps}{answer.text}, {answer.seconds:.1f} s", *result.notes])
+        first = len(self.answers.ledger.stages(task_id)) == 1
+        self.journal.progress.task(task_id, text, solved, first, answer)
+        return standing.need
+
+    def shared(self, device: str, trained: SharedAdapterTrained, batch: Sequence[str]) -> None:
+        self.journal.write({**report_to_json(trained), "task_ids": list(batch), "device": device})
+        losses = trained.losses or (float("nan"),)
+        self.journal.progress.shared(
+            batch,
+            f"{device}: an adapter shared by {len(batch)} tasks: {trained.steps} of {trained.planned} steps, "
+            f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {trained.seconds:.1f} s",
+        )
+
+    def lost(self, task_id: str, why: str) -> None:
+        self.journal.progress.task(
+            task_id, self.answers.lost(task_id, why), new=not self.answers.ledger.stages(task_id)
+        )
+
+    def watch(self, slots: Sequence[WorkerSlot]) -> None:
+        self.journal.progress.watch([slot.shown() for slot in slots])
+
+    def failure(self, stage: int, batch: Sequence[str], why: str) -> None:
+        self.journal.write({"kind": "failure", "stage": stage, "task_ids": list(batch), "why": why})
+
+    def started(self, device: str, seconds: float) -> None:
+        self.journal.write({"kind": "started", "device": device, "seconds": seconds})
+
+    def note(self, text: str) -> None:
+        self.journal.note(text)
+
+    def warn(self, text: str) -> None:
+        self.journal.warn(text)
 
 
 @dataclass(frozen=True)

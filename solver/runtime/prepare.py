@@ -16,8 +16,7 @@ from typing import Any, TypeAlias
 from solver.config.learning_rates import learning_rate
 from solver.config.presets import PRESETS
 from solver.config.setting import canonical, changed, entries, require, unpack
-from solver.config.settings import Config, ProgramSettings
-from solver.config.stages import PROGRAMS_SHARE
+from solver.config.settings import PROGRAMS_SHARE, Config, ProgramSettings
 from solver.data import tasks
 from solver.hardware.devices import Device
 from solver.induction.induce import sandbox_of

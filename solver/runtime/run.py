@@ -1,4 +1,4 @@
-"""One run from placeholder answers to the validated file: feeds the pool, writes answers and record, tells people."""
+"""One run from placeholder answers to the validated file: what comes before its phases, and what after them."""
 
 import contextlib
 import signal
@@ -9,39 +9,35 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.clock import Deadline
-from solver.config.stages import stages
 from solver.data import codec
 from solver.hardware import preflight, weight_staging
 from solver.runtime import record
-from solver.runtime.answer_book import AnswerBook, Scored
-from solver.runtime.live import About, answered, count
-from solver.runtime.messages import SharedAdapter, SharedAdapterTrained, TaskAnswered, intact, report_to_json
-from solver.runtime.pool import Assignment, WorkerPool
+from solver.runtime.answer_book import AnswerBook, Results, Scored
+from solver.runtime.live import About, count
+from solver.runtime.messages import SharedAdapter, intact
+from solver.runtime.phases import Phases, plan_phases, stages
+from solver.runtime.placeholders import placeholders_for
+from solver.runtime.pool import Assignment
 from solver.runtime.prepare import RunPlan, fingerprint, program
-from solver.runtime.program_phases import ProgramPhases, plan_programs
 from solver.runtime.progress import Progress
 from solver.runtime.recorder import Journal, Recorder
-from solver.runtime.scheduler import Scheduler
-from solver.runtime.time_slices import TaskSize
-from solver.runtime.worker_slot import WorkerSlot
-from solver.tokens import registry
-from solver.tokens.grid import Format, encoded_length
-from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing, Task, stage_name
+from solver.runtime.submission_file import AnswerFile
+from solver.types import INDUCTION, PROGRAMS, SHARED, BadInput, Standing
 from solver.voting import judge, rules
 
 INTERRUPTED = 130  # exit status by the shell's convention
 
 
 class Run:
-    """A checked plan on its way to its file; told by the pool what becomes of the tasks."""
+    """A checked plan on its way to its file."""
 
     def __init__(self, plan: RunPlan, deadline: Deadline, scored: Scored):
         """`scored`: what the answers are worth; asked once they are written, where there are solutions."""
         self.plan, self.deadline, self.scored = plan, deadline, scored
-        self.answers = AnswerBook(plan)
+        self.file, self.placeholders = AnswerFile(plan.output, plan.task_set.tests), placeholders_for(plan.task_set)
+        self.answers = AnswerBook(plan, self.file, self.placeholders)
         self.shared_adapters: dict[str, SharedAdapter] = {}  # those of the run that is resumed, by task id
-        self.scheduler: Scheduler | None = None
-        self.programs = ProgramPhases()
+        self.phases: Phases | None = None
 
     def execute(self) -> int:
         """Run to the end; 0: a valid file was written, 1: something broke, 2: bad input, 130: interrupted."""
@@ -49,7 +45,7 @@ class Run:
         interrupt = signal.default_int_handler
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self.answers.file.check()
+            self.file.check()
             with Recorder(self.plan.directory, fresh=self.plan.resumed is None) as recorder:
                 return self._recorded(recorder)
         except BadInput as error:
@@ -63,7 +59,7 @@ class Run:
         plan, limit, status = self.plan, self.plan.config.time_limit, 0
         done = self._take_up()
         standings = {i: self.answers.ledger.standing(i) for i, _ in done}
-        self.answers.start()  # also what a batch answered that was then cut short
+        self.file.start(self.placeholders | self.answers.attempts())
         path = plan.directory / record.WORKER_LOG
         shown = about(plan, done, standings, self.deadline)
         with (
@@ -75,11 +71,11 @@ class Run:
                 introduce(plan, len(done), self.journal)
                 self._serve(done, standings)
             except KeyboardInterrupt:
-                self.warn("interrupted: the answers so far are kept")
+                self.journal.warn("interrupted: the answers so far are kept")
                 status = INTERRUPTED
             except Exception as error:  # whatever broke, the answers so far are worth concluding with
                 traceback.print_exc(file=self.log)
-                self.warn(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {path}")
+                self.journal.warn(f"error: {type(error).__name__}: {error}: the answers so far are kept; see {path}")
                 status = 1
             self.progress.close()
             status = self.answers.conclude(self.scored) or status
@@ -103,37 +99,25 @@ class Run:
     def _left(self) -> float:
         """Seconds to the expected end."""
         remaining = self.deadline.remaining()
-        if self.scheduler is None:
-            return remaining
-        return min(remaining, self.programs.expected() + self.scheduler.expected(remaining))
+        return remaining if self.phases is None else min(remaining, self.phases.expected(remaining))
 
     def _serve(self, done: set[tuple[str, int]], standings: dict[str, Standing]) -> None:
-        plan, config = self.plan, self.plan.config
-        format = registry.load(config.format, plan.checkpoint.path)
-        sizes = [TaskSize(task.id, size_of(task, config.engine.context, format)) for task in plan.task_set.tasks]
-        used = plan.devices[: max(1, len(sizes))]
-        self.scheduler = Scheduler(
-            sizes,
-            stages(config, len(sizes), len(used)),
-            config.group,
-            config.reserve,
-            devices=len(used),
-            disagreement_threshold=config.disagreement_threshold,
-        )
-        self.scheduler.resume(done, {i: standing.need for i, standing in standings.items()})
+        plan, reserve = self.plan, self.plan.config.reserve
         with self._weights() as weights:
-            programs = self.programs = plan_programs(sizes, used, done, plan, self.deadline, self.journal)
+            needs = {i: standing.need for i, standing in standings.items()}
+            phases = self.phases = plan_phases(plan, done, needs, self.deadline, self.journal)
             keep = plan.directory / record.ADAPTERS
-            assignment = Assignment(plan.task_set.tasks, weights, config, keep, self.shared_adapters)
-            pool = WorkerPool(assignment, used, self, self.log, programs.devices, plan.machines)
-            pool.run(self.scheduler, self.deadline, programs.search, programs.induction)
-        programs.tell_left(self.journal)
-        if sizes and self.scheduler.finished and self.deadline.remaining() > config.reserve:
-            self.journal.note(f"ended with {self.deadline.remaining():.0f} s left: {self._why_finished()}")
+            assignment = Assignment(plan.task_set.tasks, weights, plan.config, keep, self.shared_adapters)
+            phases.serve(plan, assignment, Results(self.answers, self.journal), self.log)
+        phases.tell_left(self.journal)
+        scheduler = phases.model.scheduler
+        if plan.task_set.tasks and scheduler.finished and self.deadline.remaining() > reserve:
+            why = self._why_finished(scheduler.retired)
+            self.journal.note(f"ended with {self.deadline.remaining():.0f} s left: {why}")
 
-    def _why_finished(self) -> str:
-        """Why nothing is left to do."""
-        config, failed = self.plan.config, self.scheduler.retired if self.scheduler else ()
+    def _why_finished(self, failed: Sequence[str]) -> str:
+        """Why nothing is left to do; `failed`: tasks that did so twice in one stage."""
+        config = self.plan.config
         tried = (self.answers.ledger.standing(t.id) for t in self.plan.task_set.tasks if t.id not in failed)
         split = sum(standing.need > config.disagreement_threshold for standing in tried)
         reasons = []
@@ -156,67 +140,17 @@ class Run:
             yield plan.checkpoint.path
             return
         for finding in check_gpus(plan):
-            (self.note if finding.level == preflight.OK else self.warn)(f"preflight: {finding}")
+            (self.journal.note if finding.level == preflight.OK else self.journal.warn)(f"preflight: {finding}")
         with weight_staging.local(plan.checkpoint.path, plan.checkpoint.bytes) as (weights, said):
             if said:
-                self.note(said)
+                self.journal.note(said)
             yield weights
-
-    # ---- what the pool tells, see `Observer` -------------------------------------------------------------------------
-
-    def result(self, device: str, task: TaskAnswered, batch: Sequence[str]) -> float:
-        result, task_id = task.result, task.result.task_id
-        standing = self.answers.take(result, self.journal)
-        self.journal.write(record.result_line(task, standing, device, batch), task_id)
-        solved = self.answers.solved(task_id, standing)
-        split = standing.need > self.plan.config.disagreement_threshold
-        answer = answered(result, standing, split, self.answers.right.get(task_id))
-        steps = f"{answer.steps} steps, " if answer.steps else ""
-        name = f"stage {result.stage}" if result.stage != INDUCTION else stage_name(result.stage)
-        text = "; ".join([f"{name}, {steps}{answer.text}, {answer.seconds:.1f} s", *result.notes])
-        first = len(self.answers.ledger.stages(task_id)) == 1
-        self.progress.task(task_id, text, solved, first, answer)
-        return standing.need
-
-    def shared(self, device: str, trained: SharedAdapterTrained, batch: Sequence[str]) -> None:
-        self.journal.write({**report_to_json(trained), "task_ids": list(batch), "device": device})
-        losses = trained.losses or (float("nan"),)
-        self.progress.shared(
-            batch,
-            f"{device}: an adapter shared by {len(batch)} tasks: {trained.steps} of {trained.planned} steps, "
-            f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {trained.seconds:.1f} s",
-        )
-
-    def lost(self, task_id: str, why: str) -> None:
-        self.progress.task(task_id, self.answers.lost(task_id, why), new=not self.answers.ledger.stages(task_id))
-
-    def watch(self, slots: Sequence[WorkerSlot]) -> None:
-        self.progress.watch([slot.shown() for slot in slots])
-
-    def failure(self, stage: int, batch: Sequence[str], why: str) -> None:
-        self.journal.write({"kind": "failure", "stage": stage, "task_ids": list(batch), "why": why})
-
-    def started(self, device: str, seconds: float) -> None:
-        self.journal.write({"kind": "started", "device": device, "seconds": seconds})
-
-    def note(self, text: str) -> None:
-        self.journal.note(text)
-
-    def warn(self, text: str) -> None:
-        self.journal.warn(text)
 
 
 def check_gpus(plan: RunPlan) -> tuple[preflight.Finding, ...]:
     """What the machine says of a plan's GPUs, before any of them is used."""
     numbers = list(dict.fromkeys(d.environment["CUDA_VISIBLE_DEVICES"] for d in plan.devices if d.gpu))
     return preflight.judge(preflight.gather(plan.checkpoint.path, plan.output, numbers), plan.config)
-
-
-def size_of(task: Task, context: int, format: Format) -> int:
-    """Tokens of the task's longest prompt with its reply, as far as the context lets them in."""
-    shown = format.pairs_length(task.demonstrations)
-    longest = max(map(encoded_length, task.tests))
-    return min(context, shown + 2 * longest)
 
 
 def about(plan: RunPlan, done: set[tuple[str, int]], known: Mapping[str, Standing], deadline: Deadline) -> About:

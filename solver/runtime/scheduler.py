@@ -33,8 +33,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeAlias
 
-from solver.config.stages import Stage
-from solver.runtime.time_slices import Costs, TaskSize, TimeSlice, check, check_measured
+from solver.runtime.time_slices import Costs, Stage, TaskSize, TimeSlice, check, check_measured
 from solver.voting.ensemble import TRUSTED
 
 Choice: TypeAlias = tuple[Stage, tuple[str, ...], float, bool]

@@ -1,4 +1,4 @@
-"""What the scheduler is given and hands out: sizes of tasks, and time slices on devices; what is refused of both; and
+"""What the scheduler is given and hands out: stages, sizes of tasks, and time slices on devices; what is refused; and
 what a task is predicted to cost in each stage, by its size and by what was measured so far.
 """
 
@@ -10,12 +10,27 @@ from itertools import combinations
 from statistics import median
 
 from solver.config.settings import Cost
-from solver.config.stages import Stage
 
 WINDOW = 24  # tasks: the fit looks at the latest ones, so it follows a machine that slows down and stays cheap
 PRIOR_POINTS = 5  # tasks' worth of trust in the prior's shape, spread over the sizes of the run's tasks
 USED_UP = 0.95  # of its seconds: a batch that used more was probably cut short, so its costs are lower bounds
 LEAST_COST = 0.01  # of the prior: a fit never predicts less, so that no share is zero
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage. Stages of one `prior` share their measurements."""
+
+    number: int
+    prior: Cost  # predicted before anything was measured
+    train_share: float  # of a batch's seconds, 0 to 1, for training
+    minimum: float  # seconds below which a batch makes no sense
+    refinement: bool = False  # only for tasks that need it
+    by_need: bool = False  # begins when earlier batches are back; not for settled tasks, last for those in little need
+    whole: bool = False  # a batch a device, each with its part of all tasks; all end before the next stage begins
+    weight: float = 1.0  # of its batches where seconds are shared
+    enough: float = 0.0  # of what a batch is predicted to cost: it is not begun with less
+    most: float = math.inf  # seconds that a batch can use for each of its tasks
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def plain(plan) -> None:
     from solver.pipeline import solve_batch
     from solver.runtime import submission_file
     from solver.runtime.load_models import load_models
-    from solver.runtime.run import size_of
+    from solver.runtime.phases import size_of
+    from solver.runtime.placeholders import placeholders_for
     from solver.tokens.grid import GRID
     from solver.types import ADAPTER, BASE
     from solver.voting.candidates import Ledger
@@ -59,7 +60,7 @@ def plain(plan) -> None:
     config, tasks = plan.config, list(plan.task_set.tasks)
     tasks.sort(key=lambda task: (size_of(task, config.engine.context, GRID), task.id))
     groups = [tasks[at : at + config.group] for at in range(0, len(tasks), config.group)][::-1]
-    placeholders = submission_file.placeholders_for(plan.task_set)
+    placeholders = placeholders_for(plan.task_set)
     ledger = Ledger(tasks, placeholders, config.rule)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
         trainer, sampler, config = load_models(plan.checkpoint.path, config, Path(scratch))

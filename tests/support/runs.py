@@ -20,9 +20,9 @@ from solver.analysis.solutions import read_solutions
 from solver.data import views as task_views
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import load_split
+from solver.runtime.placeholders import placeholders
 from solver.runtime.record import RECORD, from_line
 from solver.runtime.recorder import Recorder
-from solver.runtime.submission_file import placeholders
 from solver.types import Candidate, Grid, Task, View
 from solver.voting import rules
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from solver.data import tasks
 from solver.runtime import record, submission_file
+from solver.runtime.placeholders import placeholders_for
 from solver.types import BadInput, out_of_memory
 from tests.support import fake_worker
 from tests.support.runs import lines_of
@@ -243,7 +244,7 @@ def test_any_json_is_read_or_refused_in_one_line_and_good_tasks_in_it_are_kept(c
     assert isinstance(found, tasks.TaskSet), found
     assert "good" in {task.id for task in found.tasks}
     assert len(found.tasks) + len(found.malformed) == len(found.tests)
-    placeholders = submission_file.placeholders_for(found)
+    placeholders = placeholders_for(found)
     assert set(placeholders) == set(found.tests)
 
 
@@ -265,6 +266,6 @@ def test_a_file_with_bytes_changed_cut_or_doubled_is_read_or_refused_in_one_line
             data[at:at] = rng.choice([b"{", b"]", b'"', b",", b"9" * 30, b"\xff", b"NaN", b"1e999"])
     found = read(bytes(data), tmp_path_factory.getbasetemp() / "changed.json")
     if isinstance(found, tasks.TaskSet):
-        assert set(submission_file.placeholders_for(found)) == set(found.tests)
+        assert set(placeholders_for(found)) == set(found.tests)
     else:
         assert "\n" not in found

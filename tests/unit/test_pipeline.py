@@ -18,7 +18,7 @@ from solver.clock import Deadline
 from solver.config.settings import Config, EngineSettings, SearchSettings, TrainRecipe
 from solver.data import views as task_views
 from solver.pipeline import expected_reply
-from solver.runtime.submission_file import placeholders
+from solver.runtime.placeholders import placeholders
 from solver.tokens import huggingface
 from solver.tokens.grid import GRID, LONGEST_REPLY, encoded_length, pair_length
 from solver.tokens.rows import NVARC

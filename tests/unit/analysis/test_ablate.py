@@ -18,6 +18,7 @@ from solver.data import codec
 from solver.model.checkpoint import SHIPPED, check
 from solver.pretrain.train import Recipe
 from solver.runtime import child, record, submission_file
+from solver.runtime.placeholders import placeholders_for
 from solver.runtime.prepare import RunPlan, fingerprint
 from solver.runtime.recorder import Recorder
 from solver.tokens.grid import GRID
@@ -150,7 +151,7 @@ class FakeRun:
         ran.append(f"{name} again" if resumed else name)
         given.append(self.deadline.remaining())
         file = submission_file.AnswerFile(self.plan.output, self.plan.task_set.tests)
-        file.start(submission_file.placeholders_for(self.plan.task_set))
+        file.start(placeholders_for(self.plan.task_set))
         plan = self.plan
         known = {"fingerprint": fingerprint(plan), "code": ablate.program(), "data_sha256": plan.task_set.sha256}
         known |= {"tests": plan.task_set.tests, "weights": {"sha256": plan.checkpoint.sha256}}

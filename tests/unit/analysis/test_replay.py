@@ -14,6 +14,7 @@ from solver.data import codec, tasks
 from solver.data.codec import candidate_to_json
 from solver.data.tasks import TaskSet
 from solver.runtime import submission_file
+from solver.runtime.placeholders import placeholders, placeholders_for, proven_for
 from solver.runtime.record import CHALLENGES
 from solver.runtime.recorder import Recorder
 from solver.types import Candidate, Grid, Program, Task, View
@@ -99,7 +100,7 @@ def test_a_vote_by_the_runs_own_rule_gives_the_runs_own_answers(tmp_path, rule):
         for number in (1, 3, 4)
     ]
     tasks = task_set([MIRROR, STACK])
-    ledger = Ledger([MIRROR, STACK], submission_file.placeholders_for(tasks), rule, submission_file.proven_for(tasks))
+    ledger = Ledger([MIRROR, STACK], placeholders_for(tasks), rule, proven_for(tasks))
     for task_id, number, found in results:
         ledger.add(task_id, number, found)
     submission = voted(run_directory(tmp_path / "run", [MIRROR, STACK], results), rule, tmp_path / "o.json")
@@ -144,7 +145,7 @@ def test_tasks_and_test_inputs_without_candidates_get_the_placeholders_a_run_sta
     directory = run_directory(tmp_path / "run", [MIRROR, STACK], [("stack", 3, [[candidate(RIGHT)], []])])
     submission = voted(directory, "hierarchical", tmp_path / "o.json")
     assert submission["stack"][0]["attempt_1"] == RIGHT.tolist()
-    waiting = submission_file.placeholders(STACK.tests, STACK.demonstrations)
+    waiting = placeholders(STACK.tests, STACK.demonstrations)
     assert submission["stack"][1] == {f"attempt_{i + 1}": g.tolist() for i, g in enumerate(waiting[1])}
     assert [list(entry) for entry in submission["mirror"]] == [["attempt_1", "attempt_2"]]
 

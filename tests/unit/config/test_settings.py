@@ -26,8 +26,8 @@ from solver.config.settings import (
     require_machine,
     seconds,
 )
-from solver.config.stages import programs_stage, stages
 from solver.config.training import TRANSFORMATIONS, Scope
+from solver.runtime.phases import programs_stage, stages
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, SHARED, BadInput
 from tests.support.each import each
 

@@ -19,11 +19,10 @@ import pytest
 from solver.analysis import history, report, report_data
 from solver.analysis.diagnose import measure, spent
 from solver.cli import parse
-from solver.config import stages
 from solver.data import tasks
 from solver.induction import induce
 from solver.induction.sandbox.sandbox import Sandbox
-from solver.runtime import record, submission_file
+from solver.runtime import phases, record, submission_file
 from solver.runtime.prepare import configure
 from tests.support import fake_worker, fake_writer, tiny_writer
 from tests.support.runs import lines_of
@@ -208,7 +207,7 @@ def test_one_that_never_starts_is_noted_too(call, asked, output, capsys):
 @pytest.mark.slow
 def test_it_never_has_more_than_its_share_of_the_time(call, asked, output, tmp_path, capsys, monkeypatch):
     """Of 24 seconds 8 are kept for the end, and a quarter of the others is 4."""
-    monkeypatch.setattr(stages, "LEAST_WRITING", 0.5)
+    monkeypatch.setattr(phases, "LEAST_WRITING", 0.5)
     assert call(*asked, "--time-limit", "24s", write_batches={i: ["hang"] for i in FOUR}) == 0
     assert fake_worker.heard(tmp_path, "stuck")
     first = next(m["at"] for m in recorded(output).messages if m["kind"] == "result")

@@ -16,10 +16,10 @@ import pytest
 from solver.clock import Deadline
 from solver.config.presets import LADDER
 from solver.config.settings import Config, Cost, EngineSettings
-from solver.config.stages import induction_stage, programs_stage, stages
 from solver.hardware.devices import Device
 from solver.runtime import child, machines, pool, reports
 from solver.runtime.messages import SharedAdapterTrained
+from solver.runtime.phases import induction_stage, programs_stage, stages
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TaskSize

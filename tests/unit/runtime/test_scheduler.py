@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from solver.config.settings import Config, Cost, TrainRecipe
-from solver.config.stages import Stage, stages
+from solver.runtime.phases import stages
 from solver.runtime.scheduler import Scheduler
-from solver.runtime.time_slices import TaskSize, TimeSlice, fit
+from solver.runtime.time_slices import Stage, TaskSize, TimeSlice, fit
 
 SIMULATIONS = 1500
 ROUNDING = 1e-6  # seconds

@@ -6,7 +6,7 @@ import pytest
 
 from solver.data import views
 from solver.induction.trials import COST
-from solver.runtime.submission_file import placeholders
+from solver.runtime.placeholders import placeholders
 from solver.types import BASE, INDUCTION, PROGRAMS, Candidate, Program, Standing, View, same
 from solver.voting.candidates import BOTH, MODEL_ALONE, PROGRAMS_ALONE, Ledger, attempts, from_source, sources_of
 from tests.support import fakes
