@@ -11,6 +11,7 @@ from typing import TextIO
 from solver.clock import Deadline
 from solver.config.settings import PROGRAMS_SHARE, Config, Cost
 from solver.hardware.devices import Device
+from solver.runtime.machines import Machines
 from solver.runtime.messages import AnsweredBy
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.prepare import RunPlan
@@ -42,9 +43,12 @@ class Phases:
     search: Phase | None = None
     devices: tuple[Device, ...] = ()  # that search beside GPUs; without them the model waits
 
-    def serve(self, plan: RunPlan, assignment: Assignment, observer: Observer, log: TextIO) -> None:
-        """Have workers answer, one phase after another, until all is done or the time is over."""
-        pool = WorkerPool(assignment, self.used, observer, log, self.devices, plan.machines)
+    def serve(self, assignment: Assignment, observer: Observer, log: TextIO, machines: Machines) -> None:
+        """Have workers answer, one phase after another, until all is done or the time is over.
+
+        `log` receives what their libraries print.
+        """
+        pool = WorkerPool(assignment, self.used, observer, log, self.devices, machines)
         pool.run(self.model.scheduler, self.model.deadline, self.search, self.induction)
 
     def expected(self, remaining: float) -> float:

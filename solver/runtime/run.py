@@ -59,7 +59,7 @@ class Run:
         plan, limit, status = self.plan, self.plan.config.time_limit, 0
         done = self._take_up()
         standings = {i: self.answers.ledger.standing(i) for i, _ in done}
-        self.file.start(self.placeholders | self.answers.attempts())
+        self.file.start(self.placeholders | self.answers.attempts())  # these, too, of a batch that was cut short
         path = plan.directory / record.WORKER_LOG
         shown = about(plan, done, standings, self.deadline)
         with (
@@ -108,7 +108,7 @@ class Run:
             phases = self.phases = plan_phases(plan, done, needs, self.deadline, self.journal)
             keep = plan.directory / record.ADAPTERS
             assignment = Assignment(plan.task_set.tasks, weights, plan.config, keep, self.shared_adapters)
-            phases.serve(plan, assignment, Results(self.answers, self.journal), self.log)
+            phases.serve(assignment, Results(self.answers, self.journal), self.log, plan.machines)
         phases.tell_left(self.journal)
         scheduler = phases.model.scheduler
         if plan.task_set.tasks and scheduler.finished and self.deadline.remaining() > reserve:

@@ -15,13 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.data.tasks import TaskSet, load_split
-from solver.runtime.submission_file import (
-    AnswerFile,
-    main,
-    placeholders_for,
-    validate,
-)
-from solver.types import Attempts, BadInput, Grid, Pair
+from solver.runtime.placeholders import placeholders_for
+from solver.runtime.submission_file import AnswerFile, main, validate
+from solver.types import Attempts, BadInput, Grid
 
 
 def grid(rows: Sequence[Sequence[int]]) -> Grid:
@@ -30,10 +26,6 @@ def grid(rows: Sequence[Sequence[int]]) -> Grid:
 
 def full(rows: int, columns: int, colour: int = 0) -> Grid:
     return np.full((rows, columns), colour, dtype=np.uint8)
-
-
-def demonstrations(*shapes: tuple[tuple[int, int], tuple[int, int]]) -> list[Pair]:
-    return [Pair(full(*before), full(*after)) for before, after in shapes]
 
 
 A, B, C = grid([[1]]), grid([[2, 3]]), grid([[4], [5]])
@@ -49,6 +41,11 @@ def started(folder: Path) -> AnswerFile:
 
 def content(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> TaskSet:
+    return load_split("arc1-evaluation")
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
