@@ -78,7 +78,12 @@ def attempts(by_stage: ByStage, rule: str, placeholders: Attempts, proven: Outpu
 
 def sources_of(two: Attempts, by_stage: ByStage, rule: str) -> tuple[str, str]:
     """Which source gave each attempt, of `SOURCES`; "" for a placeholder."""
-    votes = {key(answer.grid): answer.votes for answer in ordered(by_stage, rule)}
+    return _sources(two, by_stage, ordered(by_stage, rule))
+
+
+def _sources(two: Attempts, by_stage: ByStage, answers: Sequence[Ranked]) -> tuple[str, str]:
+    """The same where the `answers` to the test input are known."""
+    votes = {key(answer.grid): answer.votes for answer in answers}
     programs = {key(candidate.grid) for candidate in _computed(by_stage)}
 
     def source(answer: tuple[int, int, bytes]) -> str:
@@ -124,13 +129,13 @@ class Ledger:
         given, votes, sources, needs = [], [], [], []
         for test, fallback in enumerate(self._fallbacks[task_id]):
             by_stage = {number: of_tests[test] for number, of_tests in self._by_stage[task_id].items()}
-            two = attempts(by_stage, self._rule, fallback, self._limits[task_id][test])
             voted, voters = ranked(by_stage, self._rule), _voters(by_stage)
-            given.append(two)
             votes.append(rules.agreement(voted, voters))
-            sources.append(sources_of(two, by_stage, self._rule))
             programs, adapted = ensemble.ranked(_computed(by_stage)), any(number > BASE for number, _ in voters)
             needs.append(ensemble.need(programs, [answer.grid for answer in voted], _share(*votes[-1]), adapted))
+            answers = ordered(by_stage, self._rule, self._limits[task_id][test])
+            given.append(rules.two_attempts(answers, fallback))
+            sources.append(_sources(given[-1], by_stage, answers))
         return Standing(
             attempts=tuple(given),
             from_model=tuple(two.count(MODEL_ALONE) + two.count(BOTH) for two in sources),
