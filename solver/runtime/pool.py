@@ -65,14 +65,13 @@ class WorkerPool:
         self.tasks = {task.id: task for task in assignment.tasks}
         self.slots = [WorkerSlot(device) for device in devices]
         self.cpu_search_slots = [WorkerSlot(device) for device in cpu_search_devices]
-        self.reports = Reports(observer, self.slots, dict(assignment.shared), self._started)
         self.begun: dict[str, bool] = {}  # by what workers on GPUs answer by: one was started; whether one was ready
 
     def run(
         self, scheduler: Scheduler, deadline: Deadline, programs: Phase | None = None, induction: Phase | None = None
     ) -> None:
         """Serve the model's batches until all tasks had them or the budget is spent; before, or beside, the others'."""
-        self.reports.model = model = Phase(scheduler, deadline)
+        model = Phase(scheduler, deadline)
         self.last = Deadline(deadline.at - LAST, deadline.read)
         before = [] if induction is None else [induction]
         searches = [] if programs is None else [programs]  # on all devices before the model's batches, or beside these
@@ -80,7 +79,8 @@ class WorkerPool:
             slot.phases = [*before, *([] if self.cpu_search_slots else searches), model]
         for slot in self.cpu_search_slots:
             slot.phases = searches.copy()
-        self.slots += self.cpu_search_slots  # `reports` has the same list
+        self.slots += self.cpu_search_slots
+        self.reports = Reports(model, self.observer, self.slots, dict(self.assignment.shared), self._started)
         try:
             while self.last.remaining() > 0 and not scheduler.finished:
                 for slot in self.slots:

@@ -35,17 +35,20 @@ def undisturbed(result: TaskResult) -> float:
 class Reports:
     """Takes in what the workers of `slots` report; `shared`: adapters that tasks share, by task id."""
 
-    model: Phase  # the model's, whose scheduler is told as well what programs change of a task's need
-
     def __init__(
         self,
+        model: Phase,
         observer: Observer,
         slots: Sequence[WorkerSlot],
         shared: dict[str, messages.SharedAdapter],
         started: Callable[[WorkerSlot, bool], None],
     ):
-        """`started`: called with a slot whose worker is ready (True) or came to nothing while it started (False)."""
-        self.observer, self.slots, self.shared, self._started = observer, slots, shared, started
+        """`model`: its phase, whose scheduler is told as well what programs change of a task's need.
+
+        `started`: called with a slot whose worker is ready (True) or came to nothing while it started (False).
+        """
+        self.model, self.observer, self.slots = model, observer, slots
+        self.shared, self._started = shared, started
         self.answered: set[str] = set()  # tasks that the model answered
 
     def listen(self, slot: WorkerSlot) -> None:

@@ -23,7 +23,7 @@ from solver.runtime.phases import induction_stage, programs_stage, stages
 from solver.runtime.pool import Assignment, WorkerPool
 from solver.runtime.scheduler import Scheduler
 from solver.runtime.time_slices import TaskSize
-from solver.runtime.worker_slot import Phase
+from solver.runtime.worker_slot import Phase, WorkerSlot
 from solver.types import ADAPTER, BASE, INDUCTION, PROGRAMS, Pair, Task, TaskResult, by_programs
 from tests.support import fake_worker, fakes
 
@@ -618,26 +618,23 @@ def test_a_task_that_programs_settle_gets_no_refinement(serve, tmp_path, devices
     assert [ids for number, ids in asked(tmp_path) if number == ADAPTER + 1] == ["b"]
 
 
-def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts(tmp_path):
+def test_what_programs_find_after_a_task_s_batch_or_in_it_still_counts():
     jobs = [TaskSize("a", 10), TaskSize("b", 10)]
-    with (tmp_path / "log").open("w") as log:
-        made = WorkerPool(Assignment([tiny("a")], WEIGHTS, CONFIG, tmp_path, {}), GPU, Heard(), log, SPARE)
-    made.reports.model = Phase(
-        Scheduler(jobs, stages(replace(CONFIG, refinement_stages=1)), 1, 0.0, disagreement_threshold=0.25),
-        Deadline.after(60),
-    )
-    at_work, searching = made.slots[0], made.cpu_search_slots[0]
-    at_work.phases, at_work.need = [made.reports.model], {"a": 0.5}
+    further = stages(replace(CONFIG, refinement_stages=1))
+    scheduler = Scheduler(jobs, further, 1, 0.0, disagreement_threshold=0.25)
+    model, at_work, searching = Phase(scheduler, Deadline.after(60)), WorkerSlot(GPU[0]), WorkerSlot(SPARE[0])
+    taken = reports.Reports(model, Heard(), [at_work, searching], {}, lambda *_: None)
+    at_work.phases, at_work.need = [model], {"a": 0.5}
     searching.phases = [searches(jobs, CONFIG, 1, Deadline.after(60))]
-    made.reports._need(searching, "a", 0.5)
-    made.reports._need(searching, "b", 0.1)
+    taken._need(searching, "a", 0.5)
+    taken._need(searching, "b", 0.1)
     assert at_work.need == {"a": 0.5}
-    time_slice = made.reports.model.scheduler.next("gpu 0", 60.0)
+    time_slice = scheduler.next("gpu 0", 60.0)
     assert time_slice.task_ids == ("a",)
-    made.reports._need(searching, "a", 0.1)
-    made.reports.model.scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
-    assert made.reports.model.scheduler.next("gpu 0", 60.0) is None
-    assert made.reports.model.scheduler.finished
+    taken._need(searching, "a", 0.1)
+    scheduler.returned(time_slice, dict.fromkeys(time_slice.task_ids, 0.1), True, {})
+    assert scheduler.next("gpu 0", 60.0) is None
+    assert scheduler.finished
 
 
 # ---- a code model ----------------------------------------------------------------------------------------------------
